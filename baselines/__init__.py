@@ -1,0 +1,1 @@
+"""The schedulers metis is compared with: one file each."""

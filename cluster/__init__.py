@@ -1,0 +1,1 @@
+"""The cluster: hosts, Swarm, images, load and profiling."""

@@ -1,0 +1,1 @@
+"""The science: co-locations, groups, placements, objectives, profiles, simulators, learners."""

@@ -1,0 +1,63 @@
+"""Files written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.errors import InputError, SurroundingsError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that appears at `path` only once the block ends well: written beside, then renamed.
+
+    Raises:
+        SurroundingsError: the disk is full or the folder cannot be written; names the path.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise SurroundingsError(f"{path}: cannot be written ({error.strerror})") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).chmod(0o644)
+        Path(beside).replace(path)
+    except OSError as error:
+        raise SurroundingsError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write `arrays` as a compressed `.npz` without pickle, whole or not at all."""
+    plain = {name: np.asarray(value) for name, value in arrays.items()}
+    objects = [name for name, value in plain.items() if value.dtype == object]
+    if objects:
+        raise TypeError(f"array {objects[0]!r} holds Python objects, which .npz could only pickle")
+    with written_whole(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **plain)
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read an `.npz` without pickle.
+
+    Raises:
+        InputError: missing, corrupt, or holding Python objects; names the file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:
+        raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from None

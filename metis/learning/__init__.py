@@ -1,0 +1,1 @@
+"""Learning: the one training loop, and the learners that it drives."""
