@@ -27,8 +27,8 @@ class Cluster:
 
     space: ColocationSpace
     nodes: int
-    existing: IntArray = field(default=None)  # type: ignore[assignment]
-    allowed: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]
+    existing: IntArray = field(default=None)  # type: ignore[arg-type]
+    allowed: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         if self.nodes < 1:
