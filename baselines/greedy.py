@@ -1,0 +1,43 @@
+"""Greedy: applications in order, each container to the node of best marginal gain."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.stepwise import place_stepwise
+from metis.problem import Cluster, FloatArray
+from metis.space import IntArray
+
+
+def place_greedy(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[IntArray, Mapping[str, Any]]:
+    """Place `group` [apps] greedily on `worth` [space.size]; ties go to the first node."""
+    space = cluster.space
+    gain = np.where(space.plus >= 0, worth[space.plus] - worth[:, None], -np.inf)
+    last = _Gains()
+
+    def choose(app: int, ids: IntArray, admitted: NDArray[np.bool_]) -> int:
+        return last.best(app, ids, admitted, gain)
+
+    return place_stepwise(group, cluster, choose), {}
+
+
+class _Gains:
+    """Every node's gain for the application at hand; one container changes one node's only."""
+
+    def __init__(self) -> None:
+        self._app = -1
+        self._node = -1
+        self._gains: FloatArray = np.zeros(0)
+
+    def best(self, app: int, ids: IntArray, admitted: NDArray[np.bool_], gain: FloatArray) -> int:
+        if app != self._app:
+            self._app = app
+            self._gains = np.where(admitted, gain[ids, app], -np.inf)
+        elif admitted[self._node]:
+            self._gains[self._node] = gain[ids[self._node], app]
+        else:
+            self._gains[self._node] = -np.inf
+        self._node = int(self._gains.argmax())
+        return self._node

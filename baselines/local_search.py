@@ -1,0 +1,115 @@
+"""Local search: the best move or swap between two nodes, until none helps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metis.errors import InputError
+from metis.problem import Cluster, FloatArray
+from metis.space import ColocationSpace, IntArray
+
+
+@dataclass(frozen=True)
+class LocalSearchSettings:
+    """Bounds of the search.
+
+    Attributes:
+        max_steps: moves and swaps at most.
+        tolerance: a step must gain more than this share of the value, so that rounding never loops.
+    """
+
+    max_steps: int = 100_000
+    tolerance: float = 1e-12
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 0 or self.tolerance < 0:
+            raise InputError(f"local_search: max_steps {self.max_steps} and tolerance must be 0 or more")
+
+
+def improve(
+    placement: IntArray,
+    cluster: Cluster,
+    worth: FloatArray,
+    settings: LocalSearchSettings | None = None,
+) -> tuple[IntArray, Mapping[str, Any]]:
+    """Improve `placement` [nodes, apps] of new containers by best-improvement steps.
+
+    A move is a swap with an idle slot: idle is one more kind, so that one table holds both.
+    `change[n, x, y]` is what node n gains by giving one x and taking one y. The best step is the pair of
+    kinds whose best giver and best taker add up to most: O(nodes x kinds^2), two nodes change a step.
+
+    Returns:
+        The placement, and `steps` made.
+    """
+    settings = settings or LocalSearchSettings()
+    space = cluster.space
+    new = placement.copy()
+    exchange = _Exchange(space, worth, cluster.allowed)
+    ids = space.index(new + cluster.existing)
+    change = exchange.table(ids, new)
+    smallest = settings.tolerance * max(float(np.abs(worth[ids]).sum()), 1e-300)
+    steps = 0
+    while steps < settings.max_steps:
+        gain, i, j, x, y = _best_step(change)
+        if gain <= smallest:
+            break
+        for node, given, taken in ((i, x, y), (j, y, x)):
+            if given:
+                new[node, given - 1] -= 1
+            if taken:
+                new[node, taken - 1] += 1
+        pair = np.array([i, j])
+        ids[pair] = space.index(new[pair] + cluster.existing[pair])
+        change[pair] = exchange.table(ids[pair], new[pair])
+        steps += 1
+    return new, {"steps": steps}
+
+
+class _Exchange:
+    """What a node gains by giving one x and taking one y; kind 0 is an idle slot, kind a + 1 application a."""
+
+    def __init__(self, space: ColocationSpace, worth: FloatArray, allowed: np.ndarray[Any, Any]) -> None:
+        self._space = space
+        # one more entry, so that the id -1 of an impossible co-location is worth -inf
+        self._worth = np.append(np.where(allowed, worth, -np.inf), -np.inf)
+        self._plain = worth
+        nobody = np.full((1, len(space.apps)), -1)
+        self._plus = np.vstack([space.plus, nobody])
+        self._minus = np.vstack([space.minus, nobody])
+
+    def table(self, ids: IntArray, new: IntArray) -> FloatArray:
+        """Gains [n, kinds, kinds] of nodes that hold `ids` [n], of which `new` [n, apps] are new."""
+        given = np.column_stack([ids, np.where(new > 0, self._minus[ids], -1)])
+        taken = np.concatenate([given[:, :, None], self._plus[given]], axis=2)
+        gains = self._worth[taken] - self._plain[ids][:, None, None]
+        kinds = np.arange(taken.shape[1])
+        gains[:, kinds, kinds] = -np.inf
+        return np.asarray(gains)
+
+
+def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:
+    """Gain, two nodes i and j, and kinds x and y: i gives x and takes y, j the other way round."""
+    kinds = change.shape[1]
+    flat = change.reshape(len(change), -1)
+    first = flat.argmax(axis=0)
+    columns = np.arange(kinds * kinds)
+    best = flat[first, columns]
+    back = columns.reshape(kinds, kinds).T.ravel()
+    total = best + best[back]
+    # where giver and taker are the same node, one of them must be the second best
+    same = np.flatnonzero((first == first[back]) & (total > -np.inf))
+    second_of = np.full(kinds * kinds, -1)
+    for c in same:
+        others = flat[:, c].copy()
+        others[first[c]] = -np.inf
+        second = int(others.argmax())
+        second_of[c] = second if second != first[c] else -1
+    partner = first[back].copy()
+    for c in same:
+        second = int(second_of[back[c]])
+        total[c] = best[c] + flat[second, back[c]] if second >= 0 else -np.inf
+        partner[c] = second
+    c = int(total.argmax())
+    return float(total[c]), int(first[c]), int(partner[c]), c // kinds, c % kinds
