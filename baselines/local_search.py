@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.problem import Cluster, FloatArray
@@ -70,7 +71,7 @@ def improve(
 class _Exchange:
     """What a node gains by giving one x and taking one y; kind 0 is an idle slot, kind a + 1 application a."""
 
-    def __init__(self, space: ColocationSpace, worth: FloatArray, allowed: np.ndarray[Any, Any]) -> None:
+    def __init__(self, space: ColocationSpace, worth: FloatArray, allowed: NDArray[np.bool_]) -> None:
         self._space = space
         # one more entry, so that the id -1 of an impossible co-location is worth -inf
         self._worth = np.append(np.where(allowed, worth, -np.inf), -np.inf)
@@ -104,8 +105,8 @@ def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:
     for c in same:
         others = flat[:, c].copy()
         others[first[c]] = -np.inf
-        second = int(others.argmax())
-        second_of[c] = second if second != first[c] else -1
+        runner_up = int(others.argmax())
+        second_of[c] = runner_up if runner_up != first[c] else -1
     partner = first[back].copy()
     for c in same:
         second = int(second_of[back[c]])

@@ -109,7 +109,8 @@ class RegressedSimulator:
                 self._models.append(None)
                 continue
             targets = np.log(np.maximum(targets, SMALLEST_RPS)) if self._logs else targets
-            self._models.append(_regressor(settings).fit(self._features(colocations[known]), targets))
+            with _one_thread():
+                self._models.append(_regressor(settings).fit(self._features(colocations[known]), targets))
 
     def predict(self, colocations: IntArray) -> FloatArray:
         """See `Simulator.predict`."""
@@ -122,7 +123,8 @@ class RegressedSimulator:
             if model is None:
                 result[present, a] = 1.0
                 continue
-            predicted = model.predict(features[present])
+            with _one_thread():
+                predicted = model.predict(features[present])
             result[present, a] = np.exp(predicted) if self._logs else np.maximum(predicted, 0)
         return result
 
@@ -218,6 +220,13 @@ def fidelity(
 def _r2(truth: FloatArray, error: FloatArray) -> float:
     spread = float(((truth - truth.mean()) ** 2).sum())
     return 1.0 - float((error**2).sum()) / spread if spread > 0 else 0.0
+
+
+def _one_thread() -> Any:
+    """On data this small OpenMP threads gain nothing; on a busy machine they wait for each other for minutes."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)
 
 
 def _regressor(settings: SimulatorSettings) -> Any:

@@ -1,0 +1,162 @@
+"""Paragon: greedy placement by how much interference applications tolerate and cause.
+
+Delimitrou and Kozyrakis, ASPLOS 2013, as the paper compares with it (section VI-A): the sources of
+interference are the applications themselves.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.constraints import Constraint, Constraints, find_constraints
+from baselines.pairwise import pairwise_curves
+from baselines.stepwise import place_stepwise
+from metis.errors import InputError
+from metis.objectives import Tables
+from metis.problem import Cluster, FloatArray, PlaceFunction
+from metis.space import ColocationSpace, IntArray
+
+SOURCES = ("constraints", "profile")
+EXACT = 9  # decimals: scores are small fractions, so what differs by less is a tie
+
+
+@dataclass(frozen=True)
+class ParagonSettings:
+    """How Paragon scores and breaks ties.
+
+    Attributes:
+        sources: `constraints` (as published) or `profile` (measured from the simulator's tables).
+        sensitivity: scores are moved towards harmless by this factor, 1 for not at all.
+        drop: for `profile`: the share of RPS whose loss an application does not tolerate.
+        seed: of the ties.
+    """
+
+    sources: str = "constraints"
+    sensitivity: float = 3.0
+    drop: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sources not in SOURCES:
+            raise InputError(f"paragon.sources {self.sources!r}: use one of {list(SOURCES)}")
+        if not 1 <= self.sensitivity <= 1000:
+            raise InputError(f"paragon.sensitivity {self.sensitivity:g}: give 1 to 1000")
+        if not 0 < self.drop < 1:
+            raise InputError(f"paragon.drop {self.drop:g}: give a share between 0 and 1, such as 0.05")
+        if self.seed < 0:
+            raise InputError(f"paragon.seed {self.seed}: give 0 or more")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Interference of every application with every source, both float [apps, sources], 0 to 1.
+
+    Attributes:
+        tolerated: how much of a source's interference an application stands.
+        caused: how much an application contributes to it.
+    """
+
+    tolerated: FloatArray
+    caused: FloatArray
+
+
+def paragon_scheduler(
+    constraints: Constraints, settings: ParagonSettings | None = None, tables: Tables | None = None
+) -> PlaceFunction:
+    """Paragon as a function (group, cluster, worth) -> (placement, trace); blind to `worth`.
+
+    Args:
+        constraints: their cardinalities give the scores of `sources="constraints"`.
+        settings: None for the published ones.
+        tables: the simulator's tables, for `sources="profile"` only.
+
+    Raises:
+        InputError: `profile` without tables.
+    """
+    chosen = settings or ParagonSettings()
+    if chosen.sources == "profile":
+        if tables is None:
+            raise InputError("paragon.sources 'profile' measures the simulator's tables: give them")
+        constraints = profile_constraints(tables, chosen.drop)
+    ranks: dict[ColocationSpace, IntArray] = {}
+
+    def place(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[IntArray, Mapping[str, Any]]:
+        del worth
+        space = cluster.space
+        if space not in ranks:
+            constraints.check_space(space)
+            ranks[space] = node_ranks(make_scores(constraints, space.slots, chosen.sensitivity), space)
+        rank, rng = ranks[space], np.random.default_rng(chosen.seed)
+        never = np.iinfo(np.int64).max
+
+        def choose(app: int, ids: IntArray, admitted: NDArray[np.bool_]) -> int:
+            order = np.where(admitted, rank[ids, app], never)
+            nearest = np.flatnonzero(order == order.min())
+            return int(nearest[rng.integers(len(nearest))])
+
+        return place_stepwise(group, cluster, choose), {"sources": chosen.sources}
+
+    return place
+
+
+def make_scores(constraints: Constraints, slots: int, sensitivity: float = 3.0) -> Scores:
+    """Scores from the cardinality constraints (affinities do not enter).
+
+    s tolerates threshold / slots of source c, or all of it where there is no constraint; c causes the rest
+    at source s. Both are then rescaled towards harmless.
+    """
+    apps = len(constraints.apps)
+    tolerated = np.ones((apps, apps))
+    for item, s, c in zip(constraints.items, *constraints.columns, strict=True):
+        if not item.at_least:
+            tolerated[s, c] = min(tolerated[s, c], item.threshold / slots)
+    caused = 1 - tolerated.T
+    return Scores((tolerated + sensitivity - 1) / sensitivity, caused / sensitivity)
+
+
+def profile_constraints(tables: Tables, drop: float = 0.05) -> Constraints:
+    """What each application stands of each other, measured by adding neighbours until its RPS fell by `drop`.
+
+    This is how Paragon profiles: it raises the intensity of one source until the performance suffers. The
+    result is put as cardinalities, so that one function makes scores of either.
+    """
+    found = find_constraints(pairwise_curves(tables), tables.space.apps, drop)
+    items: list[Constraint] = [item for item in found.items if not item.at_least]
+    return Constraints(found.apps, tuple(items))
+
+
+def node_ranks(scores: Scores, space: ColocationSpace) -> IntArray:
+    """Rank of a node with every co-location for a newcomer, int [space.size, apps]; the least is chosen.
+
+    A node tolerates the least that its applications tolerate (an empty one everything) and causes the sum
+    over its containers. With D1 = what the node tolerates - what the newcomer causes and D2 = what the
+    newcomer tolerates - what the node causes, sources are visited from the one that the newcomer causes
+    most: each keeps the nodes where neither is negative, or those nearest to that where there is none.
+    Of the nodes left the one of least L1 norm of D1 and D2 is taken. Filtering one source after
+    another is sorting by their shortfalls in that order, which this does once per co-location.
+    """
+    counts = space.counts
+    tolerates = np.where(counts[:, :, None] > 0, scores.tolerated, 1.0).min(axis=1)
+    causes = counts @ scores.caused
+    ranks = np.empty((space.size, len(space.apps)), dtype=np.int64)
+    for app in range(len(space.apps)):
+        d1 = tolerates - scores.caused[app]
+        d2 = scores.tolerated[app] - causes
+        shortfall = np.maximum(-d1, 0) + np.maximum(-d2, 0)
+        norm = (np.abs(d1) + np.abs(d2)).sum(axis=1)
+        visited = np.argsort(-scores.caused[app], kind="stable")
+        ranks[:, app] = _dense_rank(np.column_stack([shortfall[:, visited], norm]))
+    return ranks
+
+
+def _dense_rank(keys: FloatArray) -> IntArray:
+    """Rank of every row, compared from the first column on; equal rows share one."""
+    keys = np.round(keys, EXACT)
+    order = np.lexsort(keys.T[::-1])
+    new = (np.diff(keys[order], axis=0) != 0).any(axis=1)
+    rank = np.empty(len(keys), dtype=np.int64)
+    rank[order] = np.concatenate([[0], np.cumsum(new)])
+    return rank

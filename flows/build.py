@@ -1,0 +1,122 @@
+"""From settings to the things of the science: testbed, profile, simulator, cluster, groups, objective."""
+
+from pathlib import Path
+
+import numpy as np
+
+from flows.settings import Settings
+from metis import objectives
+from metis.errors import InputError
+from metis.files import load_arrays
+from metis.groups import draw_groups, draw_skewed_groups, load_groups
+from metis.objectives import Objective
+from metis.problem import Cluster, make_group, whole_counts
+from metis.profile import Profile, load_profile
+from metis.rules import Rules
+from metis.simulators import SimulatorSettings
+from metis.space import ColocationSpace, IntArray
+from metis.testbed import FileTestbed, Testbed, choose_colocations, load_embedded
+
+
+def app_names(settings: Settings) -> tuple[str, ...] | None:
+    """Names given for the applications, if any."""
+    return tuple(settings.apps.names) if settings.apps.names else None
+
+
+def make_testbed(settings: Settings) -> Testbed:
+    """The testbed: a full profile replayed where `testbed.path` names one, else the embedded model."""
+    chosen = settings.testbed
+    if chosen.path:
+        return FileTestbed(load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots))
+    table = Path(chosen.coefficients) if chosen.coefficients else None
+    return load_embedded(table, settings.cluster.slots or 8, chosen.noise)
+
+
+def knows_truth(settings: Settings) -> bool:
+    """Whether a testbed can judge placements: a file of measurements has none of its own."""
+    return settings.testbed.path is not None or settings.profile.path is None
+
+
+def measure_profile(settings: Settings) -> Profile:
+    """The profile: read from `profile.path`, or measured on the testbed."""
+    chosen = settings.profile
+    if chosen.path:
+        return load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots)
+    testbed = make_testbed(settings)
+    colocations = choose_colocations(testbed.space, chosen.share, chosen.seed)
+    return testbed.measure(colocations, chosen.seed, chosen.repeats)
+
+
+def simulator_settings(settings: Settings) -> SimulatorSettings:
+    """The simulator's settings."""
+    return SimulatorSettings(**settings.simulator.model_dump())
+
+
+def needs_latency(settings: Settings) -> bool:
+    """Whether latency must be simulated too."""
+    return settings.objective.kind == "latency"
+
+
+def make_objective(settings: Settings) -> Objective:
+    """The objective."""
+    chosen = settings.objective
+    made: dict[str, Objective] = {
+        "rps": objectives.MeanRps(),
+        "slo": objectives.SloShare(chosen.level),
+        "free_nodes": objectives.FreeNodes(chosen.beta),
+        "latency": objectives.Latency(),
+    }
+    return made[chosen.kind]
+
+
+def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
+    """The cluster, with what already runs there and what the rules admit.
+
+    Raises:
+        InputError: the existing placement or a rule does not fit; names file, node or application.
+    """
+    rules = settings.rules
+    mask = Rules(rules.never_together, rules.at_most, rules.only_beside).mask(space)
+    existing = _existing(Path(settings.existing), space) if settings.existing else None
+    if existing is None:
+        return Cluster(space, settings.cluster.nodes, allowed=mask)
+    return Cluster(space, settings.cluster.nodes, existing=existing, allowed=mask)
+
+
+def one_group(settings: Settings, apps: tuple[str, ...]) -> IntArray:
+    """The group to place: `group.counts`, or the first of the groups."""
+    first: IntArray = make_groups(settings, apps)[0]
+    return first
+
+
+def make_groups(settings: Settings, apps: tuple[str, ...]) -> IntArray:
+    """The groups of a run, int [groups, apps]: one by counts, those of a file, or drawn by seed."""
+    if settings.group.counts is not None:
+        return make_group(settings.group.counts, apps)[None]
+    chosen = settings.groups
+    if chosen.path:
+        rows = None if chosen.rows is None else str(chosen.rows)
+        return load_groups(Path(chosen.path), rows, apps)
+    rng = np.random.default_rng(chosen.seed)
+    draw = draw_skewed_groups if chosen.skewed else draw_groups
+    groups: IntArray = draw(chosen.count, settings.group.size, len(apps), rng)
+    return groups
+
+
+def _existing(path: Path, space: ColocationSpace) -> IntArray:
+    """Containers in place, int [nodes, apps]: `.npz` with `placement`, or `.csv` with a column per app."""
+    if path.suffix != ".csv":
+        arrays = load_arrays(path)
+        if "placement" not in arrays:
+            raise InputError(f"{path}: holds no array named placement")
+        return whole_counts(arrays["placement"], str(path))
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable table ({error})") from None
+    unknown = [name for name in frame.columns if name not in (*space.apps, "node")]
+    if unknown:
+        raise InputError(f"{path}: the column {unknown[0]!r} is no application; use {list(space.apps)}")
+    return whole_counts(frame.reindex(columns=list(space.apps), fill_value=0).to_numpy(), str(path))

@@ -1,0 +1,80 @@
+"""The command `metis`: a verb, then Hydra overrides."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+VERBS = {
+    "run": "run the chain of stages, reusing what is finished",
+    "place": "place one group",
+    "compare": "compare schedulers on the same groups",
+    "import-profile": "check a profile and write it in our format",
+    "report": "write the report page of a run",
+    "ui": "open the MLflow UI",
+}
+
+USAGE = """usage: metis VERB [key=value ...]
+
+{verbs}
+
+Everything after the verb is a Hydra override: `cluster.nodes=27`, `simulator=forest`, `output=json`.
+Paths need no quoting beyond the shell's: `profile.path='my files/a=b.npz'`.
+`metis VERB --help` shows examples; `metis --version` the version.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; answers the exit code: 0, 2 for what the user must mend, 1 for the surroundings."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        listed = "\n".join(f"  {name:<16} {text}" for name, text in VERBS.items())
+        print(USAGE.format(verbs=listed), end="")
+        return 0 if given else 2
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"metis {version('metis')}")
+        return 0
+    verb, *rest = given
+    if verb not in VERBS:
+        print(f"metis: {verb!r} is no verb; use one of {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    if any(word in ("-h", "--help") for word in rest):
+        return _help(verb)
+    return _guarded(verb, rest)
+
+
+def _help(verb: str) -> int:
+    module = import_module(f"flows.verbs.{verb.replace('-', '_')}")
+    print((module.__doc__ or "").strip())
+    print("\nSettings: conf/config.yaml and the groups beside it; all may be overridden.")
+    return 0
+
+
+def _guarded(verb: str, rest: list[str]) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    from metis.errors import MetisError
+
+    try:
+        answer: int = import_module(f"flows.verbs.{verb.replace('-', '_')}").run(rest)
+        return answer
+    except MetisError as error:
+        print(f"metis: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("metis: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        # a full disk or a folder without permission may show up anywhere
+        print(f"metis: {error.filename or verb}: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

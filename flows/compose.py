@@ -1,0 +1,67 @@
+"""From the words after a verb to validated settings: Hydra composes, pydantic validates."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from metis.errors import InputError
+
+PATH_KEYS = re.compile(r"^\+*([\w.]*\.)?(path|coefficients|existing|report|uri|file)$")
+ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
+
+
+def quote_path(override: str) -> str:
+    """An override of a path, quoted for Hydra's grammar.
+
+    Hydra refuses bare `=`, `~`, brackets, spaces and letters beyond ASCII in a value, all of which are
+    fine in a path. Other overrides are returned as they are.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or not PATH_KEYS.match(key) or value in ("", "null") or ALREADY_QUOTED.match(value):
+        return override
+    if re.search(r"\\+$", value):
+        raise InputError(f"{key}={value}: a path may not end in a backslash")
+    escaped = value.replace("'", r"\'")
+    return f"{key}='{escaped}'"
+
+
+def compose_plain(overrides: Sequence[str]) -> dict[str, Any]:
+    """The composed configuration as plain values.
+
+    Raises:
+        InputError: an override is not understood; says which.
+    """
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    quoted = [quote_path(override) for override in overrides]
+    for given in overrides:
+        if "=" not in given:
+            raise InputError(f"{given!r} is not an override; write key=value, for instance cluster.nodes=27")
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            composed = OmegaConf.to_container(compose("config", overrides=quoted), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_one_line(str(error))) from None
+    if not isinstance(composed, dict):
+        raise InputError("the configuration must be a mapping")
+    return {str(key): value for key, value in composed.items()}
+
+
+def _one_line(message: str) -> str:
+    """Hydra's first telling line; its hints about `+` and tracebacks do not help here."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    told = [
+        line for line in lines if not line.startswith(("See https", "Set the env", "full_key", "object_type"))
+    ]
+    text = " ".join(told[:3])
+    missing = re.search(r"Could not override '([^']+)'", text)
+    if missing:
+        return f"{missing.group(1)}: there is no such setting"
+    absent = re.search(r"Could not find '([^']+)' Available options in '([^']+)':\s*(.*)", " ".join(told))
+    if absent:
+        options = ", ".join(absent.group(3).split())
+        return f"{absent.group(1).replace('/', '=', 1)}: there is no such option; use one of {options}"
+    return text

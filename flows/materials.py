@@ -1,0 +1,35 @@
+"""Fitted simulators kept between commands: a cache that may be deleted at any time, never a record."""
+
+from pathlib import Path
+
+from flows.build import measure_profile, needs_latency, simulator_settings
+from flows.settings import Settings
+from flows.steps import plan
+from metis.errors import InputError
+from metis.simulators import FittedSimulator, fit_simulator
+
+
+def fitted_simulator(settings: Settings) -> FittedSimulator:
+    """The simulator of these settings, fitted now or taken from the cache of an earlier command."""
+    path = cache_folder(settings) / f"simulator-{simulator_key(settings)}.npz"
+    if path.is_file():
+        try:
+            return FittedSimulator.load(path)
+        except InputError:
+            path.unlink(missing_ok=True)  # a damaged cache costs a fit, never the command
+    profile = measure_profile(settings)
+    fitted = fit_simulator(profile, simulator_settings(settings), latency=needs_latency(settings))
+    fitted.save(path)
+    return fitted
+
+
+def simulator_key(settings: Settings) -> str:
+    """Key of the simulator: settings, files and source that decide its tables."""
+    steps = {step.name: step for step in plan(settings)}
+    profile = steps["profile"].key({"setup": ""})
+    return steps["simulator"].key({"profile": profile})
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Where fitted things are kept."""
+    return Path(settings.tracking.path).absolute() / "cache"

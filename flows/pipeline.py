@@ -1,0 +1,148 @@
+"""The chain as one Prefect flow whose tasks are steps; what is finished is reused, not done again."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.console import say
+from flows.settings import Settings
+from flows.steps import Step, chosen_steps, plan
+from flows.store import Record, Store
+from flows.work import Progress, Work, no_progress
+from metis.errors import MetisError
+
+PREFECT_DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "true",
+}
+
+
+class StepError(MetisError):
+    """A step failed. Names it, with the reason in one line; keeps the exit code of the reason."""
+
+    def __init__(self, step: str, reason: MetisError) -> None:
+        super().__init__(f"{step}: {reason}")
+        self.step = step
+        self.exit_code = reason.exit_code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the chain ends with.
+
+    Attributes:
+        records: by step name.
+        done: names of the steps that were done; the others were reused.
+    """
+
+    records: Mapping[str, Record]
+    done: Sequence[str]
+
+    def folder(self, step: str) -> Path | None:
+        """The output of a step, if it was among those asked for."""
+        record = self.records.get(step)
+        return record.folder if record else None
+
+
+def run_chain(settings: Settings, progress: Progress = no_progress) -> Outcome:
+    """Run the chain: steps that are finished under the same key are reused.
+
+    When all are, neither Prefect nor any server is started.
+
+    Raises:
+        StepError: a step failed; what was finished before stays finished.
+    """
+    store = Store(settings.tracking)
+    steps = chosen_steps(settings, plan(settings))
+    finished = reusable(steps, store, settings.rerun)
+    if len(finished) == len(steps):
+        return Outcome(finished, [])
+    if not settings.tracking.orchestrate:
+        return run_steps(settings, steps, store, progress, lambda step, do: do())
+    for name, value in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(store.root / "prefect"))
+    from flows.orchestration import run_as_flow
+
+    return run_as_flow(settings, steps, store, progress)
+
+
+def reusable(steps: Sequence[Step], store: Store, rerun: Sequence[str] = ()) -> dict[str, Record]:
+    """The finished steps at the head of the chain, up to the first that is missing or to be done again."""
+    records: dict[str, Record] = {}
+    for step in steps:
+        again = step.stage in rerun or step.name in rerun
+        record = None if again else store.find(step.name, step.key(_digests(step, records)))
+        if record is None:
+            break
+        records[step.name] = record
+    return records
+
+
+Perform = Callable[[Step, Callable[[], Record]], Record]
+
+
+def run_steps(
+    settings: Settings, steps: Sequence[Step], store: Store, progress: Progress, perform: Perform
+) -> Outcome:
+    """Do or reuse every step in order; `perform(step, do)` wraps the doing of one."""
+    records: dict[str, Record] = {}
+    done: list[str] = []
+    for step in steps:
+        key = step.key(_digests(step, records))
+        again = step.stage in settings.rerun or step.name in settings.rerun
+        record = None if again else store.find(step.name, key)
+        if record is None:
+            record = perform(step, _doing(step, key, settings, records, store, progress))
+            done.append(step.name)
+            say(f"  {step.name}: {record.seconds:.1f} s")
+        records[step.name] = record
+    return Outcome(records, done)
+
+
+def _doing(
+    step: Step,
+    key: str,
+    settings: Settings,
+    records: Mapping[str, Record],
+    store: Store,
+    progress: Progress,
+) -> Callable[[], Record]:
+    def do() -> Record:
+        inputs = {name: records[name] for name in step.inputs}
+        runs = {name: record.run_id for name, record in inputs.items()}
+        try:
+            with store.recording(step.name, step.stage, key, runs, _params(step)) as recording:
+                folders = {name: record.folder for name, record in inputs.items()}
+                step.run(Work(settings, recording.folder, folders, recording, progress, step.part))
+        except MetisError as error:
+            raise StepError(step.name, error) from error
+        record = store.find(step.name, key)
+        if record is None:
+            raise RuntimeError(f"{step.name}: its output cannot be read back")
+        return record
+
+    return do
+
+
+def _digests(step: Step, records: Mapping[str, Record]) -> dict[str, str]:
+    return {name: records[name].digest for name in step.inputs}
+
+
+def _params(step: Step) -> dict[str, Any]:
+    """A step's settings as flat MLflow parameters."""
+    flat: dict[str, Any] = {}
+
+    def add(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping) and value:
+            for name, part in value.items():
+                add(f"{prefix}.{name}" if prefix else str(name), part)
+        else:
+            flat[prefix] = value
+
+    add("", step.settings)
+    return {name: value for name, value in flat.items() if name}

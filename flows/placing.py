@@ -1,0 +1,148 @@
+"""Placing many groups with one scheduler, and judging placements: shared by the chain and by the verbs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from baselines.registry import Materials, make_scheduler, section_of, timed_place
+from flows.build import make_cluster, make_objective
+from flows.settings import Settings
+from metis.errors import InputError
+from metis.evaluation import evaluate, gap
+from metis.files import load_arrays, save_arrays
+from metis.objectives import Tables
+from metis.problem import Decision, Scheduler
+from metis.space import IntArray
+
+OPTIMUM = "optimum"
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What one scheduler decided for every group.
+
+    Attributes:
+        placements: int [groups, nodes, apps], new containers.
+        seconds: wall time of each decision after one warm-up, [groups].
+        traces: what the scheduler wanted remembered, per group.
+    """
+
+    placements: IntArray
+    seconds: np.ndarray[Any, np.dtype[np.float64]]
+    traces: Sequence[Mapping[str, Any]]
+
+    def save(self, path: Path, groups: IntArray) -> None:
+        """Write placements and seconds as `.npz`."""
+        save_arrays(path, {"placements": self.placements, "seconds": self.seconds, "groups": groups})
+
+    @classmethod
+    def load(cls, path: Path, traces: Sequence[Mapping[str, Any]]) -> "Decisions":
+        """Read what `save` wrote."""
+        stored = load_arrays(path)
+        return cls(stored["placements"], stored["seconds"], traces)
+
+
+def scheduler_options(settings: Settings, name: str) -> dict[str, dict[str, Any]]:
+    """The sections of settings that a scheduler reads."""
+    everything = settings.model_dump(mode="json")
+    return {section: everything[section] for section in section_of(name)}
+
+
+def scheduler_for(
+    settings: Settings, name: str, tables: Tables, trained: Callable[..., Any] | None = None
+) -> Scheduler:
+    """The scheduler called `name` under these settings."""
+    options = scheduler_options(settings, name)
+    return make_scheduler(name, Materials(tables, options, settings.seed, trained))
+
+
+def place_groups(
+    scheduler: Scheduler, settings: Settings, tables: Tables, groups: IntArray, tell: Tell | None = None
+) -> Decisions:
+    """Place each of `groups` [groups, apps] on the same cluster; the first one also serves as warm-up."""
+    cluster = make_cluster(settings, tables.space)
+    objective = make_objective(settings)
+    made: list[Decision] = []
+    for i, group in enumerate(groups):
+        worth = objective.bind(group, cluster, tables)
+        made.append(
+            scheduler.place(group, cluster, worth) if i else timed_place(scheduler, group, cluster, worth)
+        )
+        if tell:
+            tell(i + 1, len(groups))
+    return Decisions(
+        np.stack([decision.placement for decision in made]),
+        np.array([decision.seconds for decision in made]),
+        [decision.trace for decision in made],
+    )
+
+
+def judge(
+    decisions: Mapping[str, Decisions],
+    settings: Settings,
+    tables: Tables,
+    groups: IntArray,
+    truth: Tables | None = None,
+    true_optimum: Decisions | None = None,
+) -> pd.DataFrame:
+    """One row per scheduler and group.
+
+    Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
+    bound), seconds, free_nodes, slo_<level>; with a testbed also true_rps, true_value and true_ratio.
+
+    Args:
+        decisions: by scheduler; `optimum` must be among them.
+        settings: cluster and objective.
+        tables: the simulator's.
+        groups: int [groups, apps].
+        truth: the testbed's tables.
+        true_optimum: the optimum's decisions on `truth`.
+    """
+    if truth is not None and truth.space != tables.space:
+        raise InputError(
+            f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
+            f"the profile {list(tables.space.apps)} on {tables.space.slots}; both must be alike"
+        )
+    cluster = make_cluster(settings, tables.space)
+    objective = make_objective(settings)
+    rows = []
+    for i, group in enumerate(groups):
+        worth = objective.bind(group, cluster, tables)
+        best = evaluate(decisions[OPTIMUM].placements[i], cluster, tables, worth).value
+        bound = float(decisions[OPTIMUM].traces[i]["bound"])
+        true_worth = None if truth is None else objective.bind(group, cluster, truth)
+        true_best = None
+        if truth is not None and true_optimum is not None and true_worth is not None:
+            true_best = evaluate(true_optimum.placements[i], cluster, truth, true_worth).value
+        for name, decided in decisions.items():
+            placement = decided.placements[i]
+            judged = evaluate(placement, cluster, tables, worth)
+            row: dict[str, Any] = {
+                "scheduler": name,
+                "group": i,
+                "rps": judged.rps,
+                "value": judged.value,
+                "bound": bound,
+                "ratio": ratio(judged.value, best),
+                "gap": gap(judged.value, bound),
+                "seconds": float(decided.seconds[i]),
+                "free_nodes": judged.free_nodes,
+                **{f"slo_{level}": share for level, share in judged.slo.items()},
+            }
+            if truth is not None and true_worth is not None:
+                real = evaluate(placement, cluster, truth, true_worth)
+                row |= {"true_rps": real.rps, "true_value": real.value}
+                if true_best is not None:
+                    row["true_ratio"] = ratio(real.value, true_best)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ratio(value: float, best: float) -> float:
+    """`value` as a share of `best`; 1 where both are 0."""
+    return value / best if best > 0 else 1.0

@@ -1,0 +1,160 @@
+"""What a report shows, and its figures per scheduler."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metis.errors import InputError
+
+OPTIMUM = "optimum"  # the scheduler that is the limit, not a competitor
+SPREAD = "spread"  # the scheduler that does what Docker Swarm does by itself
+COLUMNS = ("scheduler", "group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes")
+UNKNOWN = ("true_rps", "true_ratio")  # known only where a testbed answered
+SLO_PREFIX = "slo_"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A further section, made by another stage.
+
+    Attributes:
+        title: heading, plain text.
+        html: trusted HTML made by us, never what a user typed; scripts in it do not run.
+        figure_svg: one `<svg>`, with or without an XML prolog; None for no figure.
+    """
+
+    title: str
+    html: str
+    figure_svg: str | None = None
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page.
+
+    Attributes:
+        title: heading of the page.
+        subtitle: what was compared, e.g. `81 nodes of 8 slots, 10 groups of 200 containers`.
+        facts: settings and origins, shown as a small table (profile, seed, commit, run ids, ...).
+        apps: names of the applications, in the column order of `placements`.
+        results: one row per scheduler and group: `scheduler`, `group`, `rps` and `true_rps` (mean
+            normalised RPS, predicted and on the testbed), `value`, `bound`, `ratio`, `true_ratio`, `gap`,
+            `seconds`, `free_nodes` (nodes) and `slo_<level>` (share of containers, 0 to 1). NaN where
+            unknown; `true_*` and `slo_*` may be missing.
+        placements: scheduler -> containers of one example group in all, int [nodes, apps].
+        container_rps: scheduler -> normalised RPS of every container of the example groups, [containers].
+        sections: further sections, in order, after the figures.
+        command: the command that makes this report again.
+
+    Raises:
+        InputError: a column is missing, no result, a scheduler with a group twice, or a placement of
+            another shape.
+    """
+
+    title: str
+    subtitle: str
+    facts: Mapping[str, str]
+    apps: tuple[str, ...]
+    results: pd.DataFrame
+    placements: Mapping[str, NDArray[Any]]
+    container_rps: Mapping[str, NDArray[Any]]
+    sections: Sequence[Section] = ()
+    command: str = "make run"
+
+    def __post_init__(self) -> None:
+        check_results(self.results)
+        for scheduler, placement in self.placements.items():
+            if placement.ndim != 2 or placement.shape[1] != len(self.apps) or not len(placement):
+                raise InputError(
+                    f"report: the placement of {scheduler} has shape {placement.shape}, "
+                    f"expected [nodes, {len(self.apps)}]"
+                )
+
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """Every scheduler of the report, best first; those without results come last."""
+        ranked = list(ranking(self.results))
+        others = [name for name in (*self.placements, *self.container_rps) if name not in ranked]
+        return tuple(dict.fromkeys([*ranked, *others]))
+
+
+def check_results(results: pd.DataFrame) -> None:
+    """Raise `InputError` unless `results` has the columns and rows that a report needs."""
+    missing = [name for name in COLUMNS if name not in results.columns]
+    if missing:
+        raise InputError(f"report: the results lack the column {missing[0]!r}")
+    if results.empty:
+        raise InputError("report: there is no result to show; run the evaluate stage first")
+    twice = results[results.duplicated(["scheduler", "group"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise InputError(f"report: {first['scheduler']} has group {first['group']} twice")
+
+
+def slo_columns(results: pd.DataFrame) -> list[str]:
+    """The columns of SLO shares, lowest level first; one that is not known at all is left out."""
+    found = [name for name in results.columns if str(name).startswith(SLO_PREFIX)]
+    return sorted((name for name in found if results[name].notna().any()), key=slo_level)
+
+
+def slo_level(column: str) -> float:
+    """The level of `slo_0.95`: 0.95."""
+    return float(column.removeprefix(SLO_PREFIX))
+
+
+def ranking(results: pd.DataFrame) -> pd.Index:
+    """Schedulers, best first, by the objective's mean value over the groups that all of them placed.
+
+    Where no group was placed by all of them, each counts with its own groups. Ties keep the optimum
+    first, then go by name, so that the page is the same on every run.
+    """
+    values = results.pivot(index="group", columns="scheduler", values="value")
+    shared = values.dropna()
+    means = (shared if len(shared) else values).mean()
+    order = pd.DataFrame({"mean": means.round(9), "other": [name != OPTIMUM for name in means.index]})
+    order["name"] = order.index.astype(str)
+    return order.sort_values(["mean", "other", "name"], ascending=[False, True, True]).index
+
+
+def summarise(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per scheduler, best first (see `ranking`).
+
+    Columns: `scheduler`, `is_optimum`, `groups` (how many it placed), `rps_mean`, `rps_median`, `rps_min`,
+    `true_rps_mean`, `value_mean`, `ratio_mean`, `ratio_min`, `true_ratio_mean`, `gap_mean`,
+    `seconds_mean`, `seconds_max`, `free_nodes_mean` and `slo_<level>_mean`. NaN where unknown.
+
+    Raises:
+        InputError: see `check_results`.
+    """
+    check_results(results)
+    known = results.assign(**{name: np.nan for name in UNKNOWN if name not in results.columns})
+    wanted = {
+        "groups": ("group", "nunique"),
+        "rps_mean": ("rps", "mean"),
+        "rps_median": ("rps", "median"),
+        "rps_min": ("rps", "min"),
+        "true_rps_mean": ("true_rps", "mean"),
+        "value_mean": ("value", "mean"),
+        "ratio_mean": ("ratio", "mean"),
+        "ratio_min": ("ratio", "min"),
+        "true_ratio_mean": ("true_ratio", "mean"),
+        "gap_mean": ("gap", "mean"),
+        "seconds_mean": ("seconds", "mean"),
+        "seconds_max": ("seconds", "max"),
+        "free_nodes_mean": ("free_nodes", "mean"),
+        **{f"{name}_mean": (name, "mean") for name in slo_columns(results)},
+    }
+    by_scheduler = known.groupby("scheduler")
+    columns = {name: by_scheduler[source].agg(how) for name, (source, how) in wanted.items()}
+    summary = pd.DataFrame(columns).reindex(ranking(results))
+    summary.insert(0, "is_optimum", summary.index == OPTIMUM)
+    return summary.rename_axis("scheduler").reset_index()
+
+
+def value_is_rps(results: pd.DataFrame) -> bool:
+    """Whether the objective is the mean RPS itself, so that its optimum is a limit of the RPS."""
+    return bool(np.allclose(results["value"], results["rps"], rtol=1e-6, equal_nan=True))

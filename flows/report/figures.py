@@ -1,0 +1,237 @@
+"""The figures: one row of HTML and SVG per scheduler, sharp and legible at any width."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from flows.report.data import OPTIMUM, ReportData, slo_columns, slo_level, value_is_rps
+from flows.report.scales import Scale, linear, logarithmic_seconds, vertical
+from flows.report.words import duration, number, percent
+
+FloatArray = NDArray[np.float64]
+DEFAULT_LEVELS = (0.90, 0.95, 1.00)
+CURVE_POINTS = 160
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scheduler in a figure: its name, its SVG (100 % wide) and the figure in words."""
+
+    label: str
+    svg: Markup
+    value: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Rows under one axis.
+
+    Attributes:
+        key: id in the page.
+        title: what is shown.
+        caption: how to read it.
+        unit: what the axis counts.
+        column: heading of the values at the right.
+        rows: one per scheduler, best first.
+        axis: SVG of the tick labels.
+        height: of a row, in px.
+    """
+
+    key: str
+    title: str
+    caption: Markup
+    unit: str
+    column: str
+    rows: tuple[Row, ...]
+    axis: Markup
+    height: int = 30
+
+
+def mean_rps(data: ReportData, order: tuple[str, ...]) -> Figure:
+    """Mean RPS per scheduler: range, middle half and mean over groups, the optimum as a line."""
+    results = data.results
+    truth = "true_rps" in results and bool(results["true_rps"].notna().any())
+    limit, limit_words = optimum_line(results)
+    shown = [*results["rps"], *(results["true_rps"] if truth else []), limit]
+    scale = linear(shown)
+    rows = []
+    for name, mine in _each(results, order, "rps"):
+        known = _finite(mine["rps"])
+        true = _finite(mine["true_rps"]) if truth else np.zeros(0)
+        marks = [scale.grid(), _limit(scale, limit), _box(scale, known)]
+        value = number(float(known.mean()))
+        if true.size:
+            marks.append(_circle(scale, float(true.mean()), "true"))
+            value += f" ({number(float(true.mean()))})"
+        rows.append(Row(name, Markup("").join(marks), value))
+    caption = Markup(
+        "Further right is better; 1 is what an application reaches alone on a node. The dot is the mean "
+        "over groups, the thick bar the middle half of the groups, the thin line runs from the worst "
+        "group to the best. The axis does not begin at 0. {}{}"
+    ).format(
+        limit_words,
+        " The hollow dot, and the number in brackets, is what the testbed says of the same placements."
+        * truth,
+    )
+    column = "mean (testbed)" if truth else "mean"
+    return Figure("rps", "Mean RPS", caption, "mean normalised RPS", column, tuple(rows), scale.labels())
+
+
+def ratio(data: ReportData, order: tuple[str, ...]) -> Figure:
+    """Value as a share of the bound, per scheduler."""
+    scale = linear([*data.results["ratio"], 1.0], label=lambda value: f"{value * 100:g} %")
+    rows = []
+    for name, mine in _each(data.results, order, "ratio"):
+        known = _finite(mine["ratio"])
+        marks = Markup("").join([scale.grid(), _limit(scale, 1.0), _box(scale, known)])
+        rows.append(Row(name, marks, percent(float(known.mean()))))
+    caption = Markup(
+        "What a placement is worth as a share of the most that any placement of the same group can be "
+        "worth (the dashed line, 100 %). What is missing to it is the gap. Dot, bar and line as above."
+    )
+    return Figure(
+        "ratio", "Ratio to the optimum", caption, "value / optimum", "mean", tuple(rows), scale.labels()
+    )
+
+
+def seconds(data: ReportData, order: tuple[str, ...]) -> Figure:
+    """Seconds per decision, on a logarithmic axis."""
+    scale = logarithmic_seconds(data.results["seconds"])
+    rows = []
+    for name, mine in _each(data.results, order, "seconds"):
+        known = _finite(mine["seconds"])
+        marks = Markup("").join([scale.grid(), _box(scale, known)])
+        rows.append(Row(name, marks, duration(float(known.mean()))))
+    caption = Markup(
+        "Wall time from the group's arrival to its placement; learning done beforehand is not in it. "
+        "Further left is better. Every step of the axis is ten times the one before, or more."
+    )
+    return Figure("seconds", "Time per decision", caption, "logarithmic", "mean", tuple(rows), scale.labels())
+
+
+def free_nodes(data: ReportData, order: tuple[str, ...]) -> Figure:
+    """Nodes left without a container, per scheduler."""
+    nodes = max((len(placement) for placement in data.placements.values()), default=0)
+    scale = linear([*data.results["free_nodes"], 1.0], zero=True, label=lambda value: f"{value:g}")
+    rows = []
+    for name, mine in _each(data.results, order, "free_nodes"):
+        known = _finite(mine["free_nodes"])
+        mean = float(known.mean())
+        bar = Markup('<rect class="bar" x="0" y="20%" width="{}" height="60%"/>').format(scale.place(mean))
+        share = f" ({percent(mean / nodes)})" if nodes else ""
+        rows.append(Row(name, scale.grid() + bar + _range(scale, known), f"{mean:.1f}{share}"))
+    of = f" of {nodes}" if nodes else ""
+    caption = Markup(
+        "Nodes{} that hold no container and could be switched off or kept for what comes next: the mean "
+        "over groups, and as a thin line the fewest and the most. Few free nodes are not a fault: an "
+        "objective that pays for RPS alone spreads containers out."
+    ).format(of)
+    return Figure("free", "Free nodes", caption, "nodes", "mean", tuple(rows), scale.labels())
+
+
+def container_rps(data: ReportData, order: tuple[str, ...]) -> Figure | None:
+    """Share of containers that reach at least an RPS, one curve per scheduler; None without any."""
+    curves = {name: _finite(data.container_rps[name]) for name in order if name in data.container_rps}
+    curves = {name: values for name, values in curves.items() if values.size}
+    if not curves:
+        return None
+    levels = tuple(slo_level(name) for name in slo_columns(data.results)) or DEFAULT_LEVELS
+    # the very best few would squeeze everybody else to the left
+    most = max(float(np.quantile(values, 0.995)) for values in curves.values())
+    scale = linear([0.0, most, *levels], zero=True)
+    outline = _curve(curves[OPTIMUM], scale) if OPTIMUM in curves else ""
+    rows = []
+    for name, values in curves.items():
+        marks = [scale.grid(), _area(_curve(values, scale), outline if name != OPTIMUM else "")]
+        marks += [vertical(scale.place(level), "level") for level in levels]
+        shares = [f"{(values >= level).mean() * 100:.0f}" for level in levels]
+        rows.append(Row(name, Markup("").join(marks), " · ".join(shares) + " %"))
+    names = " · ".join(f"{level:.2f}" for level in levels)
+    caption = Markup(
+        "The height at an RPS is the share of containers that reach at least that much; the filled area "
+        "is the mean. Dotted lines are the SLO levels {}, and the numbers say how many per cent of the "
+        "containers meet each: a steep fall left of them means a few applications pay for the rest.{}"
+    ).format(names, " The thin outline is the optimum's curve, for comparison." if outline else "")
+    title, unit = "RPS of the single containers", "normalised RPS of a container"
+    return Figure("containers", title, caption, unit, f"≥ {names}", tuple(rows), scale.labels(), height=54)
+
+
+def optimum_line(results: pd.DataFrame) -> tuple[float, str]:
+    """Where the optimum's line stands on the RPS axis (NaN for nowhere), and what it means in words."""
+    own = results[results["scheduler"] == OPTIMUM]
+    if len(own):
+        what = "RPS of the exact optimum, the most that any placement can reach"
+        if not value_is_rps(results):
+            what = "RPS of the exact optimum, which maximises the objective, not the RPS"
+        elif own["gap"].max() > 1e-4:
+            what = (
+                f"best found by the solver, which is within {percent(float(own['gap'].max()))} of the optimum"
+            )
+        return float(own["rps"].mean()), f"The dashed line is the {what}."
+    bounds = results.groupby("group")["bound"].max()
+    if value_is_rps(results) and bounds.notna().any():
+        return float(bounds.mean()), "The dashed line is the proven bound, which no placement can pass."
+    return float("nan"), ""
+
+
+def _each(results: pd.DataFrame, order: tuple[str, ...], column: str) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of every scheduler that has any finite value in `column`, in `order`."""
+    known: Mapping[object, pd.DataFrame] = dict(list(results.dropna(subset=[column]).groupby("scheduler")))
+    return [(name, known[name]) for name in order if name in known]
+
+
+def _finite(values: object) -> FloatArray:
+    numbers = np.asarray(values, dtype=np.float64).ravel()
+    return numbers[np.isfinite(numbers)]
+
+
+def _limit(scale: Scale, value: float) -> Markup:
+    return vertical(scale.place(value), "limit") if np.isfinite(value) else Markup("")
+
+
+def _range(scale: Scale, values: FloatArray) -> Markup:
+    return Markup('<line class="range" x1="{}" x2="{}" y1="50%" y2="50%"/>').format(
+        scale.place(float(values.min())), scale.place(float(values.max()))
+    )
+
+
+def _box(scale: Scale, values: FloatArray) -> Markup:
+    """Thin line from least to most, thick bar over the middle half, dot at the mean."""
+    low, high = scale.at(np.quantile(values, [0.25, 0.75]))
+    bar = Markup('<rect class="half" x="{:.2f}%" y="32%" width="{:.2f}%" height="36%"/>').format(
+        low, high - low
+    )
+    return _range(scale, values) + bar + _circle(scale, float(values.mean()), "mean")
+
+
+def _circle(scale: Scale, value: float, kind: str) -> Markup:
+    return Markup('<circle class="{}" cx="{}" cy="50%" r="5"/>').format(kind, scale.place(value))
+
+
+def _curve(values: FloatArray, scale: Scale) -> str:
+    """SVG path of the share of `values` at or above x, in a box of 100 x 100."""
+    points = np.linspace(scale.low, scale.high, CURVE_POINTS + 1)
+    share = 1 - np.searchsorted(np.sort(values), points, side="left") / len(values)
+    at, height = scale.at(points), 100 - 100 * share
+    return (
+        f"M0 {height[0]:.4g}"
+        + "".join(
+            f"H{x:.4g}V{y:.4g}"
+            for x, y, before in zip(at[1:], height[1:], height[:-1], strict=True)
+            if y != before
+        )
+        + "H100"
+    )
+
+
+def _area(curve: str, outline: str) -> Markup:
+    shape = Markup('<path class="area" d="{}V100H0Z"/><path class="edge" d="{}"/>').format(curve, curve)
+    if outline:
+        shape += Markup('<path class="outline" d="{}"/>').format(outline)
+    return Markup(
+        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" x="0" y="6%" width="100%" height="94%">{}</svg>'
+    ).format(shape)

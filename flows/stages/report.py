@@ -1,0 +1,58 @@
+"""Stage report: one self-contained page of tables and figures."""
+
+import pandas as pd
+
+from flows.build import make_cluster, make_groups, make_objective
+from flows.report import ReportData, write_report
+from flows.stages.evaluate import read_decisions
+from flows.work import Work, read_json
+from metis.evaluation import evaluate
+from metis.simulators import FittedSimulator
+from metis.space import IntArray
+
+
+def run(work: Work) -> None:
+    """Write `report.html`."""
+    settings = work.settings
+    fitted = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz")
+    tables = fitted.tables
+    groups = make_groups(settings, tables.space.apps)
+    results = pd.read_csv(work.inputs["evaluate"] / "results.csv")
+    cluster = make_cluster(settings, tables.space)
+    worth = make_objective(settings).bind(groups[0], cluster, tables)
+    decisions = read_decisions(work)
+    example = {name: decided.placements[0] for name, decided in decisions.items()}
+    containers = {
+        name: evaluate(placement, cluster, tables, worth).container_rps for name, placement in example.items()
+    }
+    described = read_json(work.inputs["profile"] / "profile.json")
+    data = ReportData(
+        title="Where to place long-running containers",
+        subtitle=_subtitle(work, groups, tables.space.slots),
+        facts=_facts(work, described, fitted.report),
+        apps=tables.space.apps,
+        results=results,
+        placements={name: placement + cluster.existing for name, placement in example.items()},
+        container_rps=containers,
+    )
+    write_report(data, work.folder / "report.html")
+
+
+def _subtitle(work: Work, groups: IntArray, slots: int) -> str:
+    sizes = sorted({int(group.sum()) for group in groups})
+    size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    nodes, objective = work.settings.cluster.nodes, work.settings.objective.kind
+    return f"{nodes} nodes of {slots} slots, {len(groups)} groups of {size} containers, objective {objective}"
+
+
+def _facts(work: Work, described: dict[str, object], fit: dict[str, float]) -> dict[str, str]:
+    settings = work.settings
+    quality = f", R² {fit['r2']:.4f} on rows held out" if "r2" in fit else ", exact where measured"
+    return {
+        "profile": f"{described['colocations']:,} of {described['space']:,} co-locations measured "
+        f"({described.get('source', 'file')})",
+        "simulator": f"{settings.simulator.kind}{quality}",
+        "testbed": settings.testbed.path or f"{settings.testbed.kind}, noise {settings.testbed.noise:g}",
+        "seed": str(settings.seed),
+        "MLflow run": work.recording.run_id,
+    }

@@ -1,0 +1,153 @@
+"""The chain as steps: what each reads, what of the settings counts, whose source counts."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from baselines.registry import modules_of
+from flows.keys import digest, file_digest, source_digest
+from flows.placing import OPTIMUM, scheduler_options
+from flows.settings import Settings
+from flows.work import Work
+from metis.errors import InputError
+
+STAGES = ("setup", "profile", "simulator", "baselines", "evaluate", "report")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the chain; a stage has one, or one per scheduler.
+
+    Attributes:
+        name: `stage` or `stage/part`.
+        stage: the stage it belongs to.
+        inputs: names of the steps whose output it reads.
+        settings: what it reads of the settings, files by digest.
+        modules: modules whose source counts, with all of ours that they import.
+        part: which of several alike.
+    """
+
+    name: str
+    stage: str
+    inputs: tuple[str, ...]
+    settings: Mapping[str, Any]
+    modules: tuple[str, ...]
+    part: str = field(default="")
+
+    def key(self, digests: Mapping[str, str]) -> str:
+        """Its key, given the digests of its inputs' outputs."""
+        inputs = {name: digests[name] for name in self.inputs}
+        code = [source_digest(module) for module in self.modules]
+        return digest([self.name, self.settings, inputs, code])
+
+    @property
+    def run(self) -> Callable[[Work], None]:
+        """The stage's function; its module is imported only now."""
+        function: Callable[[Work], None] = import_module(f"flows.stages.{self.stage}").run
+        return function
+
+
+def plan(settings: Settings) -> list[Step]:
+    """The steps of a run, in order."""
+    parts = settings.model_dump(mode="json")
+    groups = _groups_settings(settings)
+    problem = {
+        "cluster": parts["cluster"],
+        "rules": parts["rules"],
+        "objective": parts["objective"],
+        "existing": file_digest(Path(settings.existing)) if settings.existing else None,
+        "groups": groups,
+    }
+    testbed = _testbed_settings(settings)
+    profile = {"profile": _with_file(parts["profile"]), "testbed": testbed, "apps": parts["apps"]}
+    profile["slots"] = settings.cluster.slots
+    simulator = {"simulator": parts["simulator"], "latency": settings.objective.kind == "latency"}
+    schedulers = all_schedulers(settings)
+    placed = tuple(f"baselines/{name}" for name in schedulers)
+    judging = {**problem, "testbed": testbed, "optimum": parts["optimum"], "apps": parts["apps"]}
+    judging["truth"] = settings.profile.path is None or settings.testbed.path is not None
+    return [
+        Step("setup", "setup", (), {"kind": settings.cluster.kind}, ("flows.stages.setup",)),
+        Step("profile", "profile", ("setup",), profile, ("metis.testbed", "metis.published")),
+        Step("simulator", "simulator", ("profile",), simulator, ("metis.simulators",)),
+        *(_placing_step(name, settings, problem) for name in schedulers),
+        Step(
+            "evaluate",
+            "evaluate",
+            ("simulator", *placed),
+            judging,
+            ("flows.placing", "flows.stages.evaluate"),
+        ),
+        Step(
+            "report",
+            "report",
+            ("simulator", "profile", *placed, "evaluate"),
+            judging,
+            ("flows.report", "flows.stages.report"),
+        ),
+    ]
+
+
+def all_schedulers(settings: Settings) -> list[str]:
+    """The schedulers of a run, each once; the optimum is always among them, as what all are held against."""
+    return list(dict.fromkeys([OPTIMUM, *settings.schedulers]))
+
+
+def chosen_steps(settings: Settings, steps: list[Step]) -> list[Step]:
+    """The steps that `stages` and `until` ask for, with all that they read.
+
+    Raises:
+        InputError: one of `stages`, `until` or `rerun` is no stage; lists those there are.
+    """
+    by_name = {step.name: step for step in steps}
+    stages = list(dict.fromkeys(step.stage for step in steps))
+    for given in [*(settings.stages or []), *([settings.until] if settings.until else []), *settings.rerun]:
+        if given not in stages and given not in by_name:
+            raise InputError(f"{given!r} is not a stage of this chain: use {', '.join(stages)}")
+    wanted = list(by_name)
+    if settings.until:
+        last = max(i for i, step in enumerate(steps) if settings.until in (step.name, step.stage))
+        wanted = [step.name for step in steps[: last + 1]]
+    if settings.stages is not None:
+        wanted = [s.name for s in steps if s.stage in settings.stages or s.name in settings.stages]
+    needed = _with_inputs(wanted, by_name)
+    return [step for step in steps if step.name in needed]
+
+
+def _with_inputs(names: Iterable[str], by_name: Mapping[str, Step]) -> set[str]:
+    needed: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += by_name[name].inputs
+    return needed
+
+
+def _placing_step(name: str, settings: Settings, problem: Mapping[str, Any]) -> Step:
+    options = {**problem, "options": scheduler_options(settings, name), "seed": settings.seed}
+    modules = ("metis.problem", "metis.objectives", *modules_of(name))
+    return Step(f"baselines/{name}", "baselines", ("simulator",), options, modules, part=name)
+
+
+def _groups_settings(settings: Settings) -> dict[str, Any]:
+    if settings.group.counts is not None:
+        return {"counts": settings.group.counts}
+    chosen = _with_file(settings.groups.model_dump(mode="json"))
+    return chosen if settings.groups.path else {**chosen, "size": settings.group.size}
+
+
+def _testbed_settings(settings: Settings) -> dict[str, Any]:
+    chosen = _with_file(settings.testbed.model_dump(mode="json"))
+    table = settings.testbed.coefficients or str(files("metis.data") / "seven_apps.yaml")
+    return chosen if settings.testbed.path else {**chosen, "coefficients": file_digest(Path(table))}
+
+
+def _with_file(section: dict[str, Any]) -> dict[str, Any]:
+    """A section whose `path` is replaced by the digest of the file: a moved file is the same input."""
+    path = section.get("path")
+    return section | {"path": file_digest(Path(path))} if path else section

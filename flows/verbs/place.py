@@ -1,0 +1,91 @@
+"""Place one group.
+
+metis place group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=optimum
+metis place group.counts={Redis:10,MMS:20} cluster.nodes=9 profile=file profile.path=my.npz output=json
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from baselines.registry import timed_place
+from flows.build import make_cluster, make_objective, one_group
+from flows.compose import compose_plain
+from flows.materials import fitted_simulator
+from flows.output import only_json
+from flows.placing import scheduler_for
+from flows.settings import Settings, validated
+from metis.evaluation import Evaluation, evaluate, gap
+from metis.problem import Cluster, Decision, check_group, describe_colocation
+
+
+def run(arguments: Sequence[str]) -> int:
+    """See the module's text."""
+    settings = validated(compose_plain(arguments))
+    with only_json(settings.output == "json") as answer:
+        result, cluster, decision = place(settings)
+        if settings.output == "json":
+            answer(result)
+        else:
+            _show(result, cluster, decision)
+    return 0
+
+
+def place(settings: Settings) -> tuple[dict[str, Any], Cluster, Decision]:
+    """Place the group of `settings`; the result as JSON-able values."""
+    tables = fitted_simulator(settings).tables
+    group = one_group(settings, tables.space.apps)
+    cluster = make_cluster(settings, tables.space)
+    check_group(group, cluster)
+    objective = make_objective(settings)
+    worth = objective.bind(group, cluster, tables)
+    decision = timed_place(scheduler_for(settings, settings.scheduler, tables), group, cluster, worth)
+    judged: Evaluation = evaluate(decision.placement, cluster, tables, worth)
+    bound = float(decision.trace["bound"]) if "bound" in decision.trace else _bound(group, cluster, worth)
+    result = {
+        "scheduler": settings.scheduler,
+        "objective": objective.name,
+        "rps": judged.rps,
+        "value": judged.value,
+        "bound": bound,
+        "gap": gap(judged.value, bound),
+        "seconds": decision.seconds,
+        "placement": decision.placement.tolist(),
+        "free_nodes": judged.free_nodes,
+        "slo": judged.slo,
+    }
+    return result, cluster, decision
+
+
+def _bound(group: Any, cluster: Cluster, worth: Any) -> float:
+    """The linear relaxation's bound: a few milliseconds, and tight to three or four digits."""
+    from baselines.colocation_program import linear_bound
+
+    return linear_bound(worth, group, cluster)
+
+
+def _show(result: dict[str, Any], cluster: Cluster, decision: Decision) -> None:
+    from collections import Counter
+
+    from rich.table import Table
+
+    from flows.console import facts_table, stdout
+
+    facts = {
+        "mean RPS": f"{result['rps']:.4f} of stand-alone",
+        "objective": f"{result['objective']}: {result['value']:.4f}, {result['bound']:.4f} at most",
+        "gap": f"{result['gap']:.3%}",
+        "seconds": f"{result['seconds']:.4f}",
+        "free nodes": f"{result['free_nodes']} of {cluster.nodes}",
+        "SLO": ", ".join(f"{share:.1%} at {level}" for level, share in result["slo"].items()),
+    }
+    stdout.print(facts_table(f"Placement by {result['scheduler']}", facts))
+    apps = cluster.space.apps
+    total = decision.placement + cluster.existing
+    alike = Counter(describe_colocation(row, apps) for row in total)
+    table = Table(title="Nodes", title_justify="left", title_style="bold")
+    table.add_column("nodes", justify="right")
+    table.add_column("each holds")
+    for held, nodes in alike.most_common():
+        table.add_row(str(nodes), held)
+    stdout.print(table)
+    stdout.print("output=json prints the placement node by node", style="dim")

@@ -1,0 +1,48 @@
+"""What a stage is given: settings, input folders, a folder to write into, and ways to tell how it goes."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Settings
+from flows.store import Recording
+from metis.files import written_whole
+
+Progress = Callable[[str, int, int], None]
+
+
+def no_progress(text: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One step of the chain being done.
+
+    Attributes:
+        settings: of the whole run; a stage reads only what its step declares.
+        folder: where its output goes.
+        inputs: output folders of the steps it reads, by step name.
+        recording: its MLflow run.
+        progress: called with a text, how much is done, and of how much.
+        part: what a step of several alike does, for instance which scheduler.
+    """
+
+    settings: Settings
+    folder: Path
+    inputs: Mapping[str, Path]
+    recording: Recording
+    progress: Progress = field(default=no_progress)
+    part: str = ""
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file into the output."""
+        with written_whole(self.folder / name) as file:
+            file.write(json.dumps(value, indent=1, sort_keys=True).encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of an input."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,154 @@
+"""Why a placement is worth what it is: node by node, who helps or costs whom, and what is violated."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from metis.errors import InputError
+from metis.objectives import Tables
+from metis.problem import Cluster, FloatArray, describe_colocation
+from metis.space import IntArray
+
+HEADER = ("node", "holds", "application", "rps", "if one of a neighbour left", "violated (extent)")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A placement explained; every array is over nodes.
+
+    Attributes:
+        apps: names of the applications, one per column.
+        counts: containers on every node, existing ones included, int [nodes, apps].
+        existing: those that were there before, int [nodes, apps].
+        rps: predicted normalised RPS of one container, float [nodes, apps]; NaN where absent.
+        effect: what one container of c adds to (or, negative, takes from) the RPS of one container of s
+            beside it: the difference on its removal, float [nodes, s, c]; NaN where either is absent, or
+            where s = c is the only one.
+        violated: extent per node, float [nodes], of each violated constraint, by its wording.
+    """
+
+    apps: tuple[str, ...]
+    counts: IntArray
+    existing: IntArray
+    rps: FloatArray
+    effect: FloatArray
+    violated: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def given(self) -> FloatArray:
+        """What one container of c adds to all its neighbours together, [nodes, c]; NaN where absent."""
+        others = self.counts[:, :, None] - np.eye(len(self.apps), dtype=np.int64)
+        total = np.where(np.isnan(self.effect), 0.0, self.effect * others).sum(axis=1)
+        return np.where(self.counts > 0, total, np.nan)
+
+    def node(self, node: int) -> dict[str, Any]:
+        """One node as JSON-able words and numbers.
+
+        Raises:
+            InputError: there is no such node.
+        """
+        if not 0 <= node < len(self.counts):
+            raise InputError(f"node {node}: this placement has nodes 0 to {len(self.counts) - 1}")
+        given = self.given[node]
+        return {
+            "node": node,
+            "holds": describe_colocation(self.counts[node], self.apps),
+            "applications": [
+                {
+                    "application": self.apps[s],
+                    "containers": int(self.counts[node, s]),
+                    "existing": int(self.existing[node, s]),
+                    "rps": float(self.rps[node, s]),
+                    "gives_neighbours": float(given[s]),
+                    "from_one": {
+                        self.apps[c]: float(self.effect[node, s, c])
+                        for c in np.flatnonzero(~np.isnan(self.effect[node, s])).tolist()
+                    },
+                }
+                for s in np.flatnonzero(self.counts[node]).tolist()
+            ],
+            "violated": {
+                rule: float(extents[node]) for rule, extents in self.violated.items() if extents[node] > 0
+            },
+        }
+
+    def as_dict(self, nodes: Iterable[int] | None = None) -> dict[str, Any]:
+        """All (or some) nodes, JSON-able, with the totals over the whole placement."""
+        containers = int(self.counts.sum())
+        total = float(np.nansum(self.counts * self.rps))
+        return {
+            "containers": containers,
+            "rps": total / containers if containers else 0.0,
+            "free_nodes": int((self.counts.sum(axis=1) == 0).sum()),
+            "violated": {rule: float(extents.sum()) for rule, extents in self.violated.items()},
+            "nodes": [self.node(n) for n in (range(len(self.counts)) if nodes is None else nodes)],
+        }
+
+    def rows(self, nodes: Iterable[int] | None = None) -> list[tuple[str, ...]]:
+        """Cells of a table under `HEADER`: a line per node and application, empty nodes left out."""
+        lines: list[tuple[str, ...]] = []
+        for entry in self.as_dict(nodes)["nodes"]:
+            violated = ", ".join(f"{rule} ({extent:g})" for rule, extent in entry["violated"].items())
+            for i, app in enumerate(entry["applications"]):
+                effects = ", ".join(f"{name} {0.0 - change:+.3f}" for name, change in app["from_one"].items())
+                first = (str(entry["node"]), entry["holds"]) if i == 0 else ("", "")
+                last = violated if i == 0 else ""
+                lines.append((*first, app["application"], f"{app['rps']:.3f}", effects, last))
+        return lines
+
+    def table(self, nodes: Iterable[int] | None = None) -> str:
+        """The rows as plain text in aligned columns."""
+        lines = [HEADER, *self.rows(nodes)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def explain(
+    placement: IntArray,
+    cluster: Cluster,
+    tables: Tables,
+    violated: Mapping[str, FloatArray] | None = None,
+) -> Explanation:
+    """Explain `placement` [nodes, apps] (new containers), of any scheduler, on `tables`.
+
+    Args:
+        placement: what was placed.
+        cluster: where, and beside what.
+        tables: predicted RPS over the space.
+        violated: extent per node, float [nodes], of each violated constraint, by its wording (for instance
+            `Constraints.node_extents` of the baselines); None for none.
+
+    Raises:
+        InputError: shapes that do not belong together.
+    """
+    if placement.shape != cluster.existing.shape or tables.space != cluster.space:
+        raise InputError(
+            f"placement of shape {placement.shape} on {cluster.existing.shape} nodes and applications: "
+            "explain it on the cluster and with the tables that it was made for"
+        )
+    extents = {rule: np.asarray(values, dtype=np.float64) for rule, values in (violated or {}).items()}
+    for rule, values in extents.items():
+        if values.shape != (cluster.nodes,):
+            raise InputError(f"violated: {rule!r} has shape {values.shape}, give one extent per node")
+    total = placement + cluster.existing
+    ids = cluster.space.index(total)
+    rps = np.where(total > 0, tables.rps[ids], np.nan)
+    return Explanation(
+        apps=cluster.space.apps,
+        counts=total,
+        existing=cluster.existing,
+        rps=rps,
+        effect=_effects(ids, tables),
+        violated=extents,
+    )
+
+
+def _effects(ids: IntArray, tables: Tables) -> FloatArray:
+    """What one c adds to one s on nodes with co-locations `ids` [nodes]; float [nodes, s, c]."""
+    space = tables.space
+    without = space.minus[ids]  # [nodes, c]; -1 where there is no c, masked below
+    difference = tables.rps[ids][:, :, None] - np.swapaxes(tables.rps[without], 1, 2)
+    stays = np.swapaxes(space.counts[without], 1, 2) > 0
+    return np.where(stays & (without >= 0)[:, None, :], difference, np.nan)

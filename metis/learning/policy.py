@@ -1,0 +1,342 @@
+"""Policies over a tree in TensorFlow: the rollout and the REINFORCE update, both pure functions.
+
+One policy per level: one hidden layer of tanh units and a softmax over the children (paper, section
+IV). Shapes are written with E episodes, T containers, L levels, K children, A applications, H hidden
+units, P inner positions and N leaves.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.learning.tree import TreeShape
+from metis.space import IntArray
+
+Tensor = Any
+Weights = tuple[Tensor, ...]
+
+FORBIDDEN = -1e9
+ADAM_MEAN, ADAM_SQUARE, ADAM_FLOOR = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where episodes begin; the leading axis is one row per episode.
+
+    Attributes:
+        demand: containers to place, int [E, A].
+        counts: containers in place at every leaf, int [E, N, A].
+        ids: state of every leaf, a row of `moves`, int [E, N].
+        nodes: open nodes at every leaf, int [E, N]; 0 where it is closed.
+        moves: state after one more container, int [states, A]; -1 where the leaf does not admit it.
+        order: the order in which applications are placed, int [A].
+    """
+
+    demand: IntArray
+    counts: IntArray
+    ids: IntArray
+    nodes: IntArray
+    moves: IntArray
+    order: IntArray
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What episodes did.
+
+    Attributes:
+        leaves: the leaf each container went to, int [T, E]; -1 for none (no leaf admits it, or the
+            episode is over).
+        loads: containers placed at every leaf, int [E, N, A], without those in place before.
+        lost: containers that no leaf admitted, int [E].
+        record: tensors the update needs.
+    """
+
+    leaves: IntArray
+    loads: IntArray
+    lost: IntArray
+    record: tuple[Tensor, ...]
+
+
+def initial_weights(shape: TreeShape, rng: np.random.Generator) -> list[NDArray[np.float32]]:
+    """Glorot-uniform weights and zero biases: [L, inputs, H], [L, H], [L, H, K], [L, K]."""
+
+    def glorot(rows: int, columns: int) -> NDArray[np.float32]:
+        limit = np.sqrt(6 / (rows + columns))
+        return rng.uniform(-limit, limit, (shape.levels, rows, columns)).astype(np.float32)
+
+    return [
+        glorot(shape.inputs, shape.hidden),
+        np.zeros((shape.levels, shape.hidden), dtype=np.float32),
+        glorot(shape.hidden, shape.fan_out),
+        np.zeros((shape.levels, shape.fan_out), dtype=np.float32),
+    ]
+
+
+def run_episodes(
+    shape: TreeShape,
+    weights: Weights,
+    start: Start,
+    seed: tuple[int, int],
+    *,
+    forced: IntArray | None = None,
+    greedy: bool = False,
+) -> Rollout:
+    """Place every episode's demand, container by container, all episodes side by side.
+
+    Args:
+        shape: the tree.
+        weights: as from `initial_weights`.
+        start: where the episodes begin.
+        seed: of the sampling.
+        forced: leaves to follow instead of sampling, int [T, E]; -1 to sample. Any T.
+        greedy: take the most probable child, and record nothing.
+    """
+    import tensorflow as tf
+
+    episodes, longest = len(start.demand), int(start.demand.sum(axis=1).max(initial=0))
+    follow = np.full((longest, episodes), -1, dtype=np.int32)
+    if forced is not None:
+        follow[: len(forced)] = forced[:longest]
+    # a column for "no container left" and a row for "closed" keep the loop free of special cases
+    moves = np.pad(start.moves, ((0, 1), (0, 1)), constant_values=-1)
+    ids = np.where(start.nodes > 0, start.ids, len(moves) - 1)
+    leaves, applications, *record = _rollout_function(shape, greedy)(
+        *weights,
+        start.demand.astype(np.int32),
+        start.counts.astype(np.float32),
+        ids.astype(np.int32),
+        start.nodes.astype(np.float32),
+        moves.astype(np.int32).ravel(),
+        start.order.astype(np.int32),
+        follow,
+        tf.constant(seed, dtype=tf.int32),
+    )
+    leaves, applications = leaves.numpy().astype(np.int64), applications.numpy()
+    cells = np.arange(episodes) * shape.leaves * shape.apps + leaves * shape.apps + applications
+    loads = np.bincount(cells[leaves >= 0], minlength=episodes * shape.leaves * shape.apps)
+    loads = loads.reshape(episodes, shape.leaves, shape.apps)
+    lost = start.demand.sum(axis=1) - loads.sum(axis=(1, 2))
+    return Rollout(leaves, loads, lost, tuple(record))
+
+
+@lru_cache(maxsize=64)
+def _rollout_function(shape: TreeShape, greedy: bool) -> Any:
+    """The traced rollout of a tree; one trace serves any number of episodes and containers."""
+    import tensorflow as tf
+
+    fan, levels, apps = shape.fan_out, shape.levels, shape.apps
+    first = [sum(fan**level for level in range(upto)) for upto in range(levels)]
+
+    def by_parent(leaf_values: Tensor, combine: Any) -> Tensor:
+        """Values of the children of every inner position, [E, P, K, ...], from those of the leaves."""
+        tail = leaf_values.shape[2:]
+        below = leaf_values
+        parts: list[Tensor] = []
+        for level in reversed(range(levels)):
+            below = tf.reshape(below, [-1, fan**level, fan, *tail])
+            parts.insert(0, below)
+            below = combine(below, axis=2)
+        return tf.concat(parts, axis=1)
+
+    spec = tf.TensorSpec
+    signature = [
+        spec([levels, shape.inputs, shape.hidden]),
+        spec([levels, shape.hidden]),
+        spec([levels, shape.hidden, fan]),
+        spec([levels, fan]),
+        spec([None, apps], tf.int32),
+        spec([None, shape.leaves, apps]),
+        spec([None, shape.leaves], tf.int32),
+        spec([None, shape.leaves]),
+        spec([None], tf.int32),
+        spec([apps], tf.int32),
+        spec([None, None], tf.int32),
+        spec([2], tf.int32),
+    ]
+
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def rollout(
+        w1: Tensor,
+        b1: Tensor,
+        w2: Tensor,
+        b2: Tensor,
+        demand: Tensor,
+        counts: Tensor,
+        ids: Tensor,
+        nodes: Tensor,
+        moves: Tensor,
+        order: Tensor,
+        forced: Tensor,
+        seed: Tensor,
+    ) -> tuple[Tensor, ...]:
+        steps, episodes = tf.shape(forced)[0], tf.shape(demand)[0]
+        ends = tf.cumsum(tf.gather(demand, order, axis=1), axis=1)
+        place = tf.reduce_sum(tf.cast(tf.range(steps)[:, None, None] >= ends, tf.int32), axis=2)
+        applications = tf.gather(tf.concat([order, [apps]], 0), place)  # [T, E]; A once all are placed
+        hot = tf.one_hot(applications, apps)
+        beside = [hot]
+        if shape.sees_remaining:
+            remaining = tf.cast(demand, tf.float32) - tf.cumsum(hot, axis=0)
+            beside.append(remaining / tf.maximum(tf.reduce_sum(nodes, axis=1), 1.0)[:, None])
+        beside = tf.concat(beside, axis=2)
+        share = 1.0 / tf.maximum(by_parent(nodes, tf.reduce_sum), 1.0)  # [E, P, K]
+        counts = by_parent(counts, tf.reduce_sum)
+        every = tf.range(episodes)
+        if not greedy:
+            uniform = tf.random.stateless_uniform([steps, episodes, levels, fan], seed, minval=1e-9)
+            noise = -tf.math.log(-tf.math.log(uniform))
+
+        def array(kind: Any, *tail: int) -> Any:
+            return tf.TensorArray(kind, steps, element_shape=[None, *tail])
+
+        chosen_leaves = array(tf.int32)
+        record = (
+            ()
+            if greedy
+            else (
+                array(tf.float32, levels, shape.inputs),
+                array(tf.float32, levels, fan),
+                array(tf.int32, levels),
+            )
+        )
+
+        def body(t: Tensor, ids: Tensor, counts: Tensor, out: Any, record: Any) -> Any:
+            application = applications[t]
+            after = tf.gather(moves, ids * (apps + 1) + application[:, None])  # [E, N]
+            open_leaf = after >= 0
+            admitted = tf.reduce_any(open_leaf, axis=1)
+            shut = (1.0 - tf.cast(by_parent(open_leaf, tf.reduce_any), tf.float32)) * FORBIDDEN
+            here = tf.zeros_like(application)
+            seen, masks, choices, cells = [], [], [], []
+            for level in range(levels):
+                at = first[level] + here
+                held = tf.gather(counts, at, batch_dims=1) + hot[t][:, None, :]
+                held *= tf.gather(share, at, batch_dims=1)[:, :, None]
+                x = tf.concat([tf.reshape(held, [-1, fan * apps]), beside[t]], axis=1)
+                mask = tf.gather(shut, at, batch_dims=1)
+                scores = tf.tanh(x @ w1[level] + b1[level]) @ w2[level] + b2[level] + mask
+                if not greedy:
+                    scores += noise[t, :, level]
+                choice = tf.argmax(scores, axis=1, output_type=tf.int32)
+                told = forced[t] // fan ** (levels - 1 - level) % fan
+                choice = tf.where(forced[t] >= 0, told, choice)
+                cells.append(tf.stack([every, at, choice, tf.minimum(application, apps - 1)], axis=1))
+                seen.append(x)
+                masks.append(mask)
+                choices.append(choice)
+                here = here * fan + choice
+            here = tf.where(admitted, here, -1)
+            ids = tf.where(tf.one_hot(here, shape.leaves, True, False), after, ids)
+            added = tf.tile(tf.cast(admitted, tf.float32), [levels])
+            counts = tf.tensor_scatter_nd_add(counts, tf.concat(cells, 0), added)
+            out = out.write(t, here)
+            if not greedy:
+                kept = (tf.stack(seen, 1), tf.stack(masks, 1), tf.stack(choices, 1))
+                record = tuple(a.write(t, value) for a, value in zip(record, kept, strict=True))
+            return t + 1, ids, counts, out, record
+
+        state = (0, ids, counts, chosen_leaves, record)
+        *_, out, record = tf.while_loop(lambda t, *_: t < steps, body, state)
+        return (out.stack(), applications, *(a.stack() for a in record))
+
+    return rollout
+
+
+def improve(
+    shape: TreeShape,
+    weights: Weights,
+    moments: Weights,
+    count: int,
+    rollout: Rollout,
+    advantage: NDArray[np.float64],
+    learning_rate: float,
+    entropy_bonus: float,
+) -> tuple[Weights, Weights, dict[str, float]]:
+    """One REINFORCE update by Adam over the decisions of `rollout`.
+
+    The loss is the mean over all decisions of -(advantage x log probability + bonus x entropy).
+
+    Args:
+        shape: the tree.
+        weights: as from `initial_weights`.
+        moments: Adam's two running means per weight, zero at first, all means first.
+        count: updates made before.
+        rollout: sampled or forced episodes, with their record.
+        advantage: per episode, float [E].
+        learning_rate: Adam's.
+        entropy_bonus: weight of the entropy.
+
+    Returns:
+        New weights, new moments, and `loss` and `entropy` (nats per decision).
+    """
+    import tensorflow as tf
+
+    new, moved, loss, entropy = _update_function(shape)(
+        weights,
+        moments,
+        tf.constant(count + 1, tf.float32),
+        *rollout.record,
+        (rollout.leaves >= 0).astype(np.float32),
+        advantage.astype(np.float32),
+        tf.constant(learning_rate, tf.float32),
+        tf.constant(entropy_bonus, tf.float32),
+    )
+    return new, moved, {"loss": float(loss), "entropy": float(entropy)}
+
+
+@lru_cache(maxsize=64)
+def _update_function(shape: TreeShape) -> Any:
+    import tensorflow as tf
+
+    def levels_loss(weights: Weights, record: tuple[Tensor, ...], live: Tensor, gain: Tensor) -> Any:
+        w1, b1, w2, b2 = weights
+        seen, masks, choices = record
+        surrogate = entropy = 0.0
+        for level in range(shape.levels):
+            x = tf.reshape(seen[:, :, level], [-1, shape.inputs])
+            mask = tf.reshape(masks[:, :, level], [-1, shape.fan_out])
+            choice = tf.reshape(choices[:, :, level], [-1])
+            logits = tf.tanh(x @ w1[level] + b1[level]) @ w2[level] + b2[level] + mask
+            log_share = tf.nn.log_softmax(logits)
+            taken = tf.reduce_sum(log_share * tf.one_hot(choice, shape.fan_out), axis=1)
+            surrogate += tf.reduce_sum(live * gain * taken)
+            entropy -= tf.reduce_sum(live[:, None] * tf.exp(log_share) * log_share)
+        decisions = tf.maximum(tf.reduce_sum(live), 1.0) * shape.levels
+        return surrogate / decisions, entropy / decisions
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def update(
+        weights: Weights,
+        moments: Weights,
+        count: Tensor,
+        seen: Tensor,
+        masks: Tensor,
+        choices: Tensor,
+        live: Tensor,
+        advantage: Tensor,
+        learning_rate: Tensor,
+        entropy_bonus: Tensor,
+    ) -> tuple[Any, ...]:
+        gain = tf.reshape(tf.ones_like(live) * advantage, [-1])
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            surrogate, entropy = levels_loss(weights, (seen, masks, choices), tf.reshape(live, [-1]), gain)
+            loss = -(surrogate + entropy_bonus * entropy)
+        gradients = tape.gradient(loss, weights)
+        half = len(weights)
+        means = [ADAM_MEAN * m + (1 - ADAM_MEAN) * g for m, g in zip(moments[:half], gradients, strict=True)]
+        squares = [
+            ADAM_SQUARE * v + (1 - ADAM_SQUARE) * g * g
+            for v, g in zip(moments[half:], gradients, strict=True)
+        ]
+        rate = learning_rate * tf.sqrt(1 - ADAM_SQUARE**count) / (1 - ADAM_MEAN**count)
+        new = tuple(
+            w - rate * m / (tf.sqrt(v) + ADAM_FLOOR) for w, m, v in zip(weights, means, squares, strict=True)
+        )
+        return new, (*means, *squares), loss, entropy
+
+    return update

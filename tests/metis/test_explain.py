@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metis.errors import InputError
+from metis.explain import explain
+from metis.objectives import Tables
+from metis.problem import Cluster
+from metis.space import ColocationSpace
+
+SPACE = ColocationSpace(("a", "b", "c"), 4)
+
+
+def tables():
+    """a gains 0.5 beside any b and loses 0.1 per further a; b loses 0.2 per a; c is indifferent."""
+    counts = SPACE.counts
+    rps = np.ones((SPACE.size, 3))
+    rps[:, 0] += 0.5 * (counts[:, 1] > 0) - 0.1 * (counts[:, 0] - 1)
+    rps[:, 1] -= 0.2 * counts[:, 0]
+    return Tables(SPACE, np.where(counts > 0, rps, 0.0))
+
+
+def test_who_gains_and_who_costs():
+    cluster = Cluster(SPACE, 2, np.array([[0, 1, 0], [0, 0, 0]]))
+    found = explain(np.array([[2, 0, 0], [0, 0, 1]]), cluster, tables())
+    node = found.node(0)
+    assert node["holds"] == "2 a + 1 b"
+    first, second = node["applications"]
+    assert (first["application"], first["containers"], first["existing"]) == ("a", 2, 0)
+    assert (second["application"], second["existing"]) == ("b", 1)
+    assert first["rps"] == pytest.approx(1.4)
+    assert first["from_one"] == {"a": pytest.approx(-0.1), "b": pytest.approx(0.5)}
+    assert second["from_one"] == {"a": pytest.approx(-0.2)}  # b is the only one of its kind
+    assert first["gives_neighbours"] == pytest.approx(-0.1 - 0.2)  # to the other a and to b
+    assert second["gives_neighbours"] == pytest.approx(2 * 0.5)
+    alone = found.node(1)["applications"][0]
+    assert (alone["rps"], alone["from_one"], alone["gives_neighbours"]) == (1.0, {}, 0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_effects_are_differences_on_removal(seed):
+    rng = np.random.default_rng(seed)
+    table = Tables(SPACE, np.where(SPACE.counts > 0, rng.random((SPACE.size, 3)), 0.0))
+    placement = SPACE.counts[rng.integers(0, SPACE.size, 4)]
+    found = explain(placement, Cluster(SPACE, 4), table)
+    for n, row in enumerate(placement):
+        here = table.rps[SPACE.index(row)]
+        for c in range(3):
+            without = row - np.eye(3, dtype=int)[c]
+            for s in range(3):
+                if row[c] == 0 or without[s] <= 0:
+                    assert np.isnan(found.effect[n, s, c])
+                else:
+                    removed = table.rps[SPACE.index(without), s]
+                    assert found.effect[n, s, c] == pytest.approx(here[s] - removed)
+            if row[c]:
+                # with c's own RPS, this is what the node loses with it
+                lost = (row * here).sum() - (without * table.rps[SPACE.index(np.maximum(without, 0))]).sum()
+                assert found.given[n, c] + here[c] == pytest.approx(lost)
+
+
+def test_json_and_totals():
+    violated = {"a: at most 1 a": np.array([2.0, 0.0])}
+    found = explain(np.array([[2, 0, 0], [0, 0, 0]]), Cluster(SPACE, 2), tables(), violated)
+    entry = found.as_dict()
+    assert json.loads(json.dumps(entry, allow_nan=False)) == entry
+    assert (entry["containers"], entry["free_nodes"]) == (2, 1)
+    assert entry["rps"] == pytest.approx(0.9)
+    assert entry["violated"] == {"a: at most 1 a": 2.0}
+    assert entry["nodes"][0]["violated"] == {"a: at most 1 a": 2.0}
+    assert entry["nodes"][1]["violated"] == {}
+    assert len(found.as_dict([1])["nodes"]) == 1
+
+
+def test_table_has_a_line_per_application_of_a_node():
+    violated = {"a: at most 1 a": np.array([2.0, 0.0])}
+    found = explain(np.array([[2, 1, 0], [0, 0, 0]]), Cluster(SPACE, 2), tables(), violated)
+    lines = found.table().splitlines()
+    assert len(lines) == 3
+    assert "0     2 a + 1 b" in lines[1]
+    assert "1.400" in lines[1]
+    assert "a +0.100, b -0.500" in lines[1]  # an a gains 0.1 if the other a left, loses 0.5 if b did
+    assert lines[1].endswith("a: at most 1 a (2)")
+    assert found.table([1]).count("\n") == 0
+
+
+def test_an_empty_cluster_has_nothing_to_explain():
+    found = explain(np.zeros((2, 3), dtype=int), Cluster(SPACE, 2), tables()).as_dict()
+    assert (found["containers"], found["rps"], found["free_nodes"]) == (0, 0.0, 2)
+
+
+def test_what_does_not_belong_together_is_refused():
+    cluster = Cluster(SPACE, 2)
+    with pytest.raises(InputError, match="shape"):
+        explain(np.zeros((3, 3), dtype=int), cluster, tables())
+    with pytest.raises(InputError, match="one extent per node"):
+        explain(np.zeros((2, 3), dtype=int), cluster, tables(), {"x": np.zeros(3)})
+    with pytest.raises(InputError, match="nodes 0 to 1"):
+        explain(np.zeros((2, 3), dtype=int), cluster, tables()).node(2)
