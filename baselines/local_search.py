@@ -69,7 +69,7 @@ def improve(
 
 
 class _Exchange:
-    """What a node gains by giving one x and taking one y; kind 0 is an idle slot, kind a + 1 application a."""
+    """What a node gains by giving one x and taking one y; 0 is an idle slot, a + 1 application a."""
 
     def __init__(self, space: ColocationSpace, worth: FloatArray, allowed: NDArray[np.bool_]) -> None:
         self._space = space
@@ -94,23 +94,17 @@ def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:
     """Gain, two nodes i and j, and kinds x and y: i gives x and takes y, j the other way round."""
     kinds = change.shape[1]
     flat = change.reshape(len(change), -1)
-    first = flat.argmax(axis=0)
     columns = np.arange(kinds * kinds)
-    best = flat[first, columns]
     back = columns.reshape(kinds, kinds).T.ravel()
+    first = flat.argmax(axis=0)
+    best = flat[first, columns]
+    partner = first[back].copy()
     total = best + best[back]
     # where giver and taker are the same node, one of them must be the second best
-    same = np.flatnonzero((first == first[back]) & (total > -np.inf))
-    second_of = np.full(kinds * kinds, -1)
-    for c in same:
-        others = flat[:, c].copy()
+    for c in np.flatnonzero((first == partner) & (total > -np.inf)).tolist():
+        others = flat[:, back[c]].copy()
         others[first[c]] = -np.inf
-        runner_up = int(others.argmax())
-        second_of[c] = runner_up if runner_up != first[c] else -1
-    partner = first[back].copy()
-    for c in same:
-        second = int(second_of[back[c]])
-        total[c] = best[c] + flat[second, back[c]] if second >= 0 else -np.inf
-        partner[c] = second
+        partner[c] = others.argmax()
+        total[c] = best[c] + others[partner[c]]
     c = int(total.argmax())
     return float(total[c]), int(first[c]), int(partner[c]), c // kinds, c % kinds

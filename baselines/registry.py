@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from metis.errors import InputError
 from metis.objectives import Tables
 from metis.problem import Cluster, Decision, FloatArray, PlaceFunction, Scheduler, TimedScheduler
 from metis.space import IntArray
+
+if TYPE_CHECKING:
+    from baselines.constraints import Constraints
 
 IMPROVERS = {"local_search": ("baselines.local_search", "improve", "LocalSearchSettings")}
 WARM_UP_LIMIT = 5.0  # seconds; what takes longer is not measurably slower the first time
@@ -38,24 +42,73 @@ class Materials:
 
 @dataclass(frozen=True)
 class Entry:
-    """A scheduler: where it is, its settings class there, and the section that fills it.
-
-    With `builder`, `function` takes `Materials` (and the settings) and returns the place function.
-    """
+    """A scheduler that needs no training: the module it is in, how it is made, the settings it reads."""
 
     module: str
-    function: str
-    settings: str | None = None
-    section: str | None = None
-    builder: bool = False
+    build: Callable[[Materials], PlaceFunction]
+    sections: tuple[str, ...] = ()
+
+
+def _optimum(materials: Materials) -> PlaceFunction:
+    from baselines.optimum import OptimumSettings, place_optimum
+
+    return partial(place_optimum, settings=OptimumSettings(**materials.options.get("optimum", {})))
+
+
+def _greedy(materials: Materials) -> PlaceFunction:
+    from baselines.greedy import place_greedy
+
+    return place_greedy
+
+
+def _round_robin(materials: Materials) -> PlaceFunction:
+    from baselines.round_robin import place_round_robin
+
+    return place_round_robin
+
+
+def _spread(materials: Materials) -> PlaceFunction:
+    from baselines.spread import place_spread
+
+    return place_spread
+
+
+def _medea(materials: Materials) -> PlaceFunction:
+    from baselines.medea import MedeaSettings, medea_scheduler
+
+    options = dict(materials.options.get("medea", {}))
+    if options.get("weights") is not None:
+        options["weights"] = tuple((s, c, float(w)) for s, c, w in options["weights"])
+    return medea_scheduler(constraints_of(materials), MedeaSettings(**options))
+
+
+def _paragon(materials: Materials) -> PlaceFunction:
+    from baselines.paragon import ParagonSettings, paragon_scheduler
+
+    chosen = ParagonSettings(**materials.options.get("paragon", {}))
+    return paragon_scheduler(constraints_of(materials), chosen, materials.tables)
 
 
 ENTRIES: dict[str, Entry] = {
-    "optimum": Entry("baselines.optimum", "place_optimum", "OptimumSettings", "optimum"),
-    "greedy": Entry("baselines.greedy", "place_greedy"),
-    "round_robin": Entry("baselines.round_robin", "place_round_robin"),
-    "spread": Entry("baselines.spread", "place_spread"),
+    "optimum": Entry("baselines.optimum", _optimum, ("optimum",)),
+    "greedy": Entry("baselines.greedy", _greedy),
+    "round_robin": Entry("baselines.round_robin", _round_robin),
+    "spread": Entry("baselines.spread", _spread),
+    "medea": Entry("baselines.medea", _medea, ("medea", "constraints")),
+    "paragon": Entry("baselines.paragon", _paragon, ("paragon", "constraints")),
 }
+
+
+def constraints_of(materials: Materials) -> "Constraints":
+    """The interference constraints: of `constraints.path`, else found in the simulator's tables."""
+    from baselines.constraints import find_constraints, read_constraints
+    from baselines.pairwise import pairwise_curves
+
+    space = materials.tables.space
+    chosen = materials.options.get("constraints", {})
+    if chosen.get("path"):
+        return read_constraints(Path(chosen["path"]), space.apps, space.slots)
+    return find_constraints(pairwise_curves(materials.tables), space.apps, chosen.get("threshold", 0.1))
 
 
 def make_scheduler(name: str, materials: Materials) -> TimedScheduler:
@@ -70,8 +123,9 @@ def make_scheduler(name: str, materials: Materials) -> TimedScheduler:
         if improver not in IMPROVERS:
             raise InputError(f"scheduler {name!r}: {improver!r} cannot be put after one; use local_search")
         module, attribute, settings = IMPROVERS[improver]
-        chosen = _settings(module, settings, improver, materials)
-        function = partial(_improved, function, getattr(import_module(module), attribute), chosen)
+        source = import_module(module)
+        chosen = getattr(source, settings)(**materials.options.get(improver, {}))
+        function = partial(_improved, function, getattr(source, attribute), chosen)
     return TimedScheduler(name, function)
 
 
@@ -82,11 +136,10 @@ def modules_of(name: str) -> list[str]:
     return [own, *(IMPROVERS[i][0] for i in improvers if i in IMPROVERS)]
 
 
-def section_of(name: str) -> list[str]:
+def sections_of(name: str) -> list[str]:
     """The sections of settings that the scheduler called `name` reads."""
     base, *improvers = name.split("+")
-    section = None if ":" in base else _entry(base).section
-    return [*([section] if section else []), *improvers]
+    return [*(() if ":" in base else _entry(base).sections), *improvers]
 
 
 def timed_place(scheduler: Scheduler, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
@@ -98,15 +151,7 @@ def timed_place(scheduler: Scheduler, group: IntArray, cluster: Cluster, worth: 
 
 
 def _base(name: str, materials: Materials) -> PlaceFunction:
-    if ":" in name:
-        return _own_scheduler(name)
-    entry = _entry(name)
-    chosen = _settings(entry.module, entry.settings, entry.section, materials)
-    function = getattr(import_module(entry.module), entry.function)
-    if entry.builder:
-        built: PlaceFunction = function(materials, chosen)
-        return built
-    return partial(function, settings=chosen) if entry.settings else function
+    return _own_scheduler(name) if ":" in name else _entry(name).build(materials)
 
 
 def _entry(name: str) -> Entry:
@@ -116,13 +161,6 @@ def _entry(name: str) -> Entry:
             "you like, or module:function for your own"
         )
     return ENTRIES[name]
-
-
-def _settings(module: str, name: str | None, section: str | None, materials: Materials) -> Any:
-    if name is None:
-        return None
-    values = materials.options.get(section or "", {})
-    return getattr(import_module(module), name)(**values)
 
 
 def _own_scheduler(name: str) -> PlaceFunction:

@@ -1,5 +1,6 @@
 """From settings to the things of the science: testbed, profile, simulator, cluster, groups, objective."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     """
     rules = settings.rules
     mask = Rules(rules.never_together, rules.at_most, rules.only_beside).mask(space)
-    existing = _existing(Path(settings.existing), space) if settings.existing else None
+    existing = read_placement(Path(settings.existing), space) if settings.existing else None
     if existing is None:
         return Cluster(space, settings.cluster.nodes, allowed=mask)
     return Cluster(space, settings.cluster.nodes, existing=existing, allowed=mask)
@@ -103,8 +104,20 @@ def make_groups(settings: Settings, apps: tuple[str, ...]) -> IntArray:
     return groups
 
 
-def _existing(path: Path, space: ColocationSpace) -> IntArray:
-    """Containers in place, int [nodes, apps]: `.npz` with `placement`, or `.csv` with a column per app."""
+def read_placement(path: Path, space: ColocationSpace) -> IntArray:
+    """A placement, int [nodes, apps], of a file.
+
+    `.npz` or `.json` with `placement` (as `metis place output=json` prints it), or `.csv` with a column per
+    application.
+
+    Raises:
+        InputError: unreadable, of another shape, or with counts that are none; names the file.
+    """
+    if path.suffix == ".json":
+        try:
+            return whole_counts(json.loads(path.read_text(encoding="utf-8"))["placement"], str(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: holds no placement ({error})") from None
     if path.suffix != ".csv":
         arrays = load_arrays(path)
         if "placement" not in arrays:

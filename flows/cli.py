@@ -9,6 +9,8 @@ VERBS = {
     "run": "run the chain of stages, reusing what is finished",
     "place": "place one group",
     "compare": "compare schedulers on the same groups",
+    "explain": "tell node by node why a placement is worth what it is",
+    "constraints": "find the interference constraints of a profile",
     "import-profile": "check a profile and write it in our format",
     "report": "write the report page of a run",
     "ui": "open the MLflow UI",

@@ -6,7 +6,7 @@ from typing import Any
 
 from metis.errors import InputError
 
-PATH_KEYS = re.compile(r"^\+*([\w.]*\.)?(path|coefficients|existing|report|uri|file)$")
+PATH_KEYS = re.compile(r"^\+*([\w.]*\.)?(path|coefficients|existing|placement|report|out|uri)$")
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from baselines.registry import Materials, make_scheduler, section_of, timed_place
+from baselines.registry import Materials, make_scheduler, sections_of, timed_place
 from flows.build import make_cluster, make_objective
 from flows.settings import Settings
 from metis.errors import InputError
@@ -50,7 +50,7 @@ class Decisions:
 def scheduler_options(settings: Settings, name: str) -> dict[str, dict[str, Any]]:
     """The sections of settings that a scheduler reads."""
     everything = settings.model_dump(mode="json")
-    return {section: everything[section] for section in section_of(name)}
+    return {section: everything[section] for section in sections_of(name)}
 
 
 def scheduler_for(

@@ -122,6 +122,33 @@ class LocalSearchSection(Section):
     max_steps: Annotated[int, Field(ge=0)] = 100_000
 
 
+class ConstraintsSettings(Section):
+    """Interference constraints: of a file in the published columns, or found in the simulator."""
+
+    path: str | None = None
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+
+class MedeaSection(Section):
+    """See baselines.medea.MedeaSettings."""
+
+    formulation: Literal["container", "aggregate", "colocation"] = "colocation"
+    weights: list[tuple[str, str, float]] | None = None
+    time_limit: Seconds = 60.0
+    mip_rel_gap: Annotated[float, Field(ge=0, lt=1)] = 1e-6
+    draws: Annotated[int, Field(ge=0, le=999)] = 9
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class ParagonSection(Section):
+    """See baselines.paragon.ParagonSettings."""
+
+    sources: Literal["constraints", "profile"] = "constraints"
+    sensitivity: Annotated[float, Field(ge=1, le=1000)] = 3.0
+    drop: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class TrackingSettings(Section):
     """Where runs are recorded: a folder with SQLite, or a server."""
 
@@ -143,7 +170,9 @@ class Settings(Section):
     rerun: list[str] = []
     until: str | None = None
     existing: str | None = None
+    placement: str | None = None
     report: str | None = None
+    out: str | None = None
     cluster: ClusterSettings = ClusterSettings()
     apps: AppsSettings = AppsSettings()
     profile: ProfileSettings = ProfileSettings()
@@ -155,6 +184,9 @@ class Settings(Section):
     groups: GroupsSettings = GroupsSettings()
     optimum: OptimumSettings = OptimumSettings()
     local_search: LocalSearchSection = LocalSearchSection()
+    constraints: ConstraintsSettings = ConstraintsSettings()
+    medea: MedeaSection = MedeaSection()
+    paragon: ParagonSection = ParagonSection()
     tracking: TrackingSettings = TrackingSettings()
 
 

@@ -14,7 +14,7 @@ from flows.settings import Settings
 from flows.work import Work
 from metis.errors import InputError
 
-STAGES = ("setup", "profile", "simulator", "baselines", "evaluate", "report")
+STAGES = ("setup", "profile", "simulator", "constraints", "baselines", "evaluate", "report")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,13 @@ def plan(settings: Settings) -> list[Step]:
         Step("setup", "setup", (), {"kind": settings.cluster.kind}, ("flows.stages.setup",)),
         Step("profile", "profile", ("setup",), profile, ("metis.testbed", "metis.published")),
         Step("simulator", "simulator", ("profile",), simulator, ("metis.simulators",)),
+        Step(
+            "constraints",
+            "constraints",
+            ("simulator",),
+            _with_file(parts["constraints"]),
+            ("baselines.constraints", "baselines.pairwise"),
+        ),
         *(_placing_step(name, settings, problem) for name in schedulers),
         Step(
             "evaluate",
@@ -130,8 +137,11 @@ def _with_inputs(names: Iterable[str], by_name: Mapping[str, Step]) -> set[str]:
 
 def _placing_step(name: str, settings: Settings, problem: Mapping[str, Any]) -> Step:
     options = {**problem, "options": scheduler_options(settings, name), "seed": settings.seed}
+    inputs: tuple[str, ...] = ("simulator",)
+    if options["options"].pop("constraints", None) is not None:
+        inputs = ("simulator", "constraints")  # the constraints themselves count, not how they were found
     modules = ("metis.problem", "metis.objectives", *modules_of(name))
-    return Step(f"baselines/{name}", "baselines", ("simulator",), options, modules, part=name)
+    return Step(f"baselines/{name}", "baselines", inputs, options, modules, part=name)
 
 
 def _groups_settings(settings: Settings) -> dict[str, Any]:

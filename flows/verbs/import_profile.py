@@ -1,7 +1,7 @@
 """Read a profile, ours or a published one, check it and write it in our own format.
 
 metis import-profile FILE
-metis import-profile FILE profile.path=OUT.npz apps.names=[web,db,cache] cluster.slots=4
+metis import-profile FILE out=OUT.npz apps.names=[web,db,cache] cluster.slots=4
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ def run(arguments: Sequence[str]) -> int:
     settings = validated(compose_plain(arguments[1:]))
     with only_json(settings.output == "json") as answer:
         profile = load_profile(source, app_names(settings), settings.cluster.slots)
-        target = Path(settings.profile.path or f"{source.stem}.profile.npz")
+        target = Path(settings.out or f"{source.stem}.profile.npz")
         if target.exists() and source.exists() and target.samefile(source):
-            raise InputError(f"{target}: would overwrite its source; name another profile.path")
+            raise InputError(f"{target}: would overwrite its source; name another out=")
         profile.save(target)
         described = describe_profile(profile)
         if settings.output == "json":
