@@ -162,7 +162,7 @@ def solve_medea(
     value = float(cost[cluster.space.index(placement + cluster.existing)].sum())
     if (cost == np.round(cost)).all():
         bound = float(np.ceil(bound - 1e-6))
-    bound = min(max(bound, 0.0), value)
+    bound = min(max(bound, 0.0) + 0.0, value)  # no violation is negative, nor is zero
     gap = relative_gap(value, bound)
     return MedeaResult(
         placement, value, bound, gap, gap <= settings.mip_rel_gap + ROUNDING, perf_counter() - start

@@ -120,9 +120,7 @@ def make_scheduler(name: str, materials: Materials) -> TimedScheduler:
     base, *improvers = name.split("+")
     function = _base(base, materials)
     for improver in improvers:
-        if improver not in IMPROVERS:
-            raise InputError(f"scheduler {name!r}: {improver!r} cannot be put after one; use local_search")
-        module, attribute, settings = IMPROVERS[improver]
+        module, attribute, settings = IMPROVERS[_improver(improver)]
         source = import_module(module)
         chosen = getattr(source, settings)(**materials.options.get(improver, {}))
         function = partial(_improved, function, getattr(source, attribute), chosen)
@@ -133,13 +131,13 @@ def modules_of(name: str) -> list[str]:
     """The modules whose code decides what the scheduler called `name` answers."""
     base, *improvers = name.split("+")
     own = base.split(":")[0] if ":" in base else _entry(base).module
-    return [own, *(IMPROVERS[i][0] for i in improvers if i in IMPROVERS)]
+    return [own, *(IMPROVERS[_improver(i)][0] for i in improvers)]
 
 
 def sections_of(name: str) -> list[str]:
     """The sections of settings that the scheduler called `name` reads."""
     base, *improvers = name.split("+")
-    return [*(() if ":" in base else _entry(base).sections), *improvers]
+    return [*(() if ":" in base else _entry(base).sections), *map(_improver, improvers)]
 
 
 def timed_place(scheduler: Scheduler, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
@@ -161,6 +159,12 @@ def _entry(name: str) -> Entry:
             "you like, or module:function for your own"
         )
     return ENTRIES[name]
+
+
+def _improver(name: str) -> str:
+    if name not in IMPROVERS:
+        raise InputError(f"{name!r} cannot be put after a scheduler with `+`: use {', '.join(IMPROVERS)}")
+    return name
 
 
 def _own_scheduler(name: str) -> PlaceFunction:

@@ -14,19 +14,28 @@ def quote_path(override: str) -> str:
     """An override of a path, quoted for Hydra's grammar.
 
     Hydra refuses bare `=`, `~`, brackets, spaces and letters beyond ASCII in a value, all of which are
-    fine in a path. Other overrides are returned as they are.
+    fine in a path; quotes, backslashes before them and `${` are escaped. Other overrides are returned as
+    they are.
     """
     key, equals, value = override.partition("=")
     if not equals or not PATH_KEYS.match(key) or value in ("", "null") or ALREADY_QUOTED.match(value):
         return override
-    if re.search(r"\\+$", value):
-        raise InputError(f"{key}={value}: a path may not end in a backslash")
-    escaped = value.replace("'", r"\'")
+    # the grammar reads backslashes as they stand, except right before a quote, `${` or the end
+    escaped = re.sub(r"(\\*)('|\$\{|$)", _escape, value)
     return f"{key}='{escaped}'"
 
 
-def compose_plain(overrides: Sequence[str]) -> dict[str, Any]:
+def _escape(found: re.Match[str]) -> str:
+    slashes, special = found.groups()
+    return slashes * 2 + ("\\" + special if special else "")
+
+
+def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str, Any]:
     """The composed configuration as plain values.
+
+    Args:
+        overrides: `key=value` words.
+        quoted: whether paths are quoted already.
 
     Raises:
         InputError: an override is not understood; says which.
@@ -36,15 +45,17 @@ def compose_plain(overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    quoted = [quote_path(override) for override in overrides]
+    words = list(overrides) if quoted else [quote_path(override) for override in overrides]
     for given in overrides:
         if "=" not in given:
             raise InputError(f"{given!r} is not an override; write key=value, for instance cluster.nodes=27")
     try:
         with initialize_config_module("conf", version_base="1.3"):
-            composed = OmegaConf.to_container(compose("config", overrides=quoted), resolve=True)
+            composed = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_one_line(str(error))) from None
+    except ValueError as error:  # Hydra's, for a group whose value is no name, such as `cluster=3`
+        raise InputError(f"{' '.join(overrides)}: {_one_line(str(error))}") from None
     if not isinstance(composed, dict):
         raise InputError("the configuration must be a mapping")
     return {str(key): value for key, value in composed.items()}
@@ -60,7 +71,8 @@ def _one_line(message: str) -> str:
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
         return f"{missing.group(1)}: there is no such setting"
-    absent = re.search(r"Could not find '([^']+)' Available options in '([^']+)':\s*(.*)", " ".join(told))
+    listed = " ".join(told).partition("Config search path")[0]
+    absent = re.search(r"Could not find '([^']+)' Available options in '([^']+)':\s*(.*)", listed)
     if absent:
         options = ", ".join(absent.group(3).split())
         return f"{absent.group(1).replace('/', '=', 1)}: there is no such option; use one of {options}"

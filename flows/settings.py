@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from metis.errors import InputError
 
@@ -91,6 +91,11 @@ class RulesSettings(Section):
     at_most: dict[str, Annotated[int, Field(ge=0)]] = {}
     only_beside: dict[str, list[str]] = {}
 
+    @field_validator("at_most", "only_beside", mode="before")
+    @classmethod
+    def _none_given(cls, value: Any) -> Any:
+        return {} if value is None else value
+
 
 class GroupSettings(Section):
     """One group: `counts` by position or name, or `size` containers drawn at random."""
@@ -149,6 +154,12 @@ class ParagonSection(Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class RunnerSettings(Section):
+    """How many jobs of a sweep run at once."""
+
+    jobs: Annotated[int, Field(ge=1, le=1024)] = 2
+
+
 class TrackingSettings(Section):
     """Where runs are recorded: a folder with SQLite, or a server."""
 
@@ -165,7 +176,7 @@ class Settings(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     output: Literal["table", "json"] = "table"
     scheduler: str = "greedy+local_search"
-    schedulers: list[str] = []
+    schedulers: Annotated[list[str], Field(min_length=1)] = ["optimum"]
     stages: list[str] | None = None
     rerun: list[str] = []
     until: str | None = None
@@ -187,6 +198,8 @@ class Settings(Section):
     constraints: ConstraintsSettings = ConstraintsSettings()
     medea: MedeaSection = MedeaSection()
     paragon: ParagonSection = ParagonSection()
+    runner: RunnerSettings = RunnerSettings()
+    published: dict[str, dict[str, list[float]]] = {}
     tracking: TrackingSettings = TrackingSettings()
 
 
@@ -200,7 +213,8 @@ def validated(composed: dict[str, Any]) -> Settings:
         return Settings.model_validate(composed)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        # pydantic adds the member of a union, such as `list[float]`, which is no key
+        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
         if first["type"] == "extra_forbidden":
             raise InputError(f"{key}: there is no such setting") from None
         value = "" if first["type"] == "value_error" else f" {first['input']!r}"

@@ -28,6 +28,16 @@ class Record:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Job:
+    """A job of a sweep, as recorded."""
+
+    name: str
+    status: str
+    error: str
+    folder: Path | None
+
+
 @dataclass
 class Recording:
     """A stage being done: write files into `folder`; the rest goes to the stage's MLflow run."""
@@ -100,19 +110,20 @@ class Store:
                     return record
         return None
 
-    def _record(self, run: Any) -> Record | None:
+    def _folder(self, run: Any) -> Path:
+        """Where a run's artifacts lie; fetched first from a store that is not on this machine."""
         from mlflow.artifacts import download_artifacts
 
-        tags = run.data.tags
         uri = run.info.artifact_uri
         if uri.startswith("file:"):
-            folder = Path(_file_path(uri))
-        else:
-            target = self.root / "downloads" / run.info.run_id
-            target.mkdir(parents=True, exist_ok=True)
-            folder = Path(
-                download_artifacts(run_id=run.info.run_id, dst_path=str(target), tracking_uri=self.uri)
-            )
+            return Path(_file_path(uri))
+        target = self.root / "downloads" / run.info.run_id
+        target.mkdir(parents=True, exist_ok=True)
+        return Path(download_artifacts(run_id=run.info.run_id, dst_path=str(target), tracking_uri=self.uri))
+
+    def _record(self, run: Any) -> Record | None:
+        tags = run.data.tags
+        folder = self._folder(run)
         files = json.loads(tags.get("metis.files", "[]"))
         if folder_digest(folder, files) != tags.get("metis.digest"):
             return None  # damaged or deleted by hand: done again
@@ -125,14 +136,64 @@ class Store:
     ) -> Iterator[Recording]:
         """Do a step: its run ends FINISHED with its files, or FAILED with the reason."""
         tags = {
-            "mlflow.runName": step,
             "metis.step": step,
             "metis.stage": stage,
             "metis.key": key,
             "metis.inputs": json.dumps(dict(inputs), sort_keys=True),
         }
+        with self._recorded(step, tags, params) as recording:
+            yield recording
+
+    @contextmanager
+    def child_recording(self, parent: str, name: str, params: Mapping[str, Any]) -> Iterator[Recording]:
+        """Do a job of a sweep: a run below `parent`."""
+        tags = {"mlflow.parentRunId": parent, "metis.stage": "job"}
+        with self._recorded(name, tags, params) as recording:
+            yield recording
+
+    @contextmanager
+    def parent(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """A run that others are below; FINISHED when the block ends well."""
         with surroundings(self.uri):
-            run_id = self._client.create_run(self.experiment, tags=tags, run_name=step).info.run_id
+            run = self._client.create_run(
+                self.experiment, tags={**tags, "metis.stage": "sweep"}, run_name=name
+            )
+        try:
+            yield str(run.info.run_id)
+        except BaseException as error:
+            self._fail(run.info.run_id, error)
+            raise
+        with surroundings(self.uri):
+            self._client.set_terminated(run.info.run_id, "FINISHED")
+
+    def children(self, parent: str) -> list[Job]:
+        """The jobs below a sweep, oldest first."""
+        with surroundings(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment],
+                f"tags.`mlflow.parentRunId` = '{parent}' and tags.`metis.stage` = 'job'",
+                order_by=["attributes.start_time ASC"],
+                max_results=10_000,
+            )
+            return [
+                Job(
+                    name=str(run.info.run_name),
+                    status=str(run.info.status),
+                    error=run.data.tags.get("metis.error", "ended without a word"),
+                    folder=self._folder(run) if run.info.status == "FINISHED" else None,
+                )
+                for run in runs
+            ]
+
+    def log_file(self, run_id: str, path: Path) -> None:
+        """Add a file to a run's artifacts."""
+        with surroundings(self.uri):
+            self._client.log_artifact(run_id, str(path))
+
+    @contextmanager
+    def _recorded(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> Iterator[Recording]:
+        with surroundings(self.uri):
+            run_id = self._client.create_run(self.experiment, tags=dict(tags), run_name=name).info.run_id
         try:
             with tempfile.TemporaryDirectory(dir=self.root, prefix=".stage-") as folder:
                 recording = Recording(run_id, Path(folder), self)

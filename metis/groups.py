@@ -38,12 +38,12 @@ def load_groups(path: Path, rows: str | None, apps: tuple[str, ...]) -> IntArray
     groups = _read(path, apps)
     if groups.ndim != 2 or groups.shape[1] != len(apps):
         raise InputError(f"{path}: groups have shape {groups.shape}, expected [groups, {len(apps)}]")
-    groups = groups[parse_rows(rows, len(groups))]
-    counts = whole_counts(groups, str(path))
-    empty = np.flatnonzero(counts.sum(axis=1) == 0)
-    if empty.size:
+    chosen = parse_rows(rows, len(groups))
+    counts = [whole_counts(groups[i], f"{path}: group {i}") for i in range(len(groups))[chosen]]
+    empty = [i for i, group in zip(range(len(groups))[chosen], counts, strict=True) if not group.any()]
+    if empty:
         raise InputError(f"{path}: group {empty[0]} holds no container")
-    return counts
+    return np.stack(counts)
 
 
 def parse_rows(rows: str | None, total: int) -> slice:

@@ -13,6 +13,8 @@ from metis.space import ColocationSpace, IntArray
 
 FloatArray = NDArray[np.float64]
 
+MAX_COUNT = 1e12  # beyond any cluster; sums of such counts still fit their type
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -117,8 +119,8 @@ def whole_counts(values: ArrayLike, name: str) -> IntArray:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{name} {values!r}: give whole numbers, 0 or more") from None
-    wrong = ~np.isfinite(numbers) | (numbers < 0) | (numbers != np.floor(numbers))
+        raise InputError(f"{name}: holds what is not a number; give whole numbers, 0 or more") from None
+    wrong = ~np.isfinite(numbers) | (numbers < 0) | (numbers != np.floor(numbers)) | (numbers > MAX_COUNT)
     if wrong.any():
         raise InputError(f"{name}: {numbers[wrong].flat[0]:g} is not a count; give whole numbers, 0 or more")
     return numbers.astype(np.int64)

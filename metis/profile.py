@@ -144,13 +144,23 @@ def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | N
     missing = [n for n in ("apps", "slots", "provenance", "colocations", *MEASURES) if n not in stored]
     if missing:
         raise InputError(f"{path}: the array {missing[0]!r} is missing")
-    names = tuple(str(name) for name in stored["apps"])
+    try:
+        names = tuple(str(name) for name in stored["apps"])
+        own_slots = int(stored["slots"])
+        arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("colocations", *MEASURES)}
+        provenance = dict(json.loads(str(stored["provenance"])))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: an array holds what it should not ({error})") from None
     if apps is not None and apps != names:
         raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
-    arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in MEASURES}
-    counts = checked_rows(path, stored["colocations"], arrays["rps"], int(stored["slots"]), names)
-    provenance = json.loads(str(stored["provenance"]))
-    profile = Profile(names, int(stored["slots"]), counts, **arrays, provenance=provenance)
+    counts = checked_rows(path, arrays.pop("colocations"), arrays["rps"], own_slots, names)
+    odd = [name for name in MEASURES if arrays[name].shape != counts.shape]
+    if odd:
+        raise InputError(f"{path}: {odd[0]} has shape {arrays[odd[0]].shape}, the counts {counts.shape}")
+    ids = ColocationSpace(names, own_slots).index(counts)
+    first = np.unique(ids, return_index=True)[1]
+    _refuse(path, ~np.isin(np.arange(len(ids)), first), counts, "holds the co-location of an earlier row")
+    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance)
     return profile if slots is None else profile.on(slots)
 
 
@@ -168,6 +178,8 @@ def checked_rows(
             f"{path}: counts have shape {np.shape(colocations)} and rps {rps.shape}: "
             f"both must be [rows, {len(apps)}]"
         )
+    if not len(colocations):
+        raise InputError(f"{path}: has no rows; a profile needs at least one measured co-location")
     numbers = np.asarray(colocations, dtype=np.float64)
     wrong = ~np.isfinite(numbers) | (numbers < 0) | (numbers != np.floor(numbers))
     _refuse(path, wrong.any(axis=1), numbers, "has a count that is negative or not whole")

@@ -53,8 +53,6 @@ def read_published(path: Path, apps: tuple[str, ...] | None = None, slots: int |
             raise InputError(
                 f"{path}: {name} has shape {arrays[name].shape}, alloc {alloc.shape}: give them alike"
             )
-    if not len(alloc):
-        raise InputError(f"{path}: has no rows")
     used = max(int(np.flatnonzero(np.nan_to_num(alloc).any(axis=0)).max(initial=-1)) + 1, 1)
     names = _column_names(path, apps, used, alloc.shape[1])
     columns = slice(0, len(names))

@@ -11,7 +11,7 @@ APPLIST = "interference_applist.csv"
 
 
 def run(work: Work) -> None:
-    """Write `interference_applist.csv` and `interference_rpslist.csv`, or copy those of `constraints.path`."""
+    """Write the two published tables, and all constraints as `constraints.json`."""
     tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
     chosen = work.settings.constraints
     options = {"constraints": chosen.model_dump(mode="json")}

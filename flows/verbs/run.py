@@ -5,6 +5,7 @@ metis run experiment=quick                  the same in seconds
 metis run size=large group.size=1000        729 nodes
 metis run rerun=[simulator]                 do one stage again
 metis run until=evaluate                    stop there
+metis run -m group.size=200,300 seed=0,1    a sweep: every combination, one MLflow parent
 """
 
 import shlex
@@ -18,12 +19,15 @@ from flows.console import comparison_table, progress_bar, say, stdout
 from flows.output import only_json
 from flows.pipeline import Outcome, StepError, run_chain
 from flows.settings import Settings, validated
+from flows.sweep import is_sweep, run_sweep
 from flows.verbs.compare import as_json, title_of
 from metis.files import written_whole
 
 
 def run(arguments: Sequence[str]) -> int:
     """See the module's text."""
+    if is_sweep(arguments):
+        return run_sweep(arguments)
     settings = validated(compose_plain(arguments))
     with only_json(settings.output == "json") as answer:
         try:

@@ -97,7 +97,7 @@ def run_episodes(
     """
     import tensorflow as tf
 
-    episodes, longest = len(start.demand), int(start.demand.sum(axis=1).max(initial=0))
+    episodes, longest = len(start.demand), int(start.demand.sum(axis=1).max(initial=1))
     follow = np.full((longest, episodes), -1, dtype=np.int32)
     if forced is not None:
         follow[: len(forced)] = forced[:longest]

@@ -32,6 +32,8 @@ class SubSchedulerSettings:
         fan_out: children at every level of the tree.
         ranges: load ranges, with a model each; None for one per 10 containers (21 for 216 slots, the
             last to 216), 1 for one unified model.
+        chained: whether a range begins with the weights learned for the range before, which learns
+            high loads faster, instead of afresh as published.
         steps: updates per model.
         seconds: wall time per model at most; None for no limit.
         learn: how to learn.
@@ -40,6 +42,7 @@ class SubSchedulerSettings:
     nodes: int = 27
     fan_out: int = 3
     ranges: int | None = None
+    chained: bool = False
     steps: int = 2000
     seconds: float | None = None
     learn: ReinforceSettings = field(default_factory=ReinforceSettings)
@@ -171,9 +174,11 @@ def train_sub_schedulers(
     """
     space = tables.space
     models = load_ranges(settings.nodes * space.slots, settings.ranges)
-    trained, curves = [], []
+    trained: list[list[NDArray[np.float32]]] = []
+    curves = []
     for i in range(len(models)):
-        learner = sub_scheduler_learner(objective, tables, settings, seed, i, allowed)
+        before = trained[-1] if settings.chained and trained else None
+        learner = sub_scheduler_learner(objective, tables, settings, seed, i, allowed, before)
         curve = train(
             learner,
             Budget(settings.steps, settings.seconds),
@@ -204,7 +209,8 @@ def sub_scheduler_learner(
 ) -> Reinforce:
     """The learner of one load range: each step a random group for an empty sub-cluster.
 
-    Independent of the other ranges, so that they may be trained side by side.
+    Unless given `weights` to begin with, it is independent of the other ranges, so that they may be
+    trained side by side.
     """
     space = tables.space
     first, last = load_ranges(settings.nodes * space.slots, settings.ranges)[model]

@@ -1,0 +1,138 @@
+"""What a sweep says: mean, deviation and interval over seeds, rank, and a figure of all schedulers."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+from scipy import stats
+
+MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes")
+REPEATS = ("seed", "profile.seed", "groups.seed", "simulator.seed")
+
+
+def setting_columns(results: pd.DataFrame) -> list[str]:
+    """The columns that say what differs between jobs, seeds left out."""
+    own = [str(name) for name in results if not str(name).startswith(("true_", "slo_"))]
+    others = (*MEASURED, *REPEATS, "scheduler")
+    return [name for name in own if name not in others and results[name].nunique(dropna=False) > 1]
+
+
+def aggregate(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per setting and scheduler.
+
+    Columns: the settings, `scheduler`, `seeds`, `groups`, `rps`, `rps_sd`, `rps_low` and `rps_high` (95 %
+    interval of the mean, Student's t, over seeds where there are several and over groups else), `median`,
+    `p5`, `p95` (over groups), `ratio`, `ratio_min`, `true_rps`, `true_ratio`, `seconds`, `rank` (1 is the
+    best value under that setting).
+    """
+    settings = setting_columns(results)
+    seed = next((name for name in REPEATS if name in results), None)
+    rows = []
+    for key, part in results.groupby([*settings, "scheduler"], sort=False, dropna=False):
+        # a scheduler that several jobs placed alike counts once
+        part = part.drop_duplicates([name for name in (seed, "group") if name])
+        means = part.groupby(seed)["rps"].mean() if seed and part[seed].nunique() > 1 else part["rps"]
+        row: dict[str, Any] = dict(zip([*settings, "scheduler"], key, strict=True))
+        row |= {"seeds": int(part[seed].nunique()) if seed else 1, "groups": len(part)}
+        row |= _interval(means.to_numpy(dtype=np.float64))
+        row |= {
+            "median": part["rps"].median(),
+            "p5": part["rps"].quantile(0.05),
+            "p95": part["rps"].quantile(0.95),
+        }
+        row |= {
+            "value": part["value"].mean(),
+            "ratio": part["ratio"].mean(),
+            "ratio_min": part["ratio"].min(),
+        }
+        row |= {name: part[name].mean() for name in ("true_rps", "true_ratio") if name in part}
+        rows.append(row | {"seconds": part["seconds"].mean()})
+    summary = pd.DataFrame(rows)
+    ranks = summary.groupby(settings, dropna=False)["value"] if settings else summary["value"]
+    summary["rank"] = ranks.rank(ascending=False, method="min").astype(int)
+    return summary.sort_values([*settings, "rank"], kind="stable", ignore_index=True)
+
+
+def sweep_table(summary: pd.DataFrame) -> Table:
+    """The aggregate as a table for people."""
+    settings = list(summary.columns[: summary.columns.get_loc("scheduler")])
+    table = Table(title="Sweep", title_justify="left", title_style="bold", header_style="bold")
+    for name in (*settings, "scheduler"):
+        table.add_column(name, no_wrap=True)
+    shown = [("rps", "mean RPS", "{:.4f}"), ("interval", "95 % interval", ""), ("rps_sd", "sd", "{:.4f}")]
+    shown += [
+        ("ratio", "of optimum", "{:.2%}"),
+        ("ratio_min", "worst", "{:.2%}"),
+        ("true_ratio", "truly", "{:.2%}"),
+    ]
+    shown += [("seconds", "seconds", "{:.4f}"), ("rank", "rank", "{:d}")]
+    shown = [column for column in shown if column[0] == "interval" or column[0] in summary]
+    for _, heading, _ in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in summary.to_dict("records"):
+        cells = [
+            f"{row['rps_low']:.4f} to {row['rps_high']:.4f}" if name == "interval" else form.format(row[name])
+            for name, _, form in shown
+        ]
+        table.add_row(*(str(row[name]) for name in (*settings, "scheduler")), *cells)
+    return table
+
+
+def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+    """Boxes of RPS over groups per setting and scheduler, and their seconds, as SVG.
+
+    Args:
+        results: rows of all jobs.
+        published: setting -> scheduler -> [median, p5, p95] of the paper, drawn beside ours.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    settings = setting_columns(results)
+    same = pd.Series("", index=results.index)
+    label = results[settings].astype(str).agg(", ".join, axis=1) if settings else same
+    panels = list(dict.fromkeys(label))
+    schedulers = list(results.groupby("scheduler")["value"].mean().sort_values(ascending=False).index)
+    figure = Figure(figsize=(max(3.2 * len(panels), 6.0), 7.0), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots(2, len(panels), sharey="row", squeeze=False)
+    for column, panel in enumerate(panels):
+        part = results[label == panel]
+        above, below = axes[0, column], axes[1, column]
+        rps = [part.loc[part["scheduler"] == name, "rps"].to_numpy() for name in schedulers]
+        above.boxplot(rps, whis=(5, 95), showfliers=False, medianprops={"color": "#b2432f"})
+        for place, name in enumerate(schedulers, start=1):
+            told = published.get(str(panel), {}).get(name)
+            if told:
+                above.errorbar(
+                    place + 0.32, told[0], yerr=[[told[0] - told[1]], [told[2] - told[0]]], fmt="D", color="#2f6db2",
+                    markersize=4, capsize=2, label="published" if place == 1 else None,
+                )  # fmt: skip
+        below.boxplot(
+            [part.loc[part["scheduler"] == name, "seconds"].to_numpy() for name in schedulers],
+            whis=(5, 95), showfliers=False,
+        )  # fmt: skip
+        below.set_yscale("log")
+        above.set_title(f"{', '.join(settings)} = {panel}" if settings else "all groups", fontsize=10)
+        above.set_xticks([])
+        below.set_xticks(range(1, len(schedulers) + 1), schedulers, rotation=60, ha="right", fontsize=8)
+    axes[0, 0].set_ylabel("mean normalised RPS")
+    axes[1, 0].set_ylabel("seconds per group")
+    if published:
+        figure.suptitle("boxes: ours, 25-75 %, whiskers 5-95 %; diamonds: published", fontsize=9)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
+
+
+def _interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    """Mean, standard deviation and 95 % interval of the mean."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return {"rps": mean, "rps_sd": 0.0, "rps_low": mean, "rps_high": mean}
+    deviation = float(values.std(ddof=1))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
+    return {"rps": mean, "rps_sd": deviation, "rps_low": mean - half, "rps_high": mean + half}

@@ -1,0 +1,148 @@
+"""The scheduler of the value learner: recover the scale, deal to sub-clusters or not, fill, lay out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from metis.errors import InputError, PlacementError
+from metis.learning.value.choices import Limits
+from metis.learning.value.filling import Filler, Kind
+from metis.learning.value.highlevel import deal, learned_deal
+from metis.learning.value.weights import ValueWeights
+from metis.problem import Cluster, Decision, FloatArray, TimedScheduler
+from metis.space import IntArray
+
+HIGH_LEVELS = ("flat", "deal", "learned")
+
+
+@dataclass(frozen=True)
+class ValueScheduler:
+    """Places groups with trained weights; a `metis.problem.Scheduler`.
+
+    Attributes:
+        weights: trained for the worth that will be given (any positive multiple of it).
+        highlevel: `flat` fills the whole cluster at once; `deal` deals the group evenly to sub-clusters of
+            the size trained on and fills these side by side; `learned` lets the learned 3-way policy deal.
+        beam, candidates, grain: see `Filler`.
+    """
+
+    weights: ValueWeights
+    highlevel: str = "flat"
+    beam: int = 16
+    candidates: int = 32
+    grain: int = 32
+
+    def __post_init__(self) -> None:
+        if self.highlevel not in HIGH_LEVELS:
+            raise InputError(f"highlevel {self.highlevel!r}: use one of {list(HIGH_LEVELS)}")
+        if self.highlevel == "learned" and not self.weights.policy:
+            raise InputError("highlevel learned: these weights hold no policy; train it, or use flat or deal")
+        if min(self.beam, self.candidates, self.grain) < 1:
+            raise InputError(
+                f"beam {self.beam}, candidates {self.candidates}, grain {self.grain}: give at least 1"
+            )
+
+    def place(self, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
+        """See `Scheduler.place`.
+
+        Raises:
+            InputError: the weights are of another space or worth, or the group does not fit.
+            PlacementError: no placement within the rules was found; names the application.
+        """
+        return TimedScheduler(f"value-{self.highlevel}", self.arrange).place(group, cluster, worth)
+
+    def arrange(
+        self, group: IntArray, cluster: Cluster, worth: FloatArray
+    ) -> tuple[IntArray, Mapping[str, Any]]:
+        """The new containers of every node, [nodes, apps], and the trace: a `PlaceFunction`."""
+        start = perf_counter()
+        task = self.weights.task
+        self.weights.check(cluster.space)
+        unit = task.unit(worth)
+        vacancy = float(worth[0]) / unit
+        filler = Filler(
+            self.weights.network,
+            cluster.space,
+            task.table,
+            vacancy,
+            cluster.allowed,
+            self.beam,
+            self.candidates,
+            self.grain,
+        )
+        shares, parts = self._deal(group, cluster, vacancy)
+        dealt = perf_counter()
+        placement = np.zeros_like(cluster.existing)
+        for kinds, members in _alike(cluster, parts):
+            ends, _ = filler.fill(shares[members], [kind for kind, _ in kinds])
+            order = np.concatenate([where for _, where in kinds], axis=1)
+            if ends.min() < 0:
+                lost = int(np.flatnonzero(ends.min(axis=1) < 0)[0])
+                _refuse(shares[members[lost]], cluster, order.shape[1])
+            placement[order] = cluster.space.counts[ends] - cluster.existing[order]
+        everyone = group + cluster.existing.sum(axis=0)
+        predicted = self.weights.network.value(
+            everyone[None], np.array([cluster.nodes]), np.array([vacancy], dtype=np.float32)
+        )
+        return placement, {
+            "deal_seconds": dealt - start,
+            "fill_seconds": perf_counter() - dealt,
+            "sub_clusters": len(parts),
+            "predicted": float(predicted[0]) * unit,
+        }
+
+    def _deal(self, group: IntArray, cluster: Cluster, vacancy: float) -> tuple[IntArray, list[IntArray]]:
+        """Shares of the group, [parts, apps], and the nodes of every part."""
+        count = -(-cluster.nodes // self.weights.sub_nodes)
+        if self.highlevel == "flat" or count == 1:
+            return group[None], [np.arange(cluster.nodes)]
+        parts = [part.astype(np.int64) for part in np.array_split(np.arange(cluster.nodes), count)]
+        if self.highlevel == "deal":
+            return deal(group, _free(cluster, parts)), parts
+        return learned_deal(self.weights, group, cluster, parts, vacancy), parts
+
+
+def _free(cluster: Cluster, parts: list[IntArray]) -> IntArray:
+    """Free slots of every part, [parts]."""
+    free = cluster.space.slots - cluster.existing.sum(axis=1)
+    return np.array([free[part].sum() for part in parts])
+
+
+def _alike(
+    cluster: Cluster, parts: list[IntArray]
+) -> list[tuple[list[tuple[Kind, IntArray]], IntArray]]:
+    """Parts that hold the same numbers of the same nodes, to be filled side by side.
+
+    Returns:
+        For each set of alike parts: its kinds, each with the nodes of that kind, [parts of the set, n];
+        and which parts these are. Fullest nodes come first: they leave the least choice.
+    """
+    held, inverse = np.unique(cluster.existing, axis=0, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    order = np.argsort(-held.sum(axis=1), kind="stable")
+    rank = np.argsort(order)[inverse]
+    sets: dict[bytes, tuple[list[IntArray], list[int]]] = {}
+    for i, part in enumerate(parts):
+        nodes = part[np.argsort(rank[part], kind="stable")]
+        rows, members = sets.setdefault(rank[nodes].tobytes(), ([], []))
+        rows.append(nodes)
+        members.append(i)
+    alike = []
+    for rows, members in sets.values():
+        nodes = np.stack(rows)
+        ranks, starts, counts = np.unique(rank[nodes[0]], return_index=True, return_counts=True)
+        kinds = [
+            (Kind(held[order[r]], int(n)), nodes[:, s : s + n])
+            for r, s, n in zip(ranks, starts, counts, strict=True)
+        ]
+        alike.append((kinds, np.array(members)))
+    return alike
+
+
+def _refuse(share: IntArray, cluster: Cluster, nodes: int) -> None:
+    app = Limits(cluster.space, cluster.allowed).unplaceable(share, nodes)
+    name = cluster.space.apps[int(share.argmax()) if app is None else app]
+    raise PlacementError(f"value: no placement within the rules was found for {share.max()} x {name}")

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines.divide_conquer import PUBLISHED_DC, DivideConquer
+from metis.errors import PlacementError
+from metis.learning.paper import GroupSettings
+from metis.learning.reinforce import ReinforceSettings
+from metis.objectives import MeanRps, Tables
+from metis.problem import Cluster, TimedScheduler
+from metis.rules import Rules
+from metis.space import ColocationSpace
+
+SPACE = ColocationSpace(("A", "B"), 3)
+SHORT = ReinforceSettings(hidden=8, replayed=4)
+
+
+def dc(steps=2, **changes):
+    return TimedScheduler("dc", DivideConquer(GroupSettings(**({"steps": steps, "learn": SHORT} | changes))))
+
+
+@pytest.mark.parametrize("fan_out", [2, 3])
+def test_learns_to_keep_enemies_apart(fan_out):
+    mixed = (SPACE.counts > 0).all(axis=1)
+    tables = Tables(SPACE, np.where(mixed[:, None], 0.5, 1.0) * (SPACE.counts > 0))
+    cluster, group = Cluster(SPACE, 5), np.array([8, 5])
+    worth = MeanRps().bind(group, cluster, tables)
+    learn = ReinforceSettings(episodes=20, replayed=10, hidden=16, entropy=0.003)
+    decision = dc(250, fan_out=fan_out, learn=learn).place(group, cluster, worth)
+    curve = decision.trace["curve"]
+    assert worth[SPACE.index(decision.placement)].sum() == pytest.approx(1.0)
+    assert np.mean([row["value"] for row in curve[-20:]]) > curve[0]["value"] + 0.15
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([2, 3, 4]))
+def test_any_size_and_any_start(seed, nodes, fan_out):
+    rng = np.random.default_rng(seed)
+    cluster = Cluster(SPACE, nodes, rng.multinomial(2, [0.4, 0.2, 0.4], size=nodes)[:, :2])
+    group = rng.multinomial(int(rng.integers(1, cluster.free_slots + 1)), [0.3, 0.7])
+    decision = dc(fan_out=fan_out, seed=seed).place(group, cluster, rng.random(SPACE.size))
+    assert decision.placement.sum() == group.sum()
+
+
+def test_rules_are_kept_and_a_dead_end_is_named():
+    rules = Rules(never_together=[("A", "B")], at_most={"A": 2})
+    cluster = Cluster(SPACE, 6, allowed=rules.mask(SPACE))
+    decision = dc().place(np.array([5, 6]), cluster, np.ones(SPACE.size))
+    assert decision.placement[:, 0].max() <= 2
+    with pytest.raises(PlacementError, match="container of B"):
+        dc().place(np.array([12, 1]), cluster, np.ones(SPACE.size))
+
+
+def test_beside_rules_place_the_host_first():
+    cluster = Cluster(SPACE, 3, allowed=Rules(only_beside={"A": ["B"]}).mask(SPACE))
+    decision = dc(steps=20).place(np.array([4, 3]), cluster, np.ones(SPACE.size))
+    hosts, guests = decision.placement[:, 1], decision.placement[:, 0]
+    assert (hosts[guests > 0] > 0).all()
+
+
+def test_existing_containers_count_in_the_value():
+    cluster = Cluster(SPACE, 2, np.array([[1, 0], [0, 0]]))
+    worth = SPACE.totals / 10.0
+    decision = dc().place(np.array([1, 1]), cluster, worth)
+    assert decision.trace["curve"][-1]["best"] == pytest.approx(0.3)
+
+
+def test_published_settings():
+    assert (PUBLISHED_DC.episodes, PUBLISHED_DC.replayed, PUBLISHED_DC.hidden) == (10, 10, 128)

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines.vanilla_rl import PUBLISHED_VANILLA, VanillaRl
+from metis.learning.paper import GroupSettings
+from metis.learning.reinforce import ReinforceSettings
+from metis.objectives import MeanRps, Tables
+from metis.problem import Cluster, TimedScheduler
+from metis.space import ColocationSpace
+
+SPACE = ColocationSpace(("A", "B"), 3)
+
+
+def vanilla(**changes):
+    return TimedScheduler("vanilla", VanillaRl(GroupSettings(**changes)))
+
+
+def test_learns_to_keep_enemies_apart():
+    mixed = (SPACE.counts > 0).all(axis=1)
+    tables = Tables(SPACE, np.where(mixed[:, None], 0.5, 1.0) * (SPACE.counts > 0))
+    cluster, group = Cluster(SPACE, 3), np.array([4, 3])
+    worth = MeanRps().bind(group, cluster, tables)
+    learn = ReinforceSettings(episodes=20, replayed=10, learning_rate=1e-2, hidden=16)
+    decision = vanilla(steps=150, learn=learn).place(group, cluster, worth)
+    curve = decision.trace["curve"]
+    assert worth[SPACE.index(decision.placement)].sum() == pytest.approx(1.0)
+    assert np.mean([row["value"] for row in curve[-20:]]) > curve[0]["value"] + 0.15
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_any_size_and_any_start(seed, nodes):
+    rng = np.random.default_rng(seed)
+    cluster = Cluster(SPACE, nodes, rng.multinomial(2, [0.4, 0.2, 0.4], size=nodes)[:, :2])
+    group = rng.multinomial(int(rng.integers(1, cluster.free_slots + 1)), [0.3, 0.7])
+    decision = vanilla(steps=2, seed=seed).place(group, cluster, rng.random(SPACE.size))
+    assert decision.placement.sum() == group.sum()
+
+
+def test_one_decision_per_container_whatever_the_fan_out_says():
+    cluster, group = Cluster(SPACE, 4), np.array([3, 3])
+    results = [
+        vanilla(steps=3, fan_out=k).place(group, cluster, SPACE.totals / 6.0).placement for k in (2, 3)
+    ]
+    np.testing.assert_array_equal(*results)
+
+
+def test_published_settings():
+    assert (PUBLISHED_VANILLA.learning_rate, PUBLISHED_VANILLA.replayed) == (1e-3, 10)
