@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from metis.errors import InputError, SolverError
 from metis.problem import Cluster, FloatArray, check_group
@@ -330,6 +329,8 @@ def _additions(
 
 def _matrix(columns: _Columns, rows: int) -> Any:
     """Containers per application and nodes per existing row, sparse [apps + rows, columns]."""
+    from scipy import sparse  # half a second that commands without a program should not pay
+
     nodes = np.ones(len(columns.row))
     one = sparse.csc_array((nodes, columns.row, np.arange(len(nodes) + 1)), shape=(rows, len(nodes)))
     return sparse.csc_array(sparse.vstack([sparse.csc_array(columns.added.T.astype(np.float64)), one]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from baselines.constraints import Constraints
 
 IMPROVERS = {"local_search": ("baselines.local_search", "improve", "LocalSearchSettings")}
+VALUE = "metis.learning.value.scheduler"
 WARM_UP_LIMIT = 5.0  # seconds; what takes longer is not measurably slower the first time
 
 
@@ -31,22 +32,32 @@ class Materials:
         tables: the simulator's tables.
         options: settings per scheduler, by the entry's section name.
         seed: of random choices.
-        trained: makes the place function of a learned scheduler, training what is missing.
+        weights: the trained weights of a learner (`value`: ValueWeights, `paper`: SubSchedulers).
     """
 
     tables: Tables
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seed: int = 0
-    trained: Callable[[str], PlaceFunction] | None = None
+    weights: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A scheduler that needs no training: the module it is in, how it is made, the settings it reads."""
+    """A scheduler: the module it is in, how it is made, what it reads.
+
+    Attributes:
+        module: where its code is.
+        build: makes the place function.
+        sections: sections of settings that it reads.
+        learner: whose trained weights it needs, `value` or `paper`; None for no training beforehand.
+        learns: whether it learns at all, be it for each group anew.
+    """
 
     module: str
     build: Callable[[Materials], PlaceFunction]
     sections: tuple[str, ...] = ()
+    learner: str | None = None
+    learns: bool = False
 
 
 def _optimum(materials: Materials) -> PlaceFunction:
@@ -89,6 +100,55 @@ def _paragon(materials: Materials) -> PlaceFunction:
     return paragon_scheduler(constraints_of(materials), chosen, materials.tables)
 
 
+def _value(highlevel: str) -> Callable[[Materials], PlaceFunction]:
+    """The value learner's scheduler with one of its high levels."""
+
+    def build(materials: Materials) -> PlaceFunction:
+        from metis.learning.value.scheduler import ValueScheduler
+
+        options: dict[str, Any] = dict(materials.options.get("decode", {}))
+        return ValueScheduler(_weights(materials, "value"), highlevel, **options).arrange
+
+    return build
+
+
+def _metis(materials: Materials) -> PlaceFunction:
+    """The best of ours: the whole cluster filled at once, then local search."""
+    return _with_improver("local_search", _value("flat")(materials), materials)
+
+
+def _metis_paper(materials: Materials) -> PlaceFunction:
+    from metis.learning.paper import PaperScheduler
+
+    return PaperScheduler(_weights(materials, "paper"), _group_settings(materials, "highlevel"))
+
+
+def _vanilla_rl(materials: Materials) -> PlaceFunction:
+    from baselines.vanilla_rl import VanillaRl
+
+    return VanillaRl(_group_settings(materials, "vanilla_rl"))
+
+
+def _divide_conquer(materials: Materials) -> PlaceFunction:
+    from baselines.divide_conquer import DivideConquer
+
+    return DivideConquer(_group_settings(materials, "divide_conquer"))
+
+
+def _group_settings(materials: Materials, section: str) -> Any:
+    from metis.learning.paper import GroupSettings
+    from metis.learning.reinforce import ReinforceSettings
+
+    options = dict(materials.options.get(section, {}))
+    return GroupSettings(**options | {"learn": ReinforceSettings(**options.get("learn", {}))})
+
+
+def _weights(materials: Materials, learner: str) -> Any:
+    if materials.weights is None:
+        raise InputError(f"this scheduler needs trained weights: give Materials.weights for {learner!r}")
+    return materials.weights(learner)
+
+
 ENTRIES: dict[str, Entry] = {
     "optimum": Entry("baselines.optimum", _optimum, ("optimum",)),
     "greedy": Entry("baselines.greedy", _greedy),
@@ -96,6 +156,13 @@ ENTRIES: dict[str, Entry] = {
     "spread": Entry("baselines.spread", _spread),
     "medea": Entry("baselines.medea", _medea, ("medea", "constraints")),
     "paragon": Entry("baselines.paragon", _paragon, ("paragon", "constraints")),
+    "metis": Entry(VALUE, _metis, ("decode", "local_search"), "value", learns=True),
+    "metis-flat": Entry(VALUE, _value("flat"), ("decode",), "value", learns=True),
+    "metis-deal": Entry(VALUE, _value("deal"), ("decode",), "value", learns=True),
+    "metis-learned": Entry(VALUE, _value("learned"), ("decode",), "value", learns=True),
+    "metis-paper": Entry("metis.learning.paper", _metis_paper, ("highlevel",), "paper", learns=True),
+    "vanilla_rl": Entry("baselines.vanilla_rl", _vanilla_rl, ("vanilla_rl",), learns=True),
+    "divide_conquer": Entry("baselines.divide_conquer", _divide_conquer, ("divide_conquer",), learns=True),
 }
 
 
@@ -120,18 +187,28 @@ def make_scheduler(name: str, materials: Materials) -> TimedScheduler:
     base, *improvers = name.split("+")
     function = _base(base, materials)
     for improver in improvers:
-        module, attribute, settings = IMPROVERS[_improver(improver)]
-        source = import_module(module)
-        chosen = getattr(source, settings)(**materials.options.get(improver, {}))
-        function = partial(_improved, function, getattr(source, attribute), chosen)
+        function = _with_improver(improver, function, materials)
     return TimedScheduler(name, function)
 
 
 def modules_of(name: str) -> list[str]:
     """The modules whose code decides what the scheduler called `name` answers."""
-    base, *improvers = name.split("+")
+    base = name.split("+")[0]
     own = base.split(":")[0] if ":" in base else _entry(base).module
-    return [own, *(IMPROVERS[_improver(i)][0] for i in improvers)]
+    chained = [IMPROVERS[section][0] for section in sections_of(name) if section in IMPROVERS]
+    return [own, *chained]
+
+
+def learner_of(name: str) -> str | None:
+    """Whose trained weights the scheduler called `name` needs, if any."""
+    base = name.split("+")[0]
+    return None if ":" in base else _entry(base).learner
+
+
+def learns(name: str) -> bool:
+    """Whether the scheduler called `name` learns."""
+    base = name.split("+")[0]
+    return ":" not in base and _entry(base).learns
 
 
 def sections_of(name: str) -> list[str]:
@@ -165,6 +242,13 @@ def _improver(name: str) -> str:
     if name not in IMPROVERS:
         raise InputError(f"{name!r} cannot be put after a scheduler with `+`: use {', '.join(IMPROVERS)}")
     return name
+
+
+def _with_improver(improver: str, function: PlaceFunction, materials: Materials) -> PlaceFunction:
+    module, attribute, settings = IMPROVERS[_improver(improver)]
+    source = import_module(module)
+    chosen = getattr(source, settings)(**materials.options.get(improver, {}))
+    return partial(_improved, function, getattr(source, attribute), chosen)
 
 
 def _own_scheduler(name: str) -> PlaceFunction:

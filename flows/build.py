@@ -50,7 +50,8 @@ def measure_profile(settings: Settings) -> Profile:
 
 def simulator_settings(settings: Settings) -> SimulatorSettings:
     """The simulator's settings."""
-    return SimulatorSettings(**settings.simulator.model_dump())
+    made: SimulatorSettings = settings.simulator.made()
+    return made
 
 
 def needs_latency(settings: Settings) -> bool:

@@ -41,7 +41,7 @@ def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str
         InputError: an override is not understood; says which.
     """
     from hydra import compose, initialize_config_module
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -52,6 +52,10 @@ def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str
     try:
         with initialize_config_module("conf", version_base="1.3"):
             composed = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
+    except OverrideParseException as error:
+        raise InputError(
+            f"{error.override}: this value cannot be read; put quotes around it, as in key=\"'value'\""
+        ) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_one_line(str(error))) from None
     except ValueError as error:  # Hydra's, for a group whose value is no name, such as `cluster=3`

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,12 @@ def source_digest(module: str) -> str:
 
 
 def sources(module: str) -> dict[str, Path]:
-    """The modules of ours that `module` needs, itself included, by name; read from the code, not run."""
+    """`module` and the modules of ours that it needs, by name; read from the code, not run."""
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        path = _path(name)
+        path = _path(name) or (_users_path(name) if name == module else None)
         if path is None or name in found:
             continue
         found[name] = path
@@ -61,6 +62,15 @@ def _imports(path: Path) -> tuple[str, ...]:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     return tuple(name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def _users_path(module: str) -> Path | None:
+    """Where a user's own module lies, for instance that of `scheduler=module:function`."""
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        return None  # whoever imports it says so
+    return Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None
 
 
 def _path(module: str) -> Path | None:

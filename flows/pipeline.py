@@ -11,7 +11,7 @@ from flows.settings import Settings
 from flows.steps import Step, chosen_steps, plan
 from flows.store import Record, Store
 from flows.work import Progress, Work, no_progress
-from metis.errors import MetisError
+from metis.errors import MetisError, SurroundingsError
 
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -118,9 +118,13 @@ def _doing(
         try:
             with store.recording(step.name, step.stage, key, runs, _params(step)) as recording:
                 folders = {name: record.folder for name, record in inputs.items()}
-                step.run(Work(settings, recording.folder, folders, recording, progress, step.part))
+                scratch = store.root / "cache" / "checkpoints" / key
+                step.run(Work(settings, recording.folder, scratch, folders, recording, progress, step.part))
         except MetisError as error:
             raise StepError(step.name, error) from error
+        except OSError as error:  # a full disk shows up anywhere
+            told = f"{error.filename or store.root}: {error.strerror or error}"
+            raise StepError(step.name, SurroundingsError(told)) from error
         record = store.find(step.name, key)
         if record is None:
             raise RuntimeError(f"{step.name}: its output cannot be read back")

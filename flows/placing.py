@@ -54,11 +54,11 @@ def scheduler_options(settings: Settings, name: str) -> dict[str, dict[str, Any]
 
 
 def scheduler_for(
-    settings: Settings, name: str, tables: Tables, trained: Callable[..., Any] | None = None
+    settings: Settings, name: str, tables: Tables, weights: Callable[[str], Any] | None = None
 ) -> Scheduler:
-    """The scheduler called `name` under these settings."""
+    """The scheduler called `name` under these settings; `weights` gives those of a learner by its name."""
     options = scheduler_options(settings, name)
-    return make_scheduler(name, Materials(tables, options, settings.seed, trained))
+    return make_scheduler(name, Materials(tables, options, settings.seed, weights))
 
 
 def place_groups(

@@ -1,19 +1,42 @@
 """The settings a run is made of: what Hydra composes, validated, with bounds and no key unknown."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from baselines.local_search import LocalSearchSettings
+from baselines.medea import MedeaSettings
+from baselines.optimum import OptimumSettings
+from baselines.paragon import ParagonSettings
+from flows.mirror import Mirror, Section, mirror
 from metis.errors import InputError
+from metis.learning.paper import GroupSettings as LearnSettings
+from metis.learning.subscheduler import SubSchedulerSettings
+from metis.learning.value.settings import ValueSettings
+from metis.simulators import SimulatorSettings
+
+# the settings classes of the science, as sections; a type checker sees their common base
+if TYPE_CHECKING:
+    SimulatorSection: TypeAlias = Mirror
+    OptimumSection: TypeAlias = Mirror
+    LocalSearchSection: TypeAlias = Mirror
+    MedeaSection: TypeAlias = Mirror
+    ParagonSection: TypeAlias = Mirror
+    ValueSection: TypeAlias = Mirror
+    PaperSection: TypeAlias = Mirror
+    LearnSection: TypeAlias = Mirror
+else:
+    SimulatorSection = mirror(SimulatorSettings)
+    OptimumSection = mirror(OptimumSettings)
+    LocalSearchSection = mirror(LocalSearchSettings)
+    MedeaSection = mirror(MedeaSettings)
+    ParagonSection = mirror(ParagonSettings)
+    ValueSection = mirror(ValueSettings)
+    PaperSection = mirror(SubSchedulerSettings)
+    LearnSection = mirror(LearnSettings)
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
-
-
-class Section(BaseModel):
-    """A part of the settings: no unknown key, nothing changed after composing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClusterSettings(Section):
@@ -63,19 +86,6 @@ class TestbedSettings(Section):
         return self
 
 
-class SimulatorSection(Section):
-    """See metis.simulators.SimulatorSettings."""
-
-    kind: Literal["table", "forest", "boosted"] = "boosted"
-    overwrite: bool = True
-    trees: Annotated[int, Field(ge=1, le=10_000)] = 100
-    depth: Annotated[int, Field(ge=1, le=100)] = 20
-    leaves: Annotated[int, Field(ge=2, le=1000)] = 15
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.08
-    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
 class ObjectiveSettings(Section):
     """What is maximised."""
 
@@ -87,9 +97,9 @@ class ObjectiveSettings(Section):
 class RulesSettings(Section):
     """See metis.rules.Rules."""
 
-    never_together: list[tuple[str, str]] = []
-    at_most: dict[str, Annotated[int, Field(ge=0)]] = {}
-    only_beside: dict[str, list[str]] = {}
+    never_together: list[tuple[str, str]] = Field(default_factory=list)
+    at_most: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    only_beside: dict[str, list[str]] = Field(default_factory=dict)
 
     @field_validator("at_most", "only_beside", mode="before")
     @classmethod
@@ -114,19 +124,6 @@ class GroupsSettings(Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class OptimumSettings(Section):
-    """The exact optimum: relative gap to prove, and how long it may take."""
-
-    gap: Annotated[float, Field(ge=0, lt=1)] = 1e-6
-    time_limit: Seconds = 120.0
-
-
-class LocalSearchSection(Section):
-    """See baselines.local_search.LocalSearchSettings."""
-
-    max_steps: Annotated[int, Field(ge=0)] = 100_000
-
-
 class ConstraintsSettings(Section):
     """Interference constraints: of a file in the published columns, or found in the simulator."""
 
@@ -134,24 +131,12 @@ class ConstraintsSettings(Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
 
-class MedeaSection(Section):
-    """See baselines.medea.MedeaSettings."""
+class DecodeSettings(Section):
+    """How the value learner places: see metis.learning.value.scheduler.ValueScheduler."""
 
-    formulation: Literal["container", "aggregate", "colocation"] = "colocation"
-    weights: list[tuple[str, str, float]] | None = None
-    time_limit: Seconds = 60.0
-    mip_rel_gap: Annotated[float, Field(ge=0, lt=1)] = 1e-6
-    draws: Annotated[int, Field(ge=0, le=999)] = 9
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-class ParagonSection(Section):
-    """See baselines.paragon.ParagonSettings."""
-
-    sources: Literal["constraints", "profile"] = "constraints"
-    sensitivity: Annotated[float, Field(ge=1, le=1000)] = 3.0
-    drop: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    seed: Annotated[int, Field(ge=0)] = 0
+    beam: Count = 16
+    candidates: Count = 32
+    grain: Count = 32
 
 
 class RunnerSettings(Section):
@@ -176,9 +161,9 @@ class Settings(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     output: Literal["table", "json"] = "table"
     scheduler: str = "greedy+local_search"
-    schedulers: Annotated[list[str], Field(min_length=1)] = ["optimum"]
+    schedulers: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["optimum"])
     stages: list[str] | None = None
-    rerun: list[str] = []
+    rerun: list[str] = Field(default_factory=list)
     until: str | None = None
     existing: str | None = None
     placement: str | None = None
@@ -188,18 +173,24 @@ class Settings(Section):
     apps: AppsSettings = AppsSettings()
     profile: ProfileSettings = ProfileSettings()
     testbed: TestbedSettings = TestbedSettings()
-    simulator: SimulatorSection = SimulatorSection()
+    simulator: SimulatorSection = Field(default_factory=SimulatorSection)
     objective: ObjectiveSettings = ObjectiveSettings()
     rules: RulesSettings = RulesSettings()
     group: GroupSettings = GroupSettings()
     groups: GroupsSettings = GroupsSettings()
-    optimum: OptimumSettings = OptimumSettings()
-    local_search: LocalSearchSection = LocalSearchSection()
+    optimum: OptimumSection = Field(default_factory=OptimumSection)
+    local_search: LocalSearchSection = Field(default_factory=LocalSearchSection)
     constraints: ConstraintsSettings = ConstraintsSettings()
-    medea: MedeaSection = MedeaSection()
-    paragon: ParagonSection = ParagonSection()
+    medea: MedeaSection = Field(default_factory=MedeaSection)
+    paragon: ParagonSection = Field(default_factory=ParagonSection)
+    value: ValueSection = Field(default_factory=ValueSection)
+    decode: DecodeSettings = DecodeSettings()
+    paper: PaperSection = Field(default_factory=PaperSection)
+    highlevel: LearnSection = Field(default_factory=LearnSection)
+    vanilla_rl: LearnSection = Field(default_factory=LearnSection)
+    divide_conquer: LearnSection = Field(default_factory=LearnSection)
     runner: RunnerSettings = RunnerSettings()
-    published: dict[str, dict[str, list[float]]] = {}
+    published: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
     tracking: TrackingSettings = TrackingSettings()
 
 

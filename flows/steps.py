@@ -7,14 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from baselines.registry import modules_of
+from baselines.registry import learner_of, learns, modules_of
 from flows.keys import digest, file_digest, source_digest
+from flows.learned import LEARNERS, learner_settings
 from flows.placing import OPTIMUM, scheduler_options
 from flows.settings import Settings
 from flows.work import Work
 from metis.errors import InputError
-
-STAGES = ("setup", "profile", "simulator", "constraints", "baselines", "evaluate", "report")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ def plan(settings: Settings) -> list[Step]:
     profile["slots"] = settings.cluster.slots
     simulator = {"simulator": parts["simulator"], "latency": settings.objective.kind == "latency"}
     schedulers = all_schedulers(settings)
-    placed = tuple(f"baselines/{name}" for name in schedulers)
+    placing = [_placing_step(name, settings, problem) for name in schedulers]
+    placed = tuple(step.name for step in placing)
     judging = {**problem, "testbed": testbed, "optimum": parts["optimum"], "apps": parts["apps"]}
     judging["truth"] = settings.profile.path is None or settings.testbed.path is not None
     return [
@@ -80,7 +80,8 @@ def plan(settings: Settings) -> list[Step]:
             _with_file(parts["constraints"]),
             ("baselines.constraints", "baselines.pairwise"),
         ),
-        *(_placing_step(name, settings, problem) for name in schedulers),
+        *_training_steps(schedulers, settings),
+        *placing,
         Step(
             "evaluate",
             "evaluate",
@@ -135,13 +136,32 @@ def _with_inputs(names: Iterable[str], by_name: Mapping[str, Step]) -> set[str]:
     return needed
 
 
+def _training_steps(schedulers: Iterable[str], settings: Settings) -> list[Step]:
+    learners = dict.fromkeys(learner for learner in map(learner_of, schedulers) if learner)
+    return [
+        Step(
+            f"subscheduler/{learner}",
+            "subscheduler",
+            ("simulator",),
+            {**learner_settings(settings, learner), "seed": settings.seed},
+            (LEARNERS[learner],),
+            part=learner,
+        )
+        for learner in learners
+    ]
+
+
 def _placing_step(name: str, settings: Settings, problem: Mapping[str, Any]) -> Step:
     options = {**problem, "options": scheduler_options(settings, name), "seed": settings.seed}
-    inputs: tuple[str, ...] = ("simulator",)
+    inputs = ["simulator"]
     if options["options"].pop("constraints", None) is not None:
-        inputs = ("simulator", "constraints")  # the constraints themselves count, not how they were found
+        inputs.append("constraints")  # the constraints themselves count, not how they were found
+    learner = learner_of(name)
+    if learner:
+        inputs.append(f"subscheduler/{learner}")
     modules = ("metis.problem", "metis.objectives", *modules_of(name))
-    return Step(f"baselines/{name}", "baselines", inputs, options, modules, part=name)
+    stage = "highlevel" if learns(name) else "baselines"
+    return Step(f"{stage}/{name}", stage, tuple(inputs), options, modules, part=name)
 
 
 def _groups_settings(settings: Settings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The one record: every stage's output is the artifact folder of one MLflow run, found by its key."""
 
+import fcntl
 import json
 import logging
 import os
@@ -80,7 +81,7 @@ class Store:
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
         self.uri = settings.uri or sqlite_uri(self.root)
-        with surroundings(self.uri):
+        with surroundings(self.uri), _alone(self.root):
             from mlflow import MlflowClient
 
             for name in ("mlflow", "alembic"):
@@ -265,6 +266,14 @@ class Store:
             self.log_curve(run_id, [dict(metrics)], [0])
             self._client.set_terminated(run_id, "FINISHED")
         return run_id
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One process at a time: two that create the tables of a fresh store at once would break it."""
+    with (root / ".opening").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go by closing, and by the kernel when a process dies
+        yield
 
 
 def sqlite_uri(root: Path) -> str:

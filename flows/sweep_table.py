@@ -107,14 +107,15 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
         for place, name in enumerate(schedulers, start=1):
             told = published.get(str(panel), {}).get(name)
             if told:
+                spread = [[told[0] - told[1]], [told[2] - told[0]]]
                 above.errorbar(
-                    place + 0.32, told[0], yerr=[[told[0] - told[1]], [told[2] - told[0]]], fmt="D", color="#2f6db2",
-                    markersize=4, capsize=2, label="published" if place == 1 else None,
-                )  # fmt: skip
+                    place + 0.32, told[0], spread, fmt="D", color="#2f6db2", markersize=4, capsize=2
+                )
         below.boxplot(
             [part.loc[part["scheduler"] == name, "seconds"].to_numpy() for name in schedulers],
-            whis=(5, 95), showfliers=False,
-        )  # fmt: skip
+            whis=(5, 95),
+            showfliers=False,
+        )
         below.set_yscale("log")
         above.set_title(f"{', '.join(settings)} = {panel}" if settings else "all groups", fontsize=10)
         above.set_xticks([])

@@ -24,6 +24,7 @@ class Work:
     Attributes:
         settings: of the whole run; a stage reads only what its step declares.
         folder: where its output goes.
+        scratch: a folder kept from one try of this step to the next, for checkpoints.
         inputs: output folders of the steps it reads, by step name.
         recording: its MLflow run.
         progress: called with a text, how much is done, and of how much.
@@ -32,6 +33,7 @@ class Work:
 
     settings: Settings
     folder: Path
+    scratch: Path
     inputs: Mapping[str, Path]
     recording: Recording
     progress: Progress = field(default=no_progress)

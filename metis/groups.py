@@ -13,13 +13,13 @@ from metis.space import IntArray
 
 def draw_groups(count: int, size: int, apps: int, rng: np.random.Generator) -> IntArray:
     """`count` groups of `size` containers, multinomial and uniform over applications, int [count, apps]."""
-    if count < 1 or size < 1:
-        raise InputError(f"groups.count {count} and group.size {size}: both must be at least 1")
+    _check_drawn(count, size)
     return rng.multinomial(size, np.full(apps, 1 / apps), size=count).astype(np.int64)
 
 
 def draw_skewed_groups(count: int, size: int, apps: int, rng: np.random.Generator) -> IntArray:
     """Groups whose shares per application are themselves Dirichlet(1), int [count, apps]."""
+    _check_drawn(count, size)
     shares = rng.dirichlet(np.ones(apps), size=count)
     return np.stack([rng.multinomial(size, share) for share in shares]).astype(np.int64)
 
@@ -61,6 +61,11 @@ def parse_rows(rows: str | None, total: int) -> slice:
     if not range(total)[chosen]:
         raise InputError(f"groups.rows {text!r}: no row is left of {total}")
     return chosen
+
+
+def _check_drawn(count: int, size: int) -> None:
+    if count < 1 or size < 1:
+        raise InputError(f"groups.count {count} and group.size {size}: both must be at least 1")
 
 
 def _read(path: Path, apps: tuple[str, ...]) -> NDArray[Any]:

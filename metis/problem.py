@@ -50,6 +50,8 @@ class Cluster:
         object.__setattr__(self, "existing", held)
         if self.allowed is None:
             object.__setattr__(self, "allowed", np.ones(self.space.size, dtype=bool))
+        if self.allowed.shape != (self.space.size,) or self.allowed.dtype != bool:
+            raise InputError(f"allowed has shape {self.allowed.shape}: give {self.space.size} booleans")
 
     @property
     def empty(self) -> bool:
@@ -100,12 +102,19 @@ class TimedScheduler:
 
         Raises:
             InputError: the group does not fit.
-            PlacementError: the function lost a container or broke capacity or a rule.
+            PlacementError: the function lost a container, broke capacity or a rule, or answered no placement.
         """
         check_group(group, cluster)
         start = perf_counter()
-        placement, trace = self.function(group, cluster, worth)
+        answer = self.function(group, cluster, worth)
         seconds = perf_counter() - start
+        try:
+            placement, trace = answer
+            placement = whole_counts(placement, self.name)
+        except (TypeError, ValueError):
+            raise PlacementError(f"{self.name}: must answer (placement [nodes, apps], trace)") from None
+        except InputError as error:
+            raise PlacementError(str(error)) from None
         check_placement(placement, group, cluster, self.name)
         return Decision(placement, seconds, trace)
 

@@ -159,7 +159,7 @@ def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | N
         raise InputError(f"{path}: {odd[0]} has shape {arrays[odd[0]].shape}, the counts {counts.shape}")
     ids = ColocationSpace(names, own_slots).index(counts)
     first = np.unique(ids, return_index=True)[1]
-    _refuse(path, ~np.isin(np.arange(len(ids)), first), counts, "holds the co-location of an earlier row")
+    _refuse(path, ~np.isin(np.arange(len(ids)), first), counts.astype(np.float64), "repeats an earlier row")
     profile = Profile(names, own_slots, counts, **arrays, provenance=provenance)
     return profile if slots is None else profile.on(slots)
 

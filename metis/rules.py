@@ -28,7 +28,7 @@ class Rules:
         """The co-locations these rules admit, bool [space.size].
 
         Raises:
-            InputError: a rule names an unknown application, or a negative number; names it.
+            InputError: a rule names an unknown application, a negative number, or nobody else to be beside.
         """
         counts = space.counts
         allowed = np.ones(space.size, dtype=bool)
@@ -42,6 +42,10 @@ class Rules:
                 raise InputError(f"rules.at_most.{app} {most}: give 0 or more")
             allowed &= counts[:, _column(app, space)] <= most
         for app, hosts in self.only_beside.items():
+            if not hosts or app in hosts:
+                raise InputError(
+                    f"rules.only_beside.{app} {list(hosts)}: name one or more other applications"
+                )
             beside = counts[:, [_column(host, space) for host in hosts]].any(axis=1)
             allowed &= (counts[:, _column(app, space)] == 0) | beside
         return allowed

@@ -53,6 +53,18 @@ class SimulatorSettings:
     held_out: float = 0.2
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.trees <= 10_000 or not 1 <= self.depth <= 100 or not 2 <= self.leaves <= 1000:
+            raise InputError(
+                f"simulator.trees {self.trees}, depth {self.depth}, leaves {self.leaves}: "
+                "give 1 to 10,000 trees, a depth of 1 to 100, 2 to 1,000 leaves"
+            )
+        if not 0 < self.learning_rate <= 1 or not 0 <= self.held_out < 1 or self.seed < 0:
+            raise InputError(
+                f"simulator.learning_rate {self.learning_rate:g}, held_out {self.held_out:g}, "
+                f"seed {self.seed}: give above 0 to 1, 0 to less than 1, 0 or more"
+            )
+
 
 @dataclass(frozen=True)
 class FittedSimulator:
@@ -81,15 +93,21 @@ class FittedSimulator:
 
     @classmethod
     def load(cls, path: Path) -> "FittedSimulator":
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: another file, or a damaged one; names it.
+        """
         stored = load_arrays(path)
         try:
+            report = zip(stored["report_names"], stored["report_values"], strict=True)
             space = ColocationSpace(tuple(map(str, stored["apps"])), int(stored["slots"]))
             tables = Tables(space, stored["rps"], stored.get("speed"))
-            report = zip(stored["report_names"], stored["report_values"], strict=True)
             return cls(tables, {str(name): float(value) for name, value in report})
         except KeyError as error:
             raise InputError(f"{path}: not a fitted simulator, {error} is missing") from None
+        except (InputError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: not a fitted simulator, {error}") from None
 
 
 class RegressedSimulator:
@@ -223,7 +241,8 @@ def _r2(truth: FloatArray, error: FloatArray) -> float:
 
 
 def _one_thread() -> Any:
-    """On data this small OpenMP threads gain nothing; on a busy machine they wait for each other for minutes."""
+    """On data this small OpenMP threads gain nothing; on a busy machine they wait for each other."""
+    import sklearn.ensemble  # noqa: F401 - its OpenMP must be loaded to be limited
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1)

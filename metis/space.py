@@ -77,11 +77,13 @@ class ColocationSpace:
         """Ids of co-locations, [...] for counts [..., apps]; by lookup, in O(apps).
 
         Raises:
-            InputError: a count is negative, or a row holds more than `slots` containers.
+            InputError: a count is negative or fractional, or a row holds more than `slots` containers.
         """
         rows = np.asarray(counts)
         if rows.shape[-1:] != (len(self.apps),):
             raise InputError(f"shape {rows.shape}: the last axis must have {len(self.apps)} applications")
+        if rows.dtype.kind not in "iu" and (rows != np.floor(rows)).any():
+            raise InputError("a co-location holds whole numbers of containers, not fractions")
         rows = rows.astype(np.int64, copy=False)
         used = np.cumsum(rows, axis=-1)
         if rows.size and (rows.min() < 0 or used[..., -1].max() > self.slots):

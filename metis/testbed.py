@@ -117,6 +117,13 @@ class FileTestbed:
         Raises:
             InputError: the profile does not cover its space.
         """
+        known = set(self.space.index(self.profile.colocations).tolist()) | {0}
+        missing = self.space.size - len(known)
+        if missing:
+            raise InputError(
+                f"testbed.path: judging placements needs every co-location, and {missing} of "
+                f"{self.space.size} are not recorded in it; name a full profile"
+            )
         return fit_simulator(self.profile, SimulatorSettings(kind="table"), latency=latency).tables
 
 

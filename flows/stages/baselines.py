@@ -1,24 +1,57 @@
-"""Stage baselines: one scheduler that needs no training of ours places every group."""
+"""Stage baselines: one scheduler that does not learn places every group."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pandas as pd
 
 from flows.build import make_groups
-from flows.placing import place_groups, scheduler_for
+from flows.placing import Decisions, place_groups, scheduler_for
 from flows.settings import ConstraintsSettings, Settings
 from flows.stages.constraints import APPLIST
 from flows.work import Work
+from metis.files import written_whole
+from metis.objectives import Tables
 from metis.simulators import FittedSimulator
+from metis.space import IntArray
 
 
 def run(work: Work) -> None:
-    """Write `decisions.npz` and `traces.json` of the scheduler `work.part`."""
+    """Write `decisions.npz`, `placements.csv` and `traces.json` of the scheduler `work.part`."""
+    place_all(work)
+
+
+def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -> Decisions:
+    """Place every group with the scheduler `work.part` and write what it decided.
+
+    Args:
+        work: the step.
+        weights: gives a learner's trained weights.
+    """
     tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
     groups = make_groups(work.settings, tables.space.apps)
-    scheduler = scheduler_for(_with_constraints(work), work.part, tables)
-    decisions = place_groups(
-        scheduler, work.settings, tables, groups, lambda done, total: work.progress(work.part, done, total)
-    )
+    trained = None if weights is None else partial(_swapped, weights, tables)
+    scheduler = scheduler_for(_with_constraints(work), work.part, tables, trained)
+    decisions = place_groups(scheduler, work.settings, tables, groups, partial(work.progress, work.part))
     decisions.save(work.folder / "decisions.npz", groups)
+    _write_csv(work, decisions.placements, tables.space.apps)
     work.write_json("traces.json", list(decisions.traces))
     work.recording.metrics({"seconds_mean": decisions.seconds.mean(), "seconds_max": decisions.seconds.max()})
+    return decisions
+
+
+def _swapped(weights: Callable[[str, Tables], Any], tables: Tables, learner: str) -> Any:
+    return weights(learner, tables)
+
+
+def _write_csv(work: Work, placements: IntArray, apps: tuple[str, ...]) -> None:
+    groups, nodes, _ = placements.shape
+    frame = pd.DataFrame(placements.reshape(groups * nodes, -1), columns=list(apps))
+    frame.insert(0, "node", list(range(nodes)) * groups)
+    frame.insert(0, "group", [group for group in range(groups) for _ in range(nodes)])
+    with written_whole(work.folder / "placements.csv") as file:
+        file.write(frame.to_csv(index=False).encode())
 
 
 def _with_constraints(work: Work) -> Settings:

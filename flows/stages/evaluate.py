@@ -46,7 +46,7 @@ def _child_runs(work: Work, results: pd.DataFrame) -> None:
         "nodes": work.settings.cluster.nodes,
         "containers": work.settings.group.size,
         "objective": work.settings.objective.kind,
-        "simulator": work.settings.simulator.kind,
+        "simulator": work.settings.simulator.made().kind,
         "seed": work.settings.seed,
     }
     for name, rows in results.groupby("scheduler", sort=False):

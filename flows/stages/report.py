@@ -51,7 +51,7 @@ def _facts(work: Work, described: dict[str, object], fit: dict[str, float]) -> d
     return {
         "profile": f"{described['colocations']:,} of {described['space']:,} co-locations measured "
         f"({described.get('source', 'file')})",
-        "simulator": f"{settings.simulator.kind}{quality}",
+        "simulator": f"{settings.simulator.made().kind}{quality}",
         "testbed": settings.testbed.path or f"{settings.testbed.kind}, noise {settings.testbed.noise:g}",
         "seed": str(settings.seed),
         "MLflow run": work.recording.run_id,

@@ -6,7 +6,7 @@ units, P inner positions and N leaves.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,7 @@ def run_episodes(
     moves = np.pad(start.moves, ((0, 1), (0, 1)), constant_values=-1)
     ids = np.where(start.nodes > 0, start.ids, len(moves) - 1)
     leaves, applications, *record = _rollout_function(shape, greedy)(
-        *weights,
+        list(weights),
         start.demand.astype(np.int32),
         start.counts.astype(np.float32),
         ids.astype(np.int32),
@@ -128,122 +128,146 @@ def _rollout_function(shape: TreeShape, greedy: bool) -> Any:
     """The traced rollout of a tree; one trace serves any number of episodes and containers."""
     import tensorflow as tf
 
-    fan, levels, apps = shape.fan_out, shape.levels, shape.apps
-    first = [sum(fan**level for level in range(upto)) for upto in range(levels)]
-
-    def by_parent(leaf_values: Tensor, combine: Any) -> Tensor:
-        """Values of the children of every inner position, [E, P, K, ...], from those of the leaves."""
-        tail = leaf_values.shape[2:]
-        below = leaf_values
-        parts: list[Tensor] = []
-        for level in reversed(range(levels)):
-            below = tf.reshape(below, [-1, fan**level, fan, *tail])
-            parts.insert(0, below)
-            below = combine(below, axis=2)
-        return tf.concat(parts, axis=1)
-
-    spec = tf.TensorSpec
+    fan, levels, apps, leaves, spec = shape.fan_out, shape.levels, shape.apps, shape.leaves, tf.TensorSpec
     signature = [
-        spec([levels, shape.inputs, shape.hidden]),
-        spec([levels, shape.hidden]),
-        spec([levels, shape.hidden, fan]),
-        spec([levels, fan]),
+        [
+            spec([levels, shape.inputs, shape.hidden]),
+            spec([levels, shape.hidden]),
+            spec([levels, shape.hidden, fan]),
+            spec([levels, fan]),
+        ],
         spec([None, apps], tf.int32),
-        spec([None, shape.leaves, apps]),
-        spec([None, shape.leaves], tf.int32),
-        spec([None, shape.leaves]),
+        spec([None, leaves, apps]),
+        spec([None, leaves], tf.int32),
+        spec([None, leaves]),
         spec([None], tf.int32),
         spec([apps], tf.int32),
         spec([None, None], tf.int32),
         spec([2], tf.int32),
     ]
+    return tf.function(partial(_rollout, shape, greedy), input_signature=signature)
 
-    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def rollout(
-        w1: Tensor,
-        b1: Tensor,
-        w2: Tensor,
-        b2: Tensor,
-        demand: Tensor,
-        counts: Tensor,
-        ids: Tensor,
-        nodes: Tensor,
-        moves: Tensor,
-        order: Tensor,
-        forced: Tensor,
-        seed: Tensor,
-    ) -> tuple[Tensor, ...]:
-        steps, episodes = tf.shape(forced)[0], tf.shape(demand)[0]
-        ends = tf.cumsum(tf.gather(demand, order, axis=1), axis=1)
-        place = tf.reduce_sum(tf.cast(tf.range(steps)[:, None, None] >= ends, tf.int32), axis=2)
-        applications = tf.gather(tf.concat([order, [apps]], 0), place)  # [T, E]; A once all are placed
-        hot = tf.one_hot(applications, apps)
-        beside = [hot]
-        if shape.sees_remaining:
-            remaining = tf.cast(demand, tf.float32) - tf.cumsum(hot, axis=0)
-            beside.append(remaining / tf.maximum(tf.reduce_sum(nodes, axis=1), 1.0)[:, None])
-        beside = tf.concat(beside, axis=2)
-        share = 1.0 / tf.maximum(by_parent(nodes, tf.reduce_sum), 1.0)  # [E, P, K]
-        counts = by_parent(counts, tf.reduce_sum)
-        every = tf.range(episodes)
-        if not greedy:
-            uniform = tf.random.stateless_uniform([steps, episodes, levels, fan], seed, minval=1e-9)
-            noise = -tf.math.log(-tf.math.log(uniform))
 
-        def array(kind: Any, *tail: int) -> Any:
-            return tf.TensorArray(kind, steps, element_shape=[None, *tail])
+def _rollout(
+    shape: TreeShape,
+    greedy: bool,
+    weights: Weights,
+    demand: Tensor,
+    counts: Tensor,
+    ids: Tensor,
+    nodes: Tensor,
+    moves: Tensor,
+    order: Tensor,
+    forced: Tensor,
+    seed: Tensor,
+) -> tuple[Tensor, ...]:
+    """The loop over containers; returns leaves [T, E], applications [T, E] and the record."""
+    import tensorflow as tf
 
-        chosen_leaves = array(tf.int32)
-        record = (
-            ()
-            if greedy
-            else (
-                array(tf.float32, levels, shape.inputs),
-                array(tf.float32, levels, fan),
-                array(tf.int32, levels),
-            )
-        )
+    fan, levels, apps = shape.fan_out, shape.levels, shape.apps
+    steps, episodes = tf.shape(forced)[0], tf.shape(demand)[0]
+    applications = _application_sequence(demand, order, steps)
+    hot = tf.one_hot(applications, apps)
+    beside = [hot]
+    if shape.sees_remaining:
+        remaining = tf.cast(demand, tf.float32) - tf.cumsum(hot, axis=0)
+        beside.append(remaining / tf.maximum(tf.reduce_sum(nodes, axis=1), 1.0)[:, None])
+    beside = tf.concat(beside, axis=2)
+    share = 1.0 / tf.maximum(_by_parent(shape, nodes, tf.reduce_sum), 1.0)
+    noise = tf.zeros([steps, 1, levels, 1])
+    if not greedy:  # the largest of log probability + Gumbel noise is a sample of the softmax
+        uniform = tf.random.stateless_uniform([steps, episodes, levels, fan], seed, minval=1e-9)
+        noise = -tf.math.log(-tf.math.log(uniform))
 
-        def body(t: Tensor, ids: Tensor, counts: Tensor, out: Any, record: Any) -> Any:
-            application = applications[t]
-            after = tf.gather(moves, ids * (apps + 1) + application[:, None])  # [E, N]
-            open_leaf = after >= 0
-            admitted = tf.reduce_any(open_leaf, axis=1)
-            shut = (1.0 - tf.cast(by_parent(open_leaf, tf.reduce_any), tf.float32)) * FORBIDDEN
-            here = tf.zeros_like(application)
-            seen, masks, choices, cells = [], [], [], []
-            for level in range(levels):
-                at = first[level] + here
-                held = tf.gather(counts, at, batch_dims=1) + hot[t][:, None, :]
-                held *= tf.gather(share, at, batch_dims=1)[:, :, None]
-                x = tf.concat([tf.reshape(held, [-1, fan * apps]), beside[t]], axis=1)
-                mask = tf.gather(shut, at, batch_dims=1)
-                scores = tf.tanh(x @ w1[level] + b1[level]) @ w2[level] + b2[level] + mask
-                if not greedy:
-                    scores += noise[t, :, level]
-                choice = tf.argmax(scores, axis=1, output_type=tf.int32)
-                told = forced[t] // fan ** (levels - 1 - level) % fan
-                choice = tf.where(forced[t] >= 0, told, choice)
-                cells.append(tf.stack([every, at, choice, tf.minimum(application, apps - 1)], axis=1))
-                seen.append(x)
-                masks.append(mask)
-                choices.append(choice)
-                here = here * fan + choice
-            here = tf.where(admitted, here, -1)
-            ids = tf.where(tf.one_hot(here, shape.leaves, True, False), after, ids)
-            added = tf.tile(tf.cast(admitted, tf.float32), [levels])
-            counts = tf.tensor_scatter_nd_add(counts, tf.concat(cells, 0), added)
-            out = out.write(t, here)
-            if not greedy:
-                kept = (tf.stack(seen, 1), tf.stack(masks, 1), tf.stack(choices, 1))
-                record = tuple(a.write(t, value) for a, value in zip(record, kept, strict=True))
-            return t + 1, ids, counts, out, record
+    def array(kind: Any, *tail: int) -> Any:
+        return tf.TensorArray(kind, steps, element_shape=[None, *tail])
 
-        state = (0, ids, counts, chosen_leaves, record)
-        *_, out, record = tf.while_loop(lambda t, *_: t < steps, body, state)
-        return (out.stack(), applications, *(a.stack() for a in record))
+    kinds = [] if greedy else [(tf.float32, shape.inputs), (tf.float32, fan), (tf.int32,)]
+    record = tuple(array(kind, levels, *tail) for kind, *tail in kinds)
 
-    return rollout
+    def place_next(t: Tensor, ids: Tensor, counts: Tensor, out: Any, record: Any) -> Any:
+        after = tf.gather(moves, ids * (apps + 1) + applications[t][:, None])  # [E, N]
+        admits = after >= 0
+        shut = (1.0 - tf.cast(_by_parent(shape, admits, tf.reduce_any), tf.float32)) * FORBIDDEN
+        seen = (counts, share, shut, hot[t], beside[t])
+        leaf, path, decisions = _descend(shape, weights, seen, forced[t], noise[t])
+        admitted = tf.reduce_any(admits, axis=1)
+        leaf = tf.where(admitted, leaf, -1)
+        ids = tf.where(tf.one_hot(leaf, shape.leaves, True, False), after, ids)
+        # an episode that is over has nobody to count: its application is out of range, its weight 0
+        cells = tf.concat([path, tf.tile(tf.minimum(applications[t], apps - 1)[:, None], [levels, 1])], 1)
+        added = tf.tile(tf.cast(admitted, tf.float32), [levels])
+        counts = tf.tensor_scatter_nd_add(counts, cells, added)
+        record = tuple(a.write(t, value) for a, value in zip(record, decisions, strict=False))
+        return t + 1, ids, counts, out.write(t, leaf), record
+
+    state = (0, ids, _by_parent(shape, counts, tf.reduce_sum), array(tf.int32), record)
+    *_, out, record = tf.while_loop(lambda t, *_: t < steps, place_next, state)
+    return (out.stack(), applications, *(a.stack() for a in record))
+
+
+def _application_sequence(demand: Tensor, order: Tensor, steps: Tensor) -> Tensor:
+    """Application of each container in placing order, [T, E]; A once all are placed."""
+    import tensorflow as tf
+
+    ends = tf.cumsum(tf.gather(demand, order, axis=1), axis=1)
+    place = tf.reduce_sum(tf.cast(tf.range(steps)[:, None, None] >= ends, tf.int32), axis=2)
+    return tf.gather(tf.concat([order, [order.shape[0]]], 0), place)
+
+
+def _by_parent(shape: TreeShape, leaf_values: Tensor, combine: Any) -> Tensor:
+    """Values of the children of every inner position, [E, P, K, ...], from the leaves' [E, N, ...]."""
+    import tensorflow as tf
+
+    tail, below = leaf_values.shape[2:], leaf_values
+    parts: list[Tensor] = []
+    for level in reversed(range(shape.levels)):
+        below = tf.reshape(below, [-1, shape.fan_out**level, shape.fan_out, *tail])
+        parts.insert(0, below)
+        below = combine(below, axis=2)
+    return tf.concat(parts, axis=1)
+
+
+def _descend(
+    shape: TreeShape, weights: Weights, seen: tuple[Tensor, ...], forced: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """One container of every episode from the root to a leaf.
+
+    Args:
+        shape: the tree.
+        weights: as from `initial_weights`.
+        seen: counts [E, P, K, A], 1 / open nodes and mask [E, P, K], the application one-hot [E, A],
+            what stands beside the counts in a policy's input [E, inputs - K x A].
+        forced: the leaf to go to, or -1, [E].
+        noise: added to the scores, [E, L, K].
+
+    Returns:
+        The leaf [E]; episode, position and child of every decision, [L x E, 3], level by level; and the
+        inputs [E, L, inputs], masks [E, L, K] and choices [E, L].
+    """
+    import tensorflow as tf
+
+    counts, share, shut, hot, beside = seen
+    w1, b1, w2, b2 = weights
+    fan, levels = shape.fan_out, shape.levels
+    here, first = tf.zeros_like(forced), 0
+    inputs, masks, choices, path = [], [], [], []
+    for level in range(levels):
+        at = first + here
+        tentative = (tf.gather(counts, at, batch_dims=1) + hot[:, None, :]) * tf.gather(
+            share, at, batch_dims=1
+        )[:, :, None]
+        x = tf.concat([tf.reshape(tentative, [-1, fan * shape.apps]), beside], axis=1)
+        mask = tf.gather(shut, at, batch_dims=1)
+        logits = tf.tanh(x @ w1[level] + b1[level]) @ w2[level] + b2[level] + mask
+        choice = tf.argmax(logits + noise[:, level], axis=1, output_type=tf.int32)
+        choice = tf.where(forced >= 0, forced // fan ** (levels - 1 - level) % fan, choice)
+        path.append(tf.stack([tf.range(tf.shape(here)[0]), at, choice], axis=1))
+        inputs.append(x)
+        masks.append(mask)
+        choices.append(choice)
+        here, first = here * fan + choice, first + fan**level
+    return here, tf.concat(path, 0), (tf.stack(inputs, 1), tf.stack(masks, 1), tf.stack(choices, 1))
 
 
 def improve(

@@ -11,7 +11,7 @@ from metis.space import ColocationSpace, IntArray
 BoolArray = NDArray[np.bool_]
 
 IMPOSSIBLE = np.float32(-1e30)
-_CELLS = 1 << 20  # scores held at once: bounds the memory at any number of states, and stays in cache
+_CELLS = 1 << 18  # scores held at once: bounds the memory at any number of states, and stays in cache
 _BLOCK = 64
 
 
@@ -22,11 +22,19 @@ class Choices:
         ids: of the co-locations, in rising order, [choices].
         counts: of the same, [choices, apps].
         worth: of the same, float32 [choices].
+        held: what such a node holds already, [apps]; all `ids` hold it too.
+        limits: what a number of nodes can hold.
     """
 
     def __init__(
-        self, space: ColocationSpace, worth: Float32Array, admitted: BoolArray, limits: "Limits"
+        self,
+        space: ColocationSpace,
+        worth: Float32Array,
+        admitted: BoolArray,
+        limits: "Limits",
+        held: IntArray | None = None,
     ) -> None:
+        self.held = np.zeros(len(space.apps), dtype=np.int64) if held is None else held
         self.ids = np.flatnonzero(admitted)
         self.counts = space.counts[self.ids]
         self.worth = worth[self.ids].astype(np.float32)
@@ -151,7 +159,9 @@ class Limits:
             for direction in _candidates(space, admitted):
                 bound = int((counts @ direction).max())
                 # a limit that a wider one implies would only cost time
-                implied = any((direction <= d).all() and m <= bound for d, m in zip(directions, most, strict=True))
+                implied = any(
+                    (direction <= d).all() and m <= bound for d, m in zip(directions, most, strict=True)
+                )
                 if not implied:
                     directions.append(direction)
                     most.append(bound)

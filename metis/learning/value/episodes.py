@@ -44,9 +44,7 @@ def after(
     return worth
 
 
-def alone(
-    space: ColocationSpace, table: FloatArray, rest: IntArray, vacancy: Float32Array
-) -> FloatArray:
+def alone(space: ColocationSpace, table: FloatArray, rest: IntArray, vacancy: Float32Array) -> FloatArray:
     """Worth of one node that takes all of `rest` [n, apps]."""
     return np.asarray(table[space.index(rest)] + np.where(rest.any(axis=1), 0.0, vacancy))
 

@@ -1,13 +1,13 @@
 """Fill clusters node after node along a beam, guided by the value network."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from metis.learning.value.choices import BoolArray, Choices, Limits
 from metis.learning.value.episodes import after
-from metis.learning.value.network import Float32Array, ValueNetwork
+from metis.learning.value.network import ValueNetwork
+from metis.learning.value.pricing import COOLING, Bound
 from metis.problem import FloatArray
 from metis.space import ColocationSpace, IntArray
 
@@ -37,7 +37,9 @@ class Filler:
         allowed: co-locations a node may end with, bool [size].
         beam: partial placements kept; `candidates` of each are rescored per step.
         candidates: see `beam`.
-        grain: a step fills 1 / grain of the nodes left (one, when fewer are left) with one co-location.
+        fine: nodes filled one by one in the end; those before are filled in bulk.
+        sharpen: whether the network's prices are sharpened on the group (see `pricing`). Without, the
+            bulk is filled by steps of 1 / fine of the nodes left, and V alone judges what remains.
     """
 
     network: ValueNetwork
@@ -47,7 +49,8 @@ class Filler:
     allowed: BoolArray
     beam: int = 16
     candidates: int = 32
-    grain: int = 32
+    fine: int = 40
+    sharpen: bool = True
 
     def fill(self, groups: IntArray, kinds: list[Kind]) -> tuple[IntArray, FloatArray]:
         """Place every group on a cluster of its own, all side by side.
@@ -62,61 +65,120 @@ class Filler:
         """
         limits = Limits(self.space, self.allowed)
         beams = _Beams.of(groups, kinds)
-        left = sum(kind.nodes for kind in kinds)
-        history: list[tuple[int, IntArray, IntArray]] = []
-        for kind, takes in self._schedule(kinds, left):
-            choices = self._choices(kind, limits)
-            for take in takes:
-                if len(beams.problem) == 0:
-                    break
-                parent, picked, beams = self._advance(beams, choices, kind, take, left)
-                history.append((take, parent, picked))
-                left -= take
+        history: list[_Step] = []
+        ahead = [(self._choices(kind, limits), kind.nodes) for kind in kinds]
+        guide: _Guide | None = None
+        while ahead and len(beams.problem):
+            left = sum(nodes for _, nodes in ahead)
+            if self.sharpen and (guide is None or left <= guide.until):
+                guide = self._guide(beams, ahead, left, guide)
+            bulk = self._bulk(beams, ahead, left, guide) if len(groups) == 1 and left > self.fine else None
+            if bulk is None:
+                take = 1 if self.sharpen else max(1, min(ahead[0][1], left // self.fine))
+                step, beams = self._advance(beams, ahead, take, left, guide)
+                steps = [step]
+            else:
+                steps, beams = bulk
+            history += steps
+            ahead = _less(ahead, sum(step.take for step in steps))
         return self._trace_back(beams, history, len(groups), sum(kind.nodes for kind in kinds))
-
-    def _schedule(self, kinds: list[Kind], nodes: int) -> Iterator[tuple[Kind, list[int]]]:
-        for kind in kinds:
-            takes, todo = [], kind.nodes
-            while todo:
-                take = min(todo, max(1, nodes // self.grain))
-                takes.append(take)
-                todo -= take
-                nodes -= take
-            yield kind, takes
 
     def _choices(self, kind: Kind, limits: Limits) -> Choices:
         admitted = self.allowed & (self.space.counts >= kind.held).all(axis=1)
         admitted[self.space.index(kind.held)] = True  # a node that receives nothing stays as it is
-        return Choices(self.space, self.table.astype(np.float32), admitted, limits)
+        return Choices(self.space, self.table.astype(np.float32), admitted, limits, kind.held)
+
+    def _guide(
+        self, beams: "_Beams", ahead: list[tuple[Choices, int]], left: int, last: "_Guide | None"
+    ) -> "_Guide":
+        """Prices sharpened on the best partial placement of every cluster, taken together."""
+        first = np.unique(beams.problem, return_index=True)[1]
+        rest = beams.rest[first].mean(axis=0)
+        # a co-location larger than what remains can be in no placement, so the bound may leave it out
+        most = beams.rest.max(axis=0)
+        bound = Bound.of(ahead, self.vacancy, most)
+        if last is None:
+            bonus = np.full(1, self.vacancy, dtype=np.float32)
+            start = self.network.prices(np.round(rest).astype(np.int64)[None], np.array([left]), bonus)[
+                0, :-1
+            ]
+            prices, shares = bound.sharpen(start.astype(np.float64), rest)
+        else:
+            prices, shares = bound.sharpen(last.prices, rest, COOLING[-4:], 1)
+        return _Guide(prices, bound.rents(prices), shares, bound, left - max(1, left // 8))
+
+    def _bulk(
+        self, beams: "_Beams", ahead: list[tuple[Choices, int]], left: int, guide: "_Guide | None"
+    ) -> "tuple[list[_Step], _Beams] | None":
+        """Fill most nodes of the first kind as the fractional filling says, all but `fine` of the cluster's."""
+        if guide is None:
+            return None
+        choices, nodes = ahead[0]
+        spare = nodes - -(-nodes * self.fine // left)
+        size = guide.bound.starts[1] if len(ahead) > 1 else len(guide.shares)
+        shares = guide.shares[:size]
+        whole = np.floor(shares * spare).astype(np.int64)
+        ids = self.space.index(guide.bound.counts[:size].astype(np.int64))
+        steps: list[_Step] = []
+        rest, gained, filled = beams.rest[0], beams.gained[0], 0
+        held = choices.held
+        for column in np.flatnonzero(whole)[np.argsort(-whole[whole > 0], kind="stable")]:
+            take, counts = int(whole[column]), self.space.counts[ids[column]]
+            after_rest = rest - take * counts
+            keeps = after_rest >= beams.held - (filled + take) * held
+            room = choices.limits.unplaceable(after_rest, left - filled - take) is None
+            if keeps.all() and room:
+                gained += take * (self.table[ids[column]] + (self.vacancy if ids[column] == 0 else 0.0))
+                rest, filled = after_rest, filled + take
+                steps.append(_Step(take, np.zeros(1, dtype=np.int64), ids[column : column + 1]))
+        if not filled:
+            return None
+        return steps, _Beams(beams.problem[:1], rest[None], np.array([gained]), beams.held - filled * held)
 
     def _advance(
-        self, beams: "_Beams", choices: Choices, kind: Kind, take: int, left: int
-    ) -> tuple[IntArray, IntArray, "_Beams"]:
-        rows, apps = beams.rest.shape
-        nodes = np.full(rows, left)
+        self,
+        beams: "_Beams",
+        ahead: list[tuple[Choices, int]],
+        take: int,
+        left: int,
+        guide: "_Guide | None",
+    ) -> "tuple[_Step, _Beams]":
+        choices = ahead[0][0]
+        rows = len(beams.rest)
         bonus = np.full(rows, self.vacancy, dtype=np.float32)
-        prices = self.network.prices(beams.rest, nodes, bonus)[:, :-1]
-        most = (beams.rest - beams.held) // take + kind.held
-        picks, valid = choices.best(prices, bonus, (most, beams.rest, nodes, take), self.candidates)
+        if guide is None:
+            prices = self.network.prices(beams.rest, np.full(rows, left), bonus)[:, :-1]
+        else:
+            prices = np.tile(guide.prices.astype(np.float32), (rows, 1))
+        most = (beams.rest - beams.held) // take + choices.held
+        fits = (most, beams.rest, np.full(rows, left), take)
+        picks, valid = choices.best(prices, bonus, fits, self.candidates)
         row, column = np.nonzero(valid)
         picked = picks[row, column]
         ids = choices.ids[picked]
         rest = beams.rest[row] - take * choices.counts[picked]
         gained = beams.gained[row] + take * (self.table[ids] + np.where(ids == 0, self.vacancy, 0))
-        to_come = after(
-            self.network,
-            self.space,
-            self.table,
-            rest,
-            np.full(len(rest), left - take),
-            np.full(len(rest), self.vacancy, dtype=np.float32),
-        )
+        to_come = self._to_come(rest, _less(ahead, take), guide)
         kept = _best_distinct(beams.problem[row], rest, gained + to_come, self.beam)
-        held = beams.held - take * kind.held
-        return row[kept], ids[kept], _Beams(beams.problem[row[kept]], rest[kept], gained[kept], held)
+        held = beams.held - take * choices.held
+        step = _Step(take, row[kept], ids[kept])
+        return step, _Beams(beams.problem[row[kept]], rest[kept], gained[kept], held)
+
+    def _to_come(
+        self, rest: IntArray, ahead: list[tuple[Choices, int]], guide: "_Guide | None"
+    ) -> FloatArray:
+        """Worth of the nodes ahead if they hold `rest` [n, apps]: V, but no more than the bound, [n]."""
+        left = sum(nodes for _, nodes in ahead)
+        bonus = np.full(len(rest), self.vacancy, dtype=np.float32)
+        value = after(self.network, self.space, self.table, rest, np.full(len(rest), left), bonus)
+        if guide is None or left < 2:
+            return value
+        rents = guide.rents[len(guide.rents) - len(ahead) :]
+        most = rest @ guide.prices + sum(n * rent for (_, n), rent in zip(ahead, rents, strict=True))
+        return np.asarray(np.minimum(value, most))
 
     def _trace_back(
-        self, beams: "_Beams", history: list[tuple[int, IntArray, IntArray]], groups: int, nodes: int
+        self, beams: "_Beams", history: "list[_Step]", groups: int, nodes: int
     ) -> tuple[IntArray, FloatArray]:
         worth = np.full(groups, -np.inf)
         # rows are sorted by problem, best first: the first of each is its best
@@ -124,12 +186,32 @@ class Filler:
         worth[problem] = beams.gained[row]
         ends = np.full((groups, nodes), -1, dtype=np.int64)
         end = nodes
-        for take, parent, ids in reversed(history):
+        for step in reversed(history):
             if len(row):
-                ends[problem, end - take : end] = ids[row][:, None]
-                row = parent[row]
-            end -= take
+                ends[problem, end - step.take : end] = step.ids[row][:, None]
+                row = step.parent[row]
+            end -= step.take
         return ends, worth
+
+
+@dataclass(frozen=True)
+class _Step:
+    """`take` nodes got co-location `ids` [rows]; each row went on from row `parent` [rows]."""
+
+    take: int
+    parent: IntArray
+    ids: IntArray
+
+
+@dataclass(frozen=True)
+class _Guide:
+    """Sharpened prices [apps], the rent of each kind of node, each column's share; good until so many are left."""
+
+    prices: FloatArray
+    rents: FloatArray
+    shares: FloatArray
+    bound: Bound
+    until: int
 
 
 @dataclass(frozen=True)
@@ -149,6 +231,12 @@ class _Beams:
     def of(cls, groups: IntArray, kinds: list[Kind]) -> "_Beams":
         held = np.sum([kind.held * kind.nodes for kind in kinds], axis=0)
         return cls(np.arange(len(groups)), groups + held, np.zeros(len(groups)), held)
+
+
+def _less(ahead: list[tuple[Choices, int]], take: int) -> list[tuple[Choices, int]]:
+    """The kinds of node ahead after `take` more nodes of the first were filled."""
+    choices, nodes = ahead[0]
+    return ahead[1:] if nodes == take else [(choices, nodes - take), *ahead[1:]]
 
 
 def _best_distinct(problem: IntArray, rest: IntArray, scores: FloatArray, keep: int) -> IntArray:

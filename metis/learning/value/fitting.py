@@ -95,7 +95,9 @@ class Adam:
     def update(self, layers: Layers, gradients: Layers, rate: float) -> tuple[Layers, "Adam"]:
         """The layers after one more update, and the moments after it."""
         count = self.count + 1
-        first = [np.float32(0.9) * m + np.float32(0.1) * g for m, g in zip(self.first, gradients, strict=True)]
+        first = [
+            np.float32(0.9) * m + np.float32(0.1) * g for m, g in zip(self.first, gradients, strict=True)
+        ]
         second = [
             np.float32(0.99) * v + np.float32(0.01) * g * g
             for v, g in zip(self.second, gradients, strict=True)

@@ -54,9 +54,7 @@ class ValueLearner:
         rng = np.random.default_rng([settings.seed, 1, self._steps])
         done = min(1.0, self._steps / max(1, settings.steps - 1))
         noise = settings.noise + (settings.last_noise - settings.noise) * done
-        starts = draw_starts(
-            settings.episodes, (settings.min_nodes, settings.max_nodes), task, settings, rng
-        )
+        starts = draw_starts(settings.episodes, (settings.min_nodes, settings.max_nodes), task, settings, rng)
         states = play(
             self.network, self._choices, task.space, task.table, starts, settings.candidates, noise, rng
         )
@@ -151,7 +149,10 @@ class _Replay:
         rows = rng.integers(0, min(self._added, self._capacity), n)
         picked = {name: array[rows] for name, array in self._arrays.items()}
         return States(
-            picked["rest"].astype(np.int64), picked["nodes"].astype(np.int64), picked["vacancy"], picked["returns"]
+            picked["rest"].astype(np.int64),
+            picked["nodes"].astype(np.int64),
+            picked["vacancy"],
+            picked["returns"],
         )
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -111,9 +111,7 @@ def _free(cluster: Cluster, parts: list[IntArray]) -> IntArray:
     return np.array([free[part].sum() for part in parts])
 
 
-def _alike(
-    cluster: Cluster, parts: list[IntArray]
-) -> list[tuple[list[tuple[Kind, IntArray]], IntArray]]:
+def _alike(cluster: Cluster, parts: list[IntArray]) -> list[tuple[list[tuple[Kind, IntArray]], IntArray]]:
     """Parts that hold the same numbers of the same nodes, to be filled side by side.
 
     Returns:

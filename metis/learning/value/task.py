@@ -33,7 +33,9 @@ class ValueTask:
     vacancy: float = 0.0
 
     @classmethod
-    def of(cls, space: ColocationSpace, objective: str, worth: FloatArray, vacancy: float = 0.0) -> "ValueTask":
+    def of(
+        cls, space: ColocationSpace, objective: str, worth: FloatArray, vacancy: float = 0.0
+    ) -> "ValueTask":
         """The task of a worth table of any positive scale.
 
         Args:

@@ -1,0 +1,18 @@
+"""Stage subscheduler: train a learner on sub-clusters, once for all groups."""
+
+import pandas as pd
+
+from flows.learned import save_weights, train_weights
+from flows.work import Work
+from metis.files import written_whole
+from metis.simulators import FittedSimulator
+
+
+def run(work: Work) -> None:
+    """Write `weights.npz` and the learning curve `curve.csv`; a training that was killed goes on."""
+    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    weights, curve = train_weights(work.settings, work.part, tables, work.scratch, work.progress)
+    save_weights(work.settings, weights, tables, work.folder / "weights.npz")
+    with written_whole(work.folder / "curve.csv") as file:
+        file.write(pd.DataFrame(curve).to_csv(index=False).encode())
+    work.recording.curve(curve)
