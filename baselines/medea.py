@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from baselines.colocation_program import ROUNDING, relative_gap, solve_colocation_program
 from baselines.constraints import Constraint, Constraints
-from baselines.medea_models import solve_aggregate_model, solve_container_model
 from metis.errors import InputError, SolverError
 from metis.problem import Cluster, FloatArray, PlaceFunction, check_group
 from metis.space import ColocationSpace, IntArray
@@ -261,6 +260,8 @@ def _least(
     weighted: Constraints, cost: FloatArray, group: IntArray, cluster: Cluster, settings: MedeaSettings
 ) -> tuple[IntArray, float]:
     limits = (settings.time_limit, settings.mip_rel_gap)
+    from baselines.medea_models import solve_aggregate_model, solve_container_model
+
     if settings.formulation == "container":
         return solve_container_model(group, cluster, weighted, *limits)
     if settings.formulation == "aggregate":

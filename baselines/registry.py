@@ -199,6 +199,16 @@ def modules_of(name: str) -> list[str]:
     return [own, *chained]
 
 
+def check_name(name: str) -> str:
+    """The same name, once it is sure that there is such a scheduler: before anything is trained for another.
+
+    Raises:
+        InputError: there is none of that name; lists those there are.
+    """
+    modules_of(name)
+    return name
+
+
 def learner_of(name: str) -> str | None:
     """Whose trained weights the scheduler called `name` needs, if any."""
     base = name.split("+")[0]

@@ -35,7 +35,6 @@ from metis.learning.subscheduler import (
     SubSchedulerSettings,
     load_ranges,
     sub_scheduler_learner,
-    sub_tree,
 )
 from metis.learning.tree import TreeShape
 from metis.objectives import MeanRps, Tables
@@ -139,8 +138,7 @@ def trained(tables: Tables, cpu_seconds: float, path: Path) -> SubSchedulers:
         value = np.mean([row["value"] for row in curve[-100:]])
         print(f"sub-scheduler {first}-{last}: {len(curve) - 1} updates, RPS {value:.3f}", flush=True)
         arrays.append(learner.arrays())
-    weights = tuple(np.stack(rows) for rows in zip(*arrays, strict=True))
-    trained_ones = SubSchedulers(tables.space, sub_tree(SUB, tables.space), weights)
+    trained_ones = SubSchedulers.joined(SUB, tables.space, arrays)
     trained_ones.save(path, OBJECTIVE, tables)
     return trained_ones
 

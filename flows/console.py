@@ -1,18 +1,21 @@
 """What a person sees: progress on standard error, tables on standard output."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from flows import work
-from flows.report.data import summarise
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINE_EVERY = 10.0
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 # a pipe has no width of its own: wide enough that no column is cut
 stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -20,9 +23,9 @@ stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 @contextmanager
 def progress_bar() -> Iterator[work.Progress]:
-    """A progress bar on standard error; on a terminal only, so that logs stay readable."""
+    """A progress bar on standard error; where that is no terminal, a line every `LINE_EVERY` seconds."""
     if not sys.stderr.isatty():
-        yield work.no_progress
+        yield _lines()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True) as bar:
@@ -36,18 +39,32 @@ def progress_bar() -> Iterator[work.Progress]:
         yield tell
 
 
+def _lines() -> work.Progress:
+    told = time.monotonic()
+
+    def tell(text: str, done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= LINE_EVERY:
+            told = time.monotonic()
+            say(f"  {text}: {done} of {total}")
+
+    return tell
+
+
 def say(text: str) -> None:
     """One line on standard error, as it stands (no markup)."""
     stderr.print(text, markup=False)
 
 
-def comparison_table(results: pd.DataFrame, title: str) -> Table:
+def comparison_table(results: "pd.DataFrame", title: str) -> Table:
     """Schedulers against each other, best first: RPS, ratio to the optimum, seconds, free nodes.
 
     Args:
         results: one row per scheduler and group, see `flows.placing.judge`.
         title: of the table.
     """
+    from flows.report.data import summarise  # pandas is slow to import, and only tables need it
+
     summary = summarise(results)
     columns = [
         ("mean RPS", "rps_mean", "{:.4f}"),

@@ -1,11 +1,15 @@
 """Fitted simulators kept between commands: a cache that may be deleted at any time, never a record."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flows.build import measure_profile, needs_latency, simulator_settings
 from flows.settings import Settings
 from flows.steps import plan
+from flows.work import Progress
 from metis.errors import InputError
+from metis.objectives import Tables
 from metis.simulators import FittedSimulator, fit_simulator
 
 
@@ -21,6 +25,13 @@ def fitted_simulator(settings: Settings) -> FittedSimulator:
     fitted = fit_simulator(profile, simulator_settings(settings), latency=needs_latency(settings))
     fitted.save(path)
     return fitted
+
+
+def weights_for(settings: Settings, tables: Tables, progress: Progress) -> Callable[[str], Any]:
+    """Weights by learner for these settings: trained at first use, kept for the next command."""
+    from flows.learned import cached_weights
+
+    return cached_weights(settings, tables, simulator_key(settings), cache_folder(settings), progress)
 
 
 def simulator_key(settings: Settings) -> str:

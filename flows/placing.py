@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from baselines.registry import Materials, make_scheduler, sections_of, timed_place
 from flows.build import make_cluster, make_objective
@@ -17,6 +16,9 @@ from metis.files import load_arrays, save_arrays
 from metis.objectives import Tables
 from metis.problem import Decision, Scheduler
 from metis.space import IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OPTIMUM = "optimum"
 Tell = Callable[[int, int], None]
@@ -89,7 +91,7 @@ def judge(
     groups: IntArray,
     truth: Tables | None = None,
     true_optimum: Decisions | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """One row per scheduler and group.
 
     Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
@@ -103,6 +105,8 @@ def judge(
         truth: the testbed's tables.
         true_optimum: the optimum's decisions on `truth`.
     """
+    import pandas as pd  # slow to import, and placing alone does not need it
+
     if truth is not None and truth.space != tables.space:
         raise InputError(
             f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "

@@ -92,7 +92,7 @@ def plan(settings: Settings) -> list[Step]:
         Step(
             "report",
             "report",
-            ("simulator", "profile", *placed, "evaluate"),
+            ("simulator", "profile", "constraints", *placed, "evaluate"),
             judging,
             ("flows.report", "flows.stages.report"),
         ),

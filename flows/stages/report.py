@@ -1,12 +1,20 @@
 """Stage report: one self-contained page of tables and figures."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
+from baselines.constraints import read_constraints
 from flows.build import make_cluster, make_groups, make_objective
-from flows.report import ReportData, write_report
+from flows.explained import explained_section
+from flows.placing import OPTIMUM
+from flows.report import ReportData, Section, write_report
+from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import read_decisions
 from flows.work import Work, read_json
 from metis.evaluation import evaluate
+from metis.objectives import Tables
+from metis.problem import Cluster
 from metis.simulators import FittedSimulator
 from metis.space import IntArray
 
@@ -34,8 +42,22 @@ def run(work: Work) -> None:
         results=results,
         placements={name: placement + cluster.existing for name, placement in example.items()},
         container_rps=containers,
+        sections=_explained(work, results, example, tables, cluster),
     )
     write_report(data, work.folder / "report.html")
+
+
+def _explained(
+    work: Work, results: pd.DataFrame, example: Mapping[str, IntArray], tables: Tables, cluster: Cluster
+) -> list[Section]:
+    """The section that explains the placement of the best scheduler, the optimum aside."""
+    others = results[results["scheduler"] != OPTIMUM]
+    values = (others if len(others) else results).groupby("scheduler", sort=False)["value"].mean()
+    best = str(values.idxmax())
+    path = work.inputs["constraints"] / APPLIST
+    constraints = read_constraints(path, tables.space.apps, tables.space.slots)
+    violated = constraints.node_extents(example[best], cluster)
+    return [explained_section(best, example[best], cluster, tables, violated)]
 
 
 def _subtitle(work: Work, groups: IntArray, slots: int) -> str:

@@ -13,8 +13,8 @@ from rich.table import Table
 from baselines.registry import Materials, constraints_of
 from flows.build import make_cluster, make_objective, one_group, read_placement
 from flows.compose import compose_plain
-from flows.console import stdout
-from flows.materials import fitted_simulator
+from flows.console import progress_bar, stdout
+from flows.materials import fitted_simulator, weights_for
 from flows.output import only_json
 from flows.placing import scheduler_for
 from flows.settings import Settings, validated
@@ -45,7 +45,9 @@ def explained(settings: Settings) -> tuple[Explanation, str]:
     else:
         group, name = one_group(settings, tables.space.apps), settings.scheduler
         worth = make_objective(settings).bind(group, cluster, tables)
-        placement = scheduler_for(settings, name, tables).place(group, cluster, worth).placement
+        with progress_bar() as progress:
+            scheduler = scheduler_for(settings, name, tables, weights_for(settings, tables, progress))
+        placement = scheduler.place(group, cluster, worth).placement
     options: dict[str, dict[str, Any]] = {"constraints": settings.constraints.model_dump(mode="json")}
     constraints = constraints_of(Materials(tables, options))
     return explain(placement, cluster, tables, constraints.node_extents(placement, cluster)), name

@@ -10,7 +10,8 @@ from typing import Any
 from baselines.registry import timed_place
 from flows.build import make_cluster, make_objective, one_group
 from flows.compose import compose_plain
-from flows.materials import fitted_simulator
+from flows.console import progress_bar
+from flows.materials import fitted_simulator, weights_for
 from flows.output import only_json
 from flows.placing import OPTIMUM, scheduler_for
 from flows.settings import Settings, validated
@@ -38,7 +39,10 @@ def place(settings: Settings) -> tuple[dict[str, Any], Cluster, Decision]:
     check_group(group, cluster)
     objective = make_objective(settings)
     worth = objective.bind(group, cluster, tables)
-    decision = timed_place(scheduler_for(settings, settings.scheduler, tables), group, cluster, worth)
+    with progress_bar() as progress:
+        weights = weights_for(settings, tables, progress)
+        scheduler = scheduler_for(settings, settings.scheduler, tables, weights)
+    decision = timed_place(scheduler, group, cluster, worth)
     judged: Evaluation = evaluate(decision.placement, cluster, tables, worth)
     proven = settings.scheduler == OPTIMUM
     bound = float(decision.trace["bound"]) if proven else _bound(group, cluster, worth)

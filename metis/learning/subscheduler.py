@@ -86,6 +86,17 @@ class SubSchedulers:
     shape: TreeShape
     weights: tuple[NDArray[np.float32], ...]
 
+    @classmethod
+    def joined(
+        cls,
+        settings: SubSchedulerSettings,
+        space: ColocationSpace,
+        models: Sequence[Sequence[NDArray[np.float32]]],
+    ) -> "SubSchedulers":
+        """The sub-schedulers made of the weights of each range, in order."""
+        weights = tuple(np.stack(rows) for rows in zip(*models, strict=True))
+        return cls(space, sub_tree(settings, space), weights)
+
     @property
     def ranges(self) -> list[tuple[int, int]]:
         """First and last container count of every model."""
@@ -172,24 +183,53 @@ def train_sub_schedulers(
         checkpoints: folder to resume from and to save to.
         progress: called after every update; gets `model` and `models` beside what `train` gives.
     """
-    space = tables.space
-    models = load_ranges(settings.nodes * space.slots, settings.ranges)
+    models = load_ranges(settings.nodes * tables.space.slots, settings.ranges)
     trained: list[list[NDArray[np.float32]]] = []
     curves = []
     for i in range(len(models)):
-        before = trained[-1] if settings.chained and trained else None
-        learner = sub_scheduler_learner(objective, tables, settings, seed, i, allowed, before)
-        curve = train(
-            learner,
-            Budget(settings.steps, settings.seconds),
-            key=f"sub-scheduler {settings} seed {seed} range {i} {fingerprint(objective, tables)}",
+        weights, curve = train_model(
+            objective,
+            tables,
+            settings,
+            seed,
+            i,
+            allowed=allowed,
+            weights=trained[-1] if settings.chained and trained else None,
             checkpoint=checkpoints / f"sub-scheduler-{i}.npz" if checkpoints else None,
             progress=_numbered(progress, i, len(models)),
         )
-        trained.append(learner.arrays())
+        trained.append(weights)
         curves.append(curve)
-    weights = tuple(np.stack(rows) for rows in zip(*trained, strict=True))
-    return SubSchedulers(space, sub_tree(settings, space), weights), curves
+    return SubSchedulers.joined(settings, tables.space, trained), curves
+
+
+def train_model(
+    objective: Objective,
+    tables: Tables,
+    settings: SubSchedulerSettings,
+    seed: int,
+    model: int,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    weights: Sequence[NDArray[np.float32]] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[NDArray[np.float32]], list[dict[str, float]]]:
+    """Train the model of one load range; its weights and learning curve.
+
+    Unless given `weights` to begin with, a range does not depend on the others: they may be trained side
+    by side, on as many machines as there are, and then `SubSchedulers.joined`.
+    """
+    learner = sub_scheduler_learner(objective, tables, settings, seed, model, allowed, weights)
+    rules = "none" if allowed is None else hashlib.sha256(allowed.tobytes()).hexdigest()
+    curve = train(
+        learner,
+        Budget(settings.steps, settings.seconds),
+        key=f"sub-scheduler {model} {settings} {seed} {rules} {fingerprint(objective, tables)}",
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return learner.arrays(), curve
 
 
 def sub_tree(settings: SubSchedulerSettings, space: ColocationSpace) -> TreeShape:
@@ -207,11 +247,7 @@ def sub_scheduler_learner(
     allowed: NDArray[np.bool_] | None = None,
     weights: Sequence[NDArray[np.float32]] | None = None,
 ) -> Reinforce:
-    """The learner of one load range: each step a random group for an empty sub-cluster.
-
-    Unless given `weights` to begin with, it is independent of the other ranges, so that they may be
-    trained side by side.
-    """
+    """The learner of one load range: each step a random group for an empty sub-cluster."""
     space = tables.space
     first, last = load_ranges(settings.nodes * space.slots, settings.ranges)[model]
     cluster = Cluster(space, settings.nodes, allowed=allowed)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """REINFORCE as a learner, the sub-schedulers and the high level: they learn, resume and keep the rules."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from metis.learning.subscheduler import (
     SubSchedulerSettings,
     admitted_moves,
     judge_nodes,
+    train_model,
     train_sub_schedulers,
 )
 from metis.learning.tree import TreeShape
@@ -173,6 +176,29 @@ def test_weights_are_refused_for_anything_else(sub_schedulers, tmp_path):
     cluster = Cluster(wider, 3)
     with pytest.raises(InputError, match="slots=4"):
         PaperScheduler(loaded)(np.array([1, 1]), cluster, np.ones(wider.size))
+
+
+def test_ranges_are_trained_apart_or_chained(tmp_path):
+    learn = ReinforceSettings(episodes=4, hidden=4)
+    chosen = SubSchedulerSettings(nodes=3, ranges=2, steps=3, learn=learn)
+    told = []
+    made, _ = train_sub_schedulers(
+        MeanRps(), hostile_tables(), chosen, 5, checkpoints=tmp_path, progress=lambda row: told.append(row)
+    )
+    assert made.ranges == [(1, 6), (7, 12)]
+    assert [(row["model"], row["step"]) for row in told] == [(m, s) for m in (0, 1) for s in (1, 2, 3)]
+    alone, _ = train_model(MeanRps(), hostile_tables(), chosen, 5, 1)
+    assert all(np.array_equal(one, both[1]) for one, both in zip(alone, made.weights, strict=True))
+    told.clear()
+    again, _ = train_sub_schedulers(
+        MeanRps(), hostile_tables(), chosen, 5, checkpoints=tmp_path, progress=lambda row: told.append(row)
+    )
+    assert told == []  # both were finished: taken from their checkpoints
+    assert all(map(np.array_equal, again.weights, made.weights))
+    chained, _ = train_sub_schedulers(MeanRps(), hostile_tables(), replace(chosen, chained=True), 5)
+    np.testing.assert_array_equal(chained.weights[0][0], made.weights[0][0])
+    moved, fresh = (np.abs(w[0][1] - w[0][0]).max() for w in (chained.weights, made.weights))
+    assert moved <= 3 * 1.1 * learn.learning_rate < fresh  # Adam moves a weight by about its rate a step
 
 
 def untrained(ranges=2):

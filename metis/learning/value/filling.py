@@ -11,6 +11,8 @@ from metis.learning.value.pricing import COOLING, Bound
 from metis.problem import FloatArray
 from metis.space import ColocationSpace, IntArray
 
+LOSS = 2e-4  # share of the bound that filling in bulk may cost
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -72,13 +74,14 @@ class Filler:
             left = sum(nodes for _, nodes in ahead)
             if self.sharpen and (guide is None or left <= guide.until):
                 guide = self._guide(beams, ahead, left, guide)
-            bulk = self._bulk(beams, ahead, left, guide) if len(groups) == 1 and left > self.fine else None
-            if bulk is None:
+            if guide is not None and len(groups) == 1 and left > self.fine:
+                steps, beams, guide = self._bulk(beams, ahead, left, guide)
+            else:
+                steps = []
+            if not steps:
                 take = 1 if self.sharpen else max(1, min(ahead[0][1], left // self.fine))
                 step, beams = self._advance(beams, ahead, take, left, guide)
                 steps = [step]
-            else:
-                steps, beams = bulk
             history += steps
             ahead = _less(ahead, sum(step.take for step in steps))
         return self._trace_back(beams, history, len(groups), sum(kind.nodes for kind in kinds))
@@ -105,35 +108,52 @@ class Filler:
             prices, shares = bound.sharpen(start.astype(np.float64), rest)
         else:
             prices, shares = bound.sharpen(last.prices, rest, COOLING[-4:], 1)
-        return _Guide(prices, bound.rents(prices), shares, bound, left - max(1, left // 8))
+        worth = float(beams.gained[first].mean()) + bound.value(prices, rest)
+        return _Guide(prices, bound.rents(prices), shares, bound, worth, left - max(1, left // 8))
 
     def _bulk(
-        self, beams: "_Beams", ahead: list[tuple[Choices, int]], left: int, guide: "_Guide | None"
-    ) -> "tuple[list[_Step], _Beams] | None":
-        """Fill most nodes of the first kind as the fractional filling says, all but `fine` of the cluster's."""
-        if guide is None:
-            return None
-        choices, nodes = ahead[0]
+        self, beams: "_Beams", ahead: list[tuple[Choices, int]], left: int, guide: "_Guide"
+    ) -> "tuple[list[_Step], _Beams, _Guide]":
+        """Fill most nodes of the first kind as the fractional filling says, all but `fine` of the cluster's.
+
+        The shares are rounded and need not make up the group exactly, so the bound is asked again: where
+        it fell, a smaller part is filled. No step when there is nothing to fill.
+        """
+        nodes = ahead[0][1]
         spare = nodes - -(-nodes * self.fine // left)
+        steps, filled = self._rounded(beams, ahead, left, guide, spare)
+        while steps:
+            take = sum(step.take for step in steps)
+            if take == left:
+                break
+            onward = self._guide(filled, _less(ahead, take), left - take, guide)
+            if onward.worth >= guide.worth - LOSS * abs(guide.worth):
+                return steps, filled, onward
+            spare = min(spare, take) // 2
+            steps, filled = self._rounded(beams, ahead, left, guide, spare)
+        return steps, filled, guide
+
+    def _rounded(
+        self, beams: "_Beams", ahead: list[tuple[Choices, int]], left: int, guide: "_Guide", spare: int
+    ) -> "tuple[list[_Step], _Beams]":
+        """The shares of `spare` nodes of the first kind, rounded down, as steps and what follows them."""
+        choices = ahead[0][0]
         size = guide.bound.starts[1] if len(ahead) > 1 else len(guide.shares)
-        shares = guide.shares[:size]
-        whole = np.floor(shares * spare).astype(np.int64)
-        ids = self.space.index(guide.bound.counts[:size].astype(np.int64))
+        whole = np.floor(guide.shares[:size] * spare + 1e-6).astype(np.int64)
+        columns = np.flatnonzero(whole)
+        ids = self.space.index(guide.bound.counts[columns].astype(np.int64))
+        rest, gained, done = beams.rest[0], beams.gained[0], 0
         steps: list[_Step] = []
-        rest, gained, filled = beams.rest[0], beams.gained[0], 0
-        held = choices.held
-        for column in np.flatnonzero(whole)[np.argsort(-whole[whole > 0], kind="stable")]:
-            take, counts = int(whole[column]), self.space.counts[ids[column]]
-            after_rest = rest - take * counts
-            keeps = after_rest >= beams.held - (filled + take) * held
-            room = choices.limits.unplaceable(after_rest, left - filled - take) is None
-            if keeps.all() and room:
-                gained += take * (self.table[ids[column]] + (self.vacancy if ids[column] == 0 else 0.0))
-                rest, filled = after_rest, filled + take
-                steps.append(_Step(take, np.zeros(1, dtype=np.int64), ids[column : column + 1]))
-        if not filled:
-            return None
-        return steps, _Beams(beams.problem[:1], rest[None], np.array([gained]), beams.held - filled * held)
+        for i in np.argsort(-whole[columns], kind="stable"):
+            take = int(whole[columns[i]])
+            onward = rest - take * self.space.counts[ids[i]]
+            enough = (onward >= beams.held - (done + take) * choices.held).all()
+            if enough and choices.limits.unplaceable(onward, left - done - take) is None:
+                gained += take * (self.table[ids[i]] + (self.vacancy if ids[i] == 0 else 0.0))
+                rest, done = onward, done + take
+                steps.append(_Step(take, np.zeros(1, dtype=np.int64), ids[i : i + 1]))
+        held = beams.held - done * choices.held
+        return steps, _Beams(beams.problem[:1], rest[None], np.array([gained]), held)
 
     def _advance(
         self,
@@ -205,12 +225,17 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Guide:
-    """Sharpened prices [apps], the rent of each kind of node, each column's share; good until so many are left."""
+    """Sharpened prices, and what follows from them; made anew once `until` nodes are left.
+
+    `prices` [apps], the rent of each kind of node `rents` [kinds], the fractional filling `shares`
+    [columns], and the bound on what the best partial placement can come to, `worth`.
+    """
 
     prices: FloatArray
     rents: FloatArray
     shares: FloatArray
     bound: Bound
+    worth: float
     until: int
 
 

@@ -1,0 +1,54 @@
+"""The report section that explains a placement: who helps or costs whom, and what is violated."""
+
+from collections.abc import Mapping
+from html import escape
+
+import numpy as np
+
+from flows.report import Section
+from metis.explain import explain
+from metis.objectives import Tables
+from metis.problem import Cluster, FloatArray
+from metis.space import IntArray
+
+HEADINGS = ("nodes", "each holds", "application", "RPS", "if one of a neighbour left", "violated")
+
+
+def explained_section(
+    name: str,
+    placement: IntArray,
+    cluster: Cluster,
+    tables: Tables,
+    violated: Mapping[str, FloatArray],
+) -> Section:
+    """Explain the placement of the scheduler `name`, one row per kind of node and application.
+
+    Args:
+        name: the scheduler.
+        placement: new containers, [nodes, apps].
+        cluster: where.
+        tables: the simulator's.
+        violated: extent per node of each interference constraint.
+    """
+    explanation = explain(placement, cluster, tables, violated)
+    _, first, alike = np.unique(explanation.counts, axis=0, return_index=True, return_counts=True)
+    order = np.argsort(-alike, kind="stable")
+    rows = []
+    for nodes, index in zip(alike[order], first[order], strict=True):
+        entry = explanation.node(int(index))
+        broken = ", ".join(f"{rule} ({extent:g})" for rule, extent in entry["violated"].items())
+        for i, app in enumerate(entry["applications"]):
+            effects = ", ".join(f"{other} {-change:+.2f}" for other, change in app["from_one"].items())
+            lead = (f"{nodes}", entry["holds"]) if i == 0 else ("", "")
+            rows.append((*lead, app["application"], f"{app['rps']:.2f}", effects, broken if i == 0 else ""))
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    total = sum(float(extents.sum()) for extents in violated.values())
+    text = (
+        f"<p>The example group as {escape(name)} placed it, nodes that hold the same shown once. The last "
+        "columns say how the RPS of one container would change if one container of a neighbour left, and "
+        f"which interference constraints the node breaks (extent; {total:g} over all nodes). "
+        "Breaking one may be worth it: a constraint knows pairs, not the whole.</p>"
+    )
+    table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return Section("Why these neighbours", text + table)
