@@ -7,6 +7,7 @@ from importlib import import_module
 
 VERBS = {
     "run": "run the chain of stages, reusing what is finished",
+    "status": "show what of the chain is done, failed, stale or missing",
     "place": "place one group",
     "compare": "compare schedulers on the same groups",
     "explain": "tell node by node why a placement is worth what it is",

@@ -4,11 +4,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flows.console import say
 from flows.settings import Settings
-from flows.steps import Step, chosen_steps, plan
+from flows.steps import Step, chosen_steps, flattened, plan
 from flows.store import Record, Store
 from flows.work import Progress, Work, no_progress
 from metis.errors import MetisError, SurroundingsError
@@ -116,7 +115,10 @@ def _doing(
         inputs = {name: records[name] for name in step.inputs}
         runs = {name: record.run_id for name, record in inputs.items()}
         try:
-            with store.recording(step.name, step.stage, key, runs, _params(step)) as recording:
+            identity = step.identity(_digests(step, records))
+            with store.recording(
+                step.name, step.stage, key, runs, flattened(step.settings), identity
+            ) as recording:
                 folders = {name: record.folder for name, record in inputs.items()}
                 scratch = store.root / "cache" / "checkpoints" / key
                 step.run(Work(settings, recording.folder, scratch, folders, recording, progress, step.part))
@@ -135,18 +137,3 @@ def _doing(
 
 def _digests(step: Step, records: Mapping[str, Record]) -> dict[str, str]:
     return {name: records[name].digest for name in step.inputs}
-
-
-def _params(step: Step) -> dict[str, Any]:
-    """A step's settings as flat MLflow parameters."""
-    flat: dict[str, Any] = {}
-
-    def add(prefix: str, value: Any) -> None:
-        if isinstance(value, Mapping) and value:
-            for name, part in value.items():
-                add(f"{prefix}.{name}" if prefix else str(name), part)
-        else:
-            flat[prefix] = value
-
-    add("", step.settings)
-    return {name: value for name, value in flat.items() if name}

@@ -38,15 +38,28 @@ class Step:
 
     def key(self, digests: Mapping[str, str]) -> str:
         """Its key, given the digests of its inputs' outputs."""
-        inputs = {name: digests[name] for name in self.inputs}
-        code = [source_digest(module) for module in self.modules]
-        return digest([self.name, self.settings, inputs, code])
+        return digest([self.name, self.identity(digests)])
+
+    def identity(self, digests: Mapping[str, str]) -> dict[str, str]:
+        """What its key is made of, by name: settings, inputs and source, so that a change can be told."""
+        settings = {name: digest(value) for name, value in flattened(self.settings).items()}
+        inputs = {f"output of {name}": digests[name] for name in self.inputs}
+        return settings | inputs | {f"source of {module}": source_digest(module) for module in self.modules}
 
     @property
     def run(self) -> Callable[[Work], None]:
         """The stage's function; its module is imported only now."""
         function: Callable[[Work], None] = import_module(f"flows.stages.{self.stage}").run
         return function
+
+
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        dotted = f"{prefix}.{name}" if prefix else str(name)
+        flat |= flattened(value, dotted) if isinstance(value, Mapping) and value else {dotted: value}
+    return flat
 
 
 def plan(settings: Settings) -> list[Step]:

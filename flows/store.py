@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from flows.keys import folder_digest
 from flows.settings import TrackingSettings
 from metis.errors import MetisError, SurroundingsError
 
+# which of its two faces the MLflow UI shows
+VIEW = {"mlflow.experimentKind": "custom_model_development"}
 LOG_CHUNK = 1000  # values per request that MLflow accepts
 
 
@@ -27,6 +30,17 @@ class Record:
     digest: str
     folder: Path
     seconds: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The last try of a step: what became of it, since when, and what its key was made of (JSON)."""
+
+    run_id: str
+    status: str
+    error: str
+    since: str
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class Store:
         if found:
             return str(found.experiment_id)
         location = None if remote else (self.root / "artifacts").as_uri()
-        return str(self._client.create_experiment(name, artifact_location=location))
+        return str(self._client.create_experiment(name, artifact_location=location, tags=VIEW))
 
     def find(self, step: str, key: str) -> Record | None:
         """The newest finished run of this step and key whose output is whole, if any."""
@@ -110,6 +124,27 @@ class Store:
                 if record is not None:
                     return record
         return None
+
+    def last(self, step: str) -> Attempt | None:
+        """The newest run of this step, whatever became of it."""
+        with surroundings(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment],
+                f"tags.`metis.step` = '{step}'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+        if not runs:
+            return None
+        run = runs[0]
+        since = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
+        return Attempt(
+            run_id=str(run.info.run_id),
+            status=str(run.info.status),
+            error=run.data.tags.get("metis.error", ""),
+            since=since.isoformat(timespec="seconds"),
+            identity=run.data.tags.get("metis.identity", ""),
+        )
 
     def _folder(self, run: Any) -> Path:
         """Where a run's artifacts lie; fetched first from a store that is not on this machine."""
@@ -133,7 +168,13 @@ class Store:
 
     @contextmanager
     def recording(
-        self, step: str, stage: str, key: str, inputs: Mapping[str, str], params: Mapping[str, Any]
+        self,
+        step: str,
+        stage: str,
+        key: str,
+        inputs: Mapping[str, str],
+        params: Mapping[str, Any],
+        identity: Mapping[str, str],
     ) -> Iterator[Recording]:
         """Do a step: its run ends FINISHED with its files, or FAILED with the reason."""
         tags = {
@@ -141,6 +182,7 @@ class Store:
             "metis.stage": stage,
             "metis.key": key,
             "metis.inputs": json.dumps(dict(inputs), sort_keys=True),
+            "metis.identity": json.dumps(dict(identity), sort_keys=True),
         }
         with self._recorded(step, tags, params) as recording:
             yield recording
