@@ -267,6 +267,8 @@ def _own_scheduler(name: str) -> PlaceFunction:
         function: PlaceFunction = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"scheduler {name!r}: {error}") from None
+    if not callable(function):
+        raise InputError(f"scheduler {name!r}: {attribute} is no function (group, cluster, worth)")
     return function
 
 

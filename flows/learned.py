@@ -1,6 +1,7 @@
 """Training what is missing: the weights of a learner for one simulator, objective and set of rules."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,17 @@ from flows.keys import digest, source_digest
 from flows.settings import Settings
 from flows.work import Progress
 from metis.errors import InputError
+from metis.groups import draw_groups
 from metis.objectives import FreeNodes, Tables
-from metis.problem import Cluster
+from metis.problem import Cluster, FloatArray
+from metis.space import IntArray
 
-LEARNERS = {"value": "metis.learning.value.scheduler", "paper": "metis.learning.subscheduler"}
+HELD_OUT = 5  # groups that judge a training as it goes
+JUDGED = 10  # times that they do
+LEARNERS = {
+    "value": ("metis.learning.value.learner", "metis.learning.value.dealer_learner"),
+    "paper": ("metis.learning.subscheduler",),
+}
 Curve = list[dict[str, float]]
 
 
@@ -22,7 +30,7 @@ def learner_settings(settings: Settings, learner: str) -> dict[str, Any]:
     """All that the weights of a learner depend on, the simulator's tables aside."""
     parts = settings.model_dump(mode="json")
     # the value learner honours rules when it places, the paper's when it learns
-    rules = {"rules": parts["rules"]} if learner == "paper" else {}
+    rules = {"rules": parts["rules"]} if learner == "paper" else {"dealer": parts["dealer"]}
     return {"objective": parts["objective"], "settings": parts[learner], **rules}
 
 
@@ -60,7 +68,7 @@ def cached_weights(
     """
 
     def weights(learner: str) -> Any:
-        code = source_digest(LEARNERS[learner])
+        code = [source_digest(module) for module in LEARNERS[learner]]
         key = digest([simulator, learner_settings(settings, learner), code])
         path = folder / f"{learner}-{key}.npz"
         if path.is_file():
@@ -84,9 +92,7 @@ def load_weights(settings: Settings, learner: str, tables: Tables, path: Path) -
         return SubSchedulers.load(path, objective, tables)
     from metis.learning.value.weights import ValueWeights
 
-    weights = ValueWeights.load(path)
-    weights.check(tables.space, objective.name)
-    return weights
+    return ValueWeights.load(path, tables.space, objective.name)
 
 
 def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -> None:
@@ -117,9 +123,76 @@ def value_task(settings: Settings, tables: Tables) -> Any:
 def _train_value(
     settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
-    from metis.learning.value.training import train_value
+    """The sub-scheduler, judged on held-out groups as it learns, then the learned high level."""
+    from metis.learning.loop import Budget, train
+    from metis.learning.value.dealer_learner import DealerLearner
+    from metis.learning.value.learner import ValueLearner
 
-    return train_value(value_task(settings, tables), settings.value.made(), folder, tell)
+    task = value_task(settings, tables)
+    learner = ValueLearner(task, settings.value.made())
+    curve = train(
+        learner,
+        Budget(learner.settings.steps),
+        key=f"{learner.settings.key} {task.digest}",
+        checkpoint=folder / "value.npz",
+        judge=HeldOut(settings, tables).judge(learner),
+        judge_every=max(1, learner.settings.steps // JUDGED),
+        progress=tell,
+    )
+    weights = learner.weights()
+    dealer = DealerLearner(weights.network, task, weights.sub_nodes, settings.dealer.made())
+    dealt = train(
+        dealer,
+        Budget(dealer.settings.steps),
+        key=f"{dealer.settings.key} {task.digest} {learner.settings.key}",
+        checkpoint=folder / "dealer.npz",
+        progress=tell,
+    )
+    after = curve[-1]["seconds"]
+    curve += [{f"dealer/{name}": value for name, value in row.items()} for row in dealt]
+    return replace(weights, dealer=dealer.dealer), [*curve, {"trained_seconds": after + dealt[-1]["seconds"]}]
+
+
+class HeldOut:
+    """Groups for a sub-cluster that training never saw, and their exact optima: the learning curve's judge."""
+
+    def __init__(self, settings: Settings, tables: Tables) -> None:
+        from baselines.optimum import place_optimum
+
+        nodes = settings.value.made().max_nodes
+        self._cluster = Cluster(tables.space, nodes)
+        rng = np.random.default_rng([settings.seed, 20_261_122])
+        sizes = np.linspace(0.15, 0.9, HELD_OUT) * nodes * tables.space.slots
+        groups = [draw_groups(1, int(size), len(tables.space.apps), rng)[0] for size in sizes]
+        objective = make_objective(settings)
+        self._cases = [(group, objective.bind(group, self._cluster, tables)) for group in groups]
+        self._ids = tables.space.index
+        best = [place_optimum(group, self._cluster, worth)[0] for group, worth in self._cases]
+        self._best = [
+            self._value(placement, worth) for placement, (_, worth) in zip(best, self._cases, strict=True)
+        ]
+
+    def judge(self, learner: Any) -> Callable[[], dict[str, float]]:
+        """A judge of `learner`: mean and least ratio to the optimum, and mean value."""
+        from metis.learning.value.scheduler import ValueScheduler
+
+        def judged() -> dict[str, float]:
+            scheduler = ValueScheduler(learner.weights())
+            values = [
+                self._value(scheduler.place(group, self._cluster, worth).placement, worth)
+                for group, worth in self._cases
+            ]
+            ratios = np.array(values) / np.array(self._best)
+            return {
+                "ratio": float(ratios.mean()),
+                "ratio_min": float(ratios.min()),
+                "value": float(np.mean(values)),
+            }
+
+        return judged
+
+    def _value(self, placement: IntArray, worth: FloatArray) -> float:
+        return float(worth[self._ids(placement)].sum())
 
 
 def _train_paper(

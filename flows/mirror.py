@@ -5,6 +5,8 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
+from metis.errors import InputError
+
 
 class Section(BaseModel):
     """A part of the settings: no unknown key, nothing changed after composing."""
@@ -30,7 +32,10 @@ class Mirror(Section):
 
     @model_validator(mode="after")
     def _within_bounds(self) -> "Mirror":
-        self.made()  # the class knows its own bounds and names what is out of them
+        try:
+            self.made()  # the class knows its own bounds and names what is out of them
+        except InputError as error:
+            raise ValueError(str(error)) from None  # so that pydantic goes on and the plainest error is told
         return self
 
 

@@ -12,6 +12,7 @@ from flows.mirror import Mirror, Section, mirror
 from metis.errors import InputError
 from metis.learning.paper import GroupSettings as LearnSettings
 from metis.learning.subscheduler import SubSchedulerSettings
+from metis.learning.value.dealer_learner import DealerSettings
 from metis.learning.value.settings import ValueSettings
 from metis.simulators import SimulatorSettings
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     ValueSection: TypeAlias = Mirror
     PaperSection: TypeAlias = Mirror
     LearnSection: TypeAlias = Mirror
+    DealerSection: TypeAlias = Mirror
 else:
     SimulatorSection = mirror(SimulatorSettings)
     OptimumSection = mirror(OptimumSettings)
@@ -34,6 +36,7 @@ else:
     ValueSection = mirror(ValueSettings)
     PaperSection = mirror(SubSchedulerSettings)
     LearnSection = mirror(LearnSettings)
+    DealerSection = mirror(DealerSettings)
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
@@ -136,7 +139,8 @@ class DecodeSettings(Section):
 
     beam: Count = 16
     candidates: Count = 32
-    grain: Count = 32
+    fine: Count = 27
+    sharpen: bool = True
 
 
 class RunnerSettings(Section):
@@ -160,7 +164,7 @@ class Settings(Section):
 
     seed: Annotated[int, Field(ge=0)] = 0
     output: Literal["table", "json"] = "table"
-    scheduler: str = "greedy+local_search"
+    scheduler: str = "metis"
     schedulers: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["optimum"])
     stages: list[str] | None = None
     rerun: list[str] = Field(default_factory=list)
@@ -184,6 +188,7 @@ class Settings(Section):
     medea: MedeaSection = Field(default_factory=MedeaSection)
     paragon: ParagonSection = Field(default_factory=ParagonSection)
     value: ValueSection = Field(default_factory=ValueSection)
+    dealer: DealerSection = Field(default_factory=DealerSection)
     decode: DecodeSettings = DecodeSettings()
     paper: PaperSection = Field(default_factory=PaperSection)
     highlevel: LearnSection = Field(default_factory=LearnSection)
@@ -203,11 +208,14 @@ def validated(composed: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(composed)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a wrong `seed` also shows up in all the sections that take theirs from it
+        first = min(error.errors(), key=lambda told: len(told["loc"]))
         # pydantic adds the member of a union, such as `list[float]`, which is no key
         key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
         if first["type"] == "extra_forbidden":
             raise InputError(f"{key}: there is no such setting") from None
         value = "" if first["type"] == "value_error" else f" {first['input']!r}"
         reason = first["msg"].removeprefix("Value error, ")
+        if reason.startswith(key):  # a section that names itself
+            raise InputError(reason) from None
         raise InputError(f"{key}{value}: {reason[0].lower()}{reason[1:]}") from None

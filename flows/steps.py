@@ -157,7 +157,7 @@ def _training_steps(schedulers: Iterable[str], settings: Settings) -> list[Step]
             "subscheduler",
             ("simulator",),
             {**learner_settings(settings, learner), "seed": settings.seed},
-            (LEARNERS[learner],),
+            LEARNERS[learner],
             part=learner,
         )
         for learner in learners

@@ -1,6 +1,7 @@
 """What several suites share: the published data where it is at hand, and a full profile of the testbed."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,22 @@ def full_profile(tmp_path_factory):
     path = tmp_path_factory.mktemp("profiles") / "full.npz"
     testbed.measure(testbed.space.counts[1:], seed=0).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """Path of an MLflow database with its tables and no run: making the tables takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracking(tmp_path, empty_database):
+    """A new tracking folder, `mlruns` in the test's own folder, as the override that names it."""
+    folder = tmp_path / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_database, folder)
+    return f"tracking.path={folder}"

@@ -15,6 +15,7 @@ from flows.report.words import duration, number, percent
 FloatArray = NDArray[np.float64]
 DEFAULT_LEVELS = (0.90, 0.95, 1.00)
 CURVE_POINTS = 160
+FEWEST_NODES = 5.0  # the shortest axis of nodes, so that its ticks are whole nodes
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,12 @@ def seconds(data: ReportData, order: tuple[str, ...]) -> Figure:
 def free_nodes(data: ReportData, order: tuple[str, ...]) -> Figure:
     """Nodes left without a container, per scheduler."""
     nodes = max((len(placement) for placement in data.placements.values()), default=0)
-    scale = linear([*data.results["free_nodes"], 1.0], zero=True, label=lambda value: f"{value:g}")
+    scale = linear([*data.results["free_nodes"], FEWEST_NODES], zero=True, label=lambda value: f"{value:g}")
     rows = []
     for name, mine in _each(data.results, order, "free_nodes"):
         known = _finite(mine["free_nodes"])
         mean = float(known.mean())
-        bar = Markup('<rect class="bar" x="0" y="20%" width="{}" height="60%"/>').format(scale.place(mean))
+        bar = Markup('<line class="bar" x1="0" x2="{}" y1="50%" y2="50%"/>').format(scale.place(mean))
         share = f" ({percent(mean / nodes)})" if nodes else ""
         rows.append(Row(name, scale.grid() + bar + _range(scale, known), f"{mean:.1f}{share}"))
     of = f" of {nodes}" if nodes else ""
@@ -202,9 +203,7 @@ def _range(scale: Scale, values: FloatArray) -> Markup:
 def _box(scale: Scale, values: FloatArray) -> Markup:
     """Thin line from least to most, thick bar over the middle half, dot at the mean."""
     low, high = scale.at(np.quantile(values, [0.25, 0.75]))
-    bar = Markup('<rect class="half" x="{:.2f}%" y="32%" width="{:.2f}%" height="36%"/>').format(
-        low, high - low
-    )
+    bar = Markup('<line class="half" x1="{:.2f}%" x2="{:.2f}%" y1="50%" y2="50%"/>').format(low, high)
     return _range(scale, values) + bar + _circle(scale, float(values.mean()), "mean")
 
 
@@ -233,5 +232,5 @@ def _area(curve: str, outline: str) -> Markup:
     if outline:
         shape += Markup('<path class="outline" d="{}"/>').format(outline)
     return Markup(
-        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" x="0" y="6%" width="100%" height="94%">{}</svg>'
+        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" y="6%" width="100%" height="94%">{}</svg>'
     ).format(shape)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flows.report.data import ReportData
 from metis.problem import describe_colocation
 
-CELLS = 80_000  # drawn in all maps together, so that the page stays below 1.5 MB
+CELLS = 90_000  # drawn in all maps together, so that the page stays below 1.5 MB
 COMMONEST = 6
 DIGIT_WIDTH = 3.0  # per cent of the width that a digit needs on a telephone
 

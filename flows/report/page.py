@@ -12,29 +12,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.report import figures, words
-from flows.report.data import ReportData, slo_columns, slo_level, summarise
+from flows.report.data import OPTIMUM, ReportData, slo_columns, slo_level, summarise
 from flows.report.heatmap import heat_maps, most_alike, shade
 from metis.files import written_whole
 
 HERE = Path(__file__).parent
 # of middling lightness, so that each can be told from both white and black
-PALETTE = [
-    "#3b7dd8",
-    "#d9722e",
-    "#2f9e6e",
-    "#c44e8a",
-    "#8a6fd1",
-    "#a3822b",
-    "#2a9bb0",
-    "#d0524f",
-    "#7a8f2a",
-    "#b06fc0",
-    "#5b8c85",
-    "#a8694a",
-    "#5570b8",
-    "#c08a1e",
-    "#85858f",
-]
+PALETTE = (
+    *("#3b7dd8", "#d9722e", "#2f9e6e", "#c44e8a", "#8a6fd1", "#a3822b", "#2a9bb0", "#d0524f"),
+    *("#7a8f2a", "#b06fc0", "#5b8c85", "#a8694a", "#5570b8", "#c08a1e", "#85858f"),
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ def write_report(data: ReportData, path: Path) -> None:
 
 
 def inline_svg(text: str | None) -> Markup | None:
-    """An SVG document as an element: without its XML prolog, doctype and metadata, which HTML does not know."""
+    """An SVG document as an element: without XML prolog, doctype and metadata, which HTML does not know."""
     if text is None:
         return None
     element = text[max(0, text.find("<svg")) :]
@@ -99,8 +86,8 @@ def inline_svg(text: str | None) -> Markup | None:
 
 def _colours(order: Sequence[str]) -> dict[str, str]:
     """Scheduler -> colour, the same in every figure; the optimum has none and is drawn like text."""
-    names = sorted(name for name in order if name != figures.OPTIMUM)
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)} | {figures.OPTIMUM: "var(--ink)"}
+    names = sorted(name for name in order if name != OPTIMUM)
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)} | {OPTIMUM: "var(--ink)"}
 
 
 def _figures(data: ReportData, order: tuple[str, ...]) -> dict[str, figures.Figure | None]:

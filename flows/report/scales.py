@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flows.report.words import duration
 
+NARROWEST = 1e-5  # a smaller range is rounding, and its ticks could not be told apart
 MOST_TICKS = 5  # as many as a telephone's width can label
 
 
@@ -42,9 +43,7 @@ class Scale:
     def labels(self) -> Markup:
         """The tick labels, for an SVG of 18 px height."""
         return Markup("").join(
-            Markup('<text class="tick" x="{}" y="13" text-anchor="{}">{}</text>').format(
-                self.place(value), _anchor(float(self.at(value))), label
-            )
+            Markup('<text class="tick" x="{}" y="13">{}</text>').format(self.place(value), label)
             for value, label in self.ticks
         )
 
@@ -57,13 +56,13 @@ def vertical(place: str, kind: str) -> Markup:
 def linear(
     values: Iterable[float], *, zero: bool = False, label: Callable[[float], str] | None = None
 ) -> Scale:
-    """A linear axis a little wider than the finite `values`, with ticks at round numbers; from 0 with `zero`."""
+    """A linear axis a little wider than the finite `values`, round ticks; from 0 with `zero`."""
     known = _finite(values)
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     if zero:
         low = min(0.0, low)
-    if high - low < 1e-9:
-        low, high = (low if zero else low - 0.05), high + 0.05
+    if high - low < NARROWEST * max(1.0, abs(low), abs(high)):
+        low, high = (low if zero else low - 0.05 * max(1.0, abs(low))), high + 0.05 * max(1.0, abs(high))
     margin = 0.03 * (high - low)
     low, high = (low if zero else low - margin), high + margin
     step = _round_step((high - low) / MOST_TICKS)
@@ -94,7 +93,3 @@ def _finite(values: Iterable[float]) -> NDArray[np.float64]:
 def _round_step(rough: float) -> float:
     power = 10.0 ** np.floor(np.log10(rough))
     return float(next(power * unit for unit in (1, 2, 2.5, 5, 10) if power * unit >= rough * 0.999))
-
-
-def _anchor(place: float) -> str:
-    return "start" if place < 4 else "end" if place > 96 else "middle"

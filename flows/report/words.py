@@ -8,7 +8,7 @@ import pandas as pd
 
 from flows.report.data import OPTIMUM, SPREAD, ranking, summarise, value_is_rps
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 Show = Callable[[float], str]
 UNITS = ((0.9995e-3, 1e6, "µs"), (0.9995, 1e3, "ms"), (99.5, 1.0, "s"), (5970.0, 1 / 60, "min"))
 TIE = 0.0005  # differences below 0.05 % are not worth a sentence
@@ -20,12 +20,13 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent: two digits below 1 %, one below 10 % and from 90 % to 100 %, else none."""
+    """A share in per cent: one digit after the point, two where little is left to 0 or 100 %."""
     if not np.isfinite(share):
         return NOTHING
     shown = abs(share) * 100
-    digits = 2 if 0.005 <= shown < 1 else 1 if shown < 10 or 90 < shown < 99.95 else 0
-    return f"{share * 100:.{digits}f} %"
+    if min(shown, abs(shown - 100)) < 1e-7:
+        return f"{share * 100:.0f} %"
+    return f"{share * 100:.{2 if shown < 1 or 99 <= shown < 100 else 1}f} %"
 
 
 def duration(seconds: float, *, exact: bool = False) -> str:
@@ -61,9 +62,9 @@ def headline(results: pd.DataFrame) -> list[str]:
 
 
 def _lead(results: pd.DataFrame, best: str, rivals: list[str], row: Any) -> str:
-    what = "a mean RPS" if value_is_rps(results) else "a mean objective value"
+    what = "a predicted mean RPS" if value_is_rps(results) else "a predicted objective value"
     said = f" (RPS {number(row['rps_mean'])})" if not value_is_rps(results) else ""
-    own = ", which is what Docker Swarm does by itself" if best == SPREAD else ""
+    own = ", which is what Docker Swarm does by itself," if best == SPREAD else ""
     start = f"{best}{own} places best: {what} of {number(row['value_mean'])}{said}"
     if len(rivals) == 1:
         return f"{best}{own} is the only scheduler that ran: {what} of {number(row['value_mean'])}{said}."
@@ -84,7 +85,9 @@ def _more(results: pd.DataFrame, best: str, other: str) -> str:
     if theirs <= 0:
         return f"against {number(theirs)} of"
     share = mine / theirs - 1
-    return "level with" if share < TIE else f"{percent(share)} more than"
+    if abs(share) < TIE:
+        return "level with"
+    return f"{percent(abs(share))} {'more' if share > 0 else 'less'} than"
 
 
 def _distance(results: pd.DataFrame, row: Any) -> list[str]:
@@ -109,13 +112,22 @@ def _truth(results: pd.DataFrame, best: str) -> list[str]:
         return [f"The testbed has not judged {best}."]
     mine = judged[judged["scheduler"] == best]
     said = (
-        f"On the testbed its placements reach {number(float(mine['true_rps'].mean()))} "
-        f"where the simulator predicted {number(float(mine['rps'].mean()))}."
+        f"On the testbed its placements reach a mean RPS of {number(float(mine['true_rps'].mean()))}"
+        f"{_true_share(mine)}; the simulator predicted {number(float(mine['rps'].mean()))}."
     )
+    if not value_is_rps(results):  # then a higher RPS is not what was asked for
+        return [said]
     shared = table.dropna().mean()
     if len(shared) < 2 or not shared.notna().all() or shared.max() <= shared[best] * (1 + TIE):
         return [said]
     return [f"{said} There {shared.idxmax()} does better, with {number(float(shared.max()))}."]
+
+
+def _true_share(mine: pd.DataFrame) -> str:
+    if "true_ratio" not in mine or not mine["true_ratio"].notna().any():
+        return ""
+    what = "" if value_is_rps(mine) else "in value "
+    return f", {what}{percent(float(mine['true_ratio'].mean()))} of the best possible there"
 
 
 def _incomplete(summary: pd.DataFrame) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from metis.problem import Cluster, FloatArray
 from metis.rules import placing_order
 from metis.space import ColocationSpace, IntArray
 
+DRAWS = 100
 WEIGHT_NAMES = ("w1", "b1", "w2", "b2")
 
 
@@ -252,12 +254,10 @@ def sub_scheduler_learner(
     first, last = load_ranges(settings.nodes * space.slots, settings.ranges)[model]
     cluster = Cluster(space, settings.nodes, allowed=allowed)  # type: ignore[arg-type]
     moves, order = admitted_moves(cluster), np.array(placing_order(space, cluster.allowed))
-    apps, nodes = len(space.apps), np.ones(settings.nodes, dtype=np.int64)
+    nodes = np.ones(settings.nodes, dtype=np.int64)
 
     def draw(step: int) -> Task:
-        rng = np.random.default_rng((seed, model, step))
-        total = int(rng.integers(first, last + 1))
-        group = rng.multinomial(total, np.full(apps, 1 / apps)).astype(np.int64)
+        group, worth = _draw_group(objective, cluster, tables, (first, last), (seed, model, step))
         return Task(
             demand=group,
             counts=cluster.existing,
@@ -265,13 +265,29 @@ def sub_scheduler_learner(
             nodes=nodes,
             moves=moves,
             order=order,
-            judge=judge_nodes(space, cluster.existing, nodes, objective.bind(group, cluster, tables)),
+            judge=judge_nodes(space, cluster.existing, nodes, worth),
         )
 
     shape = sub_tree(settings, space)
     return Reinforce(
         shape, settings.learn, int(np.random.default_rng((seed, model)).integers(2**31)), draw, weights
     )
+
+
+def _draw_group(
+    objective: Objective, cluster: Cluster, tables: Tables, load: tuple[int, int], seed: Sequence[int]
+) -> tuple[IntArray, FloatArray]:
+    """A random group of a load range, and the worth of every co-location for it.
+
+    A small group may hold nothing that the objective measures (latency): such a one is drawn again.
+    """
+    rng, apps = np.random.default_rng(seed), len(cluster.space.apps)
+    for _ in range(DRAWS):
+        total = int(rng.integers(load[0], load[1] + 1))
+        group = rng.multinomial(total, np.full(apps, 1 / apps)).astype(np.int64)
+        with suppress(InputError):
+            return group, objective.bind(group, cluster, tables)
+    return group, objective.bind(group, cluster, tables)  # raises, and says why
 
 
 def admitted_moves(cluster: Cluster) -> IntArray:

@@ -21,7 +21,7 @@ from metis.learning.subscheduler import (
     train_sub_schedulers,
 )
 from metis.learning.tree import TreeShape
-from metis.objectives import MeanRps, SloShare, Tables
+from metis.objectives import Latency, MeanRps, SloShare, Tables
 from metis.problem import Cluster, TimedScheduler
 from metis.rules import Rules
 from metis.space import ColocationSpace
@@ -199,6 +199,17 @@ def test_ranges_are_trained_apart_or_chained(tmp_path):
     np.testing.assert_array_equal(chained.weights[0][0], made.weights[0][0])
     moved, fresh = (np.abs(w[0][1] - w[0][0]).max() for w in (chained.weights, made.weights))
     assert moved <= 3 * 1.1 * learn.learning_rate < fresh  # Adam moves a weight by about its rate a step
+
+
+def test_groups_without_a_measured_latency_are_drawn_again():
+    speed = np.where(SPACE.counts > 0, 1.0, 0.0)
+    speed[:, 1] = np.nan
+    chosen = SubSchedulerSettings(nodes=3, ranges=12, steps=12, learn=ReinforceSettings(episodes=2, hidden=4))
+    tables = Tables(SPACE, hostile_tables().rps, speed)
+    _, curve = train_model(Latency(), tables, chosen, 0, 0)  # groups of one container: half would be B
+    assert all(row["value"] == pytest.approx(1.0) for row in curve)
+    with pytest.raises(InputError, match="no latency was measured"):
+        train_model(Latency(), Tables(SPACE, tables.rps, speed * np.nan), chosen, 0, 0)
 
 
 def untrained(ranges=2):

@@ -1,0 +1,1 @@
+"""The value learner: V of a sub-cluster learned once, and the scheduler that places any group by it."""

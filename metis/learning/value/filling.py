@@ -28,6 +28,22 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Filled:
+    """Clusters filled side by side.
+
+    Attributes:
+        ends: ids of the co-locations the nodes end with, [clusters, nodes], in the order of the kinds of
+            node; -1 where a cluster's group cannot be placed.
+        worth: of each cluster, float64 [clusters]; -inf where its group cannot be placed.
+        bound: no mean of the clusters' worth can be higher, as far as the prices prove; inf without.
+    """
+
+    ends: IntArray
+    worth: FloatArray
+    bound: float
+
+
+@dataclass(frozen=True)
 class Filler:
     """What filling needs to know besides the group.
 
@@ -51,29 +67,27 @@ class Filler:
     allowed: BoolArray
     beam: int = 16
     candidates: int = 32
-    fine: int = 40
+    fine: int = 27
     sharpen: bool = True
 
-    def fill(self, groups: IntArray, kinds: list[Kind]) -> tuple[IntArray, FloatArray]:
+    def fill(self, groups: IntArray, kinds: list[Kind]) -> "Filled":
         """Place every group on a cluster of its own, all side by side.
 
         Args:
             groups: containers to place, [clusters, apps]; each cluster has the nodes of `kinds`.
             kinds: nodes by what they hold, in the order in which they are filled.
-
-        Returns:
-            Ids of the co-locations the nodes end with, [clusters, nodes], in the order of `kinds`, -1
-            where a cluster's group cannot be placed; and each cluster's worth, float64 [clusters].
         """
         limits = Limits(self.space, self.allowed)
         beams = _Beams.of(groups, kinds)
         history: list[_Step] = []
         ahead = [(self._choices(kind, limits), kind.nodes) for kind in kinds]
         guide: _Guide | None = None
+        bound = np.inf
         while ahead and len(beams.problem):
             left = sum(nodes for _, nodes in ahead)
             if self.sharpen and (guide is None or left <= guide.until):
                 guide = self._guide(beams, ahead, left, guide)
+                bound = min(bound, guide.worth) if not history else bound
             if guide is not None and len(groups) == 1 and left > self.fine:
                 steps, beams, guide = self._bulk(beams, ahead, left, guide)
             else:
@@ -84,7 +98,8 @@ class Filler:
                 steps = [step]
             history += steps
             ahead = _less(ahead, sum(step.take for step in steps))
-        return self._trace_back(beams, history, len(groups), sum(kind.nodes for kind in kinds))
+        ends, worth = self._trace_back(beams, history, len(groups), sum(kind.nodes for kind in kinds))
+        return Filled(ends, worth, bound)
 
     def _choices(self, kind: Kind, limits: Limits) -> Choices:
         admitted = self.allowed & (self.space.counts >= kind.held).all(axis=1)
@@ -107,7 +122,7 @@ class Filler:
             ]
             prices, shares = bound.sharpen(start.astype(np.float64), rest)
         else:
-            prices, shares = bound.sharpen(last.prices, rest, COOLING[-4:], 1)
+            prices, shares = bound.sharpen(last.prices, rest, COOLING[-4:])
         worth = float(beams.gained[first].mean()) + bound.value(prices, rest)
         return _Guide(prices, bound.rents(prices), shares, bound, worth, left - max(1, left // 8))
 
@@ -187,14 +202,19 @@ class Filler:
     def _to_come(
         self, rest: IntArray, ahead: list[tuple[Choices, int]], guide: "_Guide | None"
     ) -> FloatArray:
-        """Worth of the nodes ahead if they hold `rest` [n, apps]: V, but no more than the bound, [n]."""
+        """Worth of the nodes ahead if they hold `rest` [n, apps]: V, but no more than the bound, [n].
+
+        With more than `fine` nodes ahead the bound is the better judge: V has not seen so many.
+        """
         left = sum(nodes for _, nodes in ahead)
         bonus = np.full(len(rest), self.vacancy, dtype=np.float32)
+        most = np.full(len(rest), np.inf)
+        if guide is not None and left > 1:
+            rents = guide.rents[len(guide.rents) - len(ahead) :]
+            most = rest @ guide.prices + sum(n * rent for (_, n), rent in zip(ahead, rents, strict=True))
+            if left > self.fine:
+                return np.asarray(most)
         value = after(self.network, self.space, self.table, rest, np.full(len(rest), left), bonus)
-        if guide is None or left < 2:
-            return value
-        rents = guide.rents[len(guide.rents) - len(ahead) :]
-        most = rest @ guide.prices + sum(n * rent for (_, n), rent in zip(ahead, rents, strict=True))
         return np.asarray(np.minimum(value, most))
 
     def _trace_back(

@@ -104,7 +104,7 @@ class Adam:
         ]
         scale = np.float32(rate * np.sqrt(1 - 0.99**count) / (1 - 0.9**count))
         new = [
-            p - scale * m / (np.sqrt(v) + np.float32(1e-7))
+            (p - scale * m / (np.sqrt(v) + np.float32(1e-7))).astype(np.float32)
             for p, m, v in zip(layers, first, second, strict=True)
         ]
         return new, Adam(first, second, count)

@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from metis.errors import InputError
 from metis.learning.value.choices import Choices, Limits
+from metis.learning.value.dealing import Dealer
 from metis.learning.value.episodes import States, play
 from metis.learning.value.fitting import Adam, Minibatch, backward, forward, losses
 from metis.learning.value.network import ValueNetwork, features, glorot, width
 from metis.learning.value.settings import ValueSettings
 from metis.learning.value.task import ValueTask, draw_starts
+from metis.learning.value.weights import ValueWeights
 
 
 class ValueLearner:
@@ -48,8 +51,17 @@ class ValueLearner:
         """The network as trained so far."""
         return ValueNetwork(tuple(self._layers[::2]), tuple(self._layers[1::2]), self.task.space.slots)
 
+    def weights(self, dealer: Dealer | None = None) -> ValueWeights:
+        """What placing needs of the network as trained so far, with a learned high level or without."""
+        return ValueWeights(self.network, self.task, self.settings.max_nodes, dealer)
+
     def step(self) -> dict[str, float]:
         """Play `episodes` sub-clusters, then make `updates` updates. See `Learner.step`."""
+        # on products this small BLAS threads only wait for each other
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._step()
+
+    def _step(self) -> dict[str, float]:
         settings, task = self.settings, self.task
         rng = np.random.default_rng([settings.seed, 1, self._steps])
         done = min(1.0, self._steps / max(1, settings.steps - 1))
@@ -129,7 +141,7 @@ class _Replay:
     def __init__(self, capacity: int, apps: int) -> None:
         self._capacity = capacity
         self._added = 0
-        self._arrays = {
+        self._arrays: dict[str, NDArray[Any]] = {
             "rest": np.zeros((capacity, apps), dtype=np.int32),
             "nodes": np.ones(capacity, dtype=np.int32),
             "vacancy": np.zeros(capacity, dtype=np.float32),

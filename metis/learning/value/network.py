@@ -7,6 +7,7 @@ co-location needs; one forward pass gives both.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def width(apps: int) -> int:
 def glorot(sizes: tuple[int, ...], rng: np.random.Generator) -> list[tuple[Float32Array, Float32Array]]:
     """Initial weights and biases of layers of these sizes; the last one begins near 0."""
     layers = []
-    for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         limit = np.sqrt(6.0 / (inputs + outputs)) * (0.1 if i == len(sizes) - 2 else 1.0)
         weights = rng.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)
         layers.append((weights, np.zeros(outputs, dtype=np.float32)))

@@ -15,8 +15,8 @@ from metis.learning.value.choices import Choices
 from metis.problem import FloatArray
 from metis.space import IntArray
 
-COOLING = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)
-BALANCE = 0.01  # share of the containers by which a fractional filling may miss the group
+COOLING = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
+BALANCE = 0.005  # share of the containers by which a fractional filling may miss the group
 
 
 @dataclass(frozen=True)
@@ -61,28 +61,30 @@ class Bound:
         return float(prices @ rest + self.nodes @ self.rents(prices))
 
     def sharpen(
-        self, prices: FloatArray, rest: FloatArray, cooling: tuple[float, ...] = COOLING, steps: int = 2
+        self, prices: FloatArray, rest: FloatArray, cooling: tuple[float, ...] = COOLING, steps: int = 10
     ) -> tuple[FloatArray, FloatArray]:
         """Prices near the least bound for `rest`, [apps], and each column's share of its kind, [columns].
 
         Args:
             prices: where to begin.
             rest: containers to be held by these nodes, [apps].
-            cooling: temperatures of the smoothed maximum, `steps` Newton steps at each.
+            cooling: temperatures of the smoothed maximum, at most `steps` Newton steps at each.
             steps: see `cooling`.
         """
         best, least = prices, self.value(prices, rest)
         shares, nearest = self._softmax(prices, cooling[0])[1], np.inf
         for heat in cooling:
+            # the cooler the fewer co-locations have a share; but the shares must make up the rest
             for _ in range(steps):
                 prices = self._newton(prices, rest, heat)
+                now = self._softmax(prices, heat)[1]
+                missed = float(np.abs(rest - self._weights(now) @ self.counts).sum() / (1 + rest.sum()))
+                if missed <= BALANCE:
+                    break
             value = self.value(prices, rest)
             if value < least:
                 best, least = prices, value
-            # the cooler the fewer co-locations have a share; but the shares must make up the rest
-            now = self._softmax(prices, heat)[1]
-            missed = float(np.abs(rest - self._weights(now) @ self.counts).sum())
-            if missed <= max(nearest, BALANCE * float(rest.sum())):
+            if missed <= max(nearest, BALANCE):
                 shares, nearest = now, missed
         return best, shares
 

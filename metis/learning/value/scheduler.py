@@ -1,16 +1,17 @@
 """The scheduler of the value learner: recover the scale, deal to sub-clusters or not, fill, lay out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from metis.errors import InputError, PlacementError
 from metis.learning.value.choices import Limits
-from metis.learning.value.filling import Filler, Kind
-from metis.learning.value.highlevel import deal, learned_deal
+from metis.learning.value.dealing import deal
+from metis.learning.value.filling import Filled, Filler, Kind
 from metis.learning.value.weights import ValueWeights
 from metis.problem import Cluster, Decision, FloatArray, TimedScheduler
 from metis.space import IntArray
@@ -26,23 +27,26 @@ class ValueScheduler:
         weights: trained for the worth that will be given (any positive multiple of it).
         highlevel: `flat` fills the whole cluster at once; `deal` deals the group evenly to sub-clusters of
             the size trained on and fills these side by side; `learned` lets the learned 3-way policy deal.
-        beam, candidates, grain: see `Filler`.
+        beam, candidates, fine, sharpen: see `Filler`.
     """
 
     weights: ValueWeights
     highlevel: str = "flat"
     beam: int = 16
     candidates: int = 32
-    grain: int = 32
+    fine: int = 27
+    sharpen: bool = True
 
     def __post_init__(self) -> None:
         if self.highlevel not in HIGH_LEVELS:
             raise InputError(f"highlevel {self.highlevel!r}: use one of {list(HIGH_LEVELS)}")
-        if self.highlevel == "learned" and not self.weights.policy:
-            raise InputError("highlevel learned: these weights hold no policy; train it, or use flat or deal")
-        if min(self.beam, self.candidates, self.grain) < 1:
+        if self.highlevel == "learned" and self.weights.dealer is None:
             raise InputError(
-                f"beam {self.beam}, candidates {self.candidates}, grain {self.grain}: give at least 1"
+                "highlevel learned: these weights hold no dealer; train one, or use flat or deal"
+            )
+        if min(self.beam, self.candidates, self.fine) < 1:
+            raise InputError(
+                f"beam {self.beam}, candidates {self.candidates}, fine {self.fine}: give at least 1"
             )
 
     def place(self, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
@@ -57,7 +61,19 @@ class ValueScheduler:
     def arrange(
         self, group: IntArray, cluster: Cluster, worth: FloatArray
     ) -> tuple[IntArray, Mapping[str, Any]]:
-        """The new containers of every node, [nodes, apps], and the trace: a `PlaceFunction`."""
+        """The new containers of every node, [nodes, apps], and the trace: a `PlaceFunction`.
+
+        The trace holds the seconds of dealing and of filling, the sub-clusters, the value `predicted` by
+        V and, where the whole cluster was filled at once along sharpened prices, the `bound` these prove:
+        no placement is worth more, so 1 - value / bound is at least the gap to the optimum.
+        """
+        # on products this small BLAS threads only wait for each other
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._arrange(group, cluster, worth)
+
+    def _arrange(
+        self, group: IntArray, cluster: Cluster, worth: FloatArray
+    ) -> tuple[IntArray, Mapping[str, Any]]:
         start = perf_counter()
         task = self.weights.task
         self.weights.check(cluster.space)
@@ -71,13 +87,16 @@ class ValueScheduler:
             cluster.allowed,
             self.beam,
             self.candidates,
-            self.grain,
+            self.fine,
+            self.sharpen,
         )
-        shares, parts = self._deal(group, cluster, vacancy)
-        dealt = perf_counter()
+        shares, parts = self._deal(group, cluster)
+        dealt, bound = perf_counter(), 0.0
         placement = np.zeros_like(cluster.existing)
         for kinds, members in _alike(cluster, parts):
-            ends, _ = filler.fill(shares[members], [kind for kind, _ in kinds])
+            filled = _persistent(filler, shares[members], [kind for kind, _ in kinds])
+            ends = filled.ends
+            bound += filled.bound * len(members)
             order = np.concatenate([where for _, where in kinds], axis=1)
             if ends.min() < 0:
                 lost = int(np.flatnonzero(ends.min(axis=1) < 0)[0])
@@ -87,22 +106,36 @@ class ValueScheduler:
         predicted = self.weights.network.value(
             everyone[None], np.array([cluster.nodes]), np.array([vacancy], dtype=np.float32)
         )
-        return placement, {
+        trace = {
             "deal_seconds": dealt - start,
             "fill_seconds": perf_counter() - dealt,
             "sub_clusters": len(parts),
             "predicted": float(predicted[0]) * unit,
         }
+        if len(parts) == 1 and np.isfinite(bound):
+            trace["bound"] = bound * unit
+        return placement, trace
 
-    def _deal(self, group: IntArray, cluster: Cluster, vacancy: float) -> tuple[IntArray, list[IntArray]]:
+    def _deal(self, group: IntArray, cluster: Cluster) -> tuple[IntArray, list[IntArray]]:
         """Shares of the group, [parts, apps], and the nodes of every part."""
         count = -(-cluster.nodes // self.weights.sub_nodes)
         if self.highlevel == "flat" or count == 1:
             return group[None], [np.arange(cluster.nodes)]
         parts = [part.astype(np.int64) for part in np.array_split(np.arange(cluster.nodes), count)]
-        if self.highlevel == "deal":
-            return deal(group, _free(cluster, parts)), parts
-        return learned_deal(self.weights, group, cluster, parts, vacancy), parts
+        dealer = self.weights.dealer
+        chosen = dealer.deal if self.highlevel == "learned" and dealer is not None else deal
+        return chosen(group, _free(cluster, parts)), parts
+
+
+def _persistent(filler: Filler, groups: IntArray, kinds: list[Kind]) -> Filled:
+    """Fill, and where tight rules led into a dead end, fill again along more and more alternatives."""
+    filled = filler.fill(groups, kinds)
+    for wider in (8, 64):
+        if filled.ends.min() >= 0:
+            break
+        filler = replace(filler, beam=filler.beam * wider, candidates=filler.candidates * wider, sharpen=True)
+        filled = filler.fill(groups, kinds)
+    return filled
 
 
 def _free(cluster: Cluster, parts: list[IntArray]) -> IntArray:

@@ -51,7 +51,7 @@ class ValueSettings:
     priced: int = 256
     value_strength: float = 10.0
     learning_rate: float = 4e-3
-    steps: int = 120
+    steps: int = 150
     seed: int = 0
 
     def __post_init__(self) -> None:

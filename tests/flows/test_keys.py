@@ -1,0 +1,126 @@
+"""Keys: what changes them, and what must not."""
+
+import pytest
+
+from flows.compose import compose_plain
+from flows.keys import ROOT, digest, file_digest, folder_digest, source_digest, sources
+from flows.settings import validated
+from flows.steps import chosen_steps, plan
+from metis.errors import InputError
+
+BASE = ["experiment=quick", "schedulers=[greedy,spread,greedy+local_search]"]
+
+
+def keys(*overrides):
+    """Keys of all steps, as if an output's digest were its step's key: changes run down the chain."""
+    found = {}
+    for step in plan(validated(compose_plain([*BASE, *overrides]))):
+        found[step.name] = step.key(found)
+    return found
+
+
+def changed(*overrides):
+    before, after = keys(), keys(*overrides)
+    return {name for name in after if before.get(name) != after[name]}
+
+
+PLACING = {f"baselines/{name}" for name in ("optimum", "greedy", "spread", "greedy+local_search")}
+LAST = {"evaluate", "report"}
+
+
+def test_the_same_settings_have_the_same_keys():
+    assert changed() == set()
+    assert len(set(keys().values())) == len(keys())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["output=json"], set()),
+        (["tracking.experiment=other"], set()),
+        (["tracking.orchestrate=false"], set()),
+        (["report=x.html"], set()),
+        (["groups.seed=5"], PLACING | LAST),
+        (["cluster.nodes=28"], PLACING | LAST),
+        (["objective=slo"], PLACING | LAST),
+        (["rules.at_most={ISR:2}"], PLACING | LAST),
+        (["optimum.gap=0.01"], {"baselines/optimum"} | LAST),
+        (["local_search.max_steps=5"], {"baselines/greedy+local_search"} | LAST),
+        (["simulator.trees=5"], {"simulator", "constraints"} | PLACING | LAST),
+        (["profile.share=0.3"], {"profile", "simulator", "constraints"} | PLACING | LAST),
+        (["testbed.noise=0.1"], {"profile", "simulator", "constraints"} | PLACING | LAST),
+        (["objective=latency"], {"simulator", "constraints"} | PLACING | LAST),
+    ],
+)
+def test_a_setting_changes_what_reads_it_and_nothing_else(overrides, expected):
+    assert changed(*overrides) == expected
+
+
+def test_a_file_counts_by_its_content_not_its_name(tmp_path):
+    first, second, other = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv"))
+    for path, text in ((first, "Redis\n1\n"), (second, "Redis\n1\n"), (other, "Redis\n2\n")):
+        path.write_text(text, encoding="utf-8")
+    one, same, different = (keys(f"existing={path}") for path in (first, second, other))
+    assert one == same
+    assert one["baselines/greedy"] != different["baselines/greedy"]
+    one, same, different = (keys(f"groups.path={path}") for path in (first, second, other))
+    assert one == same
+    assert one["baselines/greedy"] != different["baselines/greedy"]
+
+
+def test_a_stage_depends_on_the_modules_it_imports_and_no_others():
+    greedy = sources("baselines.greedy")
+    assert {"baselines.greedy", "baselines.stepwise", "metis.problem", "metis.rules"} <= set(greedy)
+    assert "baselines.optimum" not in greedy
+    assert not [name for name in greedy if name.startswith("flows")]
+    assert all(path.suffix == ".py" for path in greedy.values())
+
+
+def test_source_counts_and_documents_do_not(tmp_path, monkeypatch):
+    """Editing a module changes keys; nothing of docs, README or tests is read for any key."""
+    settings = validated(compose_plain(BASE))
+    read = {path for step in plan(settings) for module in step.modules for path in sources(module).values()}
+    tops = {path.relative_to(ROOT).parts[0] for path in read}
+    assert tops <= {"metis", "baselines", "cluster", "flows"}
+    module = tmp_path / "users_own.py"
+    module.write_text("def place(): ...\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = source_digest("users_own")
+    source_digest.cache_clear()
+    assert source_digest("users_own") == before
+    module.write_text("def place(): pass\n", encoding="utf-8")
+    source_digest.cache_clear()
+    assert source_digest("users_own") != before
+
+
+def test_digests(tmp_path):
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    (tmp_path / "x").write_bytes(b"1")
+    (tmp_path / "y").write_bytes(b"1")
+    assert file_digest(tmp_path / "x") == file_digest(tmp_path / "y")
+    assert file_digest(tmp_path / "none") == "missing"
+    whole = folder_digest(tmp_path, ["x", "y"])
+    assert whole == folder_digest(tmp_path, ["y", "x"])
+    (tmp_path / "y").write_bytes(b"2")
+    assert folder_digest(tmp_path, ["x", "y"]) != whole
+    assert folder_digest(tmp_path, ["x"]) != whole
+
+
+def names(*overrides):
+    chosen = validated(compose_plain([*BASE, *overrides]))
+    return [step.name for step in chosen_steps(chosen, plan(chosen))]
+
+
+def test_stages_are_chosen_with_all_they_read():
+    assert names("until=simulator") == ["setup", "profile", "simulator"]
+    assert names("stages=[baselines/greedy]") == ["setup", "profile", "simulator", "baselines/greedy"]
+    assert names("stages=[]") == []
+    assert set(names("stages=[evaluate]")) == {"setup", "profile", "simulator", "evaluate", *PLACING}
+    assert names()[-1] == "report"
+
+
+@pytest.mark.parametrize("override", ["until=nope", "stages=[nope]", "rerun=[nope]", "rerun=[baselines/nope]"])
+def test_an_unknown_stage_is_refused_with_those_there_are(override):
+    with pytest.raises(InputError, match=r"nope' is not a stage of this chain: use setup, profile, simulator"):
+        names(override)

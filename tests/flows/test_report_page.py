@@ -1,0 +1,413 @@
+"""The report page: its figures in words, its markup, and the page in a real browser."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.report import ReportData, Section, render_report, summarise, write_report
+from flows.report.data import value_is_rps
+from flows.report.figures import container_rps, mean_rps, optimum_line
+from flows.report.heatmap import heat_maps, node_order, shade
+from flows.report.scales import linear, logarithmic_seconds
+from flows.report.words import duration, headline, number, percent
+from metis.errors import InputError, SurroundingsError
+
+APPS = ("store", "web", "codec")
+EVIL = '<script>window.hacked=1</script><img src="http://127.0.0.1:9/x" onerror="window.hacked=2">"\'&'
+ARGUMENTS = (
+    *("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+
+def rows_of(values, *, true=None, seconds=0.01, bound=1.2):
+    """Results from scheduler -> RPS per group; the objective is the RPS itself."""
+    rows = [
+        {
+            "scheduler": name,
+            "group": group,
+            "rps": rps,
+            "value": rps,
+            "bound": bound,
+            "ratio": rps / bound,
+            "gap": 1 - rps / bound,
+            "seconds": seconds * (1 + len(name)),
+            "free_nodes": len(name) % 4,
+            "slo_0.90": 0.9,
+            "slo_1.00": rps / 2,
+        }
+        | ({} if true is None else {"true_rps": true[name], "true_ratio": true[name] / bound})
+        for name, several in values.items()
+        for group, rps in enumerate(several)
+    ]
+    return pd.DataFrame(rows)
+
+
+def report(results, nodes=12, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    names = list(dict.fromkeys(results["scheduler"]))
+    data = ReportData(
+        title="A small comparison",
+        subtitle="12 nodes of 4 slots",
+        facts={"seed": "0", "profile": "embedded"},
+        apps=APPS,
+        results=results,
+        placements={name: rng.integers(0, 3, (nodes, len(APPS))) for name in names},
+        container_rps={name: rng.uniform(0.3, 1.6, 40) for name in names},
+    )
+    return replace(data, **changes)
+
+
+@pytest.fixture
+def results():
+    values = {"spread": [0.8, 0.9], "optimum": [1.2, 1.2], "greedy": [1.1, 1.0], "local_search": [1.15, 1.1]}
+    return rows_of(values)
+
+
+def test_summary_is_sorted_best_first_and_marks_the_optimum(results):
+    summary = summarise(results)
+    assert list(summary["scheduler"]) == ["optimum", "local_search", "greedy", "spread"]
+    assert list(summary["is_optimum"]) == [True, False, False, False]
+    greedy = summary.set_index("scheduler").loc["greedy"]
+    assert greedy["rps_mean"] == pytest.approx(1.05)
+    assert greedy["rps_min"] == pytest.approx(1.0)
+    assert greedy["ratio_min"] == pytest.approx(1.0 / 1.2)
+    assert greedy["seconds_max"] == pytest.approx(0.07)
+    assert greedy["slo_0.90_mean"] == pytest.approx(0.9)
+    assert np.isnan(greedy["true_rps_mean"])
+
+
+def test_schedulers_are_ranked_on_the_groups_that_all_of_them_placed():
+    # "lucky" placed only the easy group, where "steady" is better
+    results = rows_of({"steady": [1.1, 0.5], "lucky": [1.0]})
+    assert list(summarise(results)["scheduler"]) == ["steady", "lucky"]
+    sentences = headline(results)
+    assert "10.0 % more than the next (lucky)" in sentences[0]
+    assert "Not everyone placed all 2 groups" in sentences[-1]
+    assert "lucky (1)" in sentences[-1]
+    assert ">groups</button>" in render_report(report(results))
+
+
+@pytest.mark.parametrize("name", ["rps", "bound", "seconds"])
+def test_a_missing_column_is_named(results, name):
+    with pytest.raises(InputError, match=name):
+        report(results.drop(columns=name))
+
+
+def test_no_result_a_group_twice_and_a_wrong_placement_are_refused(results):
+    with pytest.raises(InputError, match="no result"):
+        replace(report(results), results=results.iloc[:0])
+    with pytest.raises(InputError, match="spread has group 0 twice"):
+        replace(report(results), results=pd.concat([results, results.iloc[:1]]))
+    with pytest.raises(InputError, match="placement of greedy"):
+        report(results, placements={"greedy": np.zeros((4, 2), dtype=int)})
+
+
+def test_the_headline_says_who_is_best_by_how_much_and_how_far_from_the_optimum(results):
+    sentences = headline(results)
+    assert sentences[0] == (
+        "local_search places best: a predicted mean RPS of 1.125, 7.1 % more than the next (greedy) and "
+        "32.4 % more than spread, which is what Docker Swarm does by itself."
+    )
+    assert sentences[1].startswith("It stays 6.2 % below the exact optimum")
+    assert sentences[2] == "A decision takes it 130 ms on average."
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"optimum": [1.2]}, "Only the exact optimum ran"),
+        ({"greedy": [1.0]}, "greedy is the only scheduler"),
+        ({"greedy": [1.0], "other": [1.0]}, "level with the next (other)"),
+        ({"spread": [1.0], "other": [0.8]}, "spread, which is what Docker Swarm does by itself, places best"),
+        ({"greedy": [0.5], "spread": [0.0]}, "against 0.000 of spread"),
+    ],
+)
+def test_the_headline_of_odd_comparisons(values, words):
+    assert words in headline(rows_of(values))[0]
+
+
+def test_a_scheduler_at_the_optimum_reaches_it():
+    assert "It reaches the exact optimum" in headline(rows_of({"optimum": [1.2], "greedy": [1.2]}))[1]
+    assert "It reaches the proven bound" in headline(rows_of({"greedy": [1.2]}))[1]
+
+
+def test_the_headline_admits_when_the_testbed_ranks_another_first():
+    true = {"greedy": 0.9, "other": 1.0}
+    told = " ".join(headline(rows_of({"greedy": [1.1], "other": [1.05]}, true=true)))
+    assert "a mean RPS of 0.900, 75.0 % of the best possible there; the simulator predicted 1.100" in told
+    assert "There other does better, with 1.000." in told
+
+
+def test_another_objective_than_rps_is_told_apart():
+    results = rows_of({"optimum": [1.2], "greedy": [1.0]}).assign(rps=[0.8, 0.9])
+    assert not value_is_rps(results)
+    assert "a predicted objective value of 1.000 (RPS 0.900)" in headline(results)[0]
+    place, words = optimum_line(results)
+    assert place == 0.8
+    assert "not the RPS" in words
+
+
+def test_without_the_optimum_the_line_is_the_bound_and_without_a_bound_there_is_none():
+    results = rows_of({"greedy": [1.0, 1.1]})
+    assert optimum_line(results)[0] == pytest.approx(1.2)
+    assert np.isnan(optimum_line(results.assign(bound=np.nan, ratio=np.nan, gap=np.nan))[0])
+
+
+def test_numbers_in_words():
+    shares = (0, 1, 0.9997, 0.974, 0.0042)
+    assert [percent(x) for x in shares] == ["0 %", "100 %", "99.97 %", "97.4 %", "0.42 %"]
+    assert percent(np.nan) == duration(np.nan) == number(np.nan)
+    seconds = (16e-6, 0.0024, 0.474, 2.28, 480, 40_000)
+    assert [duration(x) for x in seconds] == ["16 µs", "2.4 ms", "474 ms", "2.3 s", "8.0 min", "11.1 h"]
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8), st.booleans())
+def test_a_linear_axis_holds_its_values_and_few_round_ticks(values, zero):
+    scale = linear(values, zero=zero)
+    assert scale.low <= min(values)
+    assert max(values) <= scale.high
+    assert 2 <= len(scale.ticks) <= 7
+    assert len({label for _, label in scale.ticks}) == len(scale.ticks)
+    places = scale.at(sorted(values))
+    assert (np.diff(places) >= 0).all()
+
+
+@given(st.lists(st.floats(1e-7, 1e5), min_size=1, max_size=8))
+def test_a_logarithmic_axis_holds_its_values(values):
+    scale = logarithmic_seconds(values)
+    assert scale.low <= min(values) * (1 + 1e-6)
+    assert max(values) <= scale.high * (1 + 1e-6)
+    assert 2 <= len(scale.ticks) <= 6
+    assert scale.at(scale.low) == 0
+    assert scale.at(np.sqrt(scale.low * scale.high)) == pytest.approx(50)
+
+
+@given(st.integers(1, 40), st.integers(0, 1000))
+@settings(max_examples=40)
+def test_alike_nodes_stand_together_and_free_ones_last(nodes, seed):
+    placement = np.random.default_rng(seed).integers(0, 3, (nodes, 2))
+    order = node_order(placement)
+    assert sorted(order) == list(range(nodes))
+    ordered = placement[order]
+    changes = (ordered[1:] != ordered[:-1]).any(axis=1).sum()
+    assert changes == len(np.unique(placement, axis=0)) - 1
+    assert not ordered[len(ordered) - int((~placement.any(axis=1)).sum()) :].any()
+
+
+def test_a_heat_map_draws_every_container_and_names_the_commonest_colocations():
+    placement = np.array([[0, 2, 0], [1, 0, 0], [0, 2, 0], [0, 0, 0]])
+    results = rows_of({"greedy": [1.0]})
+    (drawn,) = heat_maps(report(results, placements={"greedy": placement}), ("greedy",))
+    assert [(row.label, row.total) for row in drawn.rows] == [
+        ("store", 1),
+        ("web", 4),
+        ("codec", 0),
+        ("all", 5),
+    ]
+    assert drawn.commonest == ((2, "2 web"), (1, "1 store"))
+    assert (drawn.nodes, drawn.drawn, drawn.free, drawn.colocations) == (4, 4, 1, 2)
+    # sorted: the node with a store, the two with web, the free one
+    assert 'd="M1 0h2v1h-2z"' in drawn.rows[1].svg
+    assert 'd="M0 0h1v1h-1z"' in drawn.rows[0].svg
+    assert "<path" not in drawn.rows[2].svg
+
+
+def test_shades_run_from_nothing_to_full():
+    assert [shade(count, 1) for count in (0, 1)] == [0.0, 0.16]
+    shades = [shade(count, 8) for count in range(9)]
+    assert shades == sorted(shades)
+    assert shades[-1] == 1.0
+
+
+def test_the_curve_of_containers_falls_where_they_are():
+    data = report(rows_of({"greedy": [1.0]}), container_rps={"greedy": np.array([0.5, 1.0, 1.0, 2.0])})
+    figure = container_rps(data, data.schedulers)
+    assert figure.rows[0].value == "75 · 75 %"  # at the levels 0.90 and 1.00 of the results
+    path = figure.rows[0].svg.split('class="edge" d="')[1].split('"')[0]
+    assert [float(step.split("H")[0]) for step in path.split("V")[1:]] == [25, 75, 100]
+
+
+def test_the_testbed_is_shown_only_where_it_answered(results):
+    assert "testbed" not in render_report(report(results))
+    true = {"spread": 0.7, "optimum": 1.1, "greedy": 1.0, "local_search": 1.0}
+    judged = rows_of({name: [1.0, 1.1] for name in true}, true=true)
+    assert mean_rps(report(judged), ("spread",)).rows[0].value == "1.050 (0.700)"
+    judged.loc[judged["scheduler"] == "spread", ["true_rps", "true_ratio"]] = np.nan
+    assert mean_rps(report(judged), ("spread",)).rows[0].value == "1.050"
+
+
+def test_what_is_unknown_is_left_out():
+    results = rows_of({"greedy": [1.0], "other": [0.9]}).drop(columns=["slo_0.90", "slo_1.00"])
+    results[["ratio", "gap", "bound", "seconds"]] = np.nan
+    page = render_report(report(results, placements={}, container_rps={}, facts={}))
+    for gone in ('id="ratio"', 'id="seconds"', 'id="placements"', 'id="containers"', ">nan", "nan%"):
+        assert gone not in page
+    assert 'id="rps"' in page
+
+
+def test_the_page_is_the_same_every_time_and_names_are_escaped(results):
+    odd = results.replace({"scheduler": {"greedy": EVIL}})
+    data = report(odd, title=EVIL, facts={EVIL: EVIL}, command=EVIL, apps=(EVIL, "web", "codec"))
+    page = render_report(data)
+    assert page == render_report(data)
+    assert "<script>window" not in page
+    assert "<img" not in page
+
+
+def test_fifteen_schedulers_on_1000_nodes_stay_below_the_limit():
+    rng = np.random.default_rng(0)
+    values = {f"scheduler {i}": rng.uniform(0.7, 1.2, 30) for i in range(15)}
+    apps = tuple("abcdefg")
+    results = rows_of(values)
+    worst = {name: rng.multinomial(rng.integers(0, 9, 1000), [1 / 7] * 7) for name in values}
+    data = report(
+        results, apps=apps, placements=worst, container_rps={n: rng.uniform(0, 2, 3000) for n in values}
+    )
+    page = render_report(data)
+    assert len(page.encode()) < 1_500_000
+    assert "1000 nodes, of which 750 are drawn" in page
+
+
+def test_a_page_is_written_whole_or_not_at_all(results, tmp_path):
+    write_report(report(results), tmp_path / "new" / "report.html")
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["report.html"]
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SurroundingsError, match=r"report\.html"):
+        write_report(report(results), tmp_path / "file" / "report.html")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+class Opened:
+    """A page opened from its file, and everything it said or asked for."""
+
+    def __init__(self, browser, path, **context):
+        self.said, self.requests = [], []
+        self.page = browser.new_page(**context)
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request))
+        self.page.goto(path.as_uri())
+
+    def order(self):
+        """The schedulers of the summary table, from the top."""
+        return [name.split()[0] for name in self.page.locator("#summary tbody th").all_inner_texts()]
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    opened = []
+
+    def open_one(data, **context):
+        path = tmp_path / "report.html"
+        write_report(data, path)
+        opened.append(Opened(browser, path, **context))
+        # what the page's own policy blocks never leaves the browser
+        sent = [request.url for request in opened[-1].requests if request.failure != "csp"]
+        assert sent == [path.as_uri()]
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.page.close()
+
+
+@pytest.mark.browser
+def test_the_page_opens_from_a_file_in_silence(open_page, results):
+    svg = '<?xml version="1.0"?><!DOCTYPE svg><svg viewBox="0 0 9 9"><circle r="3"/></svg>'
+    shown = open_page(report(results, sections=[Section("Learning", "<p>A curve.</p>", svg)]))
+    assert shown.said == []
+    assert shown.page.title() == "A small comparison"
+    assert shown.page.locator("h1").count() == 1
+    assert shown.page.locator("#rps .row").count() == 4
+    assert "local_search places best" in shown.page.locator(".headline").inner_text()
+    assert shown.page.locator("figure[aria-label=Learning] svg circle").count() == 1
+    # what is drawn has a size, and the optimum's line crosses every row at the same place
+    lines = shown.page.locator("#rps .limit").evaluate_all("all => all.map(x => x.getBoundingClientRect().x)")
+    assert len(lines) == 4
+    assert max(lines) - min(lines) < 1
+    assert shown.page.locator("#ratio .plot").first.bounding_box()["width"] > 150
+
+
+@pytest.mark.browser
+def test_the_select_switches_the_heat_map(open_page, results):
+    shown = open_page(report(results))
+    visible = shown.page.locator(".map:visible")
+    assert visible.count() == 1
+    assert visible.get_attribute("aria-label") == "Placement of local_search"  # the best, the optimum aside
+    shown.page.select_option("#choice", label="spread")
+    assert visible.count() == 1
+    assert visible.get_attribute("aria-label") == "Placement of spread"
+    assert visible.locator(".cells path").first.bounding_box()["height"] > 10
+    assert shown.said == []
+
+
+@pytest.mark.browser
+def test_a_click_on_a_heading_sorts(open_page, results):
+    results.loc[results["scheduler"] == "spread", "seconds"] = np.nan
+    shown = open_page(report(results))
+    assert shown.order()[0] == "optimum"
+    heading = shown.page.get_by_role("button", name="time, mean")
+    heading.click()
+    assert shown.order() == ["local_search", "optimum", "greedy", "spread"]
+    heading.click()
+    assert shown.order() == ["greedy", "optimum", "local_search", "spread"]  # the unknown last both ways
+    assert shown.page.locator("th[aria-sort=ascending]").count() == 1
+    shown.page.get_by_role("button", name="scheduler", exact=True).click()
+    assert shown.order() == ["greedy", "local_search", "optimum", "spread"]
+    assert shown.said == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_telephone_scrolls_no_page_sideways(open_page, results, scheme):
+    long = results.replace({"scheduler": {"greedy": "a_very_long_name_of_a_scheduler_" * 3}})
+    size = {"width": 390, "height": 844}
+    shown = open_page(report(long), viewport=size, color_scheme=scheme)
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == 390
+    background = shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    lightness = sum(int(part) for part in background.strip("rgb()").split(","))
+    assert lightness > 600 if scheme == "light" else lightness < 150
+
+
+@pytest.mark.browser
+def test_markup_in_names_is_inert_in_the_browser(open_page, results):
+    odd = results.replace({"scheduler": {"greedy": EVIL}})
+    shown = open_page(report(odd, title=EVIL, facts={EVIL: EVIL}, command=EVIL, apps=(EVIL, "web", "codec")))
+    shown.page.select_option("#choice", label=EVIL)
+    assert shown.page.evaluate("window.hacked") is None
+    assert shown.said == []
+    assert shown.page.locator("#rps .name", has_text="onerror").count() == 1
+
+
+@pytest.mark.browser
+def test_a_script_that_slips_into_a_section_does_not_run(open_page, results):
+    shown = open_page(report(results, sections=[Section("Slipped", f"<p>{EVIL}</p>")]))
+    assert shown.page.evaluate("window.hacked") is None
+    assert any("Content Security Policy" in text for text in shown.said)
+    shown.page.select_option("#choice", label="spread")
+    assert shown.page.locator(".map:visible").get_attribute("aria-label") == "Placement of spread"
+
+
+@pytest.mark.browser
+def test_one_scheduler_and_one_group_make_a_page(open_page):
+    shown = open_page(report(rows_of({"greedy": [1.0]})))
+    assert shown.said == []
+    assert shown.page.locator("#rps .mean").count() == 1
+    assert shown.page.locator("#choice option").count() == 1

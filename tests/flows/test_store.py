@@ -1,0 +1,173 @@
+"""The record: what is kept is found again, whole; what is damaged or unfinished is not."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from flows.settings import TrackingSettings
+from flows.store import Store, sqlite_uri
+from metis.errors import InputError, SurroundingsError
+
+STEP = ("simulator", "simulator", "key-1", {"profile": "run-0"}, {"trees": 3}, {"trees": "digest"})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, empty_database):
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_database, folder)
+    return Store(TrackingSettings(path=str(folder)))
+
+
+def keep(store, key, text="hello"):
+    with store.recording(*STEP[:2], key, *STEP[3:]) as recording:
+        (recording.folder / "sub").mkdir()
+        (recording.folder / "a.txt").write_text(text, encoding="utf-8")
+        (recording.folder / "sub" / "b.txt").write_text("b", encoding="utf-8")
+        recording.metrics({"r2": 0.5})
+    return recording
+
+
+def test_what_is_kept_is_found_by_step_and_key(store):
+    recording = keep(store, "found")
+    record = store.find("simulator", "found")
+    assert record.run_id == recording.run_id
+    assert (record.folder / "a.txt").read_text(encoding="utf-8") == "hello"
+    assert (record.folder / "sub" / "b.txt").is_file()
+    assert record.seconds >= 0
+    assert store.find("simulator", "other") is None
+    assert store.find("profile", "found") is None
+
+
+def test_the_same_output_has_the_same_digest(store):
+    keep(store, "digest-1")
+    keep(store, "digest-2")
+    keep(store, "digest-3", text="other")
+    digests = [store.find("simulator", f"digest-{i}").digest for i in (1, 2, 3)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("damage", ["change", "delete", "folder"])
+def test_damaged_output_is_as_if_it_were_not_there(store, damage):
+    keep(store, damage)
+    folder = store.find("simulator", damage).folder
+    if damage == "change":
+        (folder / "a.txt").write_text("hellO", encoding="utf-8")
+    elif damage == "delete":
+        (folder / "sub" / "b.txt").unlink()
+    else:
+        folder.rename(folder.with_name("gone"))
+    assert store.find("simulator", damage) is None
+    keep(store, damage)
+    assert store.find("simulator", damage) is not None
+
+
+def test_the_newest_whole_output_is_taken(store):
+    keep(store, "twice", "old")
+    keep(store, "twice", "new")
+    newest = store.find("simulator", "twice")
+    assert (newest.folder / "a.txt").read_text(encoding="utf-8") == "new"
+    (newest.folder / "a.txt").unlink()
+    assert (store.find("simulator", "twice").folder / "a.txt").read_text(encoding="utf-8") == "old"
+
+
+@pytest.mark.parametrize("error", [InputError("told why"), ValueError("odd"), KeyboardInterrupt()])
+def test_what_fails_is_recorded_as_failed_and_never_found(store, error):
+    key = f"failed-{type(error).__name__}"
+    with pytest.raises(type(error)), store.recording(*STEP[:2], key, *STEP[3:]) as recording:
+        (recording.folder / "a.txt").write_text("half", encoding="utf-8")
+        raise error
+    assert store.find("simulator", key) is None
+    run = store._client.get_run(recording.run_id)
+    assert run.info.status == ("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+    assert str(error) in run.data.tags["metis.error"]
+    assert not list(store.root.glob(".stage-*"))
+
+
+def test_long_curves_are_kept_whole(store):
+    rows = [{"loss": 1.0 / (i + 1), "rps": float(i)} for i in range(1200)]
+    with store.recording(*STEP[:2], "curve", *STEP[3:]) as recording:
+        recording.curve(rows)
+        recording.params({f"p{i}": i for i in range(230)})
+    history = store._client.get_metric_history(recording.run_id, "rps")
+    assert [(m.step, m.value) for m in history] == [(i + 1, float(i)) for i in range(1200)]
+    assert len(store._client.get_run(recording.run_id).data.params) >= 230
+
+
+def test_settings_become_params_and_children_know_their_parent(store):
+    with store.recording(*STEP[:2], "child", *STEP[3:]) as recording:
+        child = recording.child("greedy", {"metis.scheduler": "greedy"}, {"nodes": 3}, {"rps": 1.2})
+    assert store._client.get_run(recording.run_id).data.params["trees"] == "3"
+    run = store._client.get_run(child)
+    assert run.data.tags["mlflow.parentRunId"] == recording.run_id
+    assert run.data.metrics["rps"] == 1.2
+    assert run.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("name", ["a b", "a=b", "~a", "[a](b)", "größe", "a'b"])
+def test_folders_of_any_name(tmp_path, empty_database, name):
+    (tmp_path / name).mkdir()
+    shutil.copy(empty_database, tmp_path / name)
+    store = Store(TrackingSettings(path=str(tmp_path / name)))
+    keep(store, "k")
+    assert Store(TrackingSettings(path=str(tmp_path / name))).find("simulator", "k") is not None
+    assert (tmp_path / name / "mlflow.db").is_file()
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_database_of_a_newer_version_is_told_and_left_alone(store, tmp_path):
+    keep(store, "newer")
+    newer = tmp_path / "mlflow.db"
+    newer.write_bytes((store.root / "mlflow.db").read_bytes())
+    with sqlite3.connect(newer) as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+    database.close()
+    before = newer.read_bytes()
+    with pytest.raises(SurroundingsError, match="another version of MLflow; upgrade metis") as told:
+        Store(TrackingSettings(path=str(tmp_path)))
+    assert "\n" not in str(told.value)
+    assert newer.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"no database at all, " * 100)
+    with pytest.raises(SurroundingsError, match="mlflow.db") as told:
+        Store(TrackingSettings(path=str(tmp_path)))
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SurroundingsError, match=r"file/mlruns: "):
+        Store(TrackingSettings(path=str(tmp_path / "file" / "mlruns")))
+
+
+OPEN = (
+    "import sys; from flows.settings import TrackingSettings; from flows.store import Store\n"
+    "store = Store(TrackingSettings(path=sys.argv[1]))\n"
+    "with store.recording('s', 's', sys.argv[2], {}, {}, {}) as r: (r.folder / 'x').write_text(sys.argv[2])\n"
+    "sys.exit(0 if store.find('s', sys.argv[2]) else 3)"
+)
+
+
+def test_several_may_open_a_fresh_store_at_once(tmp_path):
+    """Creating the tables is a race that MLflow alone loses."""
+    fresh = tmp_path / "fresh"
+    command = [sys.executable, "-c", OPEN, str(fresh)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    kinds = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
+    started = [subprocess.Popen([*command, f"k{i}"], **kinds) for i in range(3)]
+    for process in started:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    store = Store(TrackingSettings(path=str(fresh)))
+    assert all(store.find("s", f"k{i}") for i in range(3))
+
+
+def test_uri():
+    from pathlib import Path
+
+    assert sqlite_uri(Path("/a b/100%")) == "sqlite:////a b/100%25/mlflow.db"
