@@ -154,7 +154,7 @@ def _train_value(
 
 
 class HeldOut:
-    """Groups for a sub-cluster that training never saw, and their exact optima: the learning curve's judge."""
+    """Groups that training never saw, and their exact optima: the judge of a learning curve."""
 
     def __init__(self, settings: Settings, tables: Tables) -> None:
         from baselines.optimum import place_optimum

@@ -1,17 +1,15 @@
 """The flow itself: the only module that imports Prefect's engine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from prefect import flow, task
 
-from flows.pipeline import Outcome, run_steps
-from flows.settings import Settings
+from flows.pipeline import Chain, Outcome, run_steps
 from flows.steps import Step
-from flows.store import Record, Store
-from flows.work import Progress
+from flows.store import Record
 
 
-def run_as_flow(settings: Settings, steps: Sequence[Step], store: Store, progress: Progress) -> Outcome:
+def run_as_flow(chain: Chain) -> Outcome:
     """Run the steps as tasks of one flow, one after another."""
 
     def perform(step: Step, do: Callable[[], Record]) -> Record:
@@ -20,6 +18,6 @@ def run_as_flow(settings: Settings, steps: Sequence[Step], store: Store, progres
 
     @flow(name="pipeline", persist_result=False, validate_parameters=False)
     def pipeline() -> Outcome:
-        return run_steps(settings, steps, store, progress, perform)
+        return run_steps(chain, perform)
 
     return pipeline()

@@ -48,7 +48,26 @@ class Outcome:
         return record.folder if record else None
 
 
-def run_chain(settings: Settings, progress: Progress = no_progress) -> Outcome:
+@dataclass(frozen=True)
+class Chain:
+    """A run of the chain: its settings and steps, where it is recorded, and how it is told.
+
+    Attributes:
+        settings: of the run.
+        steps: in order.
+        store: the record.
+        progress: called while a step goes on.
+        command: the command that asked for it, for the report.
+    """
+
+    settings: Settings
+    steps: Sequence[Step]
+    store: Store
+    progress: Progress = no_progress
+    command: str = "metis run"
+
+
+def run_chain(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Outcome:
     """Run the chain: steps that are finished under the same key are reused.
 
     When all are, neither Prefect nor any server is started.
@@ -61,14 +80,15 @@ def run_chain(settings: Settings, progress: Progress = no_progress) -> Outcome:
     finished = reusable(steps, store, settings.rerun)
     if len(finished) == len(steps):
         return Outcome(finished, [])
+    chain = Chain(settings, steps, store, progress, command)
     if not settings.tracking.orchestrate:
-        return run_steps(settings, steps, store, progress, lambda step, do: do())
+        return run_steps(chain, lambda step, do: do())
     for name, value in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(store.root / "prefect"))
     from flows.orchestration import run_as_flow
 
-    return run_as_flow(settings, steps, store, progress)
+    return run_as_flow(chain)
 
 
 def reusable(steps: Sequence[Step], store: Store, rerun: Sequence[str] = ()) -> dict[str, Record]:
@@ -86,43 +106,43 @@ def reusable(steps: Sequence[Step], store: Store, rerun: Sequence[str] = ()) -> 
 Perform = Callable[[Step, Callable[[], Record]], Record]
 
 
-def run_steps(
-    settings: Settings, steps: Sequence[Step], store: Store, progress: Progress, perform: Perform
-) -> Outcome:
+def run_steps(chain: Chain, perform: Perform) -> Outcome:
     """Do or reuse every step in order; `perform(step, do)` wraps the doing of one."""
     records: dict[str, Record] = {}
     done: list[str] = []
-    for step in steps:
+    for step in chain.steps:
         key = step.key(_digests(step, records))
-        again = step.stage in settings.rerun or step.name in settings.rerun
-        record = None if again else store.find(step.name, key)
+        again = step.stage in chain.settings.rerun or step.name in chain.settings.rerun
+        record = None if again else chain.store.find(step.name, key)
         if record is None:
-            record = perform(step, _doing(step, key, settings, records, store, progress))
+            record = perform(step, _doing(chain, step, key, records))
             done.append(step.name)
             say(f"  {step.name}: {record.seconds:.1f} s")
         records[step.name] = record
     return Outcome(records, done)
 
 
-def _doing(
-    step: Step,
-    key: str,
-    settings: Settings,
-    records: Mapping[str, Record],
-    store: Store,
-    progress: Progress,
-) -> Callable[[], Record]:
+def _doing(chain: Chain, step: Step, key: str, records: Mapping[str, Record]) -> Callable[[], Record]:
+    store = chain.store
+
     def do() -> Record:
         inputs = {name: records[name] for name in step.inputs}
         runs = {name: record.run_id for name, record in inputs.items()}
+        identity = step.identity(_digests(step, records))
+        params = flattened(step.settings)
         try:
-            identity = step.identity(_digests(step, records))
-            with store.recording(
-                step.name, step.stage, key, runs, flattened(step.settings), identity
-            ) as recording:
-                folders = {name: record.folder for name, record in inputs.items()}
-                scratch = store.root / "cache" / "checkpoints" / key
-                step.run(Work(settings, recording.folder, scratch, folders, recording, progress, step.part))
+            with store.recording(step.name, step.stage, key, runs, params, identity) as recording:
+                work = Work(
+                    settings=chain.settings,
+                    folder=recording.folder,
+                    scratch=store.root / "cache" / "checkpoints" / key,
+                    inputs={name: record.folder for name, record in inputs.items()},
+                    recording=recording,
+                    progress=chain.progress,
+                    command=chain.command,
+                    part=step.part,
+                )
+                step.run(work)
         except MetisError as error:
             raise StepError(step.name, error) from error
         except OSError as error:  # a full disk shows up anywhere

@@ -1,7 +1,7 @@
 """Placing many groups with one scheduler, and judging placements: shared by the chain and by the verbs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from metis.errors import InputError
 from metis.evaluation import evaluate, gap
 from metis.files import load_arrays, save_arrays
 from metis.objectives import Tables
-from metis.problem import Decision, Scheduler
+from metis.problem import Cluster, Decision, FloatArray, Scheduler
 from metis.space import IntArray
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ def scheduler_for(
 def place_groups(
     scheduler: Scheduler, settings: Settings, tables: Tables, groups: IntArray, tell: Tell | None = None
 ) -> Decisions:
-    """Place each of `groups` [groups, apps] on the same cluster; the first one also serves as warm-up."""
+    """Place each of `groups` [groups, apps] on the same cluster; the first one also serves as warm-up.
+
+    With `groups.arrive` they come one after another, and what was placed before stays.
+    """
     cluster = make_cluster(settings, tables.space)
     objective = make_objective(settings)
     made: list[Decision] = []
@@ -75,6 +78,8 @@ def place_groups(
         made.append(
             scheduler.place(group, cluster, worth) if i else timed_place(scheduler, group, cluster, worth)
         )
+        if settings.groups.arrive:
+            cluster = replace(cluster, existing=cluster.existing + made[-1].placement)
         if tell:
             tell(i + 1, len(groups))
     return Decisions(
@@ -112,18 +117,18 @@ def judge(
             f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
             f"the profile {list(tables.space.apps)} on {tables.space.slots}; both must be alike"
         )
-    cluster = make_cluster(settings, tables.space)
+    start = make_cluster(settings, tables.space)
     objective = make_objective(settings)
     rows = []
     for i, group in enumerate(groups):
-        worth = objective.bind(group, cluster, tables)
-        best = evaluate(decisions[OPTIMUM].placements[i], cluster, tables, worth).value
-        bound = float(decisions[OPTIMUM].traces[i]["bound"])
-        true_worth = None if truth is None else objective.bind(group, cluster, truth)
-        true_best = None
-        if truth is not None and true_optimum is not None and true_worth is not None:
-            true_best = evaluate(true_optimum.placements[i], cluster, truth, true_worth).value
         for name, decided in decisions.items():
+            cluster = _met_by(decided, i, start, settings)
+            worth = objective.bind(group, cluster, tables)
+            best, bound = _optimum_of(decisions[OPTIMUM], i, group, cluster, worth, settings)
+            true_worth = None if truth is None else objective.bind(group, cluster, truth)
+            true_best = None
+            if truth is not None and true_worth is not None:
+                true_best, _ = _optimum_of(true_optimum, i, group, cluster, true_worth, settings)
             placement = decided.placements[i]
             judged = evaluate(placement, cluster, tables, worth)
             row: dict[str, Any] = {
@@ -145,6 +150,33 @@ def judge(
                     row["true_ratio"] = ratio(real.value, true_best)
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _met_by(decided: Decisions, i: int, start: Cluster, settings: Settings) -> Cluster:
+    """The cluster that group i met: where groups arrive, with what the same scheduler placed before."""
+    if not settings.groups.arrive:
+        return start
+    return replace(start, existing=start.existing + decided.placements[:i].sum(axis=0))
+
+
+def _optimum_of(
+    known: Decisions | None,
+    i: int,
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray,
+    settings: Settings,
+) -> tuple[float, float]:
+    """Value and bound of the optimum for group i on this very cluster: known, or solved now."""
+    if known is not None and not settings.groups.arrive:
+        placement, bound = known.placements[i], float(known.traces[i]["bound"])
+    else:
+        from baselines.optimum import place_optimum
+
+        placement, trace = place_optimum(group, cluster, worth, settings.optimum.made())
+        bound = float(trace["bound"])
+    value = float(worth[cluster.space.index(placement + cluster.existing)].sum())
+    return value, max(bound, value)
 
 
 def ratio(value: float, best: float) -> float:

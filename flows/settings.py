@@ -124,6 +124,7 @@ class GroupsSettings(Section):
     rows: str | int | None = None
     count: Annotated[int, Field(ge=1, le=10_000)] = 10
     skewed: bool = False
+    arrive: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
 
 

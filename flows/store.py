@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -238,11 +239,11 @@ class Store:
         with surroundings(self.uri):
             run_id = self._client.create_run(self.experiment, tags=dict(tags), run_name=name).info.run_id
         try:
-            with tempfile.TemporaryDirectory(dir=self.root, prefix=".stage-") as folder:
-                recording = Recording(run_id, Path(folder), self)
+            with _stage_folder(self.root) as folder:
+                recording = Recording(run_id, folder, self)
                 recording.params(params)
                 yield recording
-                self._keep(run_id, Path(folder))
+                self._keep(run_id, folder)
         except BaseException as error:
             self._fail(run_id, error)
             raise
@@ -308,6 +309,34 @@ class Store:
             self.log_curve(run_id, [dict(metrics)], [0])
             self._client.set_terminated(run_id, "FINISHED")
         return run_id
+
+
+@contextmanager
+def _stage_folder(root: Path) -> Iterator[Path]:
+    """A folder for a stage's files while it is being done. Locked, so that a live one is told from a dead one."""
+    with _alone(root):
+        _sweep_up(root)
+        folder = Path(tempfile.mkdtemp(dir=root, prefix=".stage-"))
+        held = os.open(folder, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _sweep_up(root: Path) -> None:
+    """Remove the stage folders of processes that were killed."""
+    for left in root.glob(".stage-*"):
+        held = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            pass  # somebody is at work in it
+        finally:
+            os.close(held)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from flows.console import say, stdout
 from flows.settings import Settings, validated
 from flows.store import Store
 from flows.sweep_table import aggregate, sweep_figure, sweep_table
+from flows.work import read_json
 from metis.errors import InputError, MetisError
 from metis.files import written_whole
 
@@ -81,6 +82,10 @@ def job(composed: Any) -> float:
             if folder is None:
                 return float("nan")
             results = pd.read_csv(folder / "results.csv")
+            fit = outcome.folder("simulator")
+            for key, value in (read_json(fit / "report.json") if fit else {}).items():
+                if key in ("r2", "mse"):
+                    results[key] = value
             for key in changed.keys() - {"scheduler", "schedulers"}:
                 results[key] = changed[key]
             with written_whole(recording.folder / "results.csv") as file:

@@ -9,7 +9,10 @@ import pandas as pd
 from rich.table import Table
 from scipy import stats
 
-MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes")
+from flows.report.data import slo_columns
+
+MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes", "r2", "mse")
+MEANS = ("true_rps", "true_value", "true_ratio", "free_nodes", "r2", "mse")
 REPEATS = ("seed", "profile.seed", "groups.seed", "simulator.seed")
 
 
@@ -48,7 +51,7 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
             "ratio": part["ratio"].mean(),
             "ratio_min": part["ratio"].min(),
         }
-        row |= {name: part[name].mean() for name in ("true_rps", "true_ratio") if name in part}
+        row |= {name: part[name].mean() for name in (*MEANS, *slo_columns(part)) if name in part}
         rows.append(row | {"seconds": part["seconds"].mean()})
     summary = pd.DataFrame(rows)
     ranks = summary.groupby(settings, dropna=False)["value"] if settings else summary["value"]
@@ -95,6 +98,8 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
     same = pd.Series("", index=results.index)
     label = results[settings].astype(str).agg(", ".join, axis=1) if settings else same
     panels = list(dict.fromkeys(label))
+    # where objectives differ, what each maximises is shown, not the RPS that it gave up
+    measure = "value" if any(name.startswith("objective") for name in settings) else "rps"
     schedulers = list(results.groupby("scheduler")["value"].mean().sort_values(ascending=False).index)
     figure = Figure(figsize=(max(3.2 * len(panels), 6.0), 7.0), layout="constrained")
     FigureCanvasSVG(figure)
@@ -102,7 +107,7 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
     for column, panel in enumerate(panels):
         part = results[label == panel]
         above, below = axes[0, column], axes[1, column]
-        rps = [part.loc[part["scheduler"] == name, "rps"].to_numpy() for name in schedulers]
+        rps = [part.loc[part["scheduler"] == name, measure].to_numpy() for name in schedulers]
         above.boxplot(rps, whis=(5, 95), showfliers=False, medianprops={"color": "#b2432f"})
         for place, name in enumerate(schedulers, start=1):
             told = published.get(str(panel), {}).get(name)
@@ -120,7 +125,7 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
         above.set_title(f"{', '.join(settings)} = {panel}" if settings else "all groups", fontsize=10)
         above.set_xticks([])
         below.set_xticks(range(1, len(schedulers) + 1), schedulers, rotation=60, ha="right", fontsize=8)
-    axes[0, 0].set_ylabel("mean normalised RPS")
+    axes[0, 0].set_ylabel("mean normalised RPS" if measure == "rps" else "value of the objective")
     axes[1, 0].set_ylabel("seconds per group")
     if published:
         figure.suptitle("boxes: ours, 25-75 %, whiskers 5-95 %; diamonds: published", fontsize=9)

@@ -28,6 +28,7 @@ class Work:
         inputs: output folders of the steps it reads, by step name.
         recording: its MLflow run.
         progress: called with a text, how much is done, and of how much.
+        command: the command that asked for it.
         part: what a step of several alike does, for instance which scheduler.
     """
 
@@ -37,6 +38,7 @@ class Work:
     inputs: Mapping[str, Path]
     recording: Recording
     progress: Progress = field(default=no_progress)
+    command: str = "metis run"
     part: str = ""
 
     def write_json(self, name: str, value: Any) -> None:

@@ -53,4 +53,5 @@ def evaluate(
 
 def gap(value: float, bound: float) -> float:
     """1 - value / bound, the share of the bound that is missed; 0 where the bound is 0 or less."""
-    return 1.0 - value / bound if bound > 0 else 0.0
+    missed = 1.0 - value / bound if bound > 0 else 0.0
+    return missed if abs(missed) > 1e-12 else 0.0  # less is rounding, and would print as -0.000 %

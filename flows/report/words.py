@@ -67,7 +67,9 @@ def _lead(results: pd.DataFrame, best: str, rivals: list[str], row: Any) -> str:
     own = ", which is what Docker Swarm does by itself," if best == SPREAD else ""
     start = f"{best}{own} places best: {what} of {number(row['value_mean'])}{said}"
     if len(rivals) == 1:
-        return f"{best}{own} is the only scheduler that ran: {what} of {number(row['value_mean'])}{said}."
+        beside = " beside the optimum" if OPTIMUM in set(results["scheduler"]) else ""
+        reached = f"{what} of {number(row['value_mean'])}{said}"
+        return f"{best}{own} is the only scheduler that ran{beside}: {reached}."
     clauses = []
     if rivals[1] != SPREAD:
         clauses.append(f"{_more(results, best, rivals[1])} the next ({rivals[1]})")

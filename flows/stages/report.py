@@ -42,6 +42,7 @@ def run(work: Work) -> None:
         results=results,
         placements={name: placement + cluster.existing for name, placement in example.items()},
         container_rps=containers,
+        command=work.command,
         sections=_explained(work, results, example, tables, cluster),
     )
     write_report(data, work.folder / "report.html")

@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     with only_json(settings.output == "json") as answer:
         try:
             with progress_bar() as progress:
-                outcome = run_chain(settings, progress)
+                outcome = run_chain(settings, progress, resume_command(arguments))
         except StepError as error:
             say(f"metis: {error}")
             say(resume_command(arguments))

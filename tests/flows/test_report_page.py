@@ -88,8 +88,8 @@ def test_schedulers_are_ranked_on_the_groups_that_all_of_them_placed():
     assert list(summarise(results)["scheduler"]) == ["steady", "lucky"]
     sentences = headline(results)
     assert "10.0 % more than the next (lucky)" in sentences[0]
-    assert "Not everyone placed all 2 groups" in sentences[-1]
-    assert "lucky (1)" in sentences[-1]
+    assert sentences[-1].startswith("Not everyone placed all 2 groups")
+    assert sentences[-1].endswith("lucky (1).")
     assert ">groups</button>" in render_report(report(results))
 
 
@@ -122,24 +122,22 @@ def test_the_headline_says_who_is_best_by_how_much_and_how_far_from_the_optimum(
     ("values", "words"),
     [
         ({"optimum": [1.2]}, "Only the exact optimum ran"),
-        ({"greedy": [1.0]}, "greedy is the only scheduler"),
+        ({"greedy": [1.0]}, "greedy is the only scheduler that ran: "),
+        ({"optimum": [1.2], "greedy": [1.0]}, "greedy is the only scheduler that ran beside the optimum"),
+        ({"optimum": [1.2], "greedy": [1.2]}, "It reaches the exact optimum"),
+        ({"greedy": [1.2]}, "It reaches the proven bound"),
         ({"greedy": [1.0], "other": [1.0]}, "level with the next (other)"),
         ({"spread": [1.0], "other": [0.8]}, "spread, which is what Docker Swarm does by itself, places best"),
         ({"greedy": [0.5], "spread": [0.0]}, "against 0.000 of spread"),
     ],
 )
 def test_the_headline_of_odd_comparisons(values, words):
-    assert words in headline(rows_of(values))[0]
-
-
-def test_a_scheduler_at_the_optimum_reaches_it():
-    assert "It reaches the exact optimum" in headline(rows_of({"optimum": [1.2], "greedy": [1.2]}))[1]
-    assert "It reaches the proven bound" in headline(rows_of({"greedy": [1.2]}))[1]
+    assert words in " ".join(headline(rows_of(values)))
 
 
 def test_the_headline_admits_when_the_testbed_ranks_another_first():
-    true = {"greedy": 0.9, "other": 1.0}
-    told = " ".join(headline(rows_of({"greedy": [1.1], "other": [1.05]}, true=true)))
+    results = rows_of({"greedy": [1.1], "other": [1.05]}, true={"greedy": 0.9, "other": 1.0})
+    told = " ".join(headline(results))
     assert "a mean RPS of 0.900, 75.0 % of the best possible there; the simulator predicted 1.100" in told
     assert "There other does better, with 1.000." in told
 
@@ -149,8 +147,7 @@ def test_another_objective_than_rps_is_told_apart():
     assert not value_is_rps(results)
     assert "a predicted objective value of 1.000 (RPS 0.900)" in headline(results)[0]
     place, words = optimum_line(results)
-    assert place == 0.8
-    assert "not the RPS" in words
+    assert (place, "not the RPS" in words) == (0.8, True)
 
 
 def test_without_the_optimum_the_line_is_the_bound_and_without_a_bound_there_is_none():
@@ -163,8 +160,8 @@ def test_numbers_in_words():
     shares = (0, 1, 0.9997, 0.974, 0.0042)
     assert [percent(x) for x in shares] == ["0 %", "100 %", "99.97 %", "97.4 %", "0.42 %"]
     assert percent(np.nan) == duration(np.nan) == number(np.nan)
-    seconds = (16e-6, 0.0024, 0.474, 2.28, 480, 40_000)
-    assert [duration(x) for x in seconds] == ["16 µs", "2.4 ms", "474 ms", "2.3 s", "8.0 min", "11.1 h"]
+    told = ", ".join(duration(seconds) for seconds in (16e-6, 0.0024, 0.474, 2.28, 480, 4e4))
+    assert told == "16 µs, 2.4 ms, 474 ms, 2.3 s, 8.0 min, 11.1 h"
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8), st.booleans())
@@ -200,10 +197,10 @@ def test_alike_nodes_stand_together_and_free_ones_last(nodes, seed):
     assert not ordered[len(ordered) - int((~placement.any(axis=1)).sum()) :].any()
 
 
-def test_a_heat_map_draws_every_container_and_names_the_commonest_colocations():
+def test_a_heat_map_draws_every_container_in_shades_and_names_the_commonest_colocations():
     placement = np.array([[0, 2, 0], [1, 0, 0], [0, 2, 0], [0, 0, 0]])
-    results = rows_of({"greedy": [1.0]})
-    (drawn,) = heat_maps(report(results, placements={"greedy": placement}), ("greedy",))
+    data = report(rows_of({"greedy": [1.0]}), placements={"greedy": placement})
+    drawn = heat_maps(data, ("greedy",))[0]
     assert [(row.label, row.total) for row in drawn.rows] == [
         ("store", 1),
         ("web", 4),
@@ -216,13 +213,9 @@ def test_a_heat_map_draws_every_container_and_names_the_commonest_colocations():
     assert 'd="M1 0h2v1h-2z"' in drawn.rows[1].svg
     assert 'd="M0 0h1v1h-1z"' in drawn.rows[0].svg
     assert "<path" not in drawn.rows[2].svg
-
-
-def test_shades_run_from_nothing_to_full():
-    assert [shade(count, 1) for count in (0, 1)] == [0.0, 0.16]
     shades = [shade(count, 8) for count in range(9)]
-    assert shades == sorted(shades)
-    assert shades[-1] == 1.0
+    assert shades == sorted(set(shades))
+    assert (shades[0], shades[-1]) == (0.0, 1.0)
 
 
 def test_the_curve_of_containers_falls_where_they_are():
@@ -256,20 +249,16 @@ def test_the_page_is_the_same_every_time_and_names_are_escaped(results):
     data = report(odd, title=EVIL, facts={EVIL: EVIL}, command=EVIL, apps=(EVIL, "web", "codec"))
     page = render_report(data)
     assert page == render_report(data)
-    assert "<script>window" not in page
-    assert "<img" not in page
+    assert not any(tag in page for tag in ("<script>window", "<img"))
 
 
 def test_fifteen_schedulers_on_1000_nodes_stay_below_the_limit():
     rng = np.random.default_rng(0)
     values = {f"scheduler {i}": rng.uniform(0.7, 1.2, 30) for i in range(15)}
     apps = tuple("abcdefg")
-    results = rows_of(values)
     worst = {name: rng.multinomial(rng.integers(0, 9, 1000), [1 / 7] * 7) for name in values}
-    data = report(
-        results, apps=apps, placements=worst, container_rps={n: rng.uniform(0, 2, 3000) for n in values}
-    )
-    page = render_report(data)
+    reached = {name: rng.uniform(0, 2, 3000) for name in values}
+    page = render_report(report(rows_of(values), apps=apps, placements=worst, container_rps=reached))
     assert len(page.encode()) < 1_500_000
     assert "1000 nodes, of which 750 are drawn" in page
 
@@ -306,7 +295,6 @@ class Opened:
         self.page.goto(path.as_uri())
 
     def order(self):
-        """The schedulers of the summary table, from the top."""
         return [name.split()[0] for name in self.page.locator("#summary tbody th").all_inner_texts()]
 
 
@@ -333,15 +321,13 @@ def test_the_page_opens_from_a_file_in_silence(open_page, results):
     svg = '<?xml version="1.0"?><!DOCTYPE svg><svg viewBox="0 0 9 9"><circle r="3"/></svg>'
     shown = open_page(report(results, sections=[Section("Learning", "<p>A curve.</p>", svg)]))
     assert shown.said == []
-    assert shown.page.title() == "A small comparison"
-    assert shown.page.locator("h1").count() == 1
+    assert shown.page.locator("h1").all_inner_texts() == ["A small comparison"]
     assert shown.page.locator("#rps .row").count() == 4
     assert "local_search places best" in shown.page.locator(".headline").inner_text()
     assert shown.page.locator("figure[aria-label=Learning] svg circle").count() == 1
-    # what is drawn has a size, and the optimum's line crosses every row at the same place
+    # the optimum's line crosses every row at the same place
     lines = shown.page.locator("#rps .limit").evaluate_all("all => all.map(x => x.getBoundingClientRect().x)")
-    assert len(lines) == 4
-    assert max(lines) - min(lines) < 1
+    assert lines == pytest.approx([lines[0]] * 4, abs=1)
     assert shown.page.locator("#ratio .plot").first.bounding_box()["width"] > 150
 
 

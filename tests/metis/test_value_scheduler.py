@@ -125,6 +125,20 @@ def test_existing_containers_stay_and_count(learner):
     assert value(placed, cluster, worth) >= 0.99 * best
 
 
+def test_many_nodes_with_existing_containers(learner):
+    """Several kinds of node, filled in bulk and then one by one."""
+    existing = np.zeros((60, 3), dtype=np.int64)
+    existing[10:40, 0] = 1
+    existing[25:35, 1] = 2
+    cluster = Cluster(SPACE, 60, existing)
+    group = np.array([40, 40, 30])
+    worth = MeanRps().bind(group, cluster, TABLES)
+    best = value(place_optimum(group, cluster, worth)[0], cluster, worth)
+    for highlevel in ("flat", "deal"):
+        scheduler = ValueScheduler(learner.weights(), highlevel, fine=10)
+        assert value(scheduler.place(group, cluster, worth).placement, cluster, worth) >= 0.98 * best
+
+
 def test_full_nodes_get_nothing_and_the_last_slot_is_used(learner):
     existing = np.array([[4, 0, 0], [1, 1, 1], [0, 2, 2]])
     cluster = Cluster(SPACE, 3, existing)

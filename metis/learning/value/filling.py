@@ -153,10 +153,13 @@ class Filler:
     ) -> "tuple[list[_Step], _Beams]":
         """The shares of `spare` nodes of the first kind, rounded down, as steps and what follows them."""
         choices = ahead[0][0]
-        size = guide.bound.starts[1] if len(ahead) > 1 else len(guide.shares)
-        whole = np.floor(guide.shares[:size] * spare + 1e-6).astype(np.int64)
+        edges = np.r_[guide.bound.starts, len(guide.shares)]
+        # the guide may still know kinds that were filled since it was made
+        first = len(guide.bound.starts) - len(ahead)
+        part = slice(edges[first], edges[first + 1])
+        whole = np.floor(guide.shares[part] * spare + 1e-6).astype(np.int64)
         columns = np.flatnonzero(whole)
-        ids = self.space.index(guide.bound.counts[columns].astype(np.int64))
+        ids = self.space.index(guide.bound.counts[part][columns].astype(np.int64))
         rest, gained, done = beams.rest[0], beams.gained[0], 0
         steps: list[_Step] = []
         for i in np.argsort(-whole[columns], kind="stable"):
