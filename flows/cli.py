@@ -10,6 +10,7 @@ VERBS = {
     "status": "show what of the chain is done, failed, stale or missing",
     "place": "place one group",
     "compare": "compare schedulers on the same groups",
+    "explore": "measure only what pays for the groups to be placed",
     "explain": "tell node by node why a placement is worth what it is",
     "constraints": "find the interference constraints of a profile",
     "import-profile": "check a profile and write it in our format",

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from baselines.local_search import LocalSearchSettings
 from baselines.medea import MedeaSettings
@@ -10,6 +10,7 @@ from baselines.optimum import OptimumSettings
 from baselines.paragon import ParagonSettings
 from flows.mirror import Mirror, Section, mirror
 from metis.errors import InputError
+from metis.explore_settings import ExploreSettings
 from metis.learning.paper import GroupSettings as LearnSettings
 from metis.learning.subscheduler import SubSchedulerSettings
 from metis.learning.value.dealer_learner import DealerSettings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     PaperSection: TypeAlias = Mirror
     LearnSection: TypeAlias = Mirror
     DealerSection: TypeAlias = Mirror
+    ExploreSection: TypeAlias = Mirror
 else:
     SimulatorSection = mirror(SimulatorSettings)
     OptimumSection = mirror(OptimumSettings)
@@ -37,6 +39,7 @@ else:
     PaperSection = mirror(SubSchedulerSettings)
     LearnSection = mirror(LearnSettings)
     DealerSection = mirror(DealerSettings)
+    ExploreSection = mirror(ExploreSettings)
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
@@ -59,7 +62,7 @@ class AppsSettings(Section):
 class ProfileSettings(Section):
     """What is measured: co-locations on the testbed, or a file of measurements."""
 
-    kind: Literal["testbed", "file"] = "testbed"
+    kind: Literal["testbed", "file", "explore"] = "testbed"
     path: str | None = None
     share: Annotated[float, Field(gt=0, le=1)] = 0.2
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -160,6 +163,20 @@ class TrackingSettings(Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
 
 
+def _explore_words(given: Any) -> Any:
+    """`explore` as a person writes it: `budget` for measurements, and `0.5%` for a share."""
+    if not isinstance(given, dict):
+        return given
+    words = {("measurements" if name == "budget" else name): value for name, value in given.items()}
+    gain = words.get("until_gain")
+    if isinstance(gain, str) and gain.strip().endswith("%"):
+        try:
+            words["until_gain"] = float(gain.strip()[:-1]) / 100
+        except ValueError:
+            raise InputError(f"explore.until_gain {gain!r}: give a share such as 0.005 or 0.5%") from None
+    return words
+
+
 class Settings(Section):
     """Everything a verb needs; see conf/config.yaml for what each key means."""
 
@@ -190,6 +207,9 @@ class Settings(Section):
     paragon: ParagonSection = Field(default_factory=ParagonSection)
     value: ValueSection = Field(default_factory=ValueSection)
     dealer: DealerSection = Field(default_factory=DealerSection)
+    explore: Annotated[ExploreSection, BeforeValidator(_explore_words)] = Field(
+        default_factory=ExploreSection
+    )
     decode: DecodeSettings = DecodeSettings()
     paper: PaperSection = Field(default_factory=PaperSection)
     highlevel: LearnSection = Field(default_factory=LearnSection)

@@ -82,9 +82,12 @@ def plan(settings: Settings) -> list[Step]:
     placed = tuple(step.name for step in placing)
     judging = {**problem, "testbed": testbed, "optimum": parts["optimum"], "apps": parts["apps"]}
     judging["truth"] = settings.profile.path is None or settings.testbed.path is not None
+    exploring = settings.profile.kind == "explore" or "explore" in (settings.stages or [])
+    measuring = ("setup", "explore") if settings.profile.kind == "explore" else ("setup",)
     return [
         Step("setup", "setup", (), {"kind": settings.cluster.kind}, ("flows.stages.setup",)),
-        Step("profile", "profile", ("setup",), profile, ("metis.testbed", "metis.published")),
+        *([_explore_step(settings)] if exploring else []),
+        Step("profile", "profile", measuring, profile, ("metis.testbed", "metis.published")),
         Step("simulator", "simulator", ("profile",), simulator, ("metis.simulators",)),
         Step(
             "constraints",
@@ -147,6 +150,24 @@ def _with_inputs(names: Iterable[str], by_name: Mapping[str, Step]) -> set[str]:
             needed.add(name)
             waiting += by_name[name].inputs
     return needed
+
+
+def explore_settings(settings: Settings) -> dict[str, Any]:
+    """All that an exploration depends on."""
+    parts = settings.model_dump(mode="json")
+    return {
+        "explore": parts["explore"],
+        "testbed": _testbed_settings(settings),
+        "cluster": parts["cluster"],
+        "rules": parts["rules"],
+        "objective": parts["objective"],
+        "groups": _groups_settings(settings),
+    }
+
+
+def _explore_step(settings: Settings) -> Step:
+    modules = ("metis.explore", "flows.exploring")
+    return Step("explore", "explore", ("setup",), explore_settings(settings), modules)
 
 
 def _training_steps(schedulers: Iterable[str], settings: Settings) -> list[Step]:

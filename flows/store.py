@@ -91,7 +91,7 @@ class Store:
     def __init__(self, settings: TrackingSettings) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("DO_NOT_TRACK", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
         self.root = Path(settings.path).absolute()
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ class Store:
             from mlflow import MlflowClient
 
             for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.ERROR)
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # errors would come with tracebacks
             self._client = MlflowClient(self.uri)
             self.experiment = self._experiment(settings.experiment, remote=settings.uri is not None)
 

@@ -98,14 +98,19 @@ def _farthest(
     candidates: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> list[int]:
-    """Greedy maximin design on counts and presence; ties by chance."""
+    """Greedy maximin design on counts and presence, every total of containers in turn; ties by chance.
+
+    Without the turns it would take the corners of the space alone: full nodes of one or two applications.
+    """
     points = np.hstack([np.sqrt(space.counts), 0.5 * (space.counts > 0)])
     nearest = np.full(space.size, np.inf)
     for i in chosen:
         nearest = np.minimum(nearest, ((points - points[i]) ** 2).sum(axis=1))
     picked: list[int] = []
-    for _ in range(count):
-        reach = np.where(candidates, np.minimum(nearest, 1e6) * rng.uniform(0.8, 1.0, space.size), -1.0)
+    while len(picked) < count:
+        here = candidates & (space.totals == 2 + len(picked) % max(space.slots - 1, 1))
+        here = here if here.any() else candidates
+        reach = np.where(here, np.minimum(nearest, 1e6) * rng.uniform(0.8, 1.0, space.size), -1.0)
         best = int(reach.argmax())
         picked.append(best)
         candidates[best] = False

@@ -9,17 +9,17 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.acquisition import (
-    Acquisition,
+    Demand,
     Plan,
     Proposal,
-    Start,
     candidates_of,
     demand_of,
     propose,
@@ -28,7 +28,8 @@ from metis.acquisition import (
 )
 from metis.ensemble import Ensemble, fit_ensemble, observe
 from metis.errors import InputError
-from metis.journal import Journal, Patience, Wait, load_journal, measure_pending, measured_ids
+from metis.explore_settings import ExploreSettings
+from metis.journal import Journal, Wait, load_journal, measure_pending, measured_ids
 from metis.objectives import Latency, Objective
 from metis.problem import Cluster, FloatArray, check_group, describe_colocation
 from metis.profile import Profile
@@ -36,100 +37,12 @@ from metis.relaxation import relax
 from metis.space import ColocationSpace, IntArray
 from metis.testbed import Testbed
 
+__all__ = ["Exploration", "ExploreSettings", "explore"]
+
 Progress = Callable[[Mapping[str, Any]], None]
 Wanted = Sequence[tuple[IntArray, Cluster]]
 
 FIRST_STEPS, MORE_STEPS = 40, 10  # of the search for hyperparameters, in the first round and later ones
-
-
-@dataclass(frozen=True)
-class ExploreSettings:
-    """How to explore.
-
-    Attributes:
-        measurements: runs to spend at most, repeats and failed ones included.
-        hours: machine hours to spend at most, at `seconds_per_measurement`; None for no limit of hours.
-        seconds_per_measurement: what one run costs on one machine.
-        acquisition: `optimistic`, `thompson`, or the controls `uncertainty` and `random`.
-        start: starting design: `spread` over the space, `pairs` or `random`; stand-alone runs always.
-        start_size: co-locations of the starting design.
-        repeats: co-locations of the starting design that are run twice, to learn the noise of a run.
-        per_round: co-locations measured between two fits.
-        at_once: co-locations handed to the testbed in one call, as many as it has workers.
-        optimism: spreads added to the mean of a co-location's worth before plans that propose.
-        bound_spreads: spreads added to it for the bound on what measuring could still gain.
-        imagined: groups like the given ones that are planned for when the given ones propose too little.
-        most_runs: runs of one co-location, where they are noisy.
-        noise: deviation of the log-RPS of a run; None to learn it from repeated runs.
-        until_gain: stop once no further measuring can gain this share of the value; None never to.
-        retries: see `Patience`; likewise `pause` (its `seconds`) and `most_rps`.
-        pause: see `Patience.seconds`.
-        most_rps: see `Patience.most_rps`.
-        seed: of designs, draws and measurement.
-    """
-
-    measurements: int = 300
-    hours: float | None = None
-    seconds_per_measurement: float = 360.0
-    acquisition: Acquisition = "optimistic"
-    start: Start = "spread"
-    start_size: int = 40
-    repeats: int = 2
-    per_round: int = 8
-    at_once: int = 1
-    optimism: float = 1.0
-    bound_spreads: float = 2.0
-    imagined: int = 2
-    most_runs: int = 4
-    noise: float | None = None
-    until_gain: float | None = None
-    retries: int = 2
-    pause: float = 1.0
-    most_rps: float = 20.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        ranges: dict[str, tuple[float, float]] = {
-            "measurements": (1, 1e6),
-            "seconds_per_measurement": (1e-3, 1e6),
-            "start_size": (1, 1e6),
-            "repeats": (0, 1000),
-            "per_round": (1, 1e5),
-            "at_once": (1, 1e5),
-            "optimism": (0, 10),
-            "bound_spreads": (0, 10),
-            "imagined": (0, 1000),
-            "most_runs": (1, 1000),
-            "seed": (0, 2**63 - 1),
-        }
-        optional = {"hours": (1e-6, 1e6), "noise": (0, 1), "until_gain": (0, 1)}
-        ranges |= {name: span for name, span in optional.items() if getattr(self, name) is not None}
-        for name, (least, most) in ranges.items():
-            if not least <= getattr(self, name) <= most:
-                raise InputError(f"explore.{name} {getattr(self, name):g}: give {least:g} to {most:g}")
-        for name, known in (
-            ("acquisition", ("optimistic", "thompson", "uncertainty", "random")),
-            ("start", ("spread", "random", "pairs")),
-        ):
-            if getattr(self, name) not in known:
-                raise InputError(f"explore.{name} {getattr(self, name)!r}: use one of {list(known)}")
-        _ = self.patience  # checks its own ranges
-
-    @property
-    def patience(self) -> Patience:
-        """What to make of trouble while measuring."""
-        return Patience(self.retries, self.pause, self.most_rps)
-
-    @property
-    def budget(self) -> int:
-        """Runs that measurements and hours allow, at least 1."""
-        if self.hours is None:
-            return self.measurements
-        return min(self.measurements, max(int(self.hours * 3600 / self.seconds_per_measurement + 1e-9), 1))
-
-    def cost(self, runs: int) -> float:
-        """Machine hours of `runs` runs."""
-        return runs * self.seconds_per_measurement / 3600
 
 
 @dataclass(frozen=True)
@@ -227,13 +140,15 @@ def explore(
 
 @dataclass(frozen=True)
 class _State:
-    """What a round believes and would do."""
+    """What a round believes and would place."""
 
     belief: Ensemble
-    plans: list[IntArray] = field(default_factory=list)
+    demands: list[Demand]
+    plans: list[IntArray]
+    values: list[float]
 
 
-def _begin(journal: Journal, settings: ExploreSettings, candidates: Any) -> bool:
+def _begin(journal: Journal, settings: ExploreSettings, candidates: NDArray[np.bool_]) -> bool:
     """Set the starting design as pending; False where its runs were made before."""
     rng = np.random.default_rng([settings.seed, 0])
     design = start_design(journal.space, settings.start, settings.start_size, candidates, rng)
@@ -255,64 +170,83 @@ def _round(
     objective: Objective,
     plan: Plan,
     settings: ExploreSettings,
-    candidates: Any,
+    candidates: NDArray[np.bool_],
     optima: Sequence[tuple[FloatArray, float]] | None,
 ) -> tuple[str, _State]:
-    """Fit, plan, note a row of the history, and propose; returns why the loop ends, or nothing."""
+    """Fit, plan, propose, and note a row of the history; returns why the loop ends, or nothing."""
     start = time.process_time()
-    runs = measured_ids(journal)
-    seen = observe(runs, np.array([run["rps"] for run in journal.sound]), settings.noise)
-    # a finished exploration that is taken up again knows its hyperparameters already
+    # a finished exploration that is taken up again: its last round is told anew, with what it learnt
     again = bool(journal.history) and journal.history[-1]["measurements"] == len(journal.runs)
-    steps = 0 if again else (FIRST_STEPS if journal.thetas is None else MORE_STEPS)
-    belief = fit_ensemble(journal.space, seen, journal.thetas, steps)
-    usable = [(group, without(cluster, list(journal.quarantined))) for group, cluster in wanted]
-    demands = [demand_of(group, cluster, objective, belief) for group, cluster in usable]
-    plans = [plan(d.worth, d.group, d.cluster) for d in demands]
-    values = [_value(p, d.cluster, d.worth) for p, d in zip(plans, demands, strict=True)]
-    bounds = [relax(d.hope(settings.bound_spreads), d.group, d.cluster).bound for d in demands]
-    number = journal.history[-1]["round"] if again else len(journal.history)
-    open_ = candidates.copy()
-    open_[list(journal.quarantined)] = False
-    open_[seen.ids[seen.runs >= settings.most_runs]] = False
+    number = len(journal.history) - again
+    state = _believe(journal, wanted, objective, plan, settings, fit=not again)
+    value = float(np.mean(state.values))
+    bounds = [relax(d.hope(settings.bound_spreads), d.group, d.cluster).bound for d in state.demands]
+    gain = max(float(np.mean(bounds)) - value, 0.0)
+    content = settings.until_gain is not None and gain <= settings.until_gain * value
     room = min(settings.per_round, settings.budget - len(journal.runs))
-    gain = max(float(np.mean(bounds) - np.mean(values)), 0.0)
     proposals: list[Proposal] = []
-    content = settings.until_gain is not None and gain <= settings.until_gain * np.mean(values)
     if room > 0 and not content:
         proposals = propose(
             settings.acquisition,
-            belief,
-            demands,
+            state.belief,
+            state.demands,
             objective,
             optimism=settings.optimism,
             count=room,
             imagined=settings.imagined,
-            candidates=open_,
+            candidates=_still_open(journal, state.belief, settings, candidates),
             rng=np.random.default_rng([settings.seed, 1, number]),
         )
     row = {
         "round": number,
         "measurements": len(journal.runs),
         "hours": settings.cost(len(journal.runs)),
-        "value": float(np.mean(values)),
+        "value": value,
         "optimistic": float(np.mean(bounds)),
         "gain_bound": gain,
-        "ratio": _mean_ratio(plans, wanted, optima),
-        "coverage": belief.coverage,
-        "noise": seen.noise,
+        "ratio": _mean_ratio(state.plans, wanted, optima),
+        "coverage": state.belief.coverage,
+        "noise": state.belief.seen.noise,
         "seconds": time.process_time() - start,
-        "proposed": [(_words(journal.space, i), reason) for i, reason in proposals],
+        "proposed": [[_words(journal.space, i), reason] for i, reason in proposals],
     }
     journal.history = [*journal.history[:number], row]
-    journal.pending, journal.thetas = proposals, belief.thetas
+    journal.pending, journal.thetas = proposals, state.belief.thetas
     if proposals:
-        return "", _State(belief, plans)
-    ended = "gain" if content else "budget" if room <= 0 else "exhausted"
-    return ended, _State(belief, plans)
+        return "", state
+    return "gain" if content else "budget" if room <= 0 else "exhausted", state
 
 
-def _checked(space: ColocationSpace, wanted: Wanted, objective: Objective) -> Any:
+def _believe(
+    journal: Journal,
+    wanted: Wanted,
+    objective: Objective,
+    plan: Plan,
+    settings: ExploreSettings,
+    fit: bool,
+) -> _State:
+    """Fit the belief to what was measured, and plan on it."""
+    seen = observe(measured_ids(journal), np.array([run["rps"] for run in journal.sound]), settings.noise)
+    steps = FIRST_STEPS if journal.thetas is None else MORE_STEPS
+    belief = fit_ensemble(journal.space, seen, journal.thetas, steps if fit else 0)
+    broken = list(journal.quarantined)
+    demands = [demand_of(group, without(cluster, broken), objective, belief) for group, cluster in wanted]
+    plans = [plan(d.worth, d.group, d.cluster) for d in demands]
+    values = [_value(p, d.cluster, d.worth) for p, d in zip(plans, demands, strict=True)]
+    return _State(belief, demands, plans, values)
+
+
+def _still_open(
+    journal: Journal, belief: Ensemble, settings: ExploreSettings, candidates: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """What may still be measured: neither broken nor run often enough, bool [size]."""
+    open_ = candidates.copy()
+    open_[list(journal.quarantined)] = False
+    open_[belief.seen.ids[belief.seen.runs >= settings.most_runs]] = False
+    return open_
+
+
+def _checked(space: ColocationSpace, wanted: Wanted, objective: Objective) -> NDArray[np.bool_]:
     if not wanted:
         raise InputError("explore: give at least one group to plan for")
     if isinstance(objective, Latency):

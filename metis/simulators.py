@@ -34,7 +34,8 @@ class SimulatorSettings:
 
     Attributes:
         kind: `table` (exact where measured, and everything must be), `forest` (the paper's random
-            forest, one per application), `boosted` (gradient boosting on log RPS, one per application).
+            forest, one per application), `boosted` (gradient boosting on log RPS, one per application),
+            `ensemble` (Gaussian processes: for few rows, well chosen).
         overwrite: put measured rows over predicted ones.
         trees: trees of the forest, or boosting rounds.
         depth: depth of the forest's trees.
@@ -44,7 +45,7 @@ class SimulatorSettings:
         seed: of the fit and of the rows held out.
     """
 
-    kind: Literal["table", "forest", "boosted"] = "boosted"
+    kind: Literal["table", "forest", "boosted", "ensemble"] = "boosted"
     overwrite: bool = True
     trees: int = 100
     depth: int = 20
@@ -180,11 +181,21 @@ def fit_simulator(
             f"missing, for instance {first}; use simulator=boosted or forest"
         )
     exact = bool(measured.all()) and (settings.overwrite or settings.kind == "table")
+    if settings.kind == "ensemble" and not exact:
+        return _ensemble(profile, settings, latency)
     if not exact and settings.held_out > 0:
         report |= _held_out(profile, settings)
     rps = _written_out(profile.rps, profile, settings, exact)
     speed = _speed_table(profile, settings, exact) if latency else None
     return FittedSimulator(Tables(space, rps, speed), report)
+
+
+def _ensemble(profile: Profile, settings: SimulatorSettings, latency: bool) -> FittedSimulator:
+    from metis.ensemble import simulate_by_ensemble
+
+    if latency:
+        raise InputError("simulator=ensemble does not model latency: use boosted, forest or table")
+    return simulate_by_ensemble(profile, held_out=settings.held_out, seed=settings.seed)[0]
 
 
 def _written_out(

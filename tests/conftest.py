@@ -24,7 +24,9 @@ for name, value in {
 def published():
     """The folder of the published data; without it the test is skipped."""
     if not PUBLISHED.is_dir():
-        pytest.skip(f"the published data is not at hand ({PUBLISHED.name} beside the project's shared folder)")
+        pytest.skip(
+            f"the published data is not at hand ({PUBLISHED.name} beside the project's shared folder)"
+        )
     return PUBLISHED
 
 

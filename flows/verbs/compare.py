@@ -40,11 +40,11 @@ def compare(settings: Settings, progress: Progress) -> pd.DataFrame:
     """Place every group with every scheduler; one row each, see `flows.placing.judge`."""
     tables = fitted_simulator(settings).tables
     groups = make_groups(settings, tables.space.apps)
-    # a mistyped name must not be found out after a minute of work
+    # a mistyped name or testbed must not be found out after a minute of work
+    truth = make_testbed(settings).truth(latency=needs_latency(settings)) if knows_truth(settings) else None
     names = [check_name(name) for name in all_schedulers(settings)]
     weights = weights_for(settings, tables, progress)
     schedulers = {name: scheduler_for(settings, name, tables, weights) for name in names}
-    truth = make_testbed(settings).truth(latency=needs_latency(settings)) if knows_truth(settings) else None
     decisions = {}
     for name, scheduler in schedulers.items():
 

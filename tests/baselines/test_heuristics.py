@@ -62,7 +62,11 @@ def test_round_robin_deals_in_turn():
     worth = np.zeros(SPACE.size)
     assert place(place_round_robin, [3, 2], Cluster(SPACE, 2), worth) == [[2, 1], [1, 1]]
     cluster = Cluster(SPACE, 3, existing=np.array([[0, 0], [3, 0], [0, 0]]))
-    assert place(place_round_robin, [4, 0], cluster, worth) == [[2, 0], [0, 0], [2, 0]]  # a full node is passed
+    assert place(place_round_robin, [4, 0], cluster, worth) == [
+        [2, 0],
+        [0, 0],
+        [2, 0],
+    ]  # a full node is passed
 
 
 def test_spread_prefers_fewest_of_its_own_then_fewest_at_all_then_the_first():

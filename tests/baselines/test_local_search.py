@@ -53,7 +53,9 @@ def cases(draw):
     allowed = rng.random(SPACE.size) < draw(st.sampled_from([0.5, 1.0]))
     allowed[held] = True
     cluster = Cluster(SPACE, nodes, existing=existing, allowed=allowed)
-    worth = rng.integers(0, 5, SPACE.size).astype(float) if draw(st.booleans()) else rng.normal(size=SPACE.size)
+    worth = (
+        rng.integers(0, 5, SPACE.size).astype(float) if draw(st.booleans()) else rng.normal(size=SPACE.size)
+    )
     return start, group, cluster, worth
 
 

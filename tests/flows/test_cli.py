@@ -12,7 +12,18 @@ import pytest
 from flows.cli import VERBS, main
 
 COUNTS = "group.counts=[2,3,1,1,1,2,2]"
-EVALUATED = {"scheduler", "objective", "rps", "value", "bound", "gap", "seconds", "placement", "free_nodes", "slo"}
+EVALUATED = {
+    "scheduler",
+    "objective",
+    "rps",
+    "value",
+    "bound",
+    "gap",
+    "seconds",
+    "placement",
+    "free_nodes",
+    "slo",
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +36,12 @@ def metis(folder, full_profile, capfd):
     """Run a verb on the full profile; answers the exit code, standard output and standard error."""
 
     def run(verb, *words):
-        shared = [f"tracking.path={folder}", "profile=file", f"profile.path={full_profile}", "simulator=table"]
+        shared = [
+            f"tracking.path={folder}",
+            "profile=file",
+            f"profile.path={full_profile}",
+            "simulator=table",
+        ]
         code = main([verb, *shared, "cluster.nodes=6", "scheduler=greedy+local_search", *words])
         return (code, *capfd.readouterr())
 
@@ -92,7 +108,11 @@ def test_groups_by_name_and_existing_containers(metis, tmp_path, full_profile):
 
 
 def test_rules_from_the_command_line_hold(metis):
-    words = ["rules.never_together=[[Redis,MMS]]", "rules.at_most={ISR:1}", "rules.only_beside={Checksum:[YCSB-A]}"]
+    words = [
+        "rules.never_together=[[Redis,MMS]]",
+        "rules.at_most={ISR:1}",
+        "rules.only_beside={Checksum:[YCSB-A]}",
+    ]
     for scheduler in ("optimum", "greedy+local_search"):
         code, out, err = metis("place", COUNTS, *words, f"scheduler={scheduler}", "output=json")
         assert code == 0, err

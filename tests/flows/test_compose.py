@@ -91,7 +91,10 @@ def test_quoting_is_left_to_whoever_did_it():
         ("+typo=1", "typo: there is no such setting"),
         ("+cluster.typo=1", "cluster.typo: there is no such setting"),
         ("++cluster.typo=1", "cluster.typo: there is no such setting"),
-        ("objective=speed", "objective=speed: there is no such option; use one of free_nodes, latency, rps, slo"),
+        (
+            "objective=speed",
+            "objective=speed: there is no such option; use one of free_nodes, latency, rps, slo",
+        ),
         ("size=huge", "size=huge: there is no such option; use one of large, medium, small"),
         ("simulator=oracle", "simulator=oracle: .*use one of boosted, forest, forest_paper, table"),
         ("experiment=nope", "experiment=nope: there is no such option; use one of .*quick"),
@@ -140,7 +143,11 @@ def test_what_is_no_setting_is_told_in_one_line(override, told):
 
 
 def test_rules_are_given_as_documented():
-    words = ["rules.never_together=[[Redis,YCSB-A]]", "rules.at_most={ISR:2}", "rules.only_beside={MMS:[Redis]}"]
+    words = [
+        "rules.never_together=[[Redis,YCSB-A]]",
+        "rules.at_most={ISR:2}",
+        "rules.only_beside={MMS:[Redis]}",
+    ]
     rules = validated(compose_plain(words)).rules
     assert rules.never_together == [("Redis", "YCSB-A")]
     assert rules.at_most == {"ISR": 2}

@@ -120,7 +120,11 @@ def test_stages_are_chosen_with_all_they_read():
     assert names()[-1] == "report"
 
 
-@pytest.mark.parametrize("override", ["until=nope", "stages=[nope]", "rerun=[nope]", "rerun=[baselines/nope]"])
+@pytest.mark.parametrize(
+    "override", ["until=nope", "stages=[nope]", "rerun=[nope]", "rerun=[baselines/nope]"]
+)
 def test_an_unknown_stage_is_refused_with_those_there_are(override):
-    with pytest.raises(InputError, match=r"nope' is not a stage of this chain: use setup, profile, simulator"):
+    with pytest.raises(
+        InputError, match=r"nope' is not a stage of this chain: use setup, profile, simulator"
+    ):
         names(override)

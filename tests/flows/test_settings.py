@@ -66,7 +66,17 @@ def test_what_the_files_say_is_what_the_code_defaults_to():
     """A notebook that builds `Settings()` gets what the command gets."""
     composed = validated(compose_plain([])).model_dump()
     plain = Settings().model_dump()
-    for section in ("cluster", "apps", "testbed", "objective", "rules", "group", "groups", "optimum", "tracking"):
+    for section in (
+        "cluster",
+        "apps",
+        "testbed",
+        "objective",
+        "rules",
+        "group",
+        "groups",
+        "optimum",
+        "tracking",
+    ):
         assert composed[section] == plain[section], section
 
 

@@ -77,9 +77,17 @@ def test_the_newest_whole_output_is_taken(store):
 @pytest.mark.parametrize("error", [InputError("told why"), ValueError("odd"), KeyboardInterrupt()])
 def test_what_fails_is_recorded_as_failed_and_never_found(store, error):
     key = f"failed-{type(error).__name__}"
-    with pytest.raises(type(error)), store.recording(*STEP[:2], key, *STEP[3:]) as recording:
-        (recording.folder / "a.txt").write_text("half", encoding="utf-8")
-        raise error
+    started = []
+
+    def fail():
+        with store.recording(*STEP[:2], key, *STEP[3:]) as recording:
+            started.append(recording)
+            (recording.folder / "a.txt").write_text("half", encoding="utf-8")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    recording = started[0]
     assert store.find("simulator", key) is None
     run = store._client.get_run(recording.run_id)
     assert run.info.status == ("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -134,14 +142,14 @@ def test_a_database_of_a_newer_version_is_told_and_left_alone(store, tmp_path):
 
 def test_a_file_that_is_no_database_is_told(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"no database at all, " * 100)
-    with pytest.raises(SurroundingsError, match="mlflow.db") as told:
+    with pytest.raises(SurroundingsError, match=r"mlflow\.db") as told:
         Store(TrackingSettings(path=str(tmp_path)))
     assert "\n" not in str(told.value)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SurroundingsError, match=r"file/mlruns: "):
+    with pytest.raises(SurroundingsError, match="file/mlruns"):
         Store(TrackingSettings(path=str(tmp_path / "file" / "mlruns")))
 
 

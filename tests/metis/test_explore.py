@@ -135,7 +135,7 @@ def test_explores_for_other_objectives(testbed: EmbeddedTestbed, objective: Obje
     assert found.ratio >= 0.95
 
 
-@pytest.mark.parametrize("calls", [1, 5, 9, 13, 17])
+@pytest.mark.parametrize("calls", [5, 12, 16])
 def test_a_stopped_exploration_goes_on_as_if_it_had_not_been(
     testbed: EmbeddedTestbed, tmp_path: Path, calls: int
 ) -> None:
@@ -269,7 +269,7 @@ def test_an_average_of_noisy_runs_is_not_chased(model: InterferenceModel) -> Non
         assert found.history[-1]["noise"] > 0.04
         assert any(one["reason"] == "repeat" for one in found.measured)
     assert np.mean(ratios) > 0.97
-    assert np.mean(boasts) < 0.04  # a planner that took runs at face value would promise more than it keeps
+    assert np.mean(boasts) < 0.03  # one that takes every run at face value promises 5 to 6 % too much here
 
 
 def true_value(found: Exploration, testbed: EmbeddedTestbed) -> float:

@@ -35,9 +35,14 @@ def test_python_objects_are_never_written(tmp_path):
 def test_a_file_half_written_never_appears(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_bytes(b"before")
-    with pytest.raises(error), written_whole(path) as file:
-        file.write(b"after")
-        raise error
+
+    def fail():
+        with written_whole(path) as file:
+            file.write(b"after")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert path.read_bytes() == b"before"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
@@ -53,8 +58,9 @@ def test_what_is_read_is_never_half_written(tmp_path):
 
 def test_a_folder_that_is_a_file_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SurroundingsError, match=r"a\.txt: cannot be written"), written_whole(
-        tmp_path / "file" / "a.txt"
+    with (
+        pytest.raises(SurroundingsError, match=r"a\.txt: cannot be written"),
+        written_whole(tmp_path / "file" / "a.txt"),
     ):
         pass
 

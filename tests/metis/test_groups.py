@@ -46,7 +46,8 @@ def test_reads_csv_by_the_names_of_its_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "total", "expected"), [(None, 3, (0, 1, 2)), ("2", 3, (2,)), ("0:2", 3, (0, 1)), (" 1: ", 3, (1, 2))]
+    ("rows", "total", "expected"),
+    [(None, 3, (0, 1, 2)), ("2", 3, (2,)), ("0:2", 3, (0, 1)), (" 1: ", 3, (1, 2))],
 )
 def test_rows(rows, total, expected):
     assert tuple(range(total))[parse_rows(rows, total)] == expected

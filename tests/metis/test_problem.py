@@ -118,7 +118,7 @@ def test_a_node_that_receives_nothing_may_break_a_rule():
     allowed = Rules(never_together=[("web", "db")]).mask(SPACE)
     cluster = Cluster(SPACE, 2, existing=np.array([[1, 1], [0, 0]]), allowed=allowed)
     check_placement(np.array([[0, 0], [2, 0]]), np.array([2, 0]), cluster, "fine")
-    with pytest.raises(PlacementError, match="node 0 holds 2 web . 1 db"):
+    with pytest.raises(PlacementError, match=r"node 0 holds 2 web . 1 db"):
         check_placement(np.array([[1, 0], [1, 0]]), np.array([2, 0]), cluster, "bad")
 
 
@@ -147,7 +147,7 @@ def test_a_timed_scheduler_checks_what_it_is_given_and_what_it_answers():
 def test_a_timed_scheduler_names_whoever_answers_no_placement():
     for answer in (None, [[1, 0], [0, 0]], (np.array([[0.5, 0], [0.5, 0]]), {}), ([["a"]], {})):
         scheduler = TimedScheduler("mine", lambda *_, answer=answer: answer)
-        with pytest.raises(PlacementError, match="^mine: "):
+        with pytest.raises(PlacementError, match=r"^mine: "):
             scheduler.place(np.array([1, 0]), Cluster(SPACE, 2), np.zeros(SPACE.size))
 
 

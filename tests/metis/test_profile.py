@@ -89,7 +89,10 @@ def test_description():
         ({"colocations": [[1, 0], [0, 1], [1, 0.5], [2, 0]]}, r"row 2 \[1, 0.5\] .*not whole"),
         ({"colocations": [[1, 0], [0, -1], [1, 1], [2, 0]]}, r"row 1 \[0, -1\] .*negative"),
         ({"colocations": [[1, 0], [0, 1], [1, 0], [2, 0]]}, r"row 2 \[1, 0\] repeats"),
-        ({"colocations": [[0, 1], [0, 1], [1, 1], [2, 0]]}, r"row 0 \[0, 1\] holds containers without an RPS"),
+        (
+            {"colocations": [[0, 1], [0, 1], [1, 1], [2, 0]]},
+            r"row 0 \[0, 1\] holds containers without an RPS",
+        ),
         ({"colocations": np.zeros((0, 2)), "rps": np.zeros((0, 2))}, "no rows"),
         ({"format": "other"}, "neither a metis profile nor a published one"),
     ],
@@ -119,7 +122,7 @@ def test_a_negative_rps_is_refused(tmp_path):
     arrays = load_arrays(path)
     arrays["rps"][0] = np.where(arrays["colocations"][0] > 0, -1.0, NAN)
     save_arrays(path, arrays)
-    with pytest.raises(InputError, match="row 0 .* negative RPS"):
+    with pytest.raises(InputError, match=r"row 0 .* negative RPS"):
         load_profile(path)
 
 

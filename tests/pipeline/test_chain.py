@@ -180,7 +180,13 @@ def test_the_chain_under_prefect(tmp_path, empty_database, capfd):
     folder = tmp_path / "mlruns"
     folder.mkdir()
     shutil.copy(empty_database, folder)
-    words = [*SMALL, f"tracking.path={folder}", "tracking.orchestrate=true", "schedulers=[greedy]", "output=json"]
+    words = [
+        *SMALL,
+        f"tracking.path={folder}",
+        "tracking.orchestrate=true",
+        "schedulers=[greedy]",
+        "output=json",
+    ]
     assert main(["run", *words]) == 0
     out, err = capfd.readouterr()
     answer = json.loads(out)

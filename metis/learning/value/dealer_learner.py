@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis.errors import InputError
-from metis.learning.value.dealing import FANOUT, Dealer, deal, play_deals
+from metis.learning.value.dealing import FANOUT, Dealer, deal, evenly, play_deals
 from metis.learning.value.fitting import Adam, backward, forward
 from metis.learning.value.network import Float32Array, ValueNetwork, glorot
 from metis.learning.value.settings import ValueSettings
@@ -106,7 +106,7 @@ class DealerLearner:
         step, episode = np.nonzero(chosen >= 0)
         inputs = seen[step, episode]
         activations = forward(self._layers, inputs.reshape(-1, inputs.shape[-1]))
-        logits = activations[-1].reshape(-1, FANOUT)
+        logits = activations[-1].reshape(-1, FANOUT) + evenly(inputs)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         gradient = odds / odds.sum(axis=1, keepdims=True)
         gradient[np.arange(len(step)), chosen[step, episode]] -= 1

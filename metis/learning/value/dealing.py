@@ -10,6 +10,7 @@ from metis.learning.value.network import Float32Array
 from metis.space import IntArray
 
 FANOUT = 3
+EVEN = np.float32(8.0)
 
 
 def deal(group: IntArray, free: IntArray) -> IntArray:
@@ -32,6 +33,7 @@ class Dealer:
 
     It sees, per child, by how many containers of each application the child is ahead of its quota, and
     which application is to be dealt; one hidden layer of tanh units scores the child (paper, section IV).
+    The score adds to one that deals evenly, so that training begins there.
 
     Attributes:
         layers: weights and biases by turns.
@@ -93,7 +95,7 @@ def play_deals(
         active = step < ends[:, -1]
         app = np.minimum((ends <= step).sum(axis=1), apps - 1)
         inputs = observe(counts, given, quota, app)
-        logits = forward(layers, inputs.reshape(n * FANOUT, -1))[-1].reshape(n, FANOUT)
+        logits = forward(layers, inputs.reshape(n * FANOUT, -1))[-1].reshape(n, FANOUT) + evenly(inputs)
         logits[filled >= free] = -np.inf
         if rng is not None:
             logits += rng.gumbel(size=logits.shape).astype(np.float32)
@@ -106,6 +108,12 @@ def play_deals(
             seen[step] = inputs
             chosen[step] = np.where(active, child, -1)
     return counts.astype(np.int64), seen, chosen
+
+
+def evenly(inputs: Float32Array) -> Float32Array:
+    """What the policy begins with, [...]: the child behind its quota, of this application and of all."""
+    apps = (inputs.shape[-1] - 2) // 2
+    return np.asarray(-EVEN * (2 * inputs[..., apps + 1] + inputs[..., apps]))
 
 
 def observe(counts: Float32Array, given: Float32Array, quota: Float32Array, app: IntArray) -> Float32Array:

@@ -11,6 +11,7 @@ from metis.learning.value.pricing import COOLING, Bound
 from metis.problem import FloatArray
 from metis.space import ColocationSpace, IntArray
 
+MOST_ROWS = 256  # partial placements kept in all, so that the beam narrows where many clusters are filled
 LOSS = 2e-4  # share of the bound that filling in bulk may cost
 
 
@@ -197,7 +198,9 @@ class Filler:
         rest = beams.rest[row] - take * choices.counts[picked]
         gained = beams.gained[row] + take * (self.table[ids] + np.where(ids == 0, self.vacancy, 0))
         to_come = self._to_come(rest, _less(ahead, take), guide)
-        kept = _best_distinct(beams.problem[row], rest, gained + to_come, self.beam)
+        clusters = len(np.unique(beams.problem))
+        width = max(2, min(self.beam, MOST_ROWS // clusters)) if clusters > 1 else self.beam
+        kept = _best_distinct(beams.problem[row], rest, gained + to_come, width)
         held = beams.held - take * choices.held
         step = _Step(take, row[kept], ids[kept])
         return step, _Beams(beams.problem[row[kept]], rest[kept], gained[kept], held)

@@ -1,0 +1,203 @@
+"""What bad input and bad surroundings get: one line, the exit code, no traceback, nothing half-written."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from flows.cli import main
+from tests.pipeline.test_chain import SMALL
+
+GROUP = "group.counts=[1,1,1,1,1,1,1]"
+
+
+@pytest.fixture
+def place(tmp_path, full_profile, capfd):
+    """Exit code and the one line of `metis place` on a full profile."""
+
+    def run(*words, verb="place"):
+        shared = [f"tracking.path={tmp_path / 'mlruns'}", "scheduler=greedy", "cluster.nodes=4"]
+        shared += ["schedulers=[greedy]"]
+        profile = ["profile=file", f"profile.path={full_profile}", "simulator=table"]
+        code = main([verb, *shared, *profile, *words])
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert "Traceback" not in err
+        assert err.startswith("metis: ")
+        assert err.count("\n") == 1, err
+        return code, err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["group.counts=[9,9,0,0,0,0,0]"], "18 containers do not fit: 4 nodes of 3 slots have 12 slots free"),
+        (["group.counts={Redis:1,Nginx:2}"], "unknown application 'Nginx': use ['Redis',"),
+        (["group.counts=[1,1]"], "group.counts has 2 counts: give 7, in the order ['Redis',"),
+        (["group.counts=[1,1,1,1,1,1,-1]"], "group.counts: -1 is not a count; give whole numbers"),
+        (["group.counts=[1,1,1,1,1,1,0.5]"], "group.counts: 0.5 is not a count; give whole numbers"),
+        (["group.counts=[1e300,1,1,1,1,1,1]"], "group.counts: 1e+300 is not a count"),
+        (["group.counts=[0,0,0,0,0,0,0]"], "group.counts is all 0"),
+        ([GROUP, "cluster.nodes=0"], "cluster.nodes 0: "),
+        ([GROUP, "cluster.slots=-1"], "cluster.slots -1: "),
+        ([GROUP, "cluster.slots=4"], "simulator=table needs every co-location measured"),
+        ([GROUP, "scheduler=gready"], "scheduler 'gready' is unknown: use one of optimum, greedy"),
+        ([GROUP, "scheduler=greedy+gready"], "'gready' cannot be put after"),
+        ([GROUP, "scheduler=nowhere:place"], "No module named 'nowhere'"),
+        ([GROUP, "objectiv=slo"], "objectiv"),
+        ([GROUP, "objective.level=50"], "objective.level 50: "),
+        ([GROUP, "rules.at_most={Nginx:2}"], "rules name the unknown application 'Nginx'"),
+        ([GROUP, "rules.only_beside={MMS:[MMS]}"], "rules.only_beside.MMS ['MMS']: name one or more other"),
+        ([GROUP, "apps.names=[a,b]"], "but apps.names asks for ['a', 'b']"),
+        ([GROUP, "existing=none.json"], "none.json"),
+        (["groups.path=none.npz"], "none.npz"),
+        ([GROUP, "scheduler=optimum", "rules.at_most={Redis:0}"], "no placement satisfies the rules"),
+    ],
+)
+def test_the_users_mistakes_are_told_with_what_would_be_right(place, words, told):
+    code, err = place(*words)
+    assert code == 2
+    assert told in err
+
+
+@pytest.mark.parametrize("verb", ["compare", "run"])
+def test_so_do_the_other_verbs(place, verb):
+    code, err = place("cluster.nodes=0", verb=verb)
+    assert (code, "cluster.nodes 0" in err) == (2, True)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("verb", ["place", "import-profile"])
+def test_a_corrupt_profile_is_refused(tmp_path, capfd, content, verb):
+    path = tmp_path / "p.npz"
+    path.write_bytes(content)
+    words = [str(path), f"out={tmp_path / 'o.npz'}"] if verb == "import-profile" else [f"profile.path={path}"]
+    assert (
+        main([verb, *words, *([] if verb == "import-profile" else [f"tracking.path={tmp_path / 'm'}"])]) == 2
+    )
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"metis: {path}: not a readable .npz file")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "o.npz").exists()
+
+
+def test_a_profile_that_would_run_something_is_refused(place, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch '{tmp_path / 'marker'}'",)
+
+    alloc = np.zeros((2, 7), dtype=object)
+    alloc[0, 0] = Evil()
+    np.savez(tmp_path / "e.npz", alloc=alloc, rps=np.zeros((2, 7)))
+    for verb in ("place", "compare"):
+        code, err = place(f"profile.path={tmp_path / 'e.npz'}", verb=verb)
+        assert code == 2
+        assert "alloc.npy is refused: it names" in err
+    code, err = place(f"testbed.path={tmp_path / 'e.npz'}", verb="compare")
+    assert (code, "alloc.npy is refused" in err) == (2, True)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_an_existing_placement_that_cannot_be_is_refused(place, tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_text("Redis,MMS\n9,0\n0,0\n0,0\n0,0\n", encoding="utf-8")
+    code, err = place(GROUP, f"existing={path}")
+    assert (code, "node 0 holds 9 containers and has 3 slots" in err) == (2, True)
+    path.write_text("Redis,Nginx\n1,0\n", encoding="utf-8")
+    code, err = place(GROUP, f"existing={path}")
+    assert (code, "'Nginx' is no application" in err) == (2, True)
+
+
+def test_a_database_of_a_newer_version(tmp_path, empty_database, capfd):
+    folder = tmp_path / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_database, folder)
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+    database.close()
+    before = (folder / "mlflow.db").read_bytes()
+    assert main(["run", *SMALL, f"tracking.path={folder}", "tracking.orchestrate=false"]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].startswith("metis: ")
+    assert "another version of MLflow" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert (folder / "mlflow.db").read_bytes() == before
+
+
+def limited(words, size):
+    """`metis run` in a process whose files may not grow beyond `size`: writes fail as on a full disk."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run", *words],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        timeout=200,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def test_a_disk_that_fills_up_and_is_emptied_again(tracking, tmp_path, empty_database, capfd):
+    words = [*SMALL, tracking, "tracking.orchestrate=false"]
+    size = empty_database.stat().st_size  # the database cannot grow, as on a full disk
+    failed = limited(words, size)
+    assert failed.returncode == 1, failed.stderr
+    assert failed.stdout == ""
+    assert "Traceback" not in failed.stderr
+    told = failed.stderr.strip().splitlines()
+    assert any(line.startswith("metis: ") for line in told)
+    assert not (tmp_path / "mlruns" / "report.html").exists()
+    # with room again the same command completes, and what was kept is whole
+    assert main(["run", *words]) == 0
+    capfd.readouterr()
+    assert (tmp_path / "mlruns" / "report.html").is_file()
+    assert not list((tmp_path / "mlruns").glob(".stage-*"))
+
+
+def test_a_full_disk(tmp_path, empty_database):
+    """A real one, of a size that the database fills; needs the right to mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = empty_database.stat().st_size + 60_000
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of limited size cannot be mounted here")
+    try:
+        shutil.copy(empty_database, disk)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "flows.cli",
+                "run",
+                *SMALL,
+                f"tracking.path={disk}",
+                "tracking.orchestrate=false",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (disk / "report.html").exists()
+        assert not list(disk.glob(".stage-*"))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
