@@ -1,4 +1,4 @@
-"""Figures of the schedulers without learning: python benchmarks/schedulers.py [--published FOLDER] [--repeats N].
+"""Figures of the schedulers that do not learn: benchmarks/schedulers.py [--published FOLDER] [--repeats N].
 
 Seconds are medians over repeats after one warm-up, with CPU-seconds beside them, because a shared machine
 is noisy. On the published table where it is at hand, else on the embedded testbed.

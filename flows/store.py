@@ -313,7 +313,7 @@ class Store:
 
 @contextmanager
 def _stage_folder(root: Path) -> Iterator[Path]:
-    """A folder for a stage's files while it is being done. Locked, so that a live one is told from a dead one."""
+    """A folder for a stage's files meanwhile; locked, so that a live one is told from a dead one."""
     with _alone(root):
         _sweep_up(root)
         folder = Path(tempfile.mkdtemp(dir=root, prefix=".stage-"))

@@ -45,7 +45,7 @@ def run_sweep(arguments: Sequence[str]) -> int:
     store = Store(first.tracking)
     with store.parent(f"sweep {' '.join(given)}"[:200], {"metis.command": _command(arguments)}) as parent:
         os.environ[PARENT] = parent
-        _launch(overrides, first)
+        whole = _launch(overrides, first)
         jobs = store.children(parent)
         failed = [job for job in jobs if job.status != "FINISHED"]
         results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
@@ -53,7 +53,7 @@ def run_sweep(arguments: Sequence[str]) -> int:
             _publish(store, parent, results, first)
     for job in failed:
         say(f"metis: {job.name}: {job.error}")
-    if failed:
+    if failed or not whole:
         say(_command(arguments))
         return 1
     return 0
@@ -137,7 +137,8 @@ def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
     return dict(part)
 
 
-def _launch(overrides: Sequence[str], settings: Settings) -> None:
+def _launch(overrides: Sequence[str], settings: Settings) -> bool:
+    """Run the jobs through Hydra; False where it gave up on one, which does not keep the others' results."""
     import hydra
 
     folder = Path(settings.tracking.path).absolute() / "sweeps"
@@ -155,6 +156,9 @@ def _launch(overrides: Sequence[str], settings: Settings) -> None:
     sys.argv = ["metis", "-m", *fixed, *overrides]
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
+        return True
+    except SystemExit as end:
+        return not end.code
     finally:
         sys.argv = kept
 

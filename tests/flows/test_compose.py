@@ -93,7 +93,7 @@ def test_quoting_is_left_to_whoever_did_it():
         ("++cluster.typo=1", "cluster.typo: there is no such setting"),
         (
             "objective=speed",
-            "objective=speed: there is no such option; use one of free_nodes, latency, rps, slo",
+            "objective=speed: there is no such option; use one of .*latency, rps, slo",
         ),
         ("size=huge", "size=huge: there is no such option; use one of large, medium, small"),
         ("simulator=oracle", "simulator=oracle: .*use one of boosted, forest, forest_paper, table"),
