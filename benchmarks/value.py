@@ -11,6 +11,7 @@ import argparse
 import resource
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from metis.learning.value.weights import ValueWeights
 from metis.objectives import FreeNodes, MeanRps, Objective, SloShare, Tables
 from metis.problem import Cluster
 from metis.published import read_published
+from metis.simulators import SimulatorSettings, fit_simulator
 from metis.space import ColocationSpace, IntArray
 
 OBJECTIVES = {"rps": MeanRps(), "slo": SloShare(0.95), "free": FreeNodes(1.0)}
@@ -34,7 +36,8 @@ OBJECTIVES = {"rps": MeanRps(), "slo": SloShare(0.95), "free": FreeNodes(1.0)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("profile", type=Path, help="a full published profile")
+    parser.add_argument("profile", type=Path, help="a published profile, full for --simulator table")
+    parser.add_argument("--simulator", choices=("table", "forest"), default="table")
     parser.add_argument("--groups", type=int, default=10, help="groups per setting")
     parser.add_argument("--steps", type=int, default=ValueSettings().steps, help="training steps")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
@@ -42,7 +45,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="without sharpening prices on the group")
     parser.add_argument("--only", default="", help="only settings whose name holds this")
     args = parser.parse_args()
-    tables, objective = read_tables(args.profile), OBJECTIVES[args.objective]
+    tables, objective = read_tables(args.profile, args.simulator), OBJECTIVES[args.objective]
     weights = trained(tables, objective, args.steps, args.seed)
     for name, highlevel, cluster, groups in settings(tables.space, args.groups):
         if args.only in name:
@@ -50,12 +53,8 @@ def main() -> None:
             report(name, scheduler, cluster, groups, tables, objective)
 
 
-def read_tables(path: Path) -> Tables:
-    profile = read_published(path)
-    space = profile.space
-    rps = np.zeros((space.size, len(space.apps)))
-    rps[space.index(profile.colocations)] = np.nan_to_num(profile.rps)
-    return Tables(space, rps)
+def read_tables(path: Path, kind: Literal["table", "forest"]) -> Tables:
+    return fit_simulator(read_published(path), SimulatorSettings(kind=kind, held_out=0.0)).tables
 
 
 def trained(tables: Tables, objective: Objective, steps: int, seed: int) -> ValueWeights:

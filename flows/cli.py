@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 VERBS = {
     "run": "run the chain of stages, reusing what is finished",
@@ -60,6 +61,7 @@ def _guarded(verb: str, rest: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    sys.path.append(str(Path.cwd()))  # where a user's own module:function is looked for last
     from metis.errors import MetisError
 
     try:

@@ -96,7 +96,7 @@ def test_quoting_is_left_to_whoever_did_it():
             "objective=speed: there is no such option; use one of .*latency, rps, slo",
         ),
         ("size=huge", "size=huge: there is no such option; use one of large, medium, small"),
-        ("simulator=oracle", "simulator=oracle: .*use one of boosted, forest, forest_paper, table"),
+        ("simulator=oracle", "simulator=oracle: .*use one of boosted, .*forest, .*table"),
         ("experiment=nope", "experiment=nope: there is no such option; use one of .*quick"),
         ("nodes", "'nodes' is not an override; write key=value"),
         ("cluster=3", "cluster=3"),

@@ -1,0 +1,27 @@
+"""What `conf/` composes for our own learners is what their settings classes say, seeds aside."""
+
+from dataclasses import asdict
+
+import pytest
+
+from flows.compose import compose_plain
+from flows.settings import validated
+from metis.explore_settings import ExploreSettings
+from metis.learning.value.dealer_learner import DealerSettings
+from metis.learning.value.scheduler import ValueScheduler
+from metis.learning.value.settings import ValueSettings
+
+
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [("value", ValueSettings), ("dealer", DealerSettings), ("explore", ExploreSettings)],
+)
+def test_conf_agrees_with_the_settings_class(section, settings):
+    composed = validated(compose_plain([]))
+    assert asdict(getattr(composed, section).made()) == asdict(settings())
+
+
+def test_conf_agrees_with_the_decoder():
+    composed = validated(compose_plain([])).decode.model_dump()
+    defaults = {name: getattr(ValueScheduler, name) for name in composed}
+    assert composed == defaults
