@@ -1,0 +1,123 @@
+"""Learned schedulers by the command: trained when missing, kept, and resumed when killed."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows.cli import main
+from metis.files import load_arrays
+
+SMALL = ["cluster.slots=3", "simulator=table", "profile.share=1.0", "testbed.noise=0.0", "cluster.nodes=12"]
+SHORT = ["value.steps=30", "dealer.steps=3", "value.max_nodes=9"]
+
+
+def run_json(capfd, *words):
+    assert main([*words, "output=json"]) == 0, capfd.readouterr().err
+    return json.loads(capfd.readouterr().out)
+
+
+def test_place_trains_what_is_missing_and_keeps_it(tracking, capfd):
+    words = ("place", "group.size=20", "scheduler=metis", tracking, *SMALL, *SHORT)
+    first = run_json(capfd, *words)
+    kept = sorted(Path(tracking.partition("=")[2], "cache").glob("value-*.npz"))
+    written = [path.stat().st_mtime_ns for path in kept]
+    again = run_json(capfd, *words)
+    assert len(kept) == 1
+    assert [path.stat().st_mtime_ns for path in kept] == written
+    assert again["placement"] == first["placement"]
+    assert first["gap"] < 0.02
+
+
+@pytest.mark.parametrize("objective", ["slo", "free_nodes", "latency"])
+def test_metis_serves_every_objective(tracking, capfd, objective):
+    words = [
+        "compare",
+        "group.size=24",
+        "groups.count=2",
+        "schedulers=[optimum,metis]",
+        f"objective={objective}",
+    ]
+    found = run_json(capfd, *words, tracking, *SMALL, *SHORT)
+    assert found["schedulers"]["metis"]["ratio"]["min"] > 0.95
+    assert found["schedulers"]["metis"]["ratio"]["mean"] <= 1 + 1e-9
+
+
+def test_learners_that_train_for_each_group(tracking, capfd):
+    budget = [
+        f"{name}.{key}" for name in ("vanilla_rl", "divide_conquer") for key in ("steps=3", "seconds=null")
+    ]
+    words = ["compare", "group.size=12", "groups.count=1", "schedulers=[optimum,vanilla_rl,divide_conquer]"]
+    found = run_json(capfd, *words, *budget, tracking, *SMALL)
+    for name in ("vanilla_rl", "divide_conquer"):
+        assert 0.3 < found["schedulers"][name]["ratio"]["mean"] <= 1 + 1e-9
+
+
+def test_the_paper_learner_over_its_sub_schedulers(tracking, capfd):
+    paper = [
+        "paper.nodes=3",
+        "paper.ranges=1",
+        "paper.steps=3",
+        "highlevel.steps=2",
+        "highlevel.seconds=null",
+    ]
+    words = ["place", "group.size=12", "scheduler=metis-paper", *paper, tracking, *SMALL]
+    found = run_json(capfd, *words)
+    assert np.sum(found["placement"]) == 12
+
+
+def test_groups_that_arrive_stay_where_they_are(tracking, capfd):
+    words = ["compare", "group.size=6", "groups.count=4", "groups.arrive=true", tracking, *SMALL]
+    found = run_json(capfd, *words, "schedulers=[optimum,greedy+local_search]")
+    for entry in found["schedulers"].values():
+        assert 0.8 < entry["ratio"]["min"] <= entry["ratio"]["mean"] <= 1 + 1e-9
+
+
+def test_training_that_is_killed_goes_on_from_its_checkpoint(tracking, tmp_path):
+    words = ["run", "experiment=quick", "stages=[subscheduler]", "value.steps=100000", tracking]
+    words += ["tracking.orchestrate=false"]
+    command = [sys.executable, "-m", "flows.cli"]
+    folder = Path(tracking.partition("=")[2])
+    running = subprocess.Popen([*command, *words], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("cache/checkpoints/*/value.npz")):
+        assert running.poll() is None, running.stderr.read().decode()
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        time.sleep(0.2)
+    running.kill()
+    running.wait()
+    saved = load_arrays(next(folder.glob("cache/checkpoints/*/value.npz")))
+    curve = json.loads(str(saved["curve"]))
+    assert len(curve) > 1
+
+    # the same settings but for the budget would be another training, so the same command goes on, and is
+    # stopped again once it has gone further: what it had learnt by then is still what it learnt before
+    again = subprocess.Popen([*command, *words], stderr=subprocess.PIPE)
+    while len(went_on := _curve(folder)) <= len(curve):
+        assert again.poll() is None, again.stderr.read().decode()
+        assert time.monotonic() < deadline + 120, "the training did not go on"
+        time.sleep(0.2)
+    again.kill()
+    again.wait()
+    assert went_on[: len(curve)] == curve
+
+
+def test_the_stage_keeps_weights_and_curve(tracking, capfd):
+    words = ["run", "experiment=quick", "stages=[subscheduler]", tracking, "tracking.orchestrate=false"]
+    found = run_json(capfd, *words)
+    run = found["runs"]["subscheduler/value"]
+    folder = next(Path(tracking.partition("=")[2]).glob(f"artifacts/{run}/artifacts"))
+    curve = pd.read_csv(folder / "curve.csv")
+    assert {"loss", "ratio", "seconds", "cpu_seconds", "episodes"} <= set(curve.columns)
+    assert curve["ratio"].dropna().iloc[-1] > 0.98
+    assert (folder / "weights.npz").is_file()
+
+
+def _curve(folder):
+    path = next(folder.glob("cache/checkpoints/*/value.npz"))
+    return json.loads(str(load_arrays(path)["curve"]))
