@@ -128,31 +128,6 @@ def solve_colocation_program(
     )
 
 
-def linear_bound(objective: FloatArray, group: IntArray, cluster: Cluster) -> float:
-    """What no placement's sum of `objective` [space.size] can exceed: the linear relaxation's dual value.
-
-    Through scipy's HiGHS, because importing cvxpy takes longer than this whole bound.
-
-    Raises:
-        InputError: the group does not fit, or no placement satisfies the rules.
-    """
-    from scipy.optimize import linprog
-
-    check_group(group, cluster)
-    held, nodes_with = np.unique(cluster.existing, axis=0, return_counts=True)
-    columns = _columns(held, group, cluster)
-    right = np.concatenate([group, nodes_with]).astype(np.float64)
-    cost = -objective[columns.held]
-    matrix = _matrix(columns, len(held))
-    solved = linprog(cost, A_eq=matrix, b_eq=right, method="highs")
-    if not solved.success:
-        raise InputError(NO_PLACEMENT)
-    prices = np.asarray(solved.eqlin.marginals)
-    # from the prices alone, so that the solver's tolerance can loosen the bound but not falsify it
-    short = min(float((cost - matrix.T @ prices).min()), 0.0) * cluster.nodes
-    return -(float(right @ prices) + short)
-
-
 def relative_gap(value: float, bound: float) -> float:
     """|bound - value| as a share of the larger magnitude; 0 where they differ by a rounding error only."""
     apart = abs(bound - value)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.colocation_program import ROUNDING, relative_gap, solve_colocation_program
+from baselines.colocation_program import ROUNDING, ProgramResult, relative_gap, solve_colocation_program
 from baselines.constraints import Constraint, Constraints
 from metis.errors import InputError, SolverError
 from metis.problem import Cluster, FloatArray, PlaceFunction, check_group
@@ -37,6 +37,8 @@ class MedeaSettings:
         draws: seeded random costs that break Medea's ties (`colocation` only); the placement of median
             value is the one returned. 0 for the first placement that the solver meets.
         seed: of these costs.
+        ends: whether a comparison also finds the worst and the best value at least violation
+            (`medea_ends`), which is no part of a decision.
     """
 
     formulation: str = "colocation"
@@ -45,6 +47,7 @@ class MedeaSettings:
     mip_rel_gap: float = 1e-6
     draws: int = 9
     seed: int = 0
+    ends: bool = False
 
     def __post_init__(self) -> None:
         if self.formulation not in FORMULATIONS:
@@ -187,19 +190,7 @@ def medea_range(
     weighted = weigh(constraints, chosen)
     found = solve_medea(constraints, group, cluster, chosen)
     placement, values = _median(_draws(constraints, group, cluster, chosen, found), cluster, worth)
-    cost, bounded = weighted.extent_table(cluster.space), _bounded(weighted, cluster)
-    worst, best = (
-        solve_colocation_program(
-            worth,
-            group,
-            bounded,
-            minimise=minimise,
-            time_limit=chosen.time_limit,
-            mip_rel_gap=1e-4,
-            extra=(cost, found.value),
-        )
-        for minimise in (True, False)
-    )
+    worst, best = _ends(weighted, found.value, group, cluster, worth, chosen)
     return MedeaRange(
         minimum=found.value,
         draws=values,
@@ -210,6 +201,48 @@ def medea_range(
         worst_placement=worst.placement,
         best_placement=best.placement,
     )
+
+
+def medea_ends(
+    constraints: Constraints,
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray,
+    settings: MedeaSettings | None = None,
+) -> tuple[float, float]:
+    """The least and the greatest value, by `worth` [space.size], of placements of least violation.
+
+    Raises:
+        SolverError: one of the three programs found nothing within the time limit.
+    """
+    chosen = settings or MedeaSettings()
+    found = solve_medea(constraints, group, cluster, chosen)
+    worst, best = _ends(weigh(constraints, chosen), found.value, group, cluster, worth, chosen)
+    return worst.value, best.value
+
+
+def _ends(
+    weighted: Constraints,
+    least: float,
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray,
+    settings: MedeaSettings,
+) -> tuple[ProgramResult, ProgramResult]:
+    cost, bounded = weighted.extent_table(cluster.space), _bounded(weighted, cluster)
+    worst, best = (
+        solve_colocation_program(
+            worth,
+            group,
+            bounded,
+            minimise=minimise,
+            time_limit=settings.time_limit,
+            mip_rel_gap=1e-4,
+            extra=(cost, least),
+        )
+        for minimise in (True, False)
+    )
+    return worst, best
 
 
 def weigh(constraints: Constraints, settings: MedeaSettings) -> Constraints:

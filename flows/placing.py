@@ -100,7 +100,8 @@ def judge(
     """One row per scheduler and group.
 
     Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
-    bound), seconds, free_nodes, slo_<level>; with a testbed also true_rps, true_value and true_ratio.
+    bound), seconds, free_nodes, slo_<level>; with a testbed also true_rps, true_value and true_ratio; with
+    `medea.ends` worst and best, the values between which Medea is indifferent.
 
     Args:
         decisions: by scheduler; `optimum` must be among them.
@@ -143,6 +144,8 @@ def judge(
                 "free_nodes": judged.free_nodes,
                 **{f"slo_{level}": share for level, share in judged.slo.items()},
             }
+            ends = {name: decided.traces[i][name] for name in ("worst", "best") if name in decided.traces[i]}
+            row |= ends
             if truth is not None and true_worth is not None:
                 real = evaluate(placement, cluster, truth, true_worth)
                 row |= {"true_rps": real.rps, "true_value": real.value}

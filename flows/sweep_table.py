@@ -11,8 +11,8 @@ from scipy import stats
 
 from flows.report.data import slo_columns
 
-MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes", "r2", "mse")
-MEANS = ("true_rps", "true_value", "true_ratio", "free_nodes", "r2", "mse")
+MEANS = ("true_rps", "true_value", "true_ratio", "free_nodes", "r2", "mse", "worst", "best")
+MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", "seconds", *MEANS)
 REPEATS = ("seed", "profile.seed", "groups.seed", "simulator.seed")
 
 
@@ -65,7 +65,7 @@ def sweep_table(summary: pd.DataFrame) -> Table:
     table = Table(title="Sweep", title_justify="left", title_style="bold", header_style="bold")
     for name in (*settings, "scheduler"):
         table.add_column(name, no_wrap=True)
-    shown = [("rps", "mean RPS", "{:.4f}"), ("interval", "95 % interval", ""), ("rps_sd", "sd", "{:.4f}")]
+    shown = [("rps", "mean RPS", "{:.4f}"), ("interval", "± 95 %", ""), ("rps_sd", "sd", "{:.4f}")]
     shown += [
         ("ratio", "of optimum", "{:.2%}"),
         ("ratio_min", "worst", "{:.2%}"),
@@ -77,7 +77,7 @@ def sweep_table(summary: pd.DataFrame) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in summary.to_dict("records"):
         cells = [
-            f"{row['rps_low']:.4f} to {row['rps_high']:.4f}" if name == "interval" else form.format(row[name])
+            f"{row['rps_high'] - row['rps']:.4f}" if name == "interval" else form.format(row[name])
             for name, _, form in shown
         ]
         table.add_row(*(str(row[name]) for name in (*settings, "scheduler")), *cells)
@@ -86,6 +86,9 @@ def sweep_table(summary: pd.DataFrame) -> Table:
 
 def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     """Boxes of RPS over groups per setting and scheduler, and their seconds, as SVG.
+
+    Where objectives differ their values are drawn instead, and where simulators differ the RPS on the true
+    table. A bar behind Medea's box spans the values between which it is indifferent.
 
     Args:
         results: rows of all jobs.
@@ -98,8 +101,7 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
     same = pd.Series("", index=results.index)
     label = results[settings].astype(str).agg(", ".join, axis=1) if settings else same
     panels = list(dict.fromkeys(label))
-    # where objectives differ, what each maximises is shown, not the RPS that it gave up
-    measure = "value" if any(name.startswith("objective") for name in settings) else "rps"
+    measure, wording = _measure(results, settings)
     schedulers = list(results.groupby("scheduler")["value"].mean().sort_values(ascending=False).index)
     figure = Figure(figsize=(max(3.2 * len(panels), 6.0), 7.0), layout="constrained")
     FigureCanvasSVG(figure)
@@ -107,31 +109,54 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
     for column, panel in enumerate(panels):
         part = results[label == panel]
         above, below = axes[0, column], axes[1, column]
-        rps = [part.loc[part["scheduler"] == name, measure].to_numpy() for name in schedulers]
-        above.boxplot(rps, whis=(5, 95), showfliers=False, medianprops={"color": "#b2432f"})
-        for place, name in enumerate(schedulers, start=1):
-            told = published.get(str(panel), {}).get(name)
-            if told:
-                spread = [[told[0] - told[1]], [told[2] - told[0]]]
-                above.errorbar(
-                    place + 0.32, told[0], spread, fmt="D", color="#2f6db2", markersize=4, capsize=2
-                )
-        below.boxplot(
-            [part.loc[part["scheduler"] == name, "seconds"].to_numpy() for name in schedulers],
-            whis=(5, 95),
-            showfliers=False,
-        )
+        _boxes(above, part, measure, schedulers)
+        _boxes(below, part, "seconds", schedulers)
+        _beside(above, part, schedulers, published.get(str(panel), {}))
         below.set_yscale("log")
-        above.set_title(f"{', '.join(settings)} = {panel}" if settings else "all groups", fontsize=10)
+        title = f"{', '.join(settings)} = {panel}" if settings else "all groups"
+        if "mse" in part and results["mse"].nunique() > 1:
+            title += f"\nsimulator: MSE {part['mse'].mean():.2%}, R² {part['r2'].mean():.3f}"
+        above.set_title(title, fontsize=10)
         above.set_xticks([])
         below.set_xticks(range(1, len(schedulers) + 1), schedulers, rotation=60, ha="right", fontsize=8)
-    axes[0, 0].set_ylabel("mean normalised RPS" if measure == "rps" else "value of the objective")
+    axes[0, 0].set_ylabel(wording)
     axes[1, 0].set_ylabel("seconds per group")
     if published:
         figure.suptitle("boxes: ours, 25-75 %, whiskers 5-95 %; diamonds: published", fontsize=9)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None})
     return drawn.getvalue()
+
+
+def _measure(results: pd.DataFrame, settings: Sequence[str]) -> tuple[str, str]:
+    """The column to draw, and what to call it."""
+    if any(name.startswith("objective") for name in settings):
+        return "value", "value of the objective"
+    simulated = any(name.startswith(("profile", "simulator", "explore")) for name in settings)
+    if simulated and "true_rps" in results:
+        return "true_rps", "mean normalised RPS on the true table"
+    return "rps", "mean normalised RPS"
+
+
+def _boxes(axes: Any, part: pd.DataFrame, measure: str, schedulers: Sequence[str]) -> None:
+    columns = [part.loc[part["scheduler"] == name, measure].to_numpy() for name in schedulers]
+    axes.boxplot(columns, whis=(5, 95), showfliers=False, medianprops={"color": "#b2432f"})
+
+
+def _beside(
+    axes: Any, part: pd.DataFrame, schedulers: Sequence[str], published: Mapping[str, Sequence[float]]
+) -> None:
+    """The published figures, and the range of a scheduler that is indifferent within one."""
+    for place, name in enumerate(schedulers, start=1):
+        told = published.get(name)
+        if told:
+            spread = [[told[0] - told[1]], [told[2] - told[0]]]
+            axes.errorbar(place + 0.32, told[0], spread, fmt="D", color="#2f6db2", markersize=4, capsize=2)
+        own = part[part["scheduler"] == name]
+        if "worst" in own and own["worst"].notna().any():
+            axes.vlines(
+                place, own["worst"].mean(), own["best"].mean(), color="#bbbbbb", linewidth=6, zorder=0
+            )
 
 
 def _interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:

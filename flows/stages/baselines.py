@@ -1,12 +1,13 @@
 """Stage baselines: one scheduler that does not learn places every group."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from flows.build import make_groups
+from flows.build import make_cluster, make_groups, make_objective
 from flows.placing import Decisions, place_groups, scheduler_for
 from flows.settings import ConstraintsSettings, Settings
 from flows.stages.constraints import APPLIST
@@ -34,11 +35,31 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     trained = None if weights is None else partial(_swapped, weights, tables)
     scheduler = scheduler_for(_with_constraints(work), work.part, tables, trained)
     decisions = place_groups(scheduler, work.settings, tables, groups, partial(work.progress, work.part))
+    if work.part == "medea" and work.settings.medea.made().ends:
+        decisions = _with_ends(work, decisions, tables, groups)
     decisions.save(work.folder / "decisions.npz", groups)
     _write_csv(work, decisions.placements, tables.space.apps)
     work.write_json("traces.json", list(decisions.traces))
     work.recording.metrics({"seconds_mean": decisions.seconds.mean(), "seconds_max": decisions.seconds.max()})
     return decisions
+
+
+def _with_ends(work: Work, decisions: Decisions, tables: Tables, groups: IntArray) -> Decisions:
+    """The traces with `worst` and `best`: Medea is indifferent between these two."""
+    from baselines.medea import medea_ends
+    from baselines.registry import Materials, constraints_of
+
+    settings = _with_constraints(work)
+    cluster, objective = make_cluster(settings, tables.space), make_objective(settings)
+    options = {"constraints": settings.constraints.model_dump(mode="json")}
+    constraints = constraints_of(Materials(tables, options))
+    traces = []
+    for i, (group, trace) in enumerate(zip(groups, decisions.traces, strict=True)):
+        worth = objective.bind(group, cluster, tables)
+        worst, best = medea_ends(constraints, group, cluster, worth, settings.medea.made())
+        traces.append({**trace, "worst": worst, "best": best})
+        work.progress("medea, worst and best", i + 1, len(groups))
+    return replace(decisions, traces=traces)
 
 
 def _swapped(weights: Callable[[str, Tables], Any], tables: Tables, learner: str) -> Any:

@@ -63,9 +63,9 @@ def place(settings: Settings) -> tuple[dict[str, Any], Cluster, Decision]:
 
 def _bound(group: Any, cluster: Cluster, worth: Any) -> float:
     """The linear relaxation's bound: a few milliseconds, and tight to three or four digits."""
-    from baselines.colocation_program import linear_bound
+    from metis.relaxation import relax  # with scipy, which placing alone does not need
 
-    return linear_bound(worth, group, cluster)
+    return relax(worth, group, cluster).bound
 
 
 def _show(result: dict[str, Any], cluster: Cluster, decision: Decision) -> None:
