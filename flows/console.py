@@ -31,10 +31,11 @@ def progress_bar() -> Iterator[work.Progress]:
     with Progress(*columns, console=stderr, transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 
-        def tell(text: str, done: int, total: int) -> None:
+        def tell(text: str, done: int, total: int, known: str = "") -> None:
             if text not in tasks:
                 tasks[text] = bar.add_task(text, total=total)
-            bar.update(tasks[text], completed=done, visible=done < total)
+            described = f"{text}{known}"
+            bar.update(tasks[text], description=described, completed=done, visible=done < total)
 
         yield tell
 
@@ -42,11 +43,11 @@ def progress_bar() -> Iterator[work.Progress]:
 def _lines() -> work.Progress:
     told = time.monotonic()
 
-    def tell(text: str, done: int, total: int) -> None:
+    def tell(text: str, done: int, total: int, known: str = "") -> None:
         nonlocal told
         if time.monotonic() - told >= LINE_EVERY:
             told = time.monotonic()
-            say(f"  {text}: {done} of {total}")
+            say(f"  {text}: {done} of {total}{known}")
 
     return tell
 

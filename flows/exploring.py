@@ -29,8 +29,8 @@ def explore_groups(settings: Settings, path: Path | None, progress: Progress) ->
     def tell(row: Any) -> None:
         gain = row["gain_bound"] / row["value"] if row["value"] > 0 else 0.0
         told = f", {row['ratio']:.2%} of the true optimum" if row["ratio"] == row["ratio"] else ""
-        text = f"round {row['round']}{told}, at most {gain:.1%} more to gain"
-        progress(f"exploring: {text}", row["measurements"], row["budget"])
+        known = f", round {row['round']}{told}, at most {gain:.1%} more to gain"
+        progress("measurements", row["measurements"], row["budget"], known)
 
     return explore(
         testbed,

@@ -47,9 +47,14 @@ def train_weights(
         progress: called after every step.
     """
 
+    judged = ""
+
     def tell(row: Mapping[str, Any]) -> None:
+        nonlocal judged
         model = f" {row['model'] + 1}/{row['models']}" if "models" in row else ""
-        progress(f"training {learner}{model}", int(row["step"]), int(row["steps"]))
+        if "ratio" in row:
+            judged = f", {row['ratio']:.2%} of the optimum"
+        progress(f"training {learner}{model}", int(row["step"]), int(row["steps"]), judged)
 
     return (_train_value if learner == "value" else _train_paper)(settings, tables, folder, tell)
 

@@ -1,19 +1,25 @@
 """What a stage is given: settings, input folders, a folder to write into, and ways to tell how it goes."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from flows.settings import Settings
 from flows.store import Recording
 from metis.files import written_whole
 
-Progress = Callable[[str, int, int], None]
+
+class Progress(Protocol):
+    """Told what is being done, how much of it is, of how much, and what is known of it so far."""
+
+    def __call__(self, text: str, done: int, total: int, known: str = "") -> None:
+        """Tell it."""
+        ...
 
 
-def no_progress(text: str, done: int, total: int) -> None:
+def no_progress(text: str, done: int, total: int, known: str = "") -> None:
     """Tell nobody."""
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from flows.cli import main
 from metis.errors import PlacementError
-from tests.pipeline.test_chain import SMALL, STEPS
+from tests.pipeline.test_chain import SMALL, STEPS, in_a_process
 
 SIGN = "METIS_TEST_SIGN"  # names a file that a test's own scheduler looks for
 
@@ -51,10 +51,26 @@ def done(out):
     return json.loads(out)["done"]
 
 
-@pytest.mark.parametrize("orchestrate", ["false", "true"])
-def test_a_step_that_fails_says_why_and_how_to_go_on(tracking, tmp_path, capfd, monkeypatch, orchestrate):
+def test_a_step_that_fails_under_prefect_says_the_same(tracking, tmp_path, monkeypatch):
     monkeypatch.setenv(SIGN, str(tmp_path / "sign"))
-    words = [*words_for(tracking, "hesitant"), f"tracking.orchestrate={orchestrate}", "output=json"]
+    words = [*words_for(tracking, "hesitant"), "tracking.orchestrate=true", "output=json"]
+    failed = in_a_process(["run", *words])
+    lines = failed.stderr.strip().splitlines()
+    assert failed.returncode == 1
+    assert "the sign is not there yet" in lines[-2]
+    assert shlex.split(lines[-1]) == ["metis", "run", *words]
+    assert "Traceback" not in failed.stderr
+    (tmp_path / "sign").touch()
+    assert done(in_a_process(["run", *words]).stdout) == [
+        f"baselines/{__name__}:hesitant",
+        "evaluate",
+        "report",
+    ]
+
+
+def test_a_step_that_fails_says_why_and_how_to_go_on(tracking, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv(SIGN, str(tmp_path / "sign"))
+    words = [*words_for(tracking, "hesitant"), "output=json"]
     own = f"baselines/{__name__}:hesitant"
     assert main(["run", *words]) == 1
     out, err = capfd.readouterr()
