@@ -1,8 +1,7 @@
 """Interference constraints: what Medea and Paragon know of the interference between applications.
 
 Affinity (at least so many of one application beside another) and cardinality (at most so many), found
-where the RPS of one container passes a threshold (paper, section II and VI-A; the published
-`interference_*.csv`).
+where the RPS of one container passes a threshold (Metis, SC 2020; the published `interference_*.csv`).
 """
 
 import csv
@@ -252,7 +251,7 @@ class Constraints:
 
 
 def find_constraints(curves: FloatArray, apps: tuple[str, ...], threshold: float = 0.1) -> Constraints:
-    """Constraints where one container's RPS passes 1 +- threshold (paper, section VI-A).
+    """Constraints where one container's RPS passes 1 +- threshold (Metis, SC 2020, on Medea and Paragon).
 
     Per ordered pair (s, c): the first count at which s gains more than the threshold makes an affinity;
     the count before the first at which it loses more makes a cardinality.

@@ -1,4 +1,4 @@
-"""Divide-and-conquer (DC): the tree down to single nodes, learned anew for each group (paper, section VI)."""
+"""Divide-and-conquer (DC): the tree down to single nodes, learned anew for each group (Metis, SC 2020)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

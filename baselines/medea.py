@@ -1,6 +1,6 @@
 """Medea: an integer program that minimises the violation of interference constraints.
 
-Garefalakis et al., EuroSys 2018, as the paper compares with it (section VI-A). Three formulations share
+Garefalakis et al., EuroSys 2018, as the paper compares with it. Three formulations share
 one optimum: `container` is the published one, `aggregate` counts containers per node and application,
 `colocation` counts nodes per co-location and is exact within seconds at any size.
 """

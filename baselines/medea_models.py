@@ -28,7 +28,7 @@ class ModelResult(NamedTuple):
 def solve_container_model(
     group: IntArray, cluster: Cluster, constraints: Constraints, time_limit: float, mip_rel_gap: float
 ) -> ModelResult:
-    """Medea as published (paper, section VI-A; Garefalakis et al., EuroSys 2018): x[i, n] for container i.
+    """Medea as published (paper; Garefalakis et al., EuroSys 2018): x[i, n] for container i.
 
     Raises:
         InputError: no placement satisfies the rules.

@@ -1,6 +1,6 @@
 """Paragon: greedy placement by how much interference applications tolerate and cause.
 
-Delimitrou and Kozyrakis, ASPLOS 2013, as the paper compares with it (section VI-A): the sources of
+Delimitrou and Kozyrakis, ASPLOS 2013, as the paper compares with it: the sources of
 interference are the applications themselves.
 """
 

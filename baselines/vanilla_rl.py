@@ -1,4 +1,4 @@
-"""Vanilla RL: one softmax over all nodes, no tree (paper, section V; Spear and DeepPlace work like this)."""
+"""Vanilla RL: one softmax over all nodes, no tree (a baseline of Metis, SC 2020)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,8 +1,9 @@
 """Profile only what pays: plan on an optimistic belief, measure what the plans use, learn, plan again.
 
-The paper profiles a fixed share of the co-locations before it places anything (section V-B). Here the plans
-themselves say what is worth measuring: a co-location is measured once some optimal plan would use it, were
-it as good as the belief can hope. What disappoints leaves the plans, what holds stays in them, exactly known.
+The paper profiles a fixed share of the co-locations before it places anything (Metis, SC 2020). Here the
+plans themselves say what is worth measuring: a co-location is measured once some optimal plan would use
+it, were it as good as the belief can hope. What disappoints leaves the plans, what holds stays in them,
+exactly known.
 """
 
 import hashlib

@@ -60,7 +60,7 @@ class MeanRps:
 
 @dataclass(frozen=True)
 class SloShare:
-    """Share of containers whose normalised RPS is at least `level` (paper, section VI-D)."""
+    """Share of containers whose normalised RPS is at least `level` (Metis, SC 2020, case study)."""
 
     level: float = 0.95
 
@@ -81,7 +81,7 @@ class SloShare:
 
 @dataclass(frozen=True)
 class FreeNodes:
-    """Mean RPS + `beta` x share of vacant nodes (paper, section VI-D)."""
+    """Mean RPS + `beta` x share of vacant nodes (Metis, SC 2020, case study)."""
 
     beta: float = 1.0
 

@@ -30,7 +30,7 @@ def is_published(path: Path) -> bool:
 
 
 def read_published(path: Path, apps: tuple[str, ...] | None = None, slots: int | None = None) -> Profile:
-    """Read a published `.npz` (REFERENCE.md, "The published data").
+    """Read a published `.npz` (DOI 10.5281/zenodo.3859335).
 
     Repeated co-locations are merged by their median; failed runs (RPS 0 while present) and trailing
     columns that are never used are dropped. `provenance` says how many of each.

@@ -1,6 +1,6 @@
 """The scheduler of the paper: REINFORCE for each group, over frozen sub-schedulers or over bare nodes.
 
-`PaperScheduler` is the high level (paper, section IV): per container it picks a sub-cluster, whose
+`PaperScheduler` is the high level (Metis, SC 2020): per container it picks a sub-cluster, whose
 frozen sub-scheduler then places what it got. `place_over_nodes` is the same learner on a tree whose
 leaves are nodes, which divide-and-conquer (the full tree) and vanilla RL (one level) share.
 """

@@ -1,4 +1,4 @@
-"""REINFORCE over a tree, for the training loop, and replay of the best episodes (paper, section IV)."""
+"""REINFORCE over a tree, for the training loop, and replay of the best episodes (Metis, SC 2020)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Sub-schedulers: trained on random groups for a small sub-cluster, then frozen (paper, section IV)."""
+"""Sub-schedulers: trained on random groups for a small sub-cluster, then frozen (Metis, SC 2020)."""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from metis.space import IntArray
 
 @dataclass(frozen=True)
 class TreeShape:
-    """A full tree of decisions and what a level's policy sees (paper, section IV).
+    """A full tree of decisions and what a level's policy sees (Metis, SC 2020).
 
     Attributes:
         fan_out: children of every inner position, K.

@@ -137,7 +137,7 @@ def test_the_random_cases_are_worth_comparing():
 @pytest.mark.published
 @every_formulation
 def test_six_nodes_of_the_paper(formulation):
-    """Two containers of each of seven applications: the paper violates 4 of 468 (section VI-B)."""
+    """Two containers of each of seven applications: the paper violates 4 of 468 (Metis, SC 2020)."""
     wanted, group, cluster = published_constraints(), np.full(7, 2), Cluster(ColocationSpace(APPS, 8), 6)
     result = solve_medea(wanted, group, cluster, MedeaSettings(formulation))
     found = wanted.violations(result.placement, cluster)

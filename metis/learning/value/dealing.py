@@ -32,7 +32,7 @@ class Dealer:
     """A policy that deals one container after another to one of three children.
 
     It sees, per child, by how many containers of each application the child is ahead of its quota, and
-    which application is to be dealt; one hidden layer of tanh units scores the child (paper, section IV).
+    which application is to be dealt; one hidden layer of tanh units scores the child (Metis, SC 2020).
     The score adds to one that deals evenly, so that training begins there.
 
     Attributes:
