@@ -1,6 +1,7 @@
 """The linear relaxation of placing a group: which co-locations, how many nodes of each, fractions allowed.
 
-A node's worth depends on its co-location alone, so the relaxation has one column per co-location. It takes hundredths of a second, and its value, tight to about 0.1 %, bounds every placement.
+A node's worth depends on its co-location alone, so the relaxation has one column per co-location. It takes
+hundredths of a second, and its value, tight to about 0.1 %, bounds every placement.
 """
 
 from typing import Any, NamedTuple
