@@ -58,14 +58,16 @@ class EmbeddedTestbed:
         return ColocationSpace(self.model.apps, self.slots)
 
     def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
-        """See `Testbed.measure`. A co-location's noise depends on seed and co-location, not on the order."""
+        """See `Testbed.measure`. Noise depends on seed and co-location, not on the order; alone, RPS is 1."""
         rps = self.model.rps(colocations)
         p50, p99 = self.model.latency(colocations, rps)
         present = colocations > 0
         draws = _standard_normal(self.space.index(colocations), seed, repeats, rps.shape[1])
         noise = np.exp(self.noise * np.median(draws, axis=1))
+        rps_noise = noise.copy()
+        rps_noise[colocations.sum(axis=1) == 1] = 1.0  # what is alone is what all RPS are divided by
         measures = {
-            "rps": np.where(present, rps * noise, np.nan),
+            "rps": np.where(present, rps * rps_noise, np.nan),
             # a run that answers fewer requests answers them later
             "p50": p50 / noise,
             "p99": p99 / noise,

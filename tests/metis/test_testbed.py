@@ -30,7 +30,14 @@ def test_noise_depends_on_seed_and_co_location_but_not_on_order_or_company(noisy
     np.testing.assert_array_equal(forward.rps, backward.rps)
     few = noisy.measure(counts[10:13], seed=4)
     np.testing.assert_array_equal(few.rps, forward.rps[10:13])
-    assert (noisy.measure(counts, seed=5).rps[forward.present] != forward.rps[forward.present]).all()
+    shared = forward.present & (counts.sum(axis=1) > 1)[:, None]
+    assert (noisy.measure(counts, seed=5).rps[shared] != forward.rps[shared]).all()
+
+
+def test_what_stands_alone_is_the_unit(noisy):
+    """All RPS are divided by that of the same application alone, whatever was measured there."""
+    alone = np.eye(len(noisy.space.apps), dtype=int)
+    np.testing.assert_array_equal(np.nanmax(noisy.measure(alone, seed=4).rps, axis=1), 1.0)
 
 
 def test_noise_is_as_large_as_told_and_repeats_lessen_it(noisy):
