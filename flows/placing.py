@@ -118,12 +118,11 @@ def judge(
             f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
             f"the profile {list(tables.space.apps)} on {tables.space.slots}; both must be alike"
         )
-    start = make_cluster(settings, tables.space)
     objective = make_objective(settings)
     rows = []
     for i, group in enumerate(groups):
         for name, decided in decisions.items():
-            cluster = _met_by(decided, i, start, settings)
+            cluster = met_by(decided, i, settings, tables)
             worth = objective.bind(group, cluster, tables)
             best, bound = _optimum_of(decisions[OPTIMUM], i, group, cluster, worth, settings)
             true_worth = None if truth is None else objective.bind(group, cluster, truth)
@@ -155,8 +154,9 @@ def judge(
     return pd.DataFrame(rows)
 
 
-def _met_by(decided: Decisions, i: int, start: Cluster, settings: Settings) -> Cluster:
+def met_by(decided: Decisions, i: int, settings: Settings, tables: Tables) -> Cluster:
     """The cluster that group i met: where groups arrive, with what the same scheduler placed before."""
+    start = make_cluster(settings, tables.space)
     if not settings.groups.arrive:
         return start
     return replace(start, existing=start.existing + decided.placements[:i].sum(axis=0))

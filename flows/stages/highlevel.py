@@ -1,9 +1,15 @@
 """Stage highlevel: one learned scheduler places every group, over the sub-schedulers where it has them."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flows.build import make_groups, make_objective
 from flows.learned import load_weights
+from flows.placing import Decisions, met_by
 from flows.stages.baselines import place_all
 from flows.work import Work
 from metis.objectives import Tables
+from metis.simulators import FittedSimulator
 
 
 def run(work: Work) -> None:
@@ -14,6 +20,22 @@ def run(work: Work) -> None:
         return load_weights(work.settings, learner, tables, folder / "weights.npz")
 
     decisions = place_all(work, weights)
-    for i, trace in enumerate(decisions.traces):
-        curve = trace.get("curve", [])
+    if any("curve" in trace for trace in decisions.traces):
+        _log_curves(work, decisions)
+
+
+def _log_curves(work: Work, decisions: Decisions) -> None:
+    """The learning curve of each group, with `ratio`: the best so far to the linear relaxation's bound."""
+    from metis.relaxation import relax
+
+    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    groups = make_groups(work.settings, tables.space.apps)
+    for i, (group, trace) in enumerate(zip(groups, decisions.traces, strict=True)):
+        rows: Sequence[Mapping[str, Any]] = trace.get("curve", [])
+        if not rows:
+            continue
+        cluster = met_by(decisions, i, work.settings, tables)
+        worth = make_objective(work.settings).bind(group, cluster, tables)
+        bound = relax(worth, group, cluster).bound
+        curve = [{**row, "ratio": row["best"] / bound if bound > 0 else 1.0} for row in rows]
         work.recording.curve([{f"group_{i}/{name}": row[name] for name in row} for row in curve])

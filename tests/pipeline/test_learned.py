@@ -121,3 +121,23 @@ def test_the_stage_keeps_weights_and_curve(tracking, capfd):
 def _curve(folder):
     path = next(folder.glob("cache/checkpoints/*/value.npz"))
     return json.loads(str(load_arrays(path)["curve"]))
+
+
+def test_a_learner_of_the_group_logs_its_curve_with_the_ratio(tracking, capfd):
+    from mlflow import MlflowClient
+
+    words = ["run", "experiment=quick", "stages=[highlevel]", "schedulers=[optimum,divide_conquer]"]
+    words += [
+        "divide_conquer.steps=3",
+        "divide_conquer.seconds=null",
+        "groups.count=1",
+        "group.size=20",
+        tracking,
+        *SMALL,
+    ]
+    found = run_json(capfd, *words, "tracking.orchestrate=false")
+    client = MlflowClient(f"sqlite:///{tracking.partition('=')[2]}/mlflow.db")
+    run = found["runs"]["highlevel/divide_conquer"]
+    ratios = [metric.value for metric in client.get_metric_history(run, "group_0/ratio")]
+    assert len(ratios) == 3
+    assert 0.3 < ratios[0] <= ratios[-1] <= 1 + 1e-9
