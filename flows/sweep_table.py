@@ -98,6 +98,7 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
     from matplotlib.figure import Figure
 
     settings = setting_columns(results)
+    results = results.sort_values([*settings, "group"], kind="stable", ignore_index=True)
     same = pd.Series("", index=results.index)
     label = results[settings].astype(str).agg(", ".join, axis=1) if settings else same
     panels = list(dict.fromkeys(label))

@@ -1,0 +1,44 @@
+"""A sweep: one parent, a job for each combination, a table and a figure; nothing is done twice."""
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from tests.pipeline.test_chain import SMALL, in_a_process
+
+SWEPT = ["run", "-m", "group.size=16,20", "scheduler=greedy,spread", "seed=0,1", *SMALL[:3]]
+FIXED = ["groups.count=2", "simulator.trees=10", "simulator.held_out=0.1"]
+
+
+def test_a_sweep_has_a_parent_a_table_and_a_figure(tracking, tmp_path):
+    folder = tracking.partition("=")[2]
+    words = [*SWEPT, *FIXED, tracking, f"out={tmp_path / 'out'}", "runner.jobs=2"]
+    swept = in_a_process(words)
+    assert swept.returncode == 0, swept.stderr
+    assert "Traceback" not in swept.stderr
+
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert set(summary["scheduler"]) == {"optimum", "greedy", "spread"}
+    assert set(summary["group.size"]) == {16, 20}
+    assert (summary["seeds"] == 2).all()
+    assert (summary.loc[summary["scheduler"] == "optimum", "rank"] == 1).all()
+    assert (summary["rps_low"] <= summary["rps"]).all()
+    assert (tmp_path / "out" / "figure.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+    parents = [run for run in runs if run.data.tags.get("metis.stage") == "sweep"]
+    jobs = [run for run in runs if run.data.tags.get("metis.stage") == "job"]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    assert len(jobs) == 8
+    assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parents[0].info.run_id}
+    steps = [run for run in runs if "metis.step" in run.data.tags]
+
+    assert in_a_process(words).returncode == 0
+    again = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+    assert len([run for run in again if "metis.step" in run.data.tags]) == len(steps)
+
+
+def test_a_job_that_cannot_be_is_refused_before_the_first_runs(tracking):
+    refused = in_a_process(["run", "-m", "cluster.nodes=9,0", tracking])
+    assert refused.returncode == 2
+    assert refused.stderr.strip().startswith("metis: cluster.nodes 0")
