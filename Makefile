@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test lint lock ui clean
+.PHONY: run test lint lock ui lab-deps clean
 
 run: $(STAMP)
 	$(BIN)/metis run $(ARGS)
@@ -20,6 +20,11 @@ lint: $(STAMP)
 
 ui: $(STAMP)
 	$(BIN)/metis ui $(ARGS)
+
+# an engine, Compose and the base image from Debian's packages where they are missing, then the image of a node
+lab-deps: $(STAMP)
+	cluster/lab/deps.sh
+	$(BIN)/python -c "from cluster.lab.image import local_engine, node_image; print(node_image(local_engine()))"
 
 # bytecode is compiled at once: importing TensorFlow or MLflow without it takes three times as long
 $(STAMP): requirements.lock pyproject.toml

@@ -89,18 +89,9 @@ def one_seed(
         found.ratio,
         unseen,
         seconds,
-        true_coverage(found, testbed.truth()),
+        found.belief.covered(testbed.truth()),
     )
     return outcome, found
-
-
-def true_coverage(found: Exploration, truth: Tables) -> float:
-    """Share of the co-locations never measured whose true RPS lies in the belief's 80 % interval."""
-    low, high = found.belief.interval(0.8)
-    present = truth.space.counts > 0
-    present[found.belief.seen.ids] = False
-    inside = (truth.rps >= low) & (truth.rps <= high)
-    return float(inside[present].mean())
 
 
 def main() -> None:

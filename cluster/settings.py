@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, Literal
 
 from metis.errors import InputError
@@ -110,6 +111,17 @@ class LoadSettings:
         _check("load", self, ranges | {"most_failures": (0, 1)})
 
 
+def _check_from(address: str) -> None:
+    try:
+        network = ip_network(address)
+    except ValueError:
+        raise InputError(
+            f"ec2.from_address {address!r}: give a CIDR, such as 203.0.113.7/32 for one address"
+        ) from None
+    if network.prefixlen == 0:
+        raise InputError(f"ec2.from_address {address}: opens SSH to everybody; give your own address")
+
+
 @dataclass(frozen=True)
 class Ec2Settings:
     """Instances to launch.
@@ -124,6 +136,8 @@ class Ec2Settings:
         clients: how many clients.
         key_name: name of the key pair in EC2; None to make one for this cluster.
         key: path of its private key; None where it is made.
+        from_address: whom the security group lets in by SSH, a CIDR such as 203.0.113.7/32. Needed.
+        security_group: id of one to use as it is; None to make one for this cluster.
         subnet: subnet to launch in; None for the default of the region.
         spot: spot instances instead of on demand.
         disk_gb: root disk of an instance.
@@ -140,6 +154,8 @@ class Ec2Settings:
     clients: int = 1
     key_name: str | None = None
     key: str | None = None
+    from_address: str | None = None
+    security_group: str | None = None
     subnet: str | None = None
     spot: bool = False
     disk_gb: int = 40
@@ -150,6 +166,8 @@ class Ec2Settings:
         _check("ec2", self, {"clients": (0, 100), "disk_gb": (8, 16_384), "wait": (1, 7200)})
         if (self.key_name is None) != (self.key is None):
             raise InputError("ec2: give both key_name and key, or neither to have a key made for the cluster")
+        if self.from_address is not None:
+            _check_from(self.from_address)
 
 
 @dataclass(frozen=True)

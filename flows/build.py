@@ -16,7 +16,7 @@ from metis.profile import Profile, load_profile
 from metis.rules import Rules
 from metis.simulators import SimulatorSettings
 from metis.space import ColocationSpace, IntArray
-from metis.testbed import FileTestbed, Testbed, choose_colocations, load_embedded
+from metis.testbed import FileTestbed, Testbed, join_profiles, list_colocations, load_embedded
 
 
 def app_names(settings: Settings) -> tuple[str, ...] | None:
@@ -27,6 +27,11 @@ def app_names(settings: Settings) -> tuple[str, ...] | None:
 def make_testbed(settings: Settings) -> Testbed:
     """The testbed: a full profile replayed where `testbed.path` names one, else the embedded model."""
     chosen = settings.testbed
+    if chosen.kind == "swarm":
+        raise InputError(
+            "testbed=swarm: hosts are made ready by stages; use `metis run stages=[profile]` or [explore] "
+            "first, then profile=file profile.path=FILE"
+        )
     if chosen.path:
         return FileTestbed(load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots))
     table = Path(chosen.coefficients) if chosen.coefficients else None
@@ -34,7 +39,9 @@ def make_testbed(settings: Settings) -> Testbed:
 
 
 def knows_truth(settings: Settings) -> bool:
-    """Whether a testbed can judge placements: a file of measurements has none of its own."""
+    """Whether a testbed can judge placements: files of measurements and live clusters have no truth."""
+    if settings.testbed.kind == "swarm":
+        return False
     return settings.testbed.path is not None or settings.profile.path is None
 
 
@@ -44,8 +51,51 @@ def measure_profile(settings: Settings) -> Profile:
     if chosen.path:
         return load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots)
     testbed = make_testbed(settings)
-    colocations = choose_colocations(testbed.space, chosen.share, chosen.seed)
-    return testbed.measure(colocations, chosen.seed, chosen.repeats)
+    onto = onto_profile(settings, testbed.space)
+    wanted = chosen_colocations(settings, testbed.space, onto)
+    if onto is not None and not len(wanted):
+        return onto
+    measured = testbed.measure(wanted, chosen.seed, chosen.repeats)
+    return measured if onto is None else join_profiles(onto, measured, measured.provenance)
+
+
+def onto_profile(settings: Settings, space: ColocationSpace) -> Profile | None:
+    """The profile that measuring goes on with, if any.
+
+    Raises:
+        InputError: unreadable, or of other applications or slots.
+    """
+    if settings.profile.onto is None:
+        return None
+    path = Path(settings.profile.onto)
+    found = load_profile(path, app_names(settings), settings.cluster.slots)
+    if found.space != space:
+        raise InputError(
+            f"profile.onto: {path}: measured {list(found.apps)} on {found.slots} slots, the testbed has "
+            f"{list(space.apps)} on {space.slots}"
+        )
+    return found
+
+
+def chosen_colocations(settings: Settings, space: ColocationSpace, onto: Profile | None = None) -> IntArray:
+    """What `profile` asks to measure, int [n, apps], without what `onto` holds already."""
+    chosen = settings.profile
+    given = None if chosen.colocations is None else _given_colocations(chosen.colocations, space)
+    wanted = list_colocations(space, chosen.choose, share=chosen.share, seed=chosen.seed, given=given)
+    if onto is None:
+        return wanted
+    known = space.index(onto.colocations)
+    return np.asarray(wanted[~np.isin(space.index(wanted), known)])
+
+
+def _given_colocations(given: list[list[int]] | str, space: ColocationSpace) -> IntArray:
+    """Counts per application, a row per co-location: as given, or of a file that `read_placement` reads."""
+    if isinstance(given, str):
+        return read_placement(Path(given), space)
+    odd = [row for row in given if len(row) != len(space.apps)]
+    if odd:
+        raise InputError(f"profile.colocations: {odd[0]}: give a count for each of {list(space.apps)}")
+    return np.array(given, dtype=np.int64).reshape(-1, len(space.apps))
 
 
 def simulator_settings(settings: Settings) -> SimulatorSettings:

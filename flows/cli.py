@@ -16,7 +16,17 @@ VERBS = {
     "constraints": "find the interference constraints of a profile",
     "import-profile": "check a profile and write it in our format",
     "report": "write the report page of a run",
+    "lab": "a Swarm of containers on this machine: up, down, status",
+    "cluster": "the hosts of a live cluster: status, down, accept",
+    "deploy": "deploy a placement to the live cluster and measure it",
+    "undeploy": "remove what was deployed",
+    "watch": "measure what is deployed, report drift, propose a better placement",
+    "export": "write a placement as a Swarm stack, Kubernetes manifests or CSV",
+    "serve": "serve the chain and its stages as Prefect deployments",
     "ui": "open the MLflow UI",
+    "doctor": "check what this machine has and lacks",
+    "gc": "delete old runs and artifacts; shows what it would delete unless told to",
+    "completion": "print the shell's completion script",
 }
 
 USAGE = """usage: metis VERB [key=value ...]

@@ -6,7 +6,9 @@ from typing import Any
 
 from metis.errors import InputError
 
-PATH_KEYS = re.compile(r"^\+*([\w.]*\.)?(path|coefficients|existing|placement|report|out|uri)$")
+PATH_KEYS = re.compile(
+    r"^\+*([\w.]*\.)?(path|coefficients|existing|placement|report|out|uri|inventory|state|onto)$"
+)
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
 
 

@@ -1,5 +1,7 @@
 """Exploring for the groups of a run, on its testbed: shared by the verb and the stage."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +12,51 @@ from flows.work import Progress
 from metis.explore import Exploration, explore
 from metis.problem import Cluster, FloatArray
 from metis.space import IntArray
+from metis.testbed import Testbed
 
 PLANNING_GAP = 1e-4  # plans that only propose what to measure need no proof beyond
 
 
-def explore_groups(settings: Settings, path: Path | None, progress: Progress) -> Exploration:
-    """Explore `settings.testbed` for all groups of the run.
+@contextmanager
+def testbed_for(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Testbed]:
+    """The testbed of a run; of a live cluster the hosts and images that `inputs` tell of.
 
     Args:
-        settings: testbed, groups, cluster, objective and `explore`.
+        settings: of the run.
+        inputs: output folders of the steps `setup` and `build`, by name, where the cluster is live.
+    """
+    if settings.testbed.kind != "swarm":
+        yield make_testbed(settings)
+        return
+    from flows.swarmed import swarm_testbed
+
+    with swarm_testbed(settings, inputs) as testbed:
+        yield testbed
+
+
+def ready_inputs(settings: Settings) -> dict[str, Path]:
+    """Output folders of setup and build, done now, for verbs on a live cluster; nothing for others."""
+    if not settings.cluster.live:
+        return {}
+    from flows.hosted import hosts_steps
+    from flows.pipeline import run_chain  # with MLflow, which nothing else here needs
+
+    steps = [step.name for step in hosts_steps(settings)]
+    outcome = run_chain(settings.model_copy(update={"stages": steps, "rerun": [], "until": None}))
+    return {name: outcome.records[name].folder for name in steps}
+
+
+def explore_groups(
+    settings: Settings, testbed: Testbed, path: Path | None, progress: Progress
+) -> Exploration:
+    """Explore `testbed` for all groups of the run.
+
+    Args:
+        settings: groups, cluster, objective and `explore`.
+        testbed: what is measured.
         path: profile kept up to date after every measurement; a stopped exploration goes on from it.
         progress: called after every round.
     """
-    testbed = make_testbed(settings)
     cluster = make_cluster(settings, testbed.space)
     groups = make_groups(settings, testbed.space.apps)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from flows.build import make_cluster, make_objective
 from flows.keys import digest, source_digest
+from flows.runner import runner_of
 from flows.settings import Settings
 from flows.work import Progress
 from metis.errors import InputError
 from metis.groups import draw_groups
-from metis.objectives import FreeNodes, Tables
+from metis.objectives import FreeNodes, Objective, Tables
 from metis.problem import Cluster, FloatArray
 from metis.space import IntArray
 
@@ -203,17 +205,38 @@ class HeldOut:
 def _train_paper(
     settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
-    from metis.learning.subscheduler import train_sub_schedulers
+    """The sub-scheduler of every load range, side by side where the runner can and ranges are independent."""
+    from metis.learning.subscheduler import SubSchedulers, load_ranges, train_sub_schedulers
 
     cluster = make_cluster(settings.model_copy(update={"existing": None}), tables.space)
-    trained, curves = train_sub_schedulers(
-        make_objective(settings),
-        tables,
-        settings.paper.made(),
-        settings.seed,
-        allowed=cluster.allowed,
-        checkpoints=folder,
-        progress=tell,
-    )
+    objective, paper = make_objective(settings), settings.paper.made()
+    if settings.runner.kind == "local" or paper.chained:
+        trained, curves = train_sub_schedulers(
+            objective,
+            tables,
+            paper,
+            settings.seed,
+            allowed=cluster.allowed,
+            checkpoints=folder,
+            progress=tell,
+        )
+    else:
+        models = len(load_ranges(paper.nodes * tables.space.slots, paper.ranges))
+        train = partial(_train_range, objective, tables, paper, settings.seed, cluster.allowed, folder)
+        with runner_of(settings.runner) as runner:
+            made = runner.map(train, range(models), lambda done, total: tell({"step": done, "steps": total}))
+        trained = SubSchedulers.joined(paper, tables.space, [weights for weights, _ in made])
+        curves = [curve for _, curve in made]
     flat = [row | {"model": float(i)} for i, curve in enumerate(curves) for row in curve]
     return trained, flat
+
+
+def _train_range(
+    objective: Objective, tables: Tables, paper: Any, seed: int, allowed: Any, folder: Path, model: int
+) -> Any:
+    """One load range, on whatever worker this is; checkpoints only where it sees our disk."""
+    from metis.learning.subscheduler import train_model
+
+    seen = folder.parent.is_dir()
+    checkpoint = folder / f"sub-scheduler-{model}.npz" if seen else None
+    return train_model(objective, tables, paper, seed, model, allowed=allowed, checkpoint=checkpoint)

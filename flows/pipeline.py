@@ -1,24 +1,26 @@
 """The chain as one Prefect flow whose tasks are steps; what is finished is reused, not done again."""
 
-import os
+import errno
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
+from flows import prefect_server
 from flows.console import say
+from flows.logged import log_path, step_log
 from flows.settings import Settings
-from flows.steps import Step, chosen_steps, flattened, plan
+from flows.step import Step, flattened
+from flows.steps import chosen_steps, plan
 from flows.store import Record, Store
 from flows.work import Progress, Work, no_progress
 from metis.errors import MetisError, SurroundingsError
 
-PREFECT_DEFAULTS = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # Prefect logs a failed task with its traceback; we say in one line which step failed, and why
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    "DO_NOT_TRACK": "true",
-}
+# a disk that is full, over its quota, or to be read only: it shows up anywhere, often without a file's name
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+Do = Callable[[Progress], Record]
+Perform = Callable[[Step, Do], Record]
 
 
 class StepError(MetisError):
@@ -58,6 +60,7 @@ class Chain:
         store: the record.
         progress: called while a step goes on.
         command: the command that asked for it, for the report.
+        name: tells what this run did from what it reused.
     """
 
     settings: Settings
@@ -65,6 +68,7 @@ class Chain:
     store: Store
     progress: Progress = no_progress
     command: str = "metis run"
+    name: str = field(default_factory=lambda: uuid4().hex)
 
 
 def run_chain(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Outcome:
@@ -75,26 +79,35 @@ def run_chain(settings: Settings, progress: Progress = no_progress, command: str
     Raises:
         StepError: a step failed; what was finished before stays finished.
     """
-    store = Store(settings.tracking)
-    steps = chosen_steps(settings, plan(settings))
-    finished = reusable(steps, store, settings.rerun)
-    if len(finished) == len(steps):
+    chain = make_chain(settings, progress, command)
+    finished = reusable(chain.steps, chain.store, settings.rerun)
+    if all(step.name in finished or idle(step, settings) for step in chain.steps):
         return Outcome(finished, [])
-    chain = Chain(settings, steps, store, progress, command)
     if not settings.tracking.orchestrate:
-        return run_steps(chain, lambda step, do: do())
-    for name, value in PREFECT_DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("PREFECT_HOME", str(store.root / "prefect"))
+        return run_steps(chain, lambda step, do: do(chain.progress))
+    prefect_server.prepare(chain.store.root)
     from flows.orchestration import run_as_flow
 
     return run_as_flow(chain)
+
+
+def make_chain(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Chain:
+    """The chain that `settings` ask for.
+
+    Raises:
+        InputError: they ask for a stage that there is not.
+        SurroundingsError: the tracking store cannot be opened.
+    """
+    steps = chosen_steps(settings, plan(settings))
+    return Chain(settings, steps, Store(settings.tracking), progress, command)
 
 
 def reusable(steps: Sequence[Step], store: Store, rerun: Sequence[str] = ()) -> dict[str, Record]:
     """The finished steps at the head of the chain, up to the first that is missing or to be done again."""
     records: dict[str, Record] = {}
     for step in steps:
+        if step.always:
+            continue
         again = step.stage in rerun or step.name in rerun
         record = None if again else store.find(step.name, step.key(_digests(step, records)))
         if record is None:
@@ -103,57 +116,88 @@ def reusable(steps: Sequence[Step], store: Store, rerun: Sequence[str] = ()) -> 
     return records
 
 
-Perform = Callable[[Step, Callable[[], Record]], Record]
+def idle(step: Step, settings: Settings) -> bool:
+    """Whether a step is done only for the sake of others: hosts are made ready where something needs them."""
+    return step.always and step.stage not in (*(settings.stages or ()), *settings.rerun, settings.until)
 
 
 def run_steps(chain: Chain, perform: Perform) -> Outcome:
     """Do or reuse every step in order; `perform(step, do)` wraps the doing of one."""
     records: dict[str, Record] = {}
     done: list[str] = []
-    for step in chain.steps:
+    by_name = {step.name: step for step in chain.steps}
+
+    def reach(step: Step) -> None:
         key = step.key(_digests(step, records))
-        again = step.stage in chain.settings.rerun or step.name in chain.settings.rerun
+        again = step.always or step.stage in chain.settings.rerun or step.name in chain.settings.rerun
         record = None if again else chain.store.find(step.name, key)
         if record is None:
+            for before in step.after:
+                if before not in records:
+                    reach(by_name[before])
             record = perform(step, _doing(chain, step, key, records))
             done.append(step.name)
             say(f"  {step.name}: {record.seconds:.1f} s")
         records[step.name] = record
+
+    for step in chain.steps:
+        if step.name not in records and not idle(step, chain.settings):
+            reach(step)
     return Outcome(records, done)
 
 
-def _doing(chain: Chain, step: Step, key: str, records: Mapping[str, Record]) -> Callable[[], Record]:
+def _doing(chain: Chain, step: Step, key: str, records: Mapping[str, Record]) -> Do:
     store = chain.store
 
-    def do() -> Record:
-        inputs = {name: records[name] for name in step.inputs}
+    def do(progress: Progress) -> Record:
+        inputs = {name: records[name] for name in (*step.inputs, *step.after)}
         runs = {name: record.run_id for name, record in inputs.items()}
         identity = step.identity(_digests(step, records))
         params = flattened(step.settings)
         try:
             with store.recording(step.name, step.stage, key, runs, params, identity) as recording:
+                recording.describe({"metis.chain": chain.name, "metis.command": chain.command}, {})
                 work = Work(
                     settings=chain.settings,
                     folder=recording.folder,
                     scratch=store.root / "cache" / "checkpoints" / key,
                     inputs={name: record.folder for name, record in inputs.items()},
                     recording=recording,
-                    progress=chain.progress,
+                    progress=progress,
                     command=chain.command,
                     part=step.part,
                 )
-                step.run(work)
-        except MetisError as error:
-            raise StepError(step.name, error) from error
-        except OSError as error:  # a full disk shows up anywhere
-            told = f"{error.filename or store.root}: {error.strerror or error}"
-            raise StepError(step.name, SurroundingsError(told)) from error
+                _run_logged(step, work, store)
+        except Exception as error:
+            raise StepError(step.name, _plainly(error, store.root)) from error
         record = store.find(step.name, key)
         if record is None:
             raise RuntimeError(f"{step.name}: its output cannot be read back")
         return record
 
     return do
+
+
+def _run_logged(step: Step, work: Work, store: Store) -> None:
+    """Run a step with a log, which goes to its MLflow run where it fails."""
+    path = log_path(store.root, work.recording.run_id)
+    try:
+        with step_log(path, f"{step.name}, asked for by: {work.command}", work.progress) as told:
+            step.run(replace(work, progress=told))
+    except Exception:
+        with suppress(MetisError):  # the first failure is what the user must hear of
+            store.log_file(work.recording.run_id, path)
+        raise
+
+
+def _plainly(error: Exception, root: Path) -> MetisError:
+    """A failure as one line; the traceback of what nobody foresaw is in the step's log."""
+    if isinstance(error, MetisError):
+        return error
+    if isinstance(error, OSError) and (error.filename or error.errno in FULL):
+        return SurroundingsError(f"{error.filename or root}: {error.strerror or error}")
+    told = " ".join(str(error).split())
+    return SurroundingsError(f"{type(error).__name__}: {told[:300]} (`metis status` names the log)")
 
 
 def _digests(step: Step, records: Mapping[str, Record]) -> dict[str, str]:

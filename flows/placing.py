@@ -89,6 +89,15 @@ def place_groups(
     )
 
 
+def joined(parts: Sequence[Decisions]) -> Decisions:
+    """The decisions for groups that were placed in parts, in order."""
+    return Decisions(
+        np.concatenate([part.placements for part in parts]),
+        np.concatenate([part.seconds for part in parts]),
+        [trace for part in parts for trace in part.traces],
+    )
+
+
 def judge(
     decisions: Mapping[str, Decisions],
     settings: Settings,

@@ -8,6 +8,15 @@ from baselines.local_search import LocalSearchSettings
 from baselines.medea import MedeaSettings
 from baselines.optimum import OptimumSettings
 from baselines.paragon import ParagonSettings
+from cluster.settings import (
+    BuildSettings,
+    ConnectSettings,
+    DeploySettings,
+    Ec2Settings,
+    LaunchSettings,
+    LoadSettings,
+    WatchSettings,
+)
 from flows.mirror import Mirror, Section, mirror
 from metis.errors import InputError
 from metis.explore_settings import ExploreSettings
@@ -29,6 +38,13 @@ if TYPE_CHECKING:
     LearnSection: TypeAlias = Mirror
     DealerSection: TypeAlias = Mirror
     ExploreSection: TypeAlias = Mirror
+    ConnectSection: TypeAlias = Mirror
+    BuildSection: TypeAlias = Mirror
+    LaunchSection: TypeAlias = Mirror
+    LoadSection: TypeAlias = Mirror
+    Ec2Section: TypeAlias = Mirror
+    DeploySection: TypeAlias = Mirror
+    WatchSection: TypeAlias = Mirror
 else:
     SimulatorSection = mirror(SimulatorSettings)
     OptimumSection = mirror(OptimumSettings)
@@ -40,47 +56,89 @@ else:
     LearnSection = mirror(LearnSettings)
     DealerSection = mirror(DealerSettings)
     ExploreSection = mirror(ExploreSettings)
+    ConnectSection = mirror(ConnectSettings)
+    BuildSection = mirror(BuildSettings)
+    LaunchSection = mirror(LaunchSettings)
+    LoadSection = mirror(LoadSettings)
+    Ec2Section = mirror(Ec2Settings)
+    DeploySection = mirror(DeploySettings)
+    WatchSection = mirror(WatchSettings)
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
 class ClusterSettings(Section):
-    """Where containers go. `slots` None: as in the profile."""
+    """Where containers go; `local` has no hosts. `slots` None: as in the profile.
 
-    kind: Literal["local"] = "local"
+    `inventory` is the YAML file of `cluster=hosts`; `state` a folder for keys and what was launched (None:
+    `cluster/<name>` beside the tracking store); `workers` how many nodes a lab or EC2 has.
+    """
+
+    kind: Literal["local", "lab", "hosts", "ec2"] = "local"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "metis"
     nodes: Annotated[int, Field(ge=1, le=1_000_000)] = 81
     slots: Annotated[int, Field(ge=1, le=256)] | None = None
+    workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    inventory: str | None = None
+    state: str | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it has hosts."""
+        return self.kind != "local"
+
+    @model_validator(mode="after")
+    def _live_is_whole(self) -> "ClusterSettings":
+        if self.kind == "hosts" and not self.inventory:
+            raise ValueError("cluster=hosts needs cluster.inventory=FILE, a YAML file with `hosts:`")
+        if self.live and self.slots is None:
+            raise ValueError(f"cluster={self.kind} needs cluster.slots=K, the containers that a node holds")
+        return self
 
 
 class AppsSettings(Section):
-    """Names of the applications, for profiles that have none."""
+    """Names of the applications, for profiles that have none; on a live cluster, of the workloads to run.
+
+    `workloads`: folders of YAML files, one per application, beside the packaged ones.
+    """
 
     names: list[str] | None = None
+    workloads: list[str] = Field(default_factory=list)
 
 
 class ProfileSettings(Section):
-    """What is measured: co-locations on the testbed, or a file of measurements."""
+    """What is measured: co-locations on the testbed, or a file of measurements.
+
+    `choose`: a seeded random `share` of the space, all `pairs` and stand-alone runs, `all`, or those `given`
+    in `colocations` (counts per application, or a file with a column each). `onto`: a profile to go on with.
+    """
 
     kind: Literal["testbed", "file", "explore"] = "testbed"
     path: str | None = None
+    choose: Literal["share", "pairs", "all", "given"] = "share"
+    colocations: list[list[Annotated[int, Field(ge=0)]]] | str | None = None
+    onto: str | None = None
     share: Annotated[float, Field(gt=0, le=1)] = 0.2
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    at_once: Annotated[int, Field(ge=1, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
-    def _file_has_path(self) -> "ProfileSettings":
+    def _whole(self) -> "ProfileSettings":
         if self.kind == "file" and not self.path:
             raise ValueError("profile=file needs profile.path=FILE")
+        if (self.choose == "given") != (self.colocations is not None):
+            raise ValueError("profile.choose=given and profile.colocations go together")
         return self
 
 
 class TestbedSettings(Section):
-    """What answers what would really happen. `path`: a full profile to replay."""
+    """What answers what would really happen. `path`: a full profile to replay; `swarm`: the live cluster."""
 
     __test__ = False
 
-    kind: Literal["embedded", "file"] = "embedded"
+    kind: Literal["embedded", "file", "swarm"] = "embedded"
     path: str | None = None
     coefficients: str | None = None
     noise: Annotated[float, Field(ge=0, le=1)] = 0.02
@@ -148,9 +206,14 @@ class DecodeSettings(Section):
 
 
 class RunnerSettings(Section):
-    """How many jobs of a sweep run at once."""
+    """Where independent work runs: here, in `threads`, or on a Dask cluster at `address`.
 
+    `jobs`: how many at once, jobs of a sweep included. `address` None with dask: workers on this machine.
+    """
+
+    kind: Literal["local", "threads", "dask"] = "local"
     jobs: Annotated[int, Field(ge=1, le=1024)] = 2
+    address: str | None = None
 
 
 class TrackingSettings(Section):
@@ -161,6 +224,24 @@ class TrackingSettings(Section):
     experiment: str = "metis"
     orchestrate: bool = True
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
+
+
+class ServeSettings(Section):
+    """What `metis serve` serves, and the Prefect server that knows of it; see conf/serve/default.yaml."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "local"
+    port: Annotated[int, Field(ge=1, le=65535)] = 4200
+    limit: Annotated[int, Field(ge=1, le=1024)] = 2
+    cron: str | None = None
+    timezone: str | None = None
+
+
+class GcSettings(Section):
+    """What `metis gc` takes for old: runs and files of `days` and more, but the newest `keep` of a step."""
+
+    days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
+    keep: Annotated[int, Field(ge=0, le=10_000)] = 1
+    delete: bool = False
 
 
 def _explore_words(given: Any) -> Any:
@@ -189,6 +270,8 @@ class Settings(Section):
     until: str | None = None
     existing: str | None = None
     placement: str | None = None
+    dry_run: bool = False
+    format: Literal["swarm", "kubernetes", "csv"] = "swarm"
     report: str | None = None
     out: str | None = None
     cluster: ClusterSettings = ClusterSettings()
@@ -216,8 +299,25 @@ class Settings(Section):
     vanilla_rl: LearnSection = Field(default_factory=LearnSection)
     divide_conquer: LearnSection = Field(default_factory=LearnSection)
     runner: RunnerSettings = RunnerSettings()
+    connect: ConnectSection = Field(default_factory=ConnectSection)
+    images: BuildSection = Field(default_factory=BuildSection)
+    launch: LaunchSection = Field(default_factory=LaunchSection)
+    load: LoadSection = Field(default_factory=LoadSection)
+    ec2: Ec2Section = Field(default_factory=Ec2Section)
+    deploy: DeploySection = Field(default_factory=DeploySection)
+    watch: WatchSection = Field(default_factory=WatchSection)
+    gc: GcSettings = GcSettings()
+    serve: ServeSettings = ServeSettings()
     published: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
     tracking: TrackingSettings = TrackingSettings()
+
+    @model_validator(mode="after")
+    def _swarm_needs_cluster(self) -> "Settings":
+        if self.testbed.kind == "swarm" and not self.cluster.live:
+            raise ValueError("testbed=swarm needs a live cluster: cluster=lab, cluster=hosts or cluster=ec2")
+        if self.testbed.kind == "swarm" and not self.apps.names:
+            raise ValueError("testbed=swarm needs apps.names=[...], the applications to run")
+        return self
 
 
 def validated(composed: dict[str, Any]) -> Settings:

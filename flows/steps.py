@@ -1,65 +1,19 @@
-"""The chain as steps: what each reads, what of the settings counts, whose source counts."""
+"""The chain as steps: which there are under given settings, and which of them are asked for."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from baselines.registry import learner_of, learns, modules_of
-from flows.keys import digest, file_digest, source_digest
+from flows.build import knows_truth
+from flows.hosted import asks_for, hosts_steps, measured_on, ready, running_steps
+from flows.keys import file_digest
 from flows.learned import LEARNERS, learner_settings
 from flows.placing import OPTIMUM, scheduler_options
 from flows.settings import Settings
-from flows.work import Work
+from flows.step import Step, with_file
 from metis.errors import InputError
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the chain; a stage has one, or one per scheduler.
-
-    Attributes:
-        name: `stage` or `stage/part`.
-        stage: the stage it belongs to.
-        inputs: names of the steps whose output it reads.
-        settings: what it reads of the settings, files by digest.
-        modules: modules whose source counts, with all of ours that they import.
-        part: which of several alike.
-    """
-
-    name: str
-    stage: str
-    inputs: tuple[str, ...]
-    settings: Mapping[str, Any]
-    modules: tuple[str, ...]
-    part: str = field(default="")
-
-    def key(self, digests: Mapping[str, str]) -> str:
-        """Its key, given the digests of its inputs' outputs."""
-        return digest([self.name, self.identity(digests)])
-
-    def identity(self, digests: Mapping[str, str]) -> dict[str, str]:
-        """What its key is made of, by name: settings, inputs and source, so that a change can be told."""
-        settings = {name: digest(value) for name, value in flattened(self.settings).items()}
-        inputs = {f"output of {name}": digests[name] for name in self.inputs}
-        return settings | inputs | {f"source of {module}": source_digest(module) for module in self.modules}
-
-    @property
-    def run(self) -> Callable[[Work], None]:
-        """The stage's function; its module is imported only now."""
-        function: Callable[[Work], None] = import_module(f"flows.stages.{self.stage}").run
-        return function
-
-
-def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        dotted = f"{prefix}.{name}" if prefix else str(name)
-        flat |= flattened(value, dotted) if isinstance(value, Mapping) and value else {dotted: value}
-    return flat
 
 
 def plan(settings: Settings) -> list[Step]:
@@ -74,26 +28,33 @@ def plan(settings: Settings) -> list[Step]:
         "groups": groups,
     }
     testbed = _testbed_settings(settings)
-    profile = {"profile": _with_file(parts["profile"]), "testbed": testbed, "apps": parts["apps"]}
+    profile = {"profile": with_file(parts["profile"]), "testbed": testbed, "apps": parts["apps"]}
     profile["slots"] = settings.cluster.slots
     simulator = {"simulator": parts["simulator"], "latency": settings.objective.kind == "latency"}
     schedulers = all_schedulers(settings)
     placing = [_placing_step(name, settings, problem) for name in schedulers]
     placed = tuple(step.name for step in placing)
     judging = {**problem, "testbed": testbed, "optimum": parts["optimum"], "apps": parts["apps"]}
-    judging["truth"] = settings.profile.path is None or settings.testbed.path is not None
+    judging["truth"] = knows_truth(settings)
     exploring = settings.profile.kind == "explore" or "explore" in (settings.stages or [])
-    measuring = ("setup", "explore") if settings.profile.kind == "explore" else ("setup",)
+    measured_by: tuple[str, ...] = ("metis.testbed", "metis.published")
+    setup: tuple[str, ...] = ("setup",)
+    if settings.testbed.kind == "swarm":
+        # hours of machines: measured again when what is measured changes, not when a line of ours does
+        profile |= measured_on(settings)
+        measured_by, setup = ("metis.published",), ()
+    explored = ("explore",) if settings.profile.kind == "explore" else ()
+    measuring = (*setup, *explored)
     return [
-        Step("setup", "setup", (), {"kind": settings.cluster.kind}, ("flows.stages.setup",)),
+        *hosts_steps(settings),
         *([_explore_step(settings)] if exploring else []),
-        Step("profile", "profile", measuring, profile, ("metis.testbed", "metis.published")),
+        Step("profile", "profile", measuring, profile, measured_by, after=ready(settings)),
         Step("simulator", "simulator", ("profile",), simulator, ("metis.simulators",)),
         Step(
             "constraints",
             "constraints",
             ("simulator",),
-            _with_file(parts["constraints"]),
+            with_file(parts["constraints"]),
             ("baselines.constraints", "baselines.pairwise"),
         ),
         *_training_steps(schedulers, settings),
@@ -108,16 +69,18 @@ def plan(settings: Settings) -> list[Step]:
         Step(
             "report",
             "report",
-            ("simulator", "profile", "constraints", *placed, "evaluate"),
+            ("simulator", "profile", "constraints", *placed, "evaluate", *explored),
             judging,
             ("flows.report", "flows.stages.report"),
         ),
+        *running_steps(settings, placed),
     ]
 
 
 def all_schedulers(settings: Settings) -> list[str]:
     """The schedulers of a run, each once; the optimum is always among them, as what all are held against."""
-    return list(dict.fromkeys([OPTIMUM, *settings.schedulers]))
+    deployed = [settings.scheduler] if asks_for(settings, "deploy") and not settings.placement else []
+    return list(dict.fromkeys([OPTIMUM, *settings.schedulers, *deployed]))
 
 
 def chosen_steps(settings: Settings, steps: list[Step]) -> list[Step]:
@@ -148,7 +111,7 @@ def _with_inputs(names: Iterable[str], by_name: Mapping[str, Step]) -> set[str]:
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += by_name[name].inputs
+            waiting += (*by_name[name].inputs, *by_name[name].after)
     return needed
 
 
@@ -162,12 +125,14 @@ def explore_settings(settings: Settings) -> dict[str, Any]:
         "rules": parts["rules"],
         "objective": parts["objective"],
         "groups": _groups_settings(settings),
+        **measured_on(settings),
     }
 
 
 def _explore_step(settings: Settings) -> Step:
     modules = ("metis.explore", "flows.exploring")
-    return Step("explore", "explore", ("setup",), explore_settings(settings), modules)
+    setup = () if settings.testbed.kind == "swarm" else ("setup",)
+    return Step("explore", "explore", setup, explore_settings(settings), modules, after=ready(settings))
 
 
 def _training_steps(schedulers: Iterable[str], settings: Settings) -> list[Step]:
@@ -201,17 +166,11 @@ def _placing_step(name: str, settings: Settings, problem: Mapping[str, Any]) -> 
 def _groups_settings(settings: Settings) -> dict[str, Any]:
     if settings.group.counts is not None:
         return {"counts": settings.group.counts}
-    chosen = _with_file(settings.groups.model_dump(mode="json"))
+    chosen = with_file(settings.groups.model_dump(mode="json"))
     return chosen if settings.groups.path else {**chosen, "size": settings.group.size}
 
 
 def _testbed_settings(settings: Settings) -> dict[str, Any]:
-    chosen = _with_file(settings.testbed.model_dump(mode="json"))
+    chosen = with_file(settings.testbed.model_dump(mode="json"))
     table = settings.testbed.coefficients or str(files("metis.data") / "seven_apps.yaml")
     return chosen if settings.testbed.path else {**chosen, "coefficients": file_digest(Path(table))}
-
-
-def _with_file(section: dict[str, Any]) -> dict[str, Any]:
-    """A section whose `path` is replaced by the digest of the file: a moved file is the same input."""
-    path = section.get("path")
-    return section | {"path": file_digest(Path(path))} if path else section

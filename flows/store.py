@@ -1,84 +1,29 @@
 """The one record: every stage's output is the artifact folder of one MLflow run, found by its key."""
 
-import fcntl
 import json
 import logging
 import os
-import shutil
-import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from flows.keys import folder_digest
+from flows.recorded import Dataset, provenance, versions
 from flows.settings import TrackingSettings
-from metis.errors import MetisError, SurroundingsError
+from flows.store_place import Fetched, alone, file_path, is_local, sqlite_uri, stage_folder, surroundings
+from flows.store_runs import ABOUT, Attempt, Job, Record, Recording
+from metis.errors import InputError, MetisError
 
+__all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
 # which of its two faces the MLflow UI shows
 VIEW = {"mlflow.experimentKind": "custom_model_development"}
 LOG_CHUNK = 1000  # values per request that MLflow accepts
-
-
-@dataclass(frozen=True)
-class Record:
-    """A finished stage: where its output lies, and the digest of it."""
-
-    run_id: str
-    key: str
-    digest: str
-    folder: Path
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The last try of a step: what became of it, since when, and what its key was made of (JSON)."""
-
-    run_id: str
-    status: str
-    error: str
-    since: str
-    identity: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job of a sweep, as recorded."""
-
-    name: str
-    status: str
-    error: str
-    folder: Path | None
-
-
-@dataclass
-class Recording:
-    """A stage being done: write files into `folder`; the rest goes to the stage's MLflow run."""
-
-    run_id: str
-    folder: Path
-    _store: "Store"
-
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log numbers."""
-        self._store.log_curve(self.run_id, [dict(values)], [step])
-
-    def curve(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Log a learning curve, one row per step, in few requests."""
-        self._store.log_curve(self.run_id, rows, list(range(1, len(rows) + 1)))
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Log settings."""
-        self._store.log_params(self.run_id, values)
-
-    def child(
-        self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], metrics: Mapping[str, float]
-    ) -> str:
-        """A finished child run, for MLflow's compare view."""
-        return self._store.child(self.run_id, name, tags, params, metrics)
+PARAM_CHUNK = 100
+# left alone, MLflow tries for four minutes before it says that no server answers
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 
 
 class Store:
@@ -92,11 +37,14 @@ class Store:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("DO_NOT_TRACK", "true")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
         self.root = Path(settings.path).absolute()
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
         self.uri = settings.uri or sqlite_uri(self.root)
-        with surroundings(self.uri), _alone(self.root):
+        self._fetched = Fetched(self.root)
+        with surroundings(self.uri), alone(self.root):
             from mlflow import MlflowClient
 
             for name in ("mlflow", "alembic"):
@@ -105,11 +53,19 @@ class Store:
             self.experiment = self._experiment(settings.experiment, remote=settings.uri is not None)
 
     def _experiment(self, name: str, *, remote: bool) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self._client.get_experiment_by_name(name)
         if found:
             return str(found.experiment_id)
         location = None if remote else (self.root / "artifacts").as_uri()
-        return str(self._client.create_experiment(name, artifact_location=location, tags=VIEW))
+        try:
+            return str(self._client.create_experiment(name, artifact_location=location, tags=VIEW))
+        except MlflowException:  # another machine may just have made it
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
 
     def find(self, step: str, key: str) -> Record | None:
         """The newest finished run of this step and key whose output is whole, if any."""
@@ -147,25 +103,54 @@ class Store:
             identity=run.data.tags.get("metis.identity", ""),
         )
 
+    def output(self, run_id: str) -> Path:
+        """The output folder of a finished step's run.
+
+        Raises:
+            InputError: there is no such run, it did not finish, or its output is damaged.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with surroundings(self.uri):
+            try:
+                run = self._client.get_run(run_id)
+            except MlflowException as error:
+                if not _absent(error):
+                    raise
+                raise InputError(f"MLflow run {run_id!r}: there is none under {self.root}") from None
+            record = self._record(run) if run.info.status == "FINISHED" else None
+        if record is None:
+            raise InputError(f"MLflow run {run_id!r}: it has no whole output (status {run.info.status})")
+        return record.folder
+
     def _folder(self, run: Any) -> Path:
         """Where a run's artifacts lie; fetched first from a store that is not on this machine."""
-        from mlflow.artifacts import download_artifacts
+        if is_local(run.info.artifact_uri):
+            return file_path(run.info.artifact_uri)
 
-        uri = run.info.artifact_uri
-        if uri.startswith("file:"):
-            return Path(_file_path(uri))
-        target = self.root / "downloads" / run.info.run_id
-        target.mkdir(parents=True, exist_ok=True)
-        return Path(download_artifacts(run_id=run.info.run_id, dst_path=str(target), tracking_uri=self.uri))
+        from mlflow.exceptions import MlflowException
+
+        run_id = str(run.info.run_id)
+
+        def fetch(folder: Path) -> None:
+            try:
+                for name in _files(run):
+                    self._client.download_artifacts(run_id, name, str(folder))
+            except MlflowException as error:
+                if not _absent(error):
+                    raise  # a server that is away is no damage
+
+        return self._fetched.fetch(run_id, lambda folder: _whole(run, folder), fetch)
 
     def _record(self, run: Any) -> Record | None:
         tags = run.data.tags
+        if "metis.digest" not in tags:
+            return None
         folder = self._folder(run)
-        files = json.loads(tags.get("metis.files", "[]"))
-        if folder_digest(folder, files) != tags.get("metis.digest"):
+        if not _whole(run, folder):
             return None  # damaged or deleted by hand: done again
         seconds = (run.info.end_time - run.info.start_time) / 1000
-        return Record(run.info.run_id, tags["metis.key"], tags["metis.digest"], folder, seconds)
+        return Record(run.info.run_id, tags.get("metis.key", ""), tags["metis.digest"], folder, seconds)
 
     @contextmanager
     def recording(
@@ -185,30 +170,27 @@ class Store:
             "metis.inputs": json.dumps(dict(inputs), sort_keys=True),
             "metis.identity": json.dumps(dict(identity), sort_keys=True),
         }
-        with self._recorded(step, tags, params) as recording:
+        with self._recorded(step, tags, params, inputs) as recording:
             yield recording
 
     @contextmanager
     def child_recording(self, parent: str, name: str, params: Mapping[str, Any]) -> Iterator[Recording]:
         """Do a job of a sweep: a run below `parent`."""
         tags = {"mlflow.parentRunId": parent, "metis.stage": "job"}
-        with self._recorded(name, tags, params) as recording:
+        with self._recorded(name, tags, params, {}) as recording:
             yield recording
 
     @contextmanager
     def parent(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
         """A run that others are below; FINISHED when the block ends well."""
-        with surroundings(self.uri):
-            run = self._client.create_run(
-                self.experiment, tags={**tags, "metis.stage": "sweep"}, run_name=name
-            )
+        run_id = self._start(name, {**tags, "metis.stage": "sweep"}).run_id
         try:
-            yield str(run.info.run_id)
+            yield run_id
         except BaseException as error:
-            self._fail(run.info.run_id, error)
+            self._fail(run_id, error)
             raise
         with surroundings(self.uri):
-            self._client.set_terminated(run.info.run_id, "FINISHED")
+            self._client.set_terminated(run_id, "FINISHED")
 
     def children(self, parent: str) -> list[Job]:
         """The jobs below a sweep, oldest first."""
@@ -234,27 +216,40 @@ class Store:
         with surroundings(self.uri):
             self._client.log_artifact(run_id, str(path))
 
-    @contextmanager
-    def _recorded(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> Iterator[Recording]:
+    def _start(self, name: str, tags: Mapping[str, str]) -> Any:
+        """MLflow's words on a new run: `run_id`, `artifact_uri`."""
         with surroundings(self.uri):
-            run_id = self._client.create_run(self.experiment, tags=dict(tags), run_name=name).info.run_id
+            tags = {**provenance(), **tags}
+            return self._client.create_run(self.experiment, tags=tags, run_name=name).info
+
+    @contextmanager
+    def _recorded(
+        self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], inputs: Mapping[str, str]
+    ) -> Iterator[Recording]:
+        started = self._start(name, tags)
         try:
-            with _stage_folder(self.root) as folder:
-                recording = Recording(run_id, folder, self)
+            with stage_folder(self.root) as folder:
+                (folder / "output").mkdir()
+                recording = Recording(started.run_id, folder / "output", inputs, self)
                 recording.params(params)
+                (recording.about / "versions.json").write_text(json.dumps(versions(), indent=1))
                 yield recording
-                self._keep(run_id, folder)
+                self._keep(recording, at_hand=is_local(started.artifact_uri))
         except BaseException as error:
-            self._fail(run_id, error)
+            self._fail(started.run_id, error)
             raise
 
-    def _keep(self, run_id: str, folder: Path) -> None:
-        files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    def _keep(self, recording: Recording, *, at_hand: bool) -> None:
+        run_id, output = recording.run_id, recording.folder
+        files = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
+        kept = {"metis.files": json.dumps(files), "metis.digest": folder_digest(output, files)}
         with surroundings(self.uri):
-            self._client.log_artifacts(run_id, str(folder))
-            self._client.set_tag(run_id, "metis.files", json.dumps(files))
-            self._client.set_tag(run_id, "metis.digest", folder_digest(folder, files))
+            self._client.log_artifacts(run_id, str(output))
+            self._client.log_artifacts(run_id, str(recording.about), ABOUT)
+            self.log(run_id, tags=kept)
             self._client.set_terminated(run_id, "FINISHED")
+            if not at_hand:
+                self._fetched.keep(run_id, output)
 
     def _fail(self, run_id: str, error: BaseException) -> None:
         reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
@@ -267,28 +262,35 @@ class Store:
 
     def log_curve(self, run_id: str, rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> None:
         """Log rows of numbers in requests of `LOG_CHUNK` values."""
-        import time
-
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        values = [
-            Metric(name, float(value), now, step)
-            for row, step in zip(rows, steps, strict=True)
-            for name, value in row.items()
-        ]
+        values = _metrics(rows, steps)
         with surroundings(self.uri):
             for start in range(0, len(values), LOG_CHUNK):
                 self._client.log_batch(run_id, metrics=values[start : start + LOG_CHUNK])
 
-    def log_params(self, run_id: str, values: Mapping[str, Any]) -> None:
-        """Log settings."""
-        from mlflow.entities import Param
+    def log(
+        self,
+        run_id: str,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Log settings, tags and numbers, in one request where they fit."""
+        from mlflow.entities import Param, RunTag
 
-        params = [Param(name, str(value)[:6000]) for name, value in values.items()]
+        given = [Param(name, str(value)[:6000]) for name, value in (params or {}).items()]
+        first, later = given[:PARAM_CHUNK], given[PARAM_CHUNK:]
+        named = [RunTag(name, str(value)) for name, value in (tags or {}).items()]
         with surroundings(self.uri):
-            for start in range(0, len(params), 100):
-                self._client.log_batch(run_id, params=params[start : start + 100])
+            if first or named or metrics:
+                self._client.log_batch(run_id, _metrics([metrics or {}], [0]), first, named)
+            for start in range(0, len(later), PARAM_CHUNK):
+                self._client.log_batch(run_id, params=later[start : start + PARAM_CHUNK])
+
+    def log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
+        """Say which data a run was given."""
+        if datasets:
+            with surroundings(self.uri):
+                self._client.log_inputs(run_id, datasets=[one.logged() for one in datasets])
 
     def child(
         self,
@@ -297,81 +299,38 @@ class Store:
         tags: Mapping[str, str],
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
+        datasets: Sequence[Dataset] = (),
     ) -> str:
         """A finished child run of `parent`."""
+        run_id = str(self._start(name, {**tags, "mlflow.parentRunId": parent}).run_id)
+        self.log(run_id, params, metrics=metrics)
+        self.log_datasets(run_id, datasets)
         with surroundings(self.uri):
-            run_id = str(
-                self._client.create_run(
-                    self.experiment, tags={**tags, "mlflow.parentRunId": parent}, run_name=name
-                ).info.run_id
-            )
-            self.log_params(run_id, params)
-            self.log_curve(run_id, [dict(metrics)], [0])
             self._client.set_terminated(run_id, "FINISHED")
         return run_id
 
 
-@contextmanager
-def _stage_folder(root: Path) -> Iterator[Path]:
-    """A folder for a stage's files meanwhile; locked, so that a live one is told from a dead one."""
-    with _alone(root):
-        _sweep_up(root)
-        folder = Path(tempfile.mkdtemp(dir=root, prefix=".stage-"))
-        held = os.open(folder, os.O_RDONLY)
-        fcntl.flock(held, fcntl.LOCK_EX)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+def _metrics(rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [
+        Metric(name, float(value), now, step)
+        for row, step in zip(rows, steps, strict=True)
+        for name, value in row.items()
+    ]
 
 
-def _sweep_up(root: Path) -> None:
-    """Remove the stage folders of processes that were killed."""
-    for left in root.glob(".stage-*"):
-        held = os.open(left, os.O_RDONLY)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
-        except BlockingIOError:
-            pass  # somebody is at work in it
-        finally:
-            os.close(held)
+def _files(run: Any) -> list[str]:
+    files: list[str] = json.loads(run.data.tags.get("metis.files", "[]"))
+    return files
 
 
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One process at a time: two that create the tables of a fresh store at once would break it."""
-    with (root / ".opening").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # let go by closing, and by the kernel when a process dies
-        yield
+def _whole(run: Any, folder: Path) -> bool:
+    """Whether a run's output is in `folder` as it was written."""
+    return bool(folder_digest(folder, _files(run)) == run.data.tags.get("metis.digest"))
 
 
-def sqlite_uri(root: Path) -> str:
-    """The SQLite tracking URI of a folder. SQLAlchemy takes the path as it stands, `%` aside."""
-    return f"sqlite:///{str(root / 'mlflow.db').replace('%', '%25')}"
-
-
-@contextmanager
-def surroundings(where: str) -> Iterator[None]:
-    """Turn what a store may throw into one clear line."""
-    try:
-        yield
-    except MetisError:
-        raise
-    except OSError as error:
-        raise SurroundingsError(f"{where}: {error.strerror or error}") from None
-    except Exception as error:
-        kind = f"{type(error).__module__}.{type(error).__name__}"
-        if not kind.startswith(("mlflow", "sqlalchemy", "alembic", "sqlite3")):
-            raise
-        text = " ".join(str(error).split())
-        if "out-of-date database schema" in text or "Can't locate revision" in text:
-            text = "the database is of another version of MLflow; upgrade metis, or move the file away"
-        raise SurroundingsError(f"{where}: {text[:300]}") from None
-
-
-def _file_path(uri: str) -> str:
-    from urllib.parse import unquote, urlparse
-
-    return unquote(urlparse(uri).path)
+def _absent(error: Any) -> bool:
+    """Whether a server said that there is no such thing, and not merely nothing."""
+    return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST" or error.get_http_status_code() == 404)

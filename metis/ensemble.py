@@ -128,6 +128,13 @@ class Ensemble:
         present = self.space.counts > 0
         return np.where(present, np.exp(mean - reach), 0.0), np.where(present, np.exp(mean + reach), 0.0)
 
+    def covered(self, truth: Tables, share: float = COVERED) -> float:
+        """Share of the true RPS of co-locations never measured that lie in the interval of `share`."""
+        low, high = self.interval(share)
+        judged = self.space.counts > 0
+        judged[self.seen.ids] = False
+        return float(((truth.rps >= low) & (truth.rps <= high))[judged].mean())
+
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """One member: a table of RPS that could be the truth, float64 [size, apps]; 0 where absent."""
         mean, _ = self.beliefs

@@ -13,11 +13,21 @@ from metis.files import load_arrays, save_arrays
 from metis.problem import FloatArray, describe_colocation
 from metis.profile import MEASURES, Profile, make_profile
 from metis.space import ColocationSpace, IntArray
-from metis.testbed import Testbed
+from metis.testbed import Testbed, UnmeasuredError
 
 FORMAT = "metis-journal-1"
 Wait = Callable[[float], None]
-Answer = Mapping[str, FloatArray] | str  # measures of one co-location, or why there are none
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there are no measures of a co-location, and whether asking again is of no use."""
+
+    why: str
+    final: bool
+
+
+Answer = Mapping[str, Any] | Refusal  # measures of one co-location, and `note` where there is one
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,8 @@ class Journal:
     Attributes:
         space: the co-locations.
         key: digest of what is explored for; another exploration takes over the runs alone.
-        runs: per run `id`, `round`, `reason`, `sound`, and the measures as lists per application.
+        runs: per run `id`, `round`, `reason`, `sound`, and the measures as lists per application; where there
+            is something to tell, `why` it is not sound, and the testbed's `note`.
         pending: (id, reason) still to be measured in this round.
         history: one row per round.
         quarantined: id -> what was wrong with its last run.
@@ -75,8 +86,23 @@ class Journal:
         sound = self.sound
         ids = np.array([run["id"] for run in sound], dtype=np.int64)
         measures = {name: _stacked([run[name] for run in sound], len(self.space.apps)) for name in MEASURES}
-        provenance = {"source": "explore", "runs": len(self.runs), "quarantined": self.named_quarantine()}
+        provenance: dict[str, Any] = {
+            "source": "explore",
+            "runs": len(self.runs),
+            "quarantined": self.named_quarantine(),
+        }
+        alone = self.alone_rps()
+        provenance |= {"alone_rps": alone} if alone else {}
         return make_profile(self.space.apps, self.space.slots, self.space.counts[ids], measures, provenance)
+
+    def alone_rps(self) -> dict[str, float]:
+        """RPS of each application alone, before it was divided: the median, where the testbed noted it."""
+        found: dict[str, list[float]] = {}
+        for run in self.sound:
+            if self.space.totals[run["id"]] == 1 and "raw" in run.get("note", {}):
+                a = int(self.space.counts[run["id"]].argmax())
+                found.setdefault(self.space.apps[a], []).append(run["note"]["raw"][a])
+        return {app: float(np.median(values)) for app, values in found.items()}
 
     def named_quarantine(self) -> dict[str, str]:
         """Co-locations that cannot be measured, in words, and why."""
@@ -154,8 +180,20 @@ def measure_pending(
     patience: Patience,
     path: Path | None,
     wait: Wait,
+    told: Callable[[Journal], None] = lambda journal: None,
 ) -> None:
     """Measure what is pending, a few at once, saving after each answer, until done or the budget is spent.
+
+    Args:
+        journal: what is pending, and where the runs are entered.
+        testbed: what measures.
+        seed: of the measurements.
+        at_once: co-locations of one call.
+        budget: runs of the journal at most.
+        patience: with trouble.
+        path: profile that is kept up to date; None to keep nothing.
+        wait: how to pause, in seconds.
+        told: called with the journal after each answer, once it is saved.
 
     Raises:
         SurroundingsError: the testbed cannot be reached, or the disk not written; what was measured is kept.
@@ -177,6 +215,7 @@ def measure_pending(
         rest = [entry for place, entry in enumerate(journal.pending) if place not in done]
         journal.pending = retried + [entry for entry in rest if entry[0] not in journal.quarantined]
         journal.save(path)
+        told(journal)
     if len(journal.runs) >= budget:
         journal.pending = []
 
@@ -195,11 +234,14 @@ def _ask(
     for attempt in range(patience.retries + 1):
         try:
             measured = testbed.measure(space.counts[list(ids)], seed=seed)
+        except UnmeasuredError as error:
+            found = {} if error.measured is None else _rows(error.measured)
+            return found | {i: Refusal(why, final=False) for i, why in error.failed.items()}
         except InputError as error:
             if not journal.runs:
                 raise
             if len(ids) == 1:
-                return {ids[0]: str(error)}
+                return {ids[0]: Refusal(str(error), final=True)}
             # one that cannot be measured must not condemn those asked for with it
             alone = [_ask(journal, testbed, [i], seed, patience, path, wait) for i in ids]
             return {i: answer[i] for i, answer in zip(ids, alone, strict=True) if i in answer}
@@ -209,9 +251,18 @@ def _ask(
                 raise SurroundingsError(f"{error}{kept}") from None
             wait(patience.seconds * 2**attempt)
         else:
-            rows = enumerate(space.index(measured.colocations))
-            return {int(i): {name: getattr(measured, name)[row] for name in MEASURES} for row, i in rows}
+            return _rows(measured)
     raise AssertionError("the loop returns or raises")
+
+
+def _rows(measured: Profile) -> dict[int, Answer]:
+    """Measures and note of each row, by id."""
+    notes = measured.provenance.get("notes", {})
+    found: dict[int, Answer] = {}
+    for row, i in enumerate(measured.space.index(measured.colocations).tolist()):
+        note = {"note": notes[i]} if i in notes else {}
+        found[i] = {name: getattr(measured, name)[row] for name in MEASURES} | note
+    return found
 
 
 def _note(
@@ -222,16 +273,18 @@ def _note(
     nothing = np.full(len(space.apps), np.nan)
     for i, reason in asked:
         answer = answers.get(i, {})
-        values = {} if isinstance(answer, str) else answer
+        values = {} if isinstance(answer, Refusal) else answer
         run: dict[str, Any] = {"id": i, "round": len(journal.history), "reason": reason}
         run |= {name: np.asarray(values.get(name, nothing)).tolist() for name in MEASURES}
-        wrong = answer if isinstance(answer, str) else _absurd(run["rps"], space, i, patience)
-        journal.runs.append(run | {"sound": not wrong})
+        run |= {"note": values["note"]} if "note" in values else {}
+        wrong = answer.why if isinstance(answer, Refusal) else _absurd(run["rps"], space, i, patience)
+        journal.runs.append(run | {"sound": not wrong} | ({"why": wrong} if wrong else {}))
         if not wrong:
             continue
         sound = [earlier["sound"] for earlier in journal.runs if earlier["id"] == i]
         in_a_row = sound[::-1].index(True) if any(sound) else len(sound)
-        if in_a_row > patience.retries or isinstance(answer, str):
+        final = isinstance(answer, Refusal) and answer.final
+        if in_a_row > patience.retries or final:
             journal.quarantined[i] = wrong
         else:
             again.append((i, reason))

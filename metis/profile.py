@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Profile:
         requests: requests answered, [n, apps]; NaN where unknown.
         failures: requests failed, [n, apps]; NaN where unknown.
         provenance: where it comes from; JSON-able.
+        spread: (largest - smallest) / median RPS over repeated runs, [n, apps]; NaN where there was one run
+            or the application is absent; None where no co-location was run twice.
     """
 
     apps: tuple[str, ...]
@@ -42,6 +44,7 @@ class Profile:
     requests: FloatArray
     failures: FloatArray
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    spread: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.colocations)
@@ -68,18 +71,19 @@ class Profile:
     def rows(self, chosen: Any) -> "Profile":
         """The profile of some of its rows."""
         parts = {name: getattr(self, name)[chosen] for name in ("colocations", *MEASURES)}
-        return Profile(self.apps, self.slots, **parts, provenance=self.provenance)
+        spread = None if self.spread is None else self.spread[chosen]
+        return Profile(self.apps, self.slots, **parts, provenance=self.provenance, spread=spread)
 
     def on(self, slots: int) -> "Profile":
         """The same measurements for nodes of `slots` slots: rows that no longer fit are left out."""
         fits = self.colocations.sum(axis=1) <= slots
-        chosen = self.rows(fits)
-        parts = {name: getattr(chosen, name) for name in ("colocations", *MEASURES)}
-        return Profile(self.apps, slots, **parts, provenance=self.provenance)
+        return replace(self.rows(fits), slots=slots)
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
         arrays = {name: getattr(self, name) for name in ("colocations", *MEASURES)}
+        if self.spread is not None:
+            arrays["spread"] = self.spread
         heading = {
             "format": np.array(FORMAT),
             "apps": np.array(self.apps),
@@ -96,7 +100,7 @@ def make_profile(
     measures: Mapping[str, FloatArray],
     provenance: Mapping[str, Any],
 ) -> Profile:
-    """A profile from raw rows: repeated co-locations are merged by their median.
+    """A profile from raw rows: repeated co-locations are merged by their median, their spread is kept.
 
     Args:
         apps: names, one per column.
@@ -118,7 +122,19 @@ def make_profile(
             values[i] = _median(rows[order[bounds[i] : bounds[i + 1]]])
         values[colocations[first] == 0] = np.nan
         merged[name] = values
-    return Profile(apps, slots, colocations[first], **merged, provenance=provenance)
+    spread = np.full(merged["rps"].shape, np.nan)
+    for i in repeated:
+        runs = np.asarray(measures["rps"])[order[bounds[i] : bounds[i + 1]]]
+        positive = merged["rps"][i] > 0  # NaN, where absent, compares as false
+        spread[i, positive] = np.ptp(runs[:, positive], axis=0) / merged["rps"][i, positive]
+    return Profile(
+        apps,
+        slots,
+        colocations[first],
+        **merged,
+        provenance=provenance,
+        spread=spread if repeated.size else None,
+    )
 
 
 def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | None = None) -> Profile:
@@ -149,18 +165,21 @@ def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | N
         own_slots = int(stored["slots"])
         arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("colocations", *MEASURES)}
         provenance = dict(json.loads(str(stored["provenance"])))
+        spread = np.asarray(stored["spread"], dtype=np.float64) if "spread" in stored else None
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: an array holds what it should not ({error})") from None
     if apps is not None and apps != names:
         raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
     counts = checked_rows(path, arrays.pop("colocations"), arrays["rps"], own_slots, names)
+    if spread is not None and spread.shape != counts.shape:
+        raise InputError(f"{path}: spread has shape {spread.shape}, the counts {counts.shape}")
     odd = [name for name in MEASURES if arrays[name].shape != counts.shape]
     if odd:
         raise InputError(f"{path}: {odd[0]} has shape {arrays[odd[0]].shape}, the counts {counts.shape}")
     ids = ColocationSpace(names, own_slots).index(counts)
     first = np.unique(ids, return_index=True)[1]
     _refuse(path, ~np.isin(np.arange(len(ids)), first), counts.astype(np.float64), "repeats an earlier row")
-    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance)
+    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance, spread=spread)
     return profile if slots is None else profile.on(slots)
 
 
@@ -216,5 +235,18 @@ def describe_profile(profile: Profile) -> dict[str, Any]:
         "space": profile.space.size,
         "coverage": len(profile) / profile.space.size,
         "largest": describe_colocation(largest, profile.apps),
+        **_spread_in_words(profile),
         **profile.provenance,
+    }
+
+
+def _spread_in_words(profile: Profile) -> dict[str, Any]:
+    """Median and largest spread of repeated runs; nothing where there are none."""
+    if profile.spread is None or not np.isfinite(profile.spread).any():
+        return {}
+    row = int(np.nanargmax(np.where(np.isfinite(profile.spread), profile.spread, -1).max(axis=1)))
+    return {
+        "spread": float(np.nanmedian(profile.spread)),
+        "spread_most": float(np.nanmax(profile.spread)),
+        "spread_most_in": describe_colocation(profile.colocations[row], profile.apps),
     }

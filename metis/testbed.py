@@ -1,20 +1,36 @@
 """Testbeds: what answers "what would really happen" when containers share a node."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from metis.embedded import InterferenceModel
-from metis.errors import InputError
+from metis.errors import InputError, SurroundingsError
 from metis.objectives import Tables
 from metis.problem import FloatArray
 from metis.profile import MEASURES, Profile, make_profile
 from metis.simulators import SimulatorSettings, fit_simulator
 from metis.space import ColocationSpace, IntArray
+
+Choose = Literal["share", "pairs", "all", "given"]
+
+
+class UnmeasuredError(SurroundingsError):
+    """Some of the co-locations asked for could not be measured; the next try may go better.
+
+    Attributes:
+        failed: id of a co-location -> why.
+        measured: the others; None where there are none.
+    """
+
+    def __init__(self, failed: Mapping[int, str], measured: Profile | None) -> None:
+        super().__init__(next(iter(failed.values())))
+        self.failed = dict(failed)
+        self.measured = measured
 
 
 class Testbed(Protocol):
@@ -26,7 +42,15 @@ class Testbed(Protocol):
         ...
 
     def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
-        """Measure `colocations` [n, apps], each `repeats` times (the median is kept)."""
+        """Measure `colocations` [n, apps], each `repeats` times (the median is kept).
+
+        `provenance["notes"]`, where there is one, holds what else is worth keeping of a run, by id.
+
+        Raises:
+            UnmeasuredError: some could not be measured, through a fault of theirs or of the moment.
+            InputError: some can never be measured.
+            SurroundingsError: the testbed cannot be reached.
+        """
         ...
 
     def truth(self, *, latency: bool = False) -> Tables:
@@ -146,11 +170,56 @@ def choose_colocations(space: ColocationSpace, share: float, seed: int) -> IntAr
     return np.asarray(space.counts[np.sort(np.concatenate([alone, drawn]))])
 
 
+def list_colocations(
+    space: ColocationSpace,
+    choose: Choose,
+    *,
+    share: float = 1.0,
+    seed: int = 0,
+    given: IntArray | None = None,
+) -> IntArray:
+    """The co-locations to measure, int [n, apps], in the order of the space, each once.
+
+    The stand-alone runs of all applications are always among them; of `given` ones, those of their
+    applications.
+
+    Args:
+        space: what can be measured.
+        choose: a seeded random `share` of the space, all `pairs` (two containers, alike or not), `all`, or
+            those `given`.
+        share: see `choose_colocations`.
+        seed: of the share.
+        given: counts [n, apps].
+
+    Raises:
+        InputError: a share that is none, or given co-locations that do not fit a node or hold nothing.
+    """
+    if choose == "share":
+        return choose_colocations(space, share, seed)
+    if choose == "all":
+        return np.asarray(space.counts[1:])
+    if choose == "pairs":
+        return np.asarray(space.counts[(space.totals == 1) | (space.totals == 2)])
+    if given is None or not len(given):
+        raise InputError("profile.colocations: give at least one co-location, as counts per application")
+    ids = space.index(given)
+    if (ids == 0).any():
+        raise InputError(f"profile.colocations: row {int(np.argmin(ids))} holds no container")
+    alone = space.index(np.eye(len(space.apps), dtype=np.int64)[np.asarray(given).any(axis=0)])
+    return np.asarray(space.counts[np.unique(np.concatenate([alone, ids]))])
+
+
 def join_profiles(first: Profile, second: Profile, provenance: Mapping[str, Any]) -> Profile:
-    """Both profiles' rows; repeated co-locations are merged by their median."""
+    """Both profiles' rows; repeated co-locations are merged by their median, the largest spread is kept."""
     measures = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in MEASURES}
     colocations = np.concatenate([first.colocations, second.colocations])
-    return make_profile(first.apps, first.slots, colocations, measures, provenance)
+    joined = make_profile(first.apps, first.slots, colocations, measures, provenance)
+    spread = np.full(joined.rps.shape, np.nan) if joined.spread is None else joined.spread.copy()
+    for part in (first, second):
+        if part.spread is not None:
+            at = np.searchsorted(joined.space.index(joined.colocations), part.space.index(part.colocations))
+            spread[at] = np.fmax(spread[at], part.spread)
+    return replace(joined, spread=spread if np.isfinite(spread).any() else None)
 
 
 def load_embedded(path: Path | None = None, slots: int = 8, noise: float = 0.02) -> EmbeddedTestbed:

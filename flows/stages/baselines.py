@@ -7,8 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from baselines.registry import learner_of
 from flows.build import make_cluster, make_groups, make_objective
-from flows.placing import Decisions, place_groups, scheduler_for
+from flows.placing import Decisions, Tell, joined, place_groups, scheduler_for
+from flows.recorded import groups_dataset, told_params, told_tags
+from flows.runner import runner_of
 from flows.settings import ConstraintsSettings, Settings
 from flows.stages.constraints import APPLIST
 from flows.work import Work
@@ -32,15 +35,26 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     """
     tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
     groups = make_groups(work.settings, tables.space.apps)
-    trained = None if weights is None else partial(_swapped, weights, tables)
-    scheduler = scheduler_for(_with_constraints(work), work.part, tables, trained)
-    decisions = place_groups(scheduler, work.settings, tables, groups, partial(work.progress, work.part))
+    params = told_params(work.settings, groups, work.part)
+    given = [groups_dataset(work.settings, groups, tables.space.apps)]
+    work.recording.describe(told_tags(params), params, given)
+    learner = learner_of(work.part)
+    trained = weights(learner, tables) if weights and learner else None
+    place = partial(_place_some, _with_constraints(work), work.part, tables, trained)
+    with runner_of(work.settings.runner) as runner:
+        together = work.settings.groups.arrive or runner.jobs == 1  # what arrives meets what came before
+        if together:
+            decisions = place(groups, partial(work.progress, work.part))
+        else:
+            parts = [groups[list(rows)] for rows in runner.parts(len(groups))]
+            decisions = joined(runner.map(place, parts, partial(work.progress, work.part)))
     if work.part == "medea" and work.settings.medea.made().ends:
         decisions = _with_ends(work, decisions, tables, groups)
     decisions.save(work.folder / "decisions.npz", groups)
     _write_csv(work, decisions.placements, tables.space.apps)
     work.write_json("traces.json", list(decisions.traces))
-    work.recording.metrics({"seconds_mean": decisions.seconds.mean(), "seconds_max": decisions.seconds.max()})
+    _draw(work, decisions.placements[0], tables.space.apps)
+    work.recording.metrics({"seconds": decisions.seconds.mean(), "seconds_max": decisions.seconds.max()})
     return decisions
 
 
@@ -62,8 +76,12 @@ def _with_ends(work: Work, decisions: Decisions, tables: Tables, groups: IntArra
     return replace(decisions, traces=traces)
 
 
-def _swapped(weights: Callable[[str, Tables], Any], tables: Tables, learner: str) -> Any:
-    return weights(learner, tables)
+def _place_some(
+    settings: Settings, name: str, tables: Tables, trained: Any, groups: IntArray, tell: Tell | None = None
+) -> Decisions:
+    """Some of the groups, on whatever worker this is."""
+    scheduler = scheduler_for(settings, name, tables, lambda learner: trained)
+    return place_groups(scheduler, settings, tables, groups, tell)
 
 
 def _write_csv(work: Work, placements: IntArray, apps: tuple[str, ...]) -> None:
@@ -73,6 +91,13 @@ def _write_csv(work: Work, placements: IntArray, apps: tuple[str, ...]) -> None:
     frame.insert(0, "group", [group for group in range(groups) for _ in range(nodes)])
     with written_whole(work.folder / "placements.csv") as file:
         file.write(frame.to_csv(index=False).encode())
+
+
+def _draw(work: Work, placement: IntArray, apps: tuple[str, ...]) -> None:
+    from flows.placement_picture import placement_svg
+
+    picture = placement_svg(placement, apps, f"{work.part}, group 0")
+    (work.recording.about / "placement-group-0.svg").write_bytes(picture)
 
 
 def _with_constraints(work: Work) -> Settings:

@@ -1,9 +1,12 @@
 """Stage evaluate: judge every placement on the simulator, and on the testbed where it knows the truth."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from flows.build import knows_truth, make_groups, make_testbed, needs_latency
 from flows.placing import OPTIMUM, Decisions, judge, place_groups, scheduler_for
+from flows.recorded import Dataset, groups_dataset, run_name, told_params, told_tags
 from flows.work import Work, read_json
 from metis.files import written_whole
 from metis.simulators import FittedSimulator
@@ -15,6 +18,9 @@ def run(work: Work) -> None:
     """Write `results.csv`, one row per scheduler and group, and one child run per scheduler."""
     tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
     groups = make_groups(work.settings, tables.space.apps)
+    told = told_params(work.settings, groups)
+    given = groups_dataset(work.settings, groups, tables.space.apps)
+    work.recording.describe(told_tags(told), told, [given])
     decisions = read_decisions(work)
     truth = true_optimum = None
     if knows_truth(work.settings):
@@ -29,7 +35,7 @@ def run(work: Work) -> None:
     results = judge(decisions, work.settings, tables, groups, truth, true_optimum)
     with written_whole(work.folder / "results.csv") as file:
         file.write(results.to_csv(index=False).encode())
-    _child_runs(work, results)
+    _child_runs(work, results, told, given)
 
 
 def read_decisions(work: Work) -> dict[str, Decisions]:
@@ -41,17 +47,20 @@ def read_decisions(work: Work) -> dict[str, Decisions]:
     }
 
 
-def _child_runs(work: Work, results: pd.DataFrame) -> None:
-    shared = {
-        "nodes": work.settings.cluster.nodes,
-        "containers": work.settings.group.size,
-        "objective": work.settings.objective.kind,
-        "simulator": work.settings.simulator.made().kind,
-        "seed": work.settings.seed,
-    }
+def _child_runs(work: Work, results: pd.DataFrame, told: Mapping[str, str], given: Dataset) -> None:
+    """A run per scheduler, under the names that MLflow's compare view puts side by side."""
     for name, rows in results.groupby("scheduler", sort=False):
         numbers = rows.drop(columns=["scheduler", "group"])
         metrics = {str(column): float(numbers[column].mean()) for column in numbers}
         metrics |= {f"{c}_min": float(numbers[c].min()) for c in COMPARED if c in numbers}
-        tags = {"metis.stage": "scheduler", "metis.scheduler": str(name)}
-        work.recording.child(f"{name}", tags, {"scheduler": name, **shared}, metrics)
+        metrics["seconds_max"] = float(numbers["seconds"].max())
+        params = {"scheduler": str(name), **told}
+        tags = told_tags(params) | {"metis.stage": "scheduler"} | _placed_by(work, str(name))
+        work.recording.child(run_name(params), tags, params, metrics, [given])
+
+
+def _placed_by(work: Work, name: str) -> dict[str, str]:
+    """The run whose artifacts are this scheduler's placements."""
+    steps = [f"{stage}/{name}" for stage in ("highlevel", "baselines")]
+    runs = [work.recording.inputs[step] for step in steps if step in work.recording.inputs]
+    return {"metis.placed_by": runs[0]} if runs else {}

@@ -2,14 +2,25 @@
 
 import pandas as pd
 
-from flows.exploring import explore_groups
+from flows.build import knows_truth
+from flows.exploring import explore_groups, testbed_for
+from flows.report.exploration import exploration_figure
 from flows.work import Work
+from metis.explore import Exploration
 from metis.files import written_whole
+from metis.objectives import Tables
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the intervals whose coverage is told
 
 
 def run(work: Work) -> None:
-    """Write `profile.npz`, `history.csv` and `measured.json`; an exploration that was stopped goes on."""
-    found = explore_groups(work.settings, work.scratch / "profile.npz", work.progress)
+    """Write `profile.npz`, `history.csv`, `measured.json` and `exploration.svg`; what was stopped goes on.
+
+    Where the testbed knows the truth also `calibration.csv`: of intervals, level and coverage.
+    """
+    with testbed_for(work.settings, work.inputs) as testbed:
+        found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
+        truth = testbed.truth() if knows_truth(work.settings) else None
     found.profile.save(work.folder / "profile.npz")
     history = pd.DataFrame(found.history)
     with written_whole(work.folder / "history.csv") as file:
@@ -18,3 +29,15 @@ def run(work: Work) -> None:
     numbers = history.drop(columns=["proposed", "round"]).dropna(axis=1)
     work.recording.curve([{str(k): float(v) for k, v in row.items()} for row in numbers.to_dict("records")])
     work.recording.metrics({"measurements": found.measurements, "hours": found.hours})
+    calibration = None if truth is None else _calibration(found, truth)
+    figure = exploration_figure(history.assign(acquisition="plans"), calibration)
+    with written_whole(work.folder / "exploration.svg") as file:
+        file.write(figure)
+    if calibration is not None:
+        with written_whole(work.folder / "calibration.csv") as file:
+            file.write(calibration.to_csv(index=False).encode())
+
+
+def _calibration(found: Exploration, truth: Tables) -> pd.DataFrame:
+    covered = [found.belief.covered(truth, level) for level in LEVELS]
+    return pd.DataFrame({"level": LEVELS, "coverage": covered})

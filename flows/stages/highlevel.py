@@ -38,4 +38,5 @@ def _log_curves(work: Work, decisions: Decisions) -> None:
         worth = make_objective(work.settings).bind(group, cluster, tables)
         bound = relax(worth, group, cluster).bound
         curve = [{**row, "ratio": row["best"] / bound if bound > 0 else 1.0} for row in rows]
-        work.recording.curve([{f"group_{i}/{name}": row[name] for name in row} for row in curve])
+        named = [{f"group_{i}/{name}": row[name] for name in row} for row in curve]
+        work.recording.curve(named, f"curve-group-{i}")

@@ -9,6 +9,7 @@ from flows.build import make_cluster, make_groups, make_objective
 from flows.explained import explained_section
 from flows.placing import OPTIMUM
 from flows.report import ReportData, Section, write_report
+from flows.report.exploration import exploration_section
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import read_decisions
 from flows.work import Work, read_json
@@ -43,7 +44,7 @@ def run(work: Work) -> None:
         placements={name: placement + cluster.existing for name, placement in example.items()},
         container_rps=containers,
         command=work.command,
-        sections=_explained(work, results, example, tables, cluster),
+        sections=[*_explained(work, results, example, tables, cluster), *_explored(work)],
     )
     write_report(data, work.folder / "report.html")
 
@@ -59,6 +60,17 @@ def _explained(
     constraints = read_constraints(path, tables.space.apps, tables.space.slots)
     violated = constraints.node_extents(example[best], cluster)
     return [explained_section(best, example[best], cluster, tables, violated)]
+
+
+def _explored(work: Work) -> list[Section]:
+    """What exploring bought, where the profile comes from it."""
+    folder = work.inputs.get("explore")
+    if folder is None:
+        return []
+    path = folder / "calibration.csv"
+    calibration = pd.read_csv(path) if path.is_file() else None
+    measured = read_json(folder / "measured.json")["measured"]
+    return [exploration_section(pd.read_csv(folder / "history.csv"), measured, calibration)]
 
 
 def _subtitle(work: Work, groups: IntArray, slots: int) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flows.compose import compose_plain
 from flows.console import progress_bar, stdout
-from flows.exploring import explore_groups
+from flows.exploring import explore_groups, ready_inputs, testbed_for
 from flows.keys import digest
 from flows.output import only_json
 from flows.settings import Settings, validated
@@ -27,8 +27,9 @@ def run(arguments: Sequence[str]) -> int:
     settings = validated(compose_plain(arguments))
     path = Path(settings.out) if settings.out else _kept(settings)
     with only_json(settings.output == "json") as answer:
-        with progress_bar() as progress:
-            found = explore_groups(settings, path, progress)
+        inputs = ready_inputs(settings)
+        with progress_bar() as progress, testbed_for(settings, inputs) as testbed:
+            found = explore_groups(settings, testbed, path, progress)
         if settings.output == "json":
             answer(as_json(found) | {"profile": str(path)})
         else:

@@ -1,7 +1,8 @@
-"""Show the chain: what is done, failed, stale or missing.
+"""Show the chain: what is done, reused, failed, stale or missing, and why.
 
 metis status
 metis status experiment=quick
+metis status output=json          with the commands that asked for it, and paths of logs
 """
 
 import json
@@ -12,10 +13,16 @@ from rich.table import Table
 
 from flows.compose import compose_plain
 from flows.console import stdout
+from flows.logged import log_path
 from flows.output import only_json
 from flows.settings import Settings, validated
-from flows.steps import Step, chosen_steps, plan
-from flows.store import Attempt, Record, Store
+from flows.step import Step
+from flows.steps import chosen_steps, plan
+from flows.store import Store
+from flows.store_runs import Attempt, Record
+
+COLOURS = {"done": "green", "reused": "green", "failed": "red", "stale": "yellow", "missing": "dim"}
+UNKNOWN = "?"  # digest of an output that there is not yet
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -31,52 +38,63 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def chain_status(settings: Settings) -> list[dict[str, Any]]:
-    """Every step of the chain: `step`, `state` (done, failed, stale, missing), `why`, `since`, `run`.
+    """Every step of the chain: `step`, `state`, `why`, `since`, `run`, `log`.
 
-    Stale is a step that was finished under other settings, inputs or source; `why` names what changed.
+    `done` are steps that the newest run of the chain did, `reused` those that it took from earlier ones. Stale
+    is a step that was finished under other settings, inputs or source; `why` names what changed. `log` is the
+    path of the log of a step that failed or is being done.
     """
     store = Store(settings.tracking)
     records: dict[str, Record] = {}
     states = []
     for step in chosen_steps(settings, plan(settings)):
-        known = all(name in records for name in step.inputs)
-        digests = {name: records[name].digest for name in step.inputs} if known else {}
-        record = store.find(step.name, step.key(digests)) if known else None
-        if record is not None:
-            records[step.name] = record
-            states.append({"step": step.name, "state": "done", "why": "", "run": record.run_id})
+        digests = {name: records[name].digest if name in records else UNKNOWN for name in step.inputs}
+        record = None if UNKNOWN in digests.values() else store.find(step.name, step.key(digests))
+        if record is None:
+            states.append(_unfinished(step, digests, store.last(step.name), store))
             continue
-        waiting = [name for name in step.inputs if name not in records]
-        states.append(_unfinished(step, digests, waiting, store.last(step.name)))
+        records[step.name] = record
+        state = {"step": step.name, "state": "done", "why": "", "since": record.since, "run": record.run_id}
+        states.append(state)
+    newest = max(records.values(), key=lambda record: record.since, default=None)
+    for state in states:
+        if newest and state["step"] in records and records[state["step"]].chain != newest.chain:
+            state["state"] = "reused"
     return states
 
 
-def _unfinished(
-    step: Step, digests: Mapping[str, str], waiting: Sequence[str], last: Attempt | None
-) -> dict[str, Any]:
+def _unfinished(step: Step, digests: Mapping[str, str], last: Attempt | None, store: Store) -> dict[str, Any]:
     state: dict[str, Any] = {"step": step.name, "state": "missing", "why": "never done", "run": None}
     if last is None:
         return state
     state |= {"run": last.run_id, "since": last.since}
-    if last.status in ("FAILED", "KILLED"):
-        return state | {"state": "failed", "why": last.error}
-    if last.status == "RUNNING":
-        return state | {"state": "failed", "why": "running, or ended without a word"}
+    waiting = [name for name, known in digests.items() if known == UNKNOWN]
+    changed = _changed(step, digests, last)
+    if last.status != "FINISHED" and not changed:
+        log = log_path(store.root, last.run_id)
+        gone = "being done, or killed without a word" if last.status == "RUNNING" else last.error
+        return state | {"state": "failed", "why": gone, "log": str(log) if log.is_file() else None}
+    told = [f"changed: {', '.join(changed)}"] if changed else []
     if waiting:
         more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-        return state | {"state": "stale", "why": f"waits for {waiting[0]}{more}"}
+        told.append(f"waits for {waiting[0]}{more}")
+    return state | {"state": "stale", "why": "; ".join(told) or "its output is damaged or gone"}
+
+
+def _changed(step: Step, digests: Mapping[str, str], last: Attempt) -> list[str]:
+    """Settings, inputs and source that differ from the last try; inputs that there are not yet left out."""
     before, now = json.loads(last.identity or "{}"), step.identity(digests)
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return state | {"state": "stale", "why": f"changed: {', '.join(changed) or 'its output'}"}
+    open_inputs = {name for name, value in now.items() if value == UNKNOWN}
+    names = (before.keys() | now.keys()) - open_inputs
+    return sorted(name for name in names if before.get(name) != now.get(name))
 
 
 def _show(states: Sequence[Mapping[str, Any]]) -> None:
-    colours = {"done": "green", "failed": "red", "stale": "yellow", "missing": "dim"}
     table = Table(title="The chain", title_justify="left", title_style="bold")
     for heading in ("step", "state", "why", "since", "MLflow run"):
         table.add_column(heading, overflow="fold")
     for state in states:
-        colour = colours[state["state"]]
+        colour = COLOURS[state["state"]]
         table.add_row(
             state["step"],
             f"[{colour}]{state['state']}[/]",
@@ -85,3 +103,6 @@ def _show(states: Sequence[Mapping[str, Any]]) -> None:
             str(state["run"] or "")[:8],
         )
     stdout.print(table)
+    for state in states:
+        if state.get("log"):
+            stdout.print(f"log of {state['step']}: {state['log']}", soft_wrap=True, markup=False)

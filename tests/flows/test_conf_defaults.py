@@ -4,6 +4,15 @@ from dataclasses import asdict
 
 import pytest
 
+from cluster.settings import (
+    BuildSettings,
+    ConnectSettings,
+    DeploySettings,
+    Ec2Settings,
+    LaunchSettings,
+    LoadSettings,
+    WatchSettings,
+)
 from flows.compose import compose_plain
 from flows.settings import validated
 from metis.explore_settings import ExploreSettings
@@ -14,7 +23,18 @@ from metis.learning.value.settings import ValueSettings
 
 @pytest.mark.parametrize(
     ("section", "settings"),
-    [("value", ValueSettings), ("dealer", DealerSettings), ("explore", ExploreSettings)],
+    [
+        ("value", ValueSettings),
+        ("dealer", DealerSettings),
+        ("explore", ExploreSettings),
+        ("connect", ConnectSettings),
+        ("images", BuildSettings),
+        ("launch", LaunchSettings),
+        ("load", LoadSettings),
+        ("ec2", Ec2Settings),
+        ("deploy", DeploySettings),
+        ("watch", WatchSettings),
+    ],
 )
 def test_conf_agrees_with_the_settings_class(section, settings):
     composed = validated(compose_plain([]))

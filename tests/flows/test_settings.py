@@ -27,6 +27,8 @@ def test_every_option_composes_validates_and_plans(path):
     words = [f"{path.parent.as_posix()}={path.stem}"]
     # where a file is needed, any name will do: composing reads none
     words += [f"{path.parent}.path=a b.npz"] if path.stem == "file" else []
+    words += ["cluster.inventory=hosts.yaml", "apps.names=[Redis,MMS]"] if path.stem == "hosts" else []
+    words += ["cluster=lab"] if path.as_posix() == "testbed/swarm.yaml" else []
     chosen = validated(compose_plain(words))
     names = [step.name for step in plan(chosen)]
     # other stages may come between, but these keep their order

@@ -115,7 +115,7 @@ def test_settings_become_params_and_children_know_their_parent(store):
     assert run.info.status == "FINISHED"
 
 
-@pytest.mark.parametrize("name", ["a b", "a=b", "~a", "[a](b)", "größe", "a'b"])
+@pytest.mark.parametrize("name", ["a b", "a=b", "~a", "[a](b)", "größe", "a'b", "100% a%20b"])
 def test_folders_of_any_name(tmp_path, empty_database, name):
     (tmp_path / name).mkdir()
     shutil.copy(empty_database, tmp_path / name)
@@ -178,4 +178,4 @@ def test_several_may_open_a_fresh_store_at_once(tmp_path):
 def test_uri():
     from pathlib import Path
 
-    assert sqlite_uri(Path("/a b/100%")) == "sqlite:////a b/100%25/mlflow.db"
+    assert sqlite_uri(Path("/a b/100%")) == "sqlite+pysqlite:////a b/100%25/mlflow.db"

@@ -38,6 +38,25 @@ def test_repeated_co_locations_are_merged_by_their_median():
     assert np.isnan(merged.p99).all()
 
 
+def test_spread_of_repeated_runs_is_kept(tmp_path):
+    rows = np.array([[1, 1], [2, 0], [1, 1], [1, 1]])
+    rps = np.array([[1.0, 5.0], [0.7, NAN], [3.0, 5.0], [2.0, 10.0]])
+    merged = make_profile(APPS, 2, rows, {"rps": rps}, {})
+    np.testing.assert_array_equal(merged.spread, [[1.0, 1.0], [NAN, NAN]])
+    merged.save(tmp_path / "p.npz")
+    np.testing.assert_array_equal(load_profile(tmp_path / "p.npz").spread, merged.spread)
+    np.testing.assert_array_equal(merged.rows([1]).spread, [[NAN, NAN]])
+    assert load_profile(tmp_path / "p.npz", slots=1 + 2).spread is not None
+    told = describe_profile(merged)
+    assert (told["spread"], told["spread_most_in"]) == (1.0, "1 web + 1 db")
+    assert small().spread is None
+    assert "spread" not in describe_profile(small())
+    stored = dict(load_arrays(tmp_path / "p.npz"))
+    save_arrays(tmp_path / "bad.npz", stored | {"spread": np.zeros((1, 2))})
+    with pytest.raises(InputError, match=r"spread has shape \(1, 2\)"):
+        load_profile(tmp_path / "bad.npz")
+
+
 def test_speed_is_relative_to_the_stand_alone_run():
     speed = small().speed
     by_row = {tuple(r): s for r, s in zip(small().colocations.tolist(), speed, strict=True)}

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.testbed import EmbeddedTestbed, FileTestbed, choose_colocations, join_profiles, load_embedded
+from metis.testbed import (
+    EmbeddedTestbed,
+    FileTestbed,
+    choose_colocations,
+    join_profiles,
+    list_colocations,
+    load_embedded,
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +102,38 @@ def test_refuses_shares_that_are_none(quiet, share):
         choose_colocations(quiet.space, share, seed=1)
 
 
+def test_lists_are_what_they_are_called(quiet):
+    space = quiet.space
+    assert len(list_colocations(space, "all")) == space.size - 1
+    pairs = list_colocations(space, "pairs")
+    assert len(pairs) == 7 + 28  # alone, and two alike or not
+    assert pairs.sum(axis=1).max() == 2
+    np.testing.assert_array_equal(
+        list_colocations(space, "share", share=0.25, seed=1), choose_colocations(space, 0.25, seed=1)
+    )
+    given = np.array([[2, 0, 1, 0, 0, 0, 0], [2, 0, 1, 0, 0, 0, 0]])
+    found = list_colocations(space, "given", given=given)
+    assert sorted(map(tuple, found)) == [
+        (0, 0, 1, 0, 0, 0, 0),
+        (1, 0, 0, 0, 0, 0, 0),
+        (2, 0, 1, 0, 0, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "at least one"),
+        (np.zeros((0, 7), dtype=int), "at least one"),
+        (np.eye(7, dtype=int)[:2] * 0, "row 0 holds no container"),
+        (np.array([[4, 0, 0, 0, 0, 0, 0]]), "0 to 3 containers"),
+    ],
+)
+def test_refuses_given_lists_that_cannot_be(quiet, given, message):
+    with pytest.raises(InputError, match=message):
+        list_colocations(quiet.space, "given", given=given)
+
+
 def test_a_file_is_replayed(noisy):
     recorded = noisy.measure(noisy.space.counts[1:], seed=4)
     replay = FileTestbed(recorded)
@@ -122,3 +161,15 @@ def test_profiles_are_joined_by_the_median(noisy):
     both = joined.present[1:]
     np.testing.assert_allclose(joined.rps[1:][both], ((first.rps[1:] + second.rps) / 2)[both])
     assert joined.provenance == {"source": "both"}
+
+
+def test_joining_keeps_what_repeated_runs_told(noisy):
+    counts = noisy.space.counts[1:4]
+    runs = [noisy.measure(counts, seed=seed) for seed in range(2)]
+    repeated = join_profiles(*runs, {})
+    assert repeated.spread is not None
+    assert np.isfinite(repeated.spread[repeated.present]).all()
+    joined = join_profiles(repeated, noisy.measure(noisy.space.counts[4:6], seed=0), {})
+    assert joined.spread is not None
+    np.testing.assert_array_equal(joined.spread[:3], repeated.spread)
+    assert np.isnan(joined.spread[3:]).all()

@@ -1,0 +1,1 @@
+"""SHA-512 of cached files."""

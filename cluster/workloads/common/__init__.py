@@ -1,0 +1,1 @@
+"""What every image shares: server, stores, test data."""

@@ -1,0 +1,1 @@
+"""Super-resolution by a residual dense network."""

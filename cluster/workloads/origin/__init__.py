@@ -1,0 +1,1 @@
+"""Serves the test images over the network."""

@@ -1,0 +1,1 @@
+"""Scene detection in a cached video."""

@@ -1,0 +1,1 @@
+"""YCSB's workloads A and B on memcached."""

@@ -1,0 +1,147 @@
+"""Where a store keeps things on this machine: stage folders, fetched outputs, locks; what it may throw."""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from metis.errors import MetisError, SurroundingsError
+
+
+@contextmanager
+def stage_folder(root: Path) -> Iterator[Path]:
+    """A folder for a stage's files meanwhile; locked, so that a live one is told from a dead one."""
+    with alone(root):
+        _sweep_up(root)
+        folder = Path(tempfile.mkdtemp(dir=root, prefix=".stage-"))
+        held = os.open(folder, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _sweep_up(root: Path) -> None:
+    """Remove the stage folders of processes that were killed."""
+    for left in root.glob(".stage-*"):
+        held = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            pass  # somebody is at work in it
+        finally:
+            os.close(held)
+
+
+@contextmanager
+def alone(root: Path, name: str = ".opening") -> Iterator[None]:
+    """One process at a time: two that create the tables of a fresh store at once would break it."""
+    with (root / name).open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go by closing, and by the kernel when a process dies
+        yield
+
+
+class Fetched:
+    """Outputs that lie on a server, kept on this machine by run id."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, run_id: str) -> Path:
+        """Where the output of a run is, or would be."""
+        return self._root / "downloads" / run_id
+
+    def keep(self, run_id: str, output: Path) -> None:
+        """Take the output of a run that was made here: it need not travel back."""
+        with self._alone():
+            self._put(run_id, output)
+
+    def fetch(self, run_id: str, whole: Callable[[Path], bool], fetch: Callable[[Path], None]) -> Path:
+        """The output of a run: as it is here when `whole` says so, else fetched into a folder by `fetch`."""
+        kept = self.folder(run_id)
+        if whole(kept):
+            return kept
+        with self._alone():
+            if not whole(kept):  # another process may have fetched it meanwhile
+                with stage_folder(self._root) as folder:
+                    (folder / "output").mkdir()
+                    fetch(folder / "output")
+                    self._put(run_id, folder / "output")
+        return kept
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        (self._root / "downloads").mkdir(exist_ok=True)
+        with alone(self._root, ".fetching"):
+            yield
+
+    def _put(self, run_id: str, output: Path) -> None:
+        shutil.rmtree(self.folder(run_id), ignore_errors=True)
+        output.rename(self.folder(run_id))
+
+
+def sqlite_uri(root: Path) -> str:
+    """The SQLite tracking URI of a folder. SQLAlchemy takes the path as it stands, `%` aside."""
+    path = str(root / "mlflow.db")
+    # MLflow makes the parent folder of the path as written, `%25` and all, unless the driver is named
+    driver = "+pysqlite" if "%" in path else ""
+    return f"sqlite{driver}:///{path.replace('%', '%25')}"
+
+
+def is_local(artifact_uri: str) -> bool:
+    """Whether artifacts lie in a folder of this machine."""
+    return artifact_uri.startswith("file:")
+
+
+def file_path(uri: str) -> Path:
+    """The path that a `file:` URI names."""
+    return Path(unquote(urlparse(uri).path))
+
+
+def without_secrets(text: str) -> str:
+    """`text` with the password of every URI in it left out."""
+    return re.sub(r"(\w://[^\s/:@]*):\S*@", r"\1:***@", text)
+
+
+@contextmanager
+def surroundings(where: str) -> Iterator[None]:
+    """Turn what a store may throw into one clear line.
+
+    Args:
+        where: the store's URI, or a file; passwords are left out.
+    """
+    where = without_secrets(where)
+    try:
+        yield
+    except MetisError:
+        raise
+    except OSError as error:
+        raise SurroundingsError(f"{where}: {error.strerror or error}") from None
+    except ModuleNotFoundError as error:
+        raise SurroundingsError(
+            f"{where}: needs the Python package {error.name}; pip install 'metis[server]'"
+        ) from None
+    except Exception as error:
+        kind = f"{type(error).__module__}.{type(error).__name__}"
+        if not kind.startswith(("mlflow", "sqlalchemy", "alembic", "sqlite3")):
+            raise
+        raise SurroundingsError(f"{where}: {_plainly(str(error))}") from None
+
+
+def _plainly(said: str) -> str:
+    text = without_secrets(" ".join(said.split()))
+    if "out-of-date database schema" in text or "Can't locate revision" in text:
+        return "the database is of another version of MLflow; upgrade metis, or move the file away"
+    if "Max retries exceeded" in text or "NewConnectionError" in text:
+        return (
+            "no MLflow server answers; is it running, and is tracking.uri (METIS_TRACKING_URI) its address?"
+        )
+    return text[:300]

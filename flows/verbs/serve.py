@@ -1,0 +1,43 @@
+"""Serve the chain and its stages as Prefect deployments, until Ctrl-C.
+
+metis serve                                            pipeline/local, profile/local, highlevel/local, ...
+metis serve serve.port=4300 serve.limit=4              another port, more runs at once
+metis serve serve.cron='"0 3 * * *"' experiment=quick  the pipeline every night; words for every run
+
+Then, in another shell, with the line that it prints first (export PREFECT_API_URL=...):
+
+prefect deployment run pipeline/local -p overrides='["experiment=quick"]' --watch
+prefect deployment run highlevel/local -p size=large -p rerun=true --watch
+prefect flow-run retry ID
+"""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows import prefect_server
+from flows.compose import compose_plain
+from flows.console import say
+from flows.parameters import BASE
+from flows.settings import validated
+
+
+def run(arguments: Sequence[str]) -> int:
+    """See the module's text."""
+    settings = validated(compose_plain(arguments))
+    chosen = settings.serve
+    os.environ[BASE] = shlex.join(word for word in arguments if not word.startswith("serve."))
+    # a served run logs its steps, and its one line where it fails, for the UI; tracebacks it has none
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "1")
+    with prefect_server.server(Path(settings.tracking.path), chosen.port) as url:
+        from flows.serving import serve_until_stopped
+
+        say(
+            f"UI: {prefect_server.without_secrets(url).removesuffix('/api')} (Ctrl-C ends it). In another shell:"
+        )
+        say(f"export PREFECT_API_URL={prefect_server.without_secrets(url)}")
+        say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
+        serve_until_stopped(chosen)
+    return 0

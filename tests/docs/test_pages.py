@@ -1,0 +1,67 @@
+"""What the docs tell a reader to type works as they tell it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.cli import VERBS, main
+from flows.compose import compose_plain
+from flows.settings import validated
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+FENCE = re.compile(r"```[a-z]*(?: title=\"([^\"]+)\")?\n(.*?)```", re.DOTALL)
+
+
+def commands(page):
+    """Every `metis` command line of a page's code blocks and tables."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line.strip() for _, block in FENCE.findall(text) for line in block.splitlines()]
+    lines += re.findall(r"`(metis [^`]+)`", text)
+    return [line.partition("  #")[0].strip() for line in lines if line.startswith("metis ")]
+
+
+def test_there_are_pages_with_commands():
+    assert len(PAGES) > 10
+    assert sum(len(commands(page)) for page in PAGES) > 40
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_names_a_verb_and_settings_that_exist(page, monkeypatch, tmp_path):
+    for line in commands(page):
+        verb, *words = line.split()[1:]
+        if verb.startswith("-") or verb == "VERB":
+            continue
+        assert verb in VERBS, line
+        overrides = [word for word in words if "=" in word and not word.startswith("-")]
+        if any("," in word and "[" not in word and "{" not in word for word in overrides):
+            continue  # a sweep: its jobs are composed by its own tests
+        given = {word.partition("=")[0] for word in overrides}
+        if "cluster=hosts" in overrides:
+            overrides += [] if "cluster.inventory" in given else ["cluster.inventory=hosts.yaml"]
+            overrides += [] if "apps.names" in given else ["apps.names=[Redis]"]
+        validated(compose_plain(overrides))
+
+
+def test_the_scheduler_of_the_docs_places_every_container(tmp_path, monkeypatch, capsys, full_profile):
+    blocks = dict(FENCE.findall((DOCS / "add-your-own-scheduler.md").read_text(encoding="utf-8")))
+    (tmp_path / "mine.py").write_text(blocks["mine.py"], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    words = ["place", "scheduler=mine:place", "group.size=14", "cluster.nodes=6", "cluster.slots=3"]
+    profile = ["profile=file", f"profile.path={full_profile}", "simulator=table", "output=json"]
+    assert main([*words, *profile, f"tracking.path={tmp_path / 'mlruns'}"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sum(map(sum, told["placement"])) == 14
+    assert told["gap"] < 0.2
+
+
+def test_the_pages_build_and_their_links_lead_somewhere(tmp_path):
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=DOCS.parent)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (tmp_path / "stages" / "index.html").is_file()

@@ -1,0 +1,187 @@
+"""Stage profile: what is measured is what was asked for, on the embedded testbed and on a (played) Swarm."""
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cluster.images import Image, write_images
+from cluster.inventory import Inventory
+from cluster.sittings import open_sittings
+from flows import swarmed
+from flows.build import make_testbed, measure_profile
+from flows.compose import compose_plain
+from flows.settings import validated
+from flows.work import Work
+from metis.errors import InputError, SurroundingsError
+from metis.profile import describe_profile, load_profile
+from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in
+
+TWO = "cluster.slots=2"
+
+
+def measured(*words):
+    return measure_profile(validated(compose_plain([TWO, *words])))
+
+
+def test_every_choice_is_open_to_the_embedded_testbed(tmp_path):
+    assert len(measured("profile.choose=all")) == 35
+    assert len(measured("profile.choose=pairs", "cluster.slots=8")) == 35
+    assert len(measured("profile.share=0.5")) == 18
+    found = measured("profile.choose=given", "profile.colocations=[[1,1,0,0,0,0,0]]")
+    assert found.colocations.sum(axis=1).tolist() == [1, 1, 2]
+    file = tmp_path / "list.csv"
+    file.write_text("Redis,MMS\n2,0\n1,1\n")
+    assert len(measured("profile.choose=given", f"profile.colocations={file}")) == 4
+
+
+def test_a_profile_is_continued(tmp_path):
+    first = measured("profile.choose=pairs", "cluster.slots=1")
+    first.save(tmp_path / "wrong.npz")
+    with pytest.raises(InputError, match=r"wrong\.npz: measured .* on 1 slots"):
+        measured(f"profile.onto={tmp_path / 'wrong.npz'}", "cluster.slots=null")
+    part = measured("profile.share=0.3", "profile.seed=1")
+    part.save(tmp_path / "part.npz")
+    whole = measured("profile.choose=all", "profile.seed=2", f"profile.onto={tmp_path / 'part.npz'}")
+    assert len(whole) == 35
+    at = np.isin(whole.space.index(whole.colocations), part.space.index(part.colocations))
+    np.testing.assert_array_equal(whole.rps[at], part.rps)
+    whole.save(tmp_path / "whole.npz")
+    again = measured("profile.choose=all", "profile.seed=3", f"profile.onto={tmp_path / 'whole.npz'}")
+    np.testing.assert_array_equal(again.rps, whole.rps)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["profile.choose=given", "profile.colocations=[[1,1]]"], "give a count for each"),
+        (["profile.choose=given", "profile.colocations=[[3,0,0,0,0,0,0]]"], "0 to 2 containers"),
+        (["profile.choose=given", "profile.colocations=[]"], "at least one"),
+    ],
+)
+def test_lists_that_cannot_be_are_refused(words, message):
+    with pytest.raises(InputError, match=message):
+        measured(*words)
+
+
+def test_verbs_that_cannot_reach_hosts_say_what_can():
+    settings = validated(compose_plain(["cluster=lab"]))
+    with pytest.raises(InputError, match=r"stages=\[profile\]"):
+        make_testbed(settings)
+
+
+@pytest.fixture
+def played(tmp_path, monkeypatch):
+    """A function of (world, settings of profile) that does the stage on a world instead of hosts."""
+    for name in ("setup", "build", "output"):
+        (tmp_path / name).mkdir()
+    Inventory("lab", "test", HOSTS, "known_hosts", facts={"w1": {"cores": 4, "engine": "20"}}).save(
+        tmp_path / "setup" / "inventory.json"
+    )
+    images = [Image(app, f"metis/{app}:1", f"sha256:{app}") for app in APPS]
+    write_images(tmp_path / "build" / "images.json", images)
+    told = []
+
+    def do(world, rerun=(), **profile):
+        @contextmanager
+        def on_world(settings, inputs, state, session="profile"):
+            found = Inventory.load(inputs["setup"] / "inventory.json")
+            yield replace(swarm_in(world), sittings=open_sittings(state, "hosts"), inventory=found)
+
+        monkeypatch.setattr(swarmed, "swarm_testbed", on_world)
+        settings = validated(
+            {
+                "cluster": {"kind": "lab", "slots": 2, "nodes": 2},
+                "testbed": {"kind": "swarm"},
+                "apps": {"names": list(APPS)},
+                "images": {"arguments": {"MODEL_URL": "https://user:secret@example.org"}},
+                "profile": {"choose": "all", **profile},
+                "explore": {"pause": 0.0},
+                "rerun": list(rerun),
+            }
+        )
+        inputs = {name: tmp_path / name for name in ("setup", "build")}
+        work = Work(settings, tmp_path / "output", tmp_path / "scratch", inputs, None, told_to)
+        return swarmed.profile_swarm(work)
+
+    def told_to(text, done, total, known=""):
+        told.append((done, total, known))
+
+    do.told, do.folder = told, tmp_path
+    return do
+
+
+def test_the_stage_tells_where_a_profile_comes_from(played):
+    profile = played(World(broken={(0, 2): 10**9}), repeats=2)
+    told = json.loads(json.dumps(profile.provenance))
+    assert told["alone_rps"] == {"cache": 200.0, "web": 50.0}
+    assert told["failed"] == {"2 web": "2 web: no room"}
+    assert told["hosts"][1] == {"name": "w1", "role": "worker", "cores": 4, "engine": "20"}
+    assert told["images"]["web"] == {"tag": "metis/web:1", "id": "sha256:web"}
+    assert told["load"]["duration"] == 300
+    assert told["runs"] == 4 * 2 + 3
+    assert "secret" not in json.dumps(told)
+    assert "10.0.0" not in json.dumps(told)  # hosts by name, not by address
+    assert "notes" not in told
+    described = describe_profile(profile)
+    assert described["spread"] == pytest.approx(0.0)
+    rows = pd.read_csv(played.folder / "output" / "runs.csv")
+    assert len(rows) == 11
+    assert rows.loc[~rows["sound"], "why"].tolist() == ["2 web: no room"] * 3
+    both = rows[(rows["cache"] == 1) & (rows["web"] == 1)]
+    assert both["raw rps web"].tolist() == [37.5, 37.5]
+    assert both["rps web"].tolist() == [0.75, 0.75]
+
+
+def test_progress_counts_runs_and_tells_the_rest(played):
+    played(World(broken={(0, 2): 10**9}))
+    assert played.told[0] == (0, 5, "")
+    assert [done for done, _, _ in played.told] == sorted(done for done, _, _ in played.told)
+    assert any("min left" in known for _, _, known in played.told)
+    assert played.told[-1][:2] == (5, 5)
+    assert "1 failed" in played.told[-1][2]
+
+
+def test_a_profile_that_was_stopped_goes_on_and_a_rerun_begins_anew(played):
+    world = World(dies={3: "c"})
+    with pytest.raises(SurroundingsError, match="2 measurements are kept"):
+        played(world, rerun=["profile"])
+    second = World()
+    played(second, rerun=["profile"])  # the command that failed, given again
+    assert len(second.loads) == 3
+    third = World()
+    played(third)
+    assert not third.loads
+    fourth = World()
+    played(fourth, rerun=["profile"])
+    assert len({held for _, held in fourth.loads}) == 5
+
+
+def test_nothing_measured_is_an_error_that_says_why(played):
+    with pytest.raises(SurroundingsError, match=r"nothing could be measured: 1 web: .*no room"):
+        played(World(broken=dict.fromkeys([(1, 0), (0, 1)], 10**9)))
+
+
+def test_on_a_swarm_too_a_profile_is_continued(played):
+    first = played(World(), choose="given", colocations=[[1, 1]])
+    first.save(played.folder / "first.npz")
+    world = World(speed=7.0)
+    (played.folder / "scratch").rename(played.folder / "older")
+    whole = played(world, onto=str(played.folder / "first.npz"))
+    assert len(whole) == 5
+    assert (1, 1) not in {held for _, held in world.loads}
+    none = World()
+    whole.save(played.folder / "whole.npz")
+    (played.folder / "scratch").rename(played.folder / "old")
+    again = played(none, onto=str(played.folder / "whole.npz"))
+    assert not none.loads
+    np.testing.assert_array_equal(again.rps, load_profile(played.folder / "whole.npz").rps)
+
+
+def test_what_a_user_reads_names_no_machine_path(played):
+    profile = played(World(), choose="given", colocations=[[1, 1]])
+    assert str(Path.cwd()) not in json.dumps(profile.provenance)

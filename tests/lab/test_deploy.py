@@ -1,0 +1,194 @@
+"""Deploying on a real Swarm: what changes and what stays, a container killed, a failure midway, the end."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cluster.deployer import placement_of
+from cluster.launcher import Launcher
+from cluster.tasks import tasks_of
+from flows.cli import main
+from metis.profile import make_profile
+from metis.space import ColocationSpace
+
+APPS = ("Store", "Light", "Heavy")
+WORKLOADS = Path(__file__).parent / "workloads"
+SPACE = ColocationSpace(APPS, 2)
+NODES = ("worker-1", "worker-2")
+ALONE = {"Store": 300.0, "Light": 200.0, "Heavy": 40.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("deploy")
+
+
+@pytest.fixture(scope="module")
+def words(folder, lab, lab_name, lab_state):
+    """What every command here is given: the lab, three small applications, and a profile of them."""
+    counts = SPACE.counts[1:]
+    shared = np.where(counts > 0, np.where(counts.sum(axis=1, keepdims=True) > 1, 0.6, 1.0), np.nan)
+    profile = make_profile(APPS, 2, counts, {"rps": shared}, {"source": "test", "alone_rps": ALONE})
+    profile.save(folder / "profile.npz")
+    return [
+        "cluster=lab",
+        f"cluster.name={lab_name}",
+        f"cluster.state={lab_state}",
+        f"cluster.slots={SPACE.slots}",
+        f"apps.names=[{','.join(APPS)}]",
+        f"++apps.workloads=['{WORKLOADS}']",
+        "launch.cpus=0.5",
+        "launch.memory_mb=128",
+        "load.duration=2",
+        "load.warm_up=1",
+        "profile=file",
+        f"profile.path={folder / 'profile.npz'}",
+        "simulator=table",
+        f"tracking.path={folder / 'mlruns'}",
+        "tracking.orchestrate=false",
+    ]
+
+
+@pytest.fixture
+def metis(words, capfd):
+    """Run a verb on the lab; answers the exit code, its JSON document if any, and standard error."""
+
+    def run(verb, *more):
+        capfd.readouterr()
+        code = main([verb, *words, "output=json", *more])
+        out, err = capfd.readouterr()
+        return code, json.loads(out) if out else None, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def launcher(lab_fleet):
+    return Launcher(lab_fleet, (), ())
+
+
+def plan_file(folder, rows):
+    path = folder / f"{abs(hash(str(rows)))}.csv"
+    frame = pd.DataFrame(rows, columns=list(APPS))
+    frame.insert(0, "node", NODES)
+    frame.to_csv(path, index=False)
+    return f"placement={path}"
+
+
+def stands(launcher):
+    return placement_of(launcher.standing("deploy"), NODES, APPS).tolist()
+
+
+def containers(launcher):
+    """The engine's id of the running container of every service."""
+    tasks = tasks_of(launcher.fleet, launcher.layout.mine("deployed"))
+    return {task.service: task.container for task in tasks if task.state == "running" and task.wanted}
+
+
+FIRST = [[1, 1, 0], [0, 0, 1]]
+SECOND = [[1, 0, 1], [0, 0, 1]]
+
+
+def test_a_dry_run_tells_and_changes_nothing(metis, folder, launcher):
+    code, told, err = metis("deploy", plan_file(folder, FIRST), "--dry-run")
+    assert code == 0, err
+    assert [(row["node"], row["start"]) for row in told["plan"]] == [
+        ("worker-1", "1 Store + 1 Light"),
+        ("worker-2", "1 Heavy"),
+    ]
+    assert launcher.standing() == []
+
+
+def test_a_placement_is_deployed_and_measured(metis, folder, launcher):
+    code, told, err = metis("deploy", plan_file(folder, FIRST))
+    assert code == 0, err
+    assert stands(launcher) == FIRST
+    assert [(row["node"], row["app"]) for row in told["containers"]] == [
+        ("worker-1", "Store"),
+        ("worker-1", "Light"),
+        ("worker-2", "Heavy"),
+    ]
+    for row in told["containers"]:
+        assert row["rps"] > 0
+        assert row["measured"] == pytest.approx(row["rps"] / ALONE[row["app"]])
+    assert [row["predicted"] for row in told["containers"]] == [0.6, 0.6, 1.0]
+    assert told["predicted_rps"] == pytest.approx(2.2 / 3)
+    run = folder / "mlruns" / "artifacts" / told["run"] / "artifacts"
+    assert (run / "deployed.svg").read_text().startswith("<?xml")
+    assert pd.read_csv(run / "containers.csv")["app"].tolist() == ["Store", "Light", "Heavy"]
+
+
+def test_another_placement_touches_only_what_must_change(metis, folder, launcher):
+    before = containers(launcher)
+    code, told, err = metis("deploy", plan_file(folder, SECOND), "deploy.measure=false")
+    assert code == 0, err
+    assert told["plan"] == [
+        {"node": "worker-1", "keep": "1 Store", "stop": "1 Light", "start": "1 Heavy", "again": ""}
+    ]
+    assert stands(launcher) == SECOND
+    after = containers(launcher)
+    kept = ("metis-deploy-worker-1-0", "metis-deploy-worker-2-0")
+    assert all(after[name] == before[name] for name in kept)
+    assert after["metis-deploy-worker-1-1"] != before["metis-deploy-worker-1-1"]
+
+
+def test_a_killed_container_comes_back_and_changes_no_plan(metis, folder, launcher, lab):
+    name = "metis-deploy-worker-2-0"
+    killed = containers(launcher)[name]
+    launcher.fleet.run(lab.host("worker-2"), f"docker kill {killed}")
+    until = time.monotonic() + 60
+    while containers(launcher).get(name) in (None, killed) and time.monotonic() < until:
+        time.sleep(0.5)
+    assert containers(launcher)[name] != killed
+    code, told, err = metis("deploy", plan_file(folder, SECOND), "--dry-run")
+    assert code == 0, err
+    assert told["plan"] == []
+
+
+def test_a_look_measures_what_is_deployed_and_moves_nothing(metis, launcher):
+    before = containers(launcher)
+    code, told, err = metis("watch", "watch.remeasure=0")
+    assert code == 0, err
+    (row,) = told["looks"]
+    assert row["colocations"] == 2
+    assert row["silent"] == {}
+    if told["proposed"]:
+        assert told["command"].startswith("metis deploy cluster=lab")
+        assert told["command"].endswith(f"placement={told['run']}")
+    assert containers(launcher) == before
+
+
+def test_a_failure_midway_says_what_stands_and_the_same_command_goes_on(metis, folder, launcher, lab, words):
+    """A foreign process holds the port of a container that worker-2 is to get."""
+    third = [[1, 1, 0], [0, 1, 1]]
+    holder = "nohup python3 -m http.server 8082 >/dev/null 2>&1 & echo $!"
+    pid = launcher.fleet.run(lab.host("worker-2"), holder).strip()
+    try:
+        code, _, err = metis("deploy", plan_file(folder, third), "deploy.measure=false")
+    finally:
+        launcher.fleet.run(lab.host("worker-2"), f"kill {pid}")
+    assert code == 1
+    assert "Light on worker-2" in err
+    assert "worker-2 stands half changed, 1 of 2 nodes are as planned" in err
+    assert err.splitlines()[-1].startswith("metis deploy cluster=lab")
+    assert stands(launcher)[0] == third[0]
+    code, _, err = metis("deploy", plan_file(folder, third), "deploy.measure=false")
+    assert code == 0, err
+    assert stands(launcher) == third
+
+
+def test_undeploying_leaves_nothing(metis, launcher, lab):
+    code, told, err = metis("undeploy")
+    assert code == 0, err
+    assert len(told["removed"]) == 4
+    assert launcher.standing() == []
+    for worker in lab.workers:
+        assert launcher.fleet.run(worker, "docker ps -q").strip() == ""
+    networks = launcher.fleet.run(lab.manager, "docker network ls --format '{{.Name}}'").split()
+    assert "metis" not in networks
+    code, told, err = metis("undeploy")  # again: nothing to do
+    assert (code, told["removed"]) == (0, [])

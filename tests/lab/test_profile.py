@@ -1,0 +1,207 @@
+"""Profiling a real Swarm: what it finds, and what it makes of hosts and containers that die meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cluster import swarm
+from cluster.catalog import load_catalog
+from cluster.distribute import distribute
+from cluster.hosts import Fleet
+from cluster.images import build, read_images, write_images
+from cluster.lab import lab as labs
+from cluster.lab.nodes import containers
+from cluster.settings import ConnectSettings
+from flows.swarmed import profile_swarm, swarm_testbed
+from metis.errors import InputError, SurroundingsError
+from metis.journal import load_journal
+from metis.measuring import measure_list
+from metis.profile import load_profile
+from metis.space import ColocationSpace
+from tests.lab.profiling import APPS, WORKLOADS, settings_for, work_in
+
+SPACE = ColocationSpace(tuple(APPS), 2)
+
+
+@pytest.fixture(scope="module")
+def prepared(lab, tmp_path_factory):
+    """A folder with the outputs of setup and build: the lab's inventory, and images on its nodes."""
+    folder = tmp_path_factory.mktemp("prepared")
+    for name in ("setup", "build"):
+        (folder / name).mkdir()
+    settings = settings_for(lab)
+    lab.save(folder / "setup" / "inventory.json")
+    made = build(load_catalog([WORKLOADS], APPS), settings.images.made())
+    with Fleet(lab, settings.connect.made()) as fleet:
+        images = distribute(fleet, made, settings.images.made())
+    write_images(folder / "build" / "images.json", images)
+    return folder
+
+
+@pytest.fixture
+def folder(prepared, tmp_path):
+    """A folder of the test's own with the same inputs."""
+    for name in ("setup", "build"):
+        (tmp_path / name).symlink_to(prepared / name)
+    return tmp_path
+
+
+@pytest.fixture
+def restored(lab, lab_state, lab_name, prepared):
+    """Afterwards all hosts run again and are one Swarm."""
+    yield
+    revive(lab, lab_state, lab_name, prepared)
+
+
+def revive(lab, lab_state, lab_name, prepared):
+    inventory = labs.up(lab_state, lab_name, len(lab.workers))
+    with Fleet(inventory, ConnectSettings()) as fleet:
+        inventory = swarm.prepare(fleet)
+    inventory.save(prepared / "setup" / "inventory.json")
+
+
+def left_behind(lab):
+    """Services of measurements, and containers of load on clients."""
+    with Fleet(lab, ConnectSettings()) as fleet:
+        label = f"label=metis.cluster={lab.name}"
+        services = fleet.run(
+            lab.manager, f"docker service ls -q --filter {label} --filter label=metis.purpose=measured"
+        )
+        loads = fleet.run(lab.clients[0], f"docker ps -aq --filter {label} --filter label=metis.purpose=load")
+    return services.split(), loads.split()
+
+
+def when_loaded(do, lab, nth=1):
+    """In a thread: once the n-th load runs on the client, `do(its container id)`."""
+
+    def watch():
+        seen = set()
+        with Fleet(lab, ConnectSettings()) as fleet:
+            while len(seen) < nth:
+                words = "docker ps -q --filter label=metis.purpose=load"
+                seen |= set(fleet.run(lab.clients[0], words).split())
+                time.sleep(0.1)
+            do(fleet, seen)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def runs_of(folder):
+    return load_journal(folder / "scratch" / "profile.npz", SPACE, "").runs
+
+
+def test_killed_in_the_middle_of_a_load_it_goes_on_and_finds_the_interference(lab, folder):
+    words = [sys.executable, "-m", "tests.lab.profiling", str(folder)]
+    with subprocess.Popen(words, start_new_session=True) as process:
+        when_loaded(lambda *_: os.killpg(process.pid, signal.SIGKILL), lab, nth=4).join(120)
+        process.wait(10)
+    before = runs_of(folder)
+    assert len(before) in (2, 3)  # and one was lost on its way, which is all that is done again
+    told = []
+    profile = profile_swarm(replace(work_in(folder), progress=lambda *now: told.append(now)))
+    after = runs_of(folder)
+    assert [run["note"] for run in after[: len(before)]] == [run["note"] for run in before]
+    assert len(after) == 5
+    assert told[0][1:3] == (len(before), 5)
+    assert told[-1][1:3] == (5, 5)
+    assert left_behind(lab) == ([], [])
+
+    of = {tuple(row): rps for row, rps in zip(profile.colocations.tolist(), profile.rps, strict=True)}
+    light_beside_heavy, heavy_beside_light = of[1, 1]
+    assert light_beside_heavy < 0.85  # they share a core
+    assert heavy_beside_light < 1.1
+    assert 0.25 < of[0, 2][1] < 0.8
+    assert of[1, 0][0] == of[0, 1][1] == 1.0
+    assert (profile.requests[profile.present] > 10).all()
+    assert (profile.p99[profile.present] >= profile.p50[profile.present]).all()
+
+    told = profile.provenance
+    assert set(told["alone_rps"]) == set(APPS)
+    assert told["alone_rps"]["Light"] > told["alone_rps"]["Heavy"] > 3
+    assert {host["name"] for host in told["hosts"]} == {host.name for host in lab.hosts}
+    assert all(host["cores"] >= 1 and host["engine"] for host in told["hosts"])
+    assert told["images"]["Light"]["id"].startswith("sha256:")
+    assert told["load"]["duration"] == 3
+    assert 0 < told["overhead_seconds"] < 60
+    rows = pd.read_csv(folder / "output" / "runs.csv")
+    assert len(rows) == 5
+    assert rows["worker"].eq("worker-1").all()
+    np.testing.assert_allclose(
+        rows.loc[rows["Heavy"] == 2, "rps Heavy"],
+        rows.loc[rows["Heavy"] == 2, "raw rps Heavy"] / told["alone_rps"]["Heavy"],
+        rtol=0.5,
+    )
+
+
+def test_a_finished_profile_is_continued_without_measuring_it_again(lab, folder):
+    first = work_in(folder, choose="given", colocations=[[1, 0]])
+    known = profile_swarm(first)
+    known.save(folder / "known.npz")
+    more = work_in(folder, choose="given", colocations=[[2, 0]], onto=str(folder / "known.npz"))
+    profile = profile_swarm(replace(more, scratch=folder / "scratch-2"))
+    assert profile.colocations.tolist() == [[1, 0], [2, 0]]
+    assert profile.p99[0, 0] == known.p99[0, 0]
+    assert profile.provenance["onto"] == "known.npz"
+
+
+def measure(folder, counts, **options):
+    """Co-locations measured on the testbed of a folder, kept in its scratch."""
+    settings = work_in(folder).settings
+    (folder / "scratch").mkdir(exist_ok=True)
+    inputs = {name: folder / name for name in ("setup", "build")}
+    with swarm_testbed(settings, inputs, folder / "scratch" / "alone.json") as testbed:
+        path = folder / "scratch" / "profile.npz"
+        patience = settings.explore.made().patience
+        return measure_list(testbed, np.array(counts), path=path, patience=patience, **options)
+
+
+def test_a_locust_killed_in_mid_load_costs_one_run(lab, folder):
+    def strike(fleet, seen):
+        fleet.run(lab.clients[0], f"docker kill {' '.join(seen)}", check=False)
+
+    when_loaded(strike, lab)
+    journal = measure(folder, [[1, 0]])
+    assert [run["sound"] for run in journal.runs] == [False, True]
+    assert "without an answer" in journal.runs[0]["why"]
+    assert left_behind(lab) == ([], [])
+
+
+def test_a_worker_killed_in_mid_load_is_replaced(lab, lab_name, engine, folder, restored):
+    when_loaded(lambda *_: containers(engine, lab_name)["worker-1"].kill(), lab)
+    journal = measure(folder, [[1, 0], [2, 0]])
+    assert all(run["sound"] for run in journal.runs)
+    assert {run["note"]["worker"] for run in journal.runs} == {"worker-2"}
+
+
+def test_a_client_killed_in_mid_load_stops_it_and_the_next_try_completes(
+    lab, lab_state, lab_name, engine, prepared, folder, restored
+):
+    when_loaded(lambda *_: containers(engine, lab_name)["client-1"].kill(), lab, nth=2)
+    with pytest.raises(SurroundingsError, match=r"client-1.*1 measurements are kept"):
+        measure(folder, [[1, 0], [2, 0]])
+    kept = runs_of(folder)
+    assert len(kept) == 1
+    revive(lab, lab_state, lab_name, prepared)
+    journal = measure(folder, [[1, 0], [2, 0]])
+    assert [run["note"] for run in journal.runs[:1]] == [run["note"] for run in kept]
+    assert len(load_profile(folder / "scratch" / "profile.npz")) == 2
+    assert left_behind(lab) == ([], [])
+
+
+def test_images_that_hold_no_load_are_named(prepared, folder):
+    images = [one for one in read_images(prepared / "build" / "images.json") if one.app != "load"]
+    (folder / "build").unlink()
+    (folder / "build").mkdir()
+    write_images(folder / "build" / "images.json", images)
+    with pytest.raises(InputError, match="run the stage build"):
+        measure(folder, [[1, 0]])

@@ -1,0 +1,119 @@
+"""A real `metis serve` in a process of its own, and what a person does with it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = 300
+
+
+@dataclass
+class Served:
+    """Where it answers, its tracking folder and environment, its log."""
+
+    url: str
+    folder: Path
+    environment: dict
+    log: Path
+
+    def ask(self, path, body=None):
+        """Status and answer of the server's API."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def create(self, name, **parameters):
+        """Ask for a run of a deployment: status and answer."""
+        _, deployment = self.ask(f"/deployments/name/{name}")
+        return self.ask(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+
+    def ended(self, run_id, after=0):
+        """The flow run once it has ended, for the `after`-th retry."""
+        until = time.monotonic() + LONG
+        while time.monotonic() < until:
+            _, run = self.ask(f"/flow_runs/{run_id}")
+            ends = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+            if run["state"]["type"] in ends and run["run_count"] >= after:
+                return run
+            time.sleep(0.5)
+        raise TimeoutError(f"{run_id}: {run['state']}, {self.log.read_text(encoding='utf-8')[-3000:]}")
+
+    def run(self, name, **parameters):
+        """A run of a deployment, once it has ended."""
+        status, made = self.create(name, **parameters)
+        assert status == 201, made
+        return self.ended(made["id"])
+
+    def told(self, run_id):
+        """The lines that a flow run logged."""
+        body = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
+        return [line["message"] for line in self.ask("/logs/filter", body)[1]]
+
+    def prefect(self, *words):
+        """The command `prefect`, as a person has it in another shell."""
+        return subprocess.run(
+            [sys.executable, "-m", "prefect", *words],
+            capture_output=True,
+            text=True,
+            env={**self.environment, "PREFECT_API_URL": self.url},
+            timeout=LONG,
+            check=False,
+            cwd=ROOT,
+        )
+
+
+def start(folder, words, port):
+    """Start `metis serve`; the process, and what a person sees of it, once its deployments are there."""
+    signs = folder / "signs"
+    signs.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "METIS_TEST_SIGNS": str(signs),
+        "PREFECT_HOME": str(folder / "mlruns" / "prefect"),
+    }
+    log = folder / "serve.log"
+    words = [f"serve.port={port}", f"tracking.path={folder / 'mlruns'}", *words]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "serve", *words],
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+    served = Served(f"http://127.0.0.1:{port}/api", folder / "mlruns", environment, log)
+    until = time.monotonic() + LONG
+    while True:
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        assert time.monotonic() < until, log.read_text(encoding="utf-8")
+        try:
+            if served.ask("/deployments/name/watch/local")[0] == 200:  # the last to be registered
+                return process, served
+        except OSError:
+            pass
+        time.sleep(0.5)
+
+
+def stop(process):
+    """Ctrl-C; the exit code."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise

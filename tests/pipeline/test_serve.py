@@ -1,0 +1,155 @@
+"""`metis serve`: deployments as a person meets them, through the command `prefect` and the server's API."""
+
+import json
+import re
+import socket
+import time
+
+import pytest
+
+from flows.cli import main
+from flows.parameters import STAGES, composed, override_pattern
+from metis.errors import InputError
+from tests.pipeline.served import ROOT
+from tests.pipeline.test_chain import STEPS, in_a_process
+
+SERVED_STEPS = len(STEPS) - 1  # of the served chain: one scheduler less
+
+
+def test_the_readmes_command_runs_the_chain(served):
+    words = ["pipeline/local", "-p", 'overrides=["groups.seed=3"]', "--watch"]
+    ran = served.prefect("deployment", "run", *words)
+    assert ran.returncode == 0, ran.stdout + ran.stderr + served.log.read_text(encoding="utf-8")
+    run_id = re.search(r"UUID: (\S+)", ran.stdout).group(1)
+    run = served.ended(run_id)
+    assert re.fullmatch(rf"\d steps done, \d reused", run["state"]["message"])
+    assert run["name"] == "pipeline groups.seed=3"
+
+    _, artifacts = served.ask("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})
+    by_key = {artifact["key"]: artifact for artifact in artifacts}
+    table = json.loads(by_key["results"]["data"])
+    assert [row["scheduler"] for row in table] == ["optimum", "greedy"]
+    assert table[0]["ratio"] == pytest.approx(1)
+    assert "/artifacts/report.html" in by_key["report"]["data"]
+    assert re.search(r"#/experiments/\d+/runs/\w{32}\)", by_key["mlflow-baselines-greedy"]["data"])
+
+    again = served.run("pipeline/local", overrides=["groups.seed=3"])
+    assert again["state"]["message"] == f"0 steps done, {SERVED_STEPS} reused"
+
+
+def test_every_stage_is_a_deployment(served):
+    listed = served.prefect("deployment", "ls")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    _, deployments = served.ask("/deployments/filter", {})
+    by_stage = {deployment["tags"][-1]: deployment for deployment in deployments}
+    assert set(by_stage) >= {"pipeline", *STAGES}
+    for deployment in by_stage.values():
+        assert deployment["description"]
+        assert "metis" in deployment["tags"]
+        assert deployment["global_concurrency_limit"]["limit"] >= 1
+    typed = by_stage["highlevel"]["parameter_openapi_schema"]["properties"]
+    assert typed["size"]["anyOf"][0]["enum"] == ["small", "medium", "large"]
+    assert typed["rerun"]["type"] == "boolean"
+
+
+def test_a_stage_does_itself_and_what_it_reads(served):
+    run = served.run("simulator/local", overrides=["simulator.seed=5"])
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    assert run["state"]["message"].endswith("done, 2 reused") or "3 steps done" in run["state"]["message"]
+    assert served.run("simulator/local", overrides=["simulator.seed=5"], rerun=True)["state"]["message"] == (
+        "1 steps done, 2 reused"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("pipeline", {"overrides": ["cluster.nods=3"]}, "cluster.nods=3"),
+        ("pipeline", {"overrides": ["colour=red"]}, "colour=red"),
+        ("pipeline", {"overrides": "group.size=3"}, "not of type 'array'"),
+        ("pipeline", {"stages": ["nostage"]}, "nostage"),
+        ("pipeline", {"rerun": ["nostage/greedy"]}, "nostage/greedy"),
+        ("pipeline", {"until": 3}, "until"),
+        ("highlevel", {"size": "huge"}, "huge"),
+        ("profile", {"rerun": "often"}, "often"),
+    ],
+)
+def test_what_does_not_validate_is_refused_before_there_is_a_run(served, name, given, told):
+    status, answer = served.create(f"{name}/local", **given)
+    assert status == 409
+    assert told in answer["detail"]
+    assert len(answer["detail"]) < 400
+
+
+def test_a_value_out_of_range_is_refused_before_the_run_starts(served):
+    run = served.run("pipeline/local", overrides=["cluster.nodes=0"])
+    assert run["state"]["type"] == "FAILED"
+    assert "cluster.nodes 0: input should be greater than or equal to 1" in run["state"]["message"]
+    assert run["start_time"] is None
+    assert served.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})[1] == []
+
+
+def test_metis_run_uses_the_server_that_serves_its_folder(served, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    words = ["experiment=quick", "until=setup", "rerun=[setup]", f"tracking.path={served.folder}"]
+    begun = time.monotonic()
+    ran = in_a_process(["run", *words, "output=json"])
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["done"] == ["setup"]
+    body = {"flow_runs": {"name": {"like_": "pipeline experiment=quick until=setup"}}}
+    _, runs = served.ask("/flow_runs/filter", body)
+    assert [run["state"]["type"] for run in runs] == ["COMPLETED"]
+    assert runs[0]["parameters"]["overrides"] == [*words, "output=json"]
+    assert time.monotonic() - begun < 120
+
+
+def test_a_worker_of_a_pool_does_the_same(served, tmp_path):
+    """prefect.yaml: a work pool, and a worker that comes, does what waits and goes."""
+    served.environment["METIS_HOME"] = str(ROOT)
+    served.environment["METIS_OVERRIDES"] = f"tracking.path={served.folder} experiment=quick"
+    made = served.prefect("work-pool", "create", "metis", "--type", "process")
+    assert made.returncode == 0, made.stdout + made.stderr
+    deployed = served.prefect("--no-prompt", "deploy", "--name", "setup/pool")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    status, run = served.create("setup/pool", rerun=True)
+    assert status == 201
+    worked = served.prefect("worker", "start", "--pool", "metis", "--run-once")
+    assert served.ended(run["id"])["state"]["message"] == "1 steps done, 0 reused", worked.stdout
+
+
+def test_the_pattern_knows_every_setting():
+    pattern = re.compile(override_pattern())
+    good = ["seed=1", "cluster.nodes=3", "cluster=lab", "+explore.budget=3", "rules.at_most.Redis=2"]
+    good += ["size=large", "experiment=quick", "paper.learn.episodes=3", "group.counts={Redis:3}"]
+    for word in good:
+        assert pattern.search(word), word
+    for word in ("seeds=1", "cluster.node=3", "seed", "cluster.nodes.x=1", "hydra.verbose=true"):
+        assert not pattern.search(word), word
+
+
+def test_words_for_the_whole_process_come_first(monkeypatch):
+    monkeypatch.setenv("METIS_OVERRIDES", "cluster.nodes=5 'report=a b.html'")
+    assert composed([]).cluster.nodes == 5
+    assert composed(["cluster.nodes=6"]).cluster.nodes == 6
+    assert composed([]).report == "a b.html"
+    with pytest.raises(InputError, match="nodes"):
+        composed(["cluster.nodes=x"])
+
+
+def test_a_taken_port_is_told(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", f"serve.port={port}", f"tracking.path={tmp_path}"]) == 1
+    assert f"port {port} is taken" in capfd.readouterr().err
+
+
+def test_a_server_that_does_not_answer_is_told(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://user:secret@127.0.0.1:9/api")
+    assert main(["serve", f"tracking.path={tmp_path}"]) == 1
+    err = capfd.readouterr().err
+    assert "http://127.0.0.1:9/api does not answer" in err
+    assert "secret" not in err
