@@ -5,13 +5,18 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test lint lock ui lab-deps clean
+.PHONY: run test test-lab lint lock ui docs lab-deps clean
 
 run: $(STAMP)
 	$(BIN)/metis run $(ARGS)
 
+# without the lab: nothing is started but on this machine's loopback
 test: $(STAMP) lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/lab $(ARGS)
+
+# a real Swarm of containers; needs what `make lab-deps` prepares
+test-lab: $(STAMP)
+	METIS_REQUIRE_LAB=1 $(BIN)/python -m pytest tests/lab $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -20,6 +25,9 @@ lint: $(STAMP)
 
 ui: $(STAMP)
 	$(BIN)/metis ui $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python -m mkdocs build --strict
 
 # an engine, Compose and the base image from Debian's packages where they are missing, then the image of a node
 lab-deps: $(STAMP)

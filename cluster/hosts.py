@@ -247,11 +247,23 @@ class Fleet:
 
         if link.connection is not None and link.connection.is_connected:
             try:
-                return link.connection.transport.open_session(timeout=self.settings.connect_timeout)
+                return self._patiently(lambda: self._one_more(link))
             except (OSError, EOFError, paramiko.SSHException):
                 link.connection.close()  # nothing was asked for yet: no harm in a new connection
         link.connection = self._patiently(lambda: _connect(link.host, self.inventory, self.settings), True)
         return link.connection.transport.open_session(timeout=self.settings.connect_timeout)
+
+    def _one_more(self, link: _Link) -> Any:
+        """Another session of a connection; a server has a limit to them, and others may end meanwhile."""
+        import paramiko
+
+        try:
+            return link.connection.transport.open_session(timeout=self.settings.connect_timeout)
+        except paramiko.ChannelException as error:
+            name = link.host.name
+            raise LostError(
+                f"{name}: its SSH server opens no further session ({error.text}); raise MaxSessions there"
+            ) from None
 
 
 def _connect(host: Host, inventory: Inventory, settings: ConnectSettings) -> Any:

@@ -8,7 +8,7 @@ from cluster.engine import told
 from cluster.hosts import Fleet
 from cluster.inventory import Host
 from cluster.swarm import JOINED, LABEL, ROLE, Tell, membership, nobody, remove_node, state
-from metis.errors import SurroundingsError
+from metis.errors import MetisError
 
 SERVICES_GONE_WITHIN = 30.0
 DOWN_WITHIN = 40.0
@@ -54,7 +54,7 @@ def _members(fleet: Fleet, tell: Tell) -> dict[str, Host]:
     for host in fleet.inventory.hosts:
         try:
             known = membership(fleet, host)
-        except SurroundingsError as error:
+        except MetisError as error:
             tell(f"{error}; left as it is")
             continue
         if known["LocalNodeState"] != "inactive":

@@ -20,7 +20,9 @@ def hosts_steps(settings: Settings) -> list[Step]:
     setup = Step("setup", "setup", (), hosts, ("flows.stages.setup",), always=True)
     if not settings.apps.names:
         return [setup]
-    images = {"images": parts["images"], "workloads": workload_digests(settings)}
+    # a build argument may be somebody's token: what is recorded is that there is one
+    recorded = parts["images"] | {"arguments": digest(parts["images"]["arguments"])}
+    images = {"images": recorded, "workloads": workload_digests(settings)}
     modules = ("flows.stages.build",)
     return [setup, Step("build", "build", (), images, modules, after=("setup",), always=True)]
 
@@ -44,7 +46,7 @@ def running_steps(settings: Settings, placed: Sequence[str]) -> list[Step]:
     parts = settings.model_dump(mode="json")
     what = {name: parts[name] for name in ("deploy", "watch", "load", "placement")}
     chosen = () if settings.placement else tuple(n for n in placed if n.split("/")[1] == settings.scheduler)
-    reads = {"deploy": ("profile", "simulator", *chosen), "watch": ("profile", "simulator")}
+    reads = {"deploy": ("profile", "simulator", *chosen), "watch": ("profile",)}
     after = tuple(step.name for step in hosts_steps(settings))
     return [
         Step(stage, stage, inputs, what, (f"flows.stages.{stage}",), after=after, always=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cluster_state import cluster_state
+from flows.cluster_state import cluster_state, in_use
 from flows.pipeline import Outcome, make_chain, reusable, run_steps
 from flows.settings import Settings
 from flows.work import Progress
@@ -75,7 +75,8 @@ class Running:
 
         standing = self.standing()
         client = self.fleet.inventory.clients[0]
-        sound = answering(self.fleet, client, standing, ANSWER_WITHIN) if standing else set()
+        reachable = [one for one in standing if one.node in self.nodes]
+        sound = answering(self.fleet, client, reachable, ANSWER_WITHIN) if reachable else set()
         return plan(
             [one if one.service in sound else replace(one, signature="") for one in standing],
             placement,
@@ -124,7 +125,7 @@ def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Runnin
     workloads = load_catalog([Path(folder) for folder in settings.apps.workloads], names)
     images = read_images(inputs["build"] / "images.json")
     inventory = Inventory.load(inputs["setup"] / "inventory.json")
-    with Fleet(inventory, settings.connect.made()) as fleet:
+    with in_use(settings), Fleet(inventory, settings.connect.made()) as fleet:
         launcher = Launcher(fleet, workloads, images, settings.launch.made())
         yield Running(settings, space, workloads, images, fleet, launcher)
 
@@ -146,7 +147,7 @@ def undeploy(settings: Settings) -> list[str]:
     path = cluster_state(settings) / "inventory.json"
     if not path.is_file():
         raise SurroundingsError(f"{path}: there is none, so cluster {settings.cluster.name!r} is not set up")
-    with Fleet(Inventory.load(path), settings.connect.made()) as fleet:
+    with in_use(settings), Fleet(Inventory.load(path), settings.connect.made()) as fleet:
         launcher = Launcher(fleet, (), (), settings.launch.made())
         session = str(settings.deploy.made().session)
         removed = [one.where for one in launcher.standing(session)]

@@ -10,6 +10,7 @@ from flows.steps import plan
 from flows.work import Progress
 from metis.errors import InputError
 from metis.objectives import Tables
+from metis.profile import Profile, load_profile
 from metis.simulators import FittedSimulator, fit_simulator
 
 
@@ -21,10 +22,31 @@ def fitted_simulator(settings: Settings) -> FittedSimulator:
             return FittedSimulator.load(path)
         except InputError:
             path.unlink(missing_ok=True)  # a damaged cache costs a fit, never the command
-    profile = measure_profile(settings)
+    profile = finished_profile(settings) if settings.testbed.kind == "swarm" else measure_profile(settings)
     fitted = fit_simulator(profile, simulator_settings(settings), latency=needs_latency(settings))
     fitted.save(path)
     return fitted
+
+
+def finished_profile(settings: Settings) -> Profile:
+    """The profile of a live cluster: as given, or as measured by a run of the chain; never measured now.
+
+    Raises:
+        InputError: it was not measured under these settings; says how to.
+    """
+    if settings.profile.path:
+        return measure_profile(settings)
+    from flows.pipeline import reusable  # with MLflow, which only this needs
+    from flows.store import Store
+
+    steps = [step for step in plan(settings) if step.stage in ("explore", "profile")]
+    record = reusable(steps, Store(settings.tracking)).get("profile")
+    if record is None:
+        raise InputError(
+            "no profile was measured under these settings: `metis run stages=[profile]` with them measures "
+            "one, `metis status` says what differs, and profile=file profile.path=FILE gives one"
+        )
+    return load_profile(record.folder / "profile.npz")
 
 
 def weights_for(settings: Settings, tables: Tables, progress: Progress) -> Callable[[str], Any]:
@@ -37,7 +59,7 @@ def weights_for(settings: Settings, tables: Tables, progress: Progress) -> Calla
 def simulator_key(settings: Settings) -> str:
     """Key of the simulator: settings, files and source that decide its tables."""
     steps = {step.name: step for step in plan(settings)}
-    profile = steps["profile"].key({"setup": ""})
+    profile = steps["profile"].key({"setup": "", "explore": ""})
     return steps["simulator"].key({"profile": profile})
 
 

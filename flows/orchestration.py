@@ -75,7 +75,8 @@ def _as_task(chain: Chain) -> Perform:
     def perform(step: Step, do: Do) -> Record:
         ended: list[Record | BaseException] = []
 
-        @task(name=step.name, task_run_name=step.name, tags=[step.stage], persist_result=False)
+        # without tags: for each, Prefect asks its server for a slot, which takes up to two seconds
+        @task(name=step.name, task_run_name=step.name, persist_result=False)
         def doing() -> State[Any]:
             try:
                 record = do(StepProgress(step.name, chain.progress))

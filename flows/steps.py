@@ -21,20 +21,21 @@ def plan(settings: Settings) -> list[Step]:
     parts = settings.model_dump(mode="json")
     groups = _groups_settings(settings)
     problem = {
-        "cluster": parts["cluster"],
+        "cluster": placed_on(settings),
         "rules": parts["rules"],
         "objective": parts["objective"],
         "existing": file_digest(Path(settings.existing)) if settings.existing else None,
         "groups": groups,
     }
     testbed = _testbed_settings(settings)
-    profile = {"profile": with_file(parts["profile"]), "testbed": testbed, "apps": parts["apps"]}
+    apps = {"names": settings.apps.names}
+    profile: dict[str, Any] = {"profile": _profile_settings(settings), "testbed": testbed, "apps": apps}
     profile["slots"] = settings.cluster.slots
     simulator = {"simulator": parts["simulator"], "latency": settings.objective.kind == "latency"}
     schedulers = all_schedulers(settings)
     placing = [_placing_step(name, settings, problem) for name in schedulers]
     placed = tuple(step.name for step in placing)
-    judging = {**problem, "testbed": testbed, "optimum": parts["optimum"], "apps": parts["apps"]}
+    judging = {**problem, "testbed": testbed, "optimum": parts["optimum"], "apps": apps}
     judging["truth"] = knows_truth(settings)
     exploring = settings.profile.kind == "explore" or "explore" in (settings.stages or [])
     measured_by: tuple[str, ...] = ("metis.testbed", "metis.published")
@@ -121,7 +122,7 @@ def explore_settings(settings: Settings) -> dict[str, Any]:
     return {
         "explore": parts["explore"],
         "testbed": _testbed_settings(settings),
-        "cluster": parts["cluster"],
+        "cluster": placed_on(settings),
         "rules": parts["rules"],
         "objective": parts["objective"],
         "groups": _groups_settings(settings),
@@ -161,6 +162,20 @@ def _placing_step(name: str, settings: Settings, problem: Mapping[str, Any]) -> 
     modules = ("metis.problem", "metis.objectives", *modules_of(name))
     stage = "highlevel" if learns(name) else "baselines"
     return Step(f"{stage}/{name}", stage, tuple(inputs), options, modules, part=name)
+
+
+def placed_on(settings: Settings) -> dict[str, Any]:
+    """What of the cluster counts for a placement: not what its hosts are called, nor where they are."""
+    return {"nodes": settings.cluster.nodes, "slots": settings.cluster.slots}
+
+
+def _profile_settings(settings: Settings) -> dict[str, Any]:
+    """What decides what is measured, files by digest; how many at once does not."""
+    chosen = with_file(settings.profile.model_dump(mode="json", exclude={"at_once"}))
+    for name in ("onto", "colocations"):
+        if isinstance(chosen[name], str):
+            chosen[name] = file_digest(Path(chosen[name]))
+    return chosen
 
 
 def _groups_settings(settings: Settings) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from cluster.inventory import Host, Inventory
 from cluster.testbed import SwarmTestbed
 from flows.build import chosen_colocations, onto_profile
+from flows.cluster_state import in_use
 from flows.keys import digest
 from flows.settings import Settings
 from flows.work import Work
@@ -47,7 +48,7 @@ def swarm_testbed(
 
     inventory = Inventory.load(inputs["setup"] / "inventory.json")
     images = read_images(inputs["build"] / "images.json")
-    with swarm_testbed_on(settings, inventory, images, state, session) as testbed:
+    with in_use(settings), swarm_testbed_on(settings, inventory, images, state, session) as testbed:
         yield testbed
 
 

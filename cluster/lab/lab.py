@@ -19,7 +19,6 @@ from cluster.lab.layout import (
     project,
     role,
 )
-from cluster.lab.lock import LOCK, locked
 from cluster.lab.nodes import (
     configured_port,
     containers,
@@ -32,6 +31,7 @@ from cluster.lab.nodes import (
     remove_idle,
     swarm_states,
 )
+from cluster.lock import LOCK, USE, locked
 from cluster.settings import BuildSettings, ConnectSettings
 from cluster.trust import trust
 from metis.errors import InputError, SurroundingsError
@@ -116,7 +116,7 @@ def down(state: Path, name: str, connect: ConnectSettings | None = None) -> list
     engine = local_engine()
     with locked(state, connect.command_timeout):
         removed = remove_all(engine, name)
-        for path in (state / file for file in (INVENTORY, KNOWN_HOSTS, COMPOSE_FILE, KEY)):
+        for path in (state / file for file in (INVENTORY, KNOWN_HOSTS, COMPOSE_FILE, KEY, USE)):
             if path.exists():
                 path.unlink()
                 removed.append(f"file {path}")

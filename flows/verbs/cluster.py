@@ -119,7 +119,9 @@ def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
         trust(known_hosts, shown.host, [key_line(shown.key)])
     answer({"known_hosts": str(known_hosts), "accepted": accepted, "hosts": rows})
     if new and not accepted:
-        raise InputError(f"{len(new)} keys are not trusted; once compared: metis cluster accept yes ...")
+        # said, not raised: the document with the fingerprints must still come out
+        say(f"metis: {len(new)} keys are not trusted; once compared: metis cluster accept yes ...")
+        return InputError.exit_code
     say(f"{len(new)} keys accepted, {len(rows) - len(new)} left as they were: {known_hosts}")
     return 0 if all(row["state"] != "not reached" for row in rows) else 1
 

@@ -3,6 +3,7 @@
 metis deploy cluster=lab placement=plan.json --dry-run     show what would be started and stopped
 metis deploy cluster=lab placement=plan.json               do it, then load it: predicted against measured
 metis deploy cluster=lab placement=0f3a...                 what an MLflow run placed, deployed or proposed
+metis deploy cluster=lab group.counts={Redis:1,MMS:2}      place that group first, by `scheduler`
 metis deploy cluster=lab placement=plan.csv deploy.at_once=4 deploy.measure=false
 
 Containers that may stay are not touched. A deployment that failed midway goes on with the same command.
@@ -25,7 +26,6 @@ from flows.pipeline import StepError
 from flows.placements import given_placement
 from flows.settings import Settings, validated
 from flows.work import read_json
-from metis.errors import InputError
 from metis.space import ColocationSpace
 
 HEADINGS = {
@@ -43,10 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     settings = validated(compose_plain(words))
     check_live(settings)
     if not settings.placement:
-        raise InputError(
-            "deploy: give placement=FILE or the id of an MLflow run; "
-            "`metis run stages=[deploy]` deploys what the chain places"
-        )
+        settings = settings.model_copy(update={"placement": str(_placed(settings))})
     # a placement that cannot be read is told before any host is touched
     given_placement(settings, ColocationSpace(tuple(settings.apps.names or ()), settings.cluster.slots or 1))
     with only_json(settings.output == "json") as answer:
@@ -71,6 +68,20 @@ def run(arguments: Sequence[str]) -> int:
         else:
             _show(record.run_id, record.folder, table)
     return 0
+
+
+def _placed(settings: Settings) -> Path:
+    """A file of the placement of the group of `settings` by its scheduler, as `metis place` makes it."""
+    from flows.keys import digest
+    from flows.materials import cache_folder
+    from flows.verbs.place import place
+    from metis.files import save_arrays
+
+    result, _, decision = place(settings)
+    path = cache_folder(settings) / f"placement-{digest(result['placement'])}.npz"
+    save_arrays(path, {"placement": decision.placement})
+    say(f"  {result['scheduler']}: mean RPS {result['rps']:.4f} predicted, gap {result['gap']:.2%}")
+    return path
 
 
 def _command(words: Sequence[str]) -> str:
@@ -107,7 +118,7 @@ def _table(folder: Path) -> pd.DataFrame | None:
 def _as_json(run_id: str, folder: Path, table: pd.DataFrame | None) -> dict[str, Any]:
     rows = [] if table is None else table.astype(object).where(table.notna(), None).to_dict("records")
     found = {} if table is None else summary(table)
-    return {"run": run_id, "plan": read_json(folder / "plan.json"), "containers": rows, **found}
+    return {"run": run_id, "plan": read_json(folder / "plan.json"), "containers": rows, "summary": found}
 
 
 def _show(run_id: str, folder: Path, table: pd.DataFrame | None) -> None:

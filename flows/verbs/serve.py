@@ -2,7 +2,7 @@
 
 metis serve                                            pipeline/local, profile/local, highlevel/local, ...
 metis serve serve.port=4300 serve.limit=4              another port, more runs at once
-metis serve serve.cron='"0 3 * * *"' experiment=quick  the pipeline every night; words for every run
+metis serve serve.cron="'0 3 * * *'" experiment=quick  the pipeline every night; words for every run
 
 Then, in another shell, with the line that it prints first (export PREFECT_API_URL=...):
 
@@ -13,6 +13,7 @@ prefect flow-run retry ID
 
 import os
 import shlex
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,13 +32,14 @@ def run(arguments: Sequence[str]) -> int:
     # a served run logs its steps, and its one line where it fails, for the UI; tracebacks it has none
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "1")
+    # so that being ended, like Ctrl-C, ends the server too; Prefect's runner takes both over later
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with prefect_server.server(Path(settings.tracking.path), chosen.port) as url:
         from flows.serving import serve_until_stopped
 
-        say(
-            f"UI: {prefect_server.without_secrets(url).removesuffix('/api')} (Ctrl-C ends it). In another shell:"
-        )
-        say(f"export PREFECT_API_URL={prefect_server.without_secrets(url)}")
+        shown = prefect_server.without_secrets(url)
+        say(f"Prefect: {shown.removesuffix('/api')} (Ctrl-C ends it). In another shell:")
+        say(f"export PREFECT_API_URL={shown}")
         say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
         serve_until_stopped(chosen)
     return 0

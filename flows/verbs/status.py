@@ -7,6 +7,7 @@ metis status output=json          with the commands that asked for it, and paths
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
@@ -19,6 +20,7 @@ from flows.settings import Settings, validated
 from flows.step import Step
 from flows.steps import chosen_steps, plan
 from flows.store import Store
+from flows.store_place import surroundings
 from flows.store_runs import Attempt, Record
 
 COLOURS = {"done": "green", "reused": "green", "failed": "red", "stale": "yellow", "missing": "dim"}
@@ -40,13 +42,14 @@ def run(arguments: Sequence[str]) -> int:
 def chain_status(settings: Settings) -> list[dict[str, Any]]:
     """Every step of the chain: `step`, `state`, `why`, `since`, `run`, `log`.
 
-    `done` are steps that the newest run of the chain did, `reused` those that it took from earlier ones. Stale
-    is a step that was finished under other settings, inputs or source; `why` names what changed. `log` is the
-    path of the log of a step that failed or is being done.
+    `done` are steps that the newest run of the chain did, `reused` those that it took from earlier ones.
+    Stale is a step that was finished under other settings, inputs or source; `why` names what changed. `log`
+    is the path of the log of a step that failed or is being done.
     """
     store = Store(settings.tracking)
     records: dict[str, Record] = {}
-    states = []
+    chains: dict[str, str] = {}
+    states: list[dict[str, Any]] = []
     for step in chosen_steps(settings, plan(settings)):
         digests = {name: records[name].digest if name in records else UNKNOWN for name in step.inputs}
         record = None if UNKNOWN in digests.values() else store.find(step.name, step.key(digests))
@@ -54,13 +57,27 @@ def chain_status(settings: Settings) -> list[dict[str, Any]]:
             states.append(_unfinished(step, digests, store.last(step.name), store))
             continue
         records[step.name] = record
-        state = {"step": step.name, "state": "done", "why": "", "since": record.since, "run": record.run_id}
-        states.append(state)
-    newest = max(records.values(), key=lambda record: record.since, default=None)
+        since, chains[step.name] = _origin(store, record.run_id)
+        states.append({"step": step.name, "state": "done", "why": "", "since": since, "run": record.run_id})
+    newest = max((state for state in states if state["state"] == "done"), key=_since, default=None)
     for state in states:
-        if newest and state["step"] in records and records[state["step"]].chain != newest.chain:
+        if newest and state["state"] == "done" and chains[state["step"]] != chains[newest["step"]]:
             state["state"] = "reused"
     return states
+
+
+def _since(state: Mapping[str, Any]) -> str:
+    return str(state["since"])
+
+
+def _origin(store: Store, run_id: str) -> tuple[str, str]:
+    """When a step's run began, and which run of the chain it was part of."""
+    from mlflow import MlflowClient
+
+    with surroundings(store.uri):
+        run = MlflowClient(store.uri).get_run(run_id)
+    began = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
+    return began.isoformat(timespec="milliseconds"), run.data.tags.get("metis.chain", "")
 
 
 def _unfinished(step: Step, digests: Mapping[str, str], last: Attempt | None, store: Store) -> dict[str, Any]:
@@ -99,7 +116,7 @@ def _show(states: Sequence[Mapping[str, Any]]) -> None:
             state["step"],
             f"[{colour}]{state['state']}[/]",
             str(state["why"]).replace("[", "\\["),
-            str(state.get("since") or ""),
+            str(state.get("since") or "")[:19],
             str(state["run"] or "")[:8],
         )
     stdout.print(table)

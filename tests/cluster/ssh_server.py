@@ -16,6 +16,7 @@ class SshServer:
     Attributes:
         port: where it listens.
         key: its host key; assigning another is what a machine made anew looks like.
+        refuse: sessions to refuse, as a server does that has enough; counts down.
         hang_up: connections to hang up on before a word is said; counts down.
         accepted: connections so far.
     """
@@ -23,6 +24,7 @@ class SshServer:
     def __init__(self, login: paramiko.PKey) -> None:
         self.key = paramiko.ECDSAKey.generate()
         self.login = login
+        self.refuse = 0
         self.hang_up = 0
         self.accepted = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -110,6 +112,9 @@ class _Rules(paramiko.ServerInterface):
         return "publickey"
 
     def check_channel_request(self, kind, chanid):
+        if self.server.refuse:
+            self.server.refuse -= 1
+            return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         return paramiko.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel, command):

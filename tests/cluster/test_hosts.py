@@ -127,6 +127,16 @@ def test_a_host_that_hangs_up_each_time_is_given_up(fleet, server):
     assert server.accepted == 1 + QUICK.retries  # not the square of it
 
 
+def test_a_server_with_enough_sessions_is_asked_again(fleet, server):
+    fleet.run(fleet.inventory.manager, "true")
+    server.refuse = 2
+    assert fleet.run(fleet.inventory.manager, "echo in") == "in\n"
+    server.refuse = 100
+    with pytest.raises(LostError, match="opens no further session"):
+        fleet.run(fleet.inventory.manager, "true")
+    assert server.accepted == 1  # the sessions of others are not cut off
+
+
 def test_a_lost_connection_is_made_anew(fleet, server):
     fleet.run(fleet.inventory.manager, "true")
     server.cut()

@@ -19,7 +19,7 @@ from cluster.lab.compose import compose_command, write_document
 from cluster.lab.image import SOURCES, local_engine
 from cluster.lab.keys import login_key
 from cluster.lab.layout import HERE, REGISTRY, addresses, cpusets, document, node_names, role
-from cluster.lab.lock import LOCK, locked
+from cluster.lock import LOCK, locked
 from flows.cli import main
 from metis.errors import InputError, SurroundingsError
 

@@ -177,7 +177,7 @@ def test_nodes_without_a_row_hold_nothing():
         (["deploy"], "cluster=local has no hosts"),
         (["undeploy"], "cluster=local has no hosts"),
         (["watch"], "cluster=local has no hosts"),
-        (["deploy", "cluster=lab"], "give placement=FILE or the id of an MLflow run"),
+        (["deploy", "cluster=lab"], "no profile was measured under these settings"),
         (["deploy", "cluster=lab", "placement=nowhere.csv", "--dry-run"], "'nowhere.csv': no such file"),
         (["deploy", "cluster=lab", "placement=x", "deploy.sessions=2"], "deploy.sessions"),
     ],

@@ -116,7 +116,7 @@ def test_a_placement_is_deployed_and_measured(metis, folder, launcher):
         assert row["rps"] > 0
         assert row["measured"] == pytest.approx(row["rps"] / ALONE[row["app"]])
     assert [row["predicted"] for row in told["containers"]] == [0.6, 0.6, 1.0]
-    assert told["predicted_rps"] == pytest.approx(2.2 / 3)
+    assert told["summary"]["predicted_rps"] == pytest.approx(2.2 / 3)
     run = folder / "mlruns" / "artifacts" / told["run"] / "artifacts"
     assert (run / "deployed.svg").read_text().startswith("<?xml")
     assert pd.read_csv(run / "containers.csv")["app"].tolist() == ["Store", "Light", "Heavy"]

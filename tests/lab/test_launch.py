@@ -92,7 +92,7 @@ def test_a_second_build_and_distribution_do_nothing(lab_fleet, workloads, images
             assert find(lab_fleet.engine(worker), image.tag)["Id"] == image.id
 
 
-def test_without_a_registry_images_go_over_ssh(lab, workloads, tmp_path):
+def test_without_a_registry_images_go_over_ssh(lab, engine, tmp_path):
     shutil.copytree(WORKLOADS / "tiny", tmp_path / "other")
     (tmp_path / "other" / "note").write_text(str(time.time()))
     with (tmp_path / "other" / "Dockerfile").open("a") as file:
@@ -100,12 +100,16 @@ def test_without_a_registry_images_go_over_ssh(lab, workloads, tmp_path):
     (tmp_path / "other.yaml").write_text("name: Other\nfolder: other\ndescribe: Another.\n")
     images = build(load_catalog([tmp_path], ["Other"]), BUILD, load=False)
     told = []
-    with Fleet(replace(lab, registry=None, push=None)) as fleet:
-        known = distribute(fleet, images, BUILD, tell=told.append)
-        assert len(told) == len(lab.workers)
-        assert {find(fleet.engine(worker), known[0].tag)["Id"] for worker in lab.workers} == {images[0].id}
-        assert distribute(fleet, images, BUILD, tell=told.append) == known
-        assert len(told) == len(lab.workers)
+    try:
+        with Fleet(replace(lab, registry=None, push=None)) as fleet:
+            known = distribute(fleet, images, BUILD, tell=told.append)
+            assert len(told) == len(lab.workers)
+            ids = {find(fleet.engine(worker), known[0].tag)["Id"] for worker in lab.workers}
+            assert ids == {images[0].id}
+            assert distribute(fleet, images, BUILD, tell=told.append) == known
+            assert len(told) == len(lab.workers)
+    finally:
+        engine.images.remove(images[0].tag)
 
 
 def test_a_build_that_fails_names_application_and_last_line(tmp_path, engine):

@@ -1,4 +1,4 @@
-"""One start or stop of a lab at a time."""
+"""One start or stop of a cluster at a time, and one who measures or changes what runs on it."""
 
 import fcntl
 import os
@@ -10,11 +10,12 @@ from pathlib import Path
 from metis.errors import SurroundingsError
 
 LOCK = "lab.lock"
+USE = "use.lock"
 LOOK_EVERY = 0.1
 
 
 @contextmanager
-def locked(state: Path, timeout: float) -> Iterator[int]:
+def locked(state: Path, timeout: float, name: str = LOCK) -> Iterator[int]:
     """Hold the lock in the folder `state`, which is made; the descriptor may be handed to a child process.
 
     The system lets go of it once all who hold the descriptor have ended, killed or not.
@@ -23,7 +24,7 @@ def locked(state: Path, timeout: float) -> Iterator[int]:
         SurroundingsError: another process still held it after `timeout` seconds.
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = state / LOCK
+    path = state / name
     deadline = time.monotonic() + timeout
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -31,7 +32,8 @@ def locked(state: Path, timeout: float) -> Iterator[int]:
             break
         os.close(descriptor)
         if time.monotonic() > deadline:
-            raise SurroundingsError(f"{path}: another start or stop of this lab goes on since {timeout:g} s")
+            what = "start or stop" if name == LOCK else "run that measures or changes what runs"
+            raise SurroundingsError(f"{path}: another {what} goes on on this cluster; wait for its end")
         time.sleep(LOOK_EVERY)
     try:
         yield descriptor
