@@ -225,7 +225,7 @@ def _failure(plan: _Plan, step: str, last: str, error: str, settings: BuildSetti
     ended = error.rpartition("returned a ")[2] if "returned a non-zero" in error else error
     told = f"`{' '.join(step.split())[:80]}`: {last}" if step else last
     line = " ".join(f"{', '.join(plan.apps)}: building its image failed at {told} ({ended})".split())
-    for value in (settings.arguments or {}).values():
+    for value in map(str, (settings.arguments or {}).values()):
         if len(str(value)) >= LEAST_SECRET:
             line = line.replace(str(value), "***")
     return line[:600]

@@ -53,7 +53,7 @@ class BuildSettings:
     base_image: str = "debian:bookworm-slim"
     scale: float = 1.0
     network: str = "default"
-    arguments: Mapping[str, str] | None = None
+    arguments: Mapping[str, str | int | float] | None = None
     timeout: float = 1800.0
 
     def __post_init__(self) -> None:

@@ -8,12 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.keys import folder_digest
 from flows.recorded import Dataset, provenance, versions
 from flows.settings import TrackingSettings
-from flows.store_place import Fetched, alone, file_path, is_local, sqlite_uri, stage_folder, surroundings
+from flows.store_place import (
+    Fetched,
+    alone,
+    file_path,
+    is_local,
+    sqlite_uri,
+    stage_folder,
+    surroundings,
+    without_secrets,
+)
 from flows.store_runs import ABOUT, Attempt, Job, Record, Recording
 from metis.errors import InputError, MetisError
 
@@ -219,7 +229,7 @@ class Store:
     def _start(self, name: str, tags: Mapping[str, str]) -> Any:
         """MLflow's words on a new run: `run_id`, `artifact_uri`."""
         with surroundings(self.uri):
-            tags = {**provenance(), **tags}
+            tags = _told(provenance() | dict(tags))
             return self._client.create_run(self.experiment, tags=tags, run_name=name).info
 
     @contextmanager
@@ -254,7 +264,7 @@ class Store:
     def _fail(self, run_id: str, error: BaseException) -> None:
         reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
         try:
-            self._client.set_tag(run_id, "metis.error", reason[:4000])
+            self._client.set_tag(run_id, "metis.error", without_secrets(reason)[:4000])
             killed = isinstance(error, KeyboardInterrupt | SystemExit)
             self._client.set_terminated(run_id, "KILLED" if killed else "FAILED")
         except Exception:  # the first failure is what the user must hear of
@@ -279,7 +289,7 @@ class Store:
 
         given = [Param(name, str(value)[:6000]) for name, value in (params or {}).items()]
         first, later = given[:PARAM_CHUNK], given[PARAM_CHUNK:]
-        named = [RunTag(name, str(value)) for name, value in (tags or {}).items()]
+        named = [RunTag(name, value) for name, value in _told(tags or {}).items()]
         with surroundings(self.uri):
             if first or named or metrics:
                 self._client.log_batch(run_id, _metrics([metrics or {}], [0]), first, named)
@@ -300,12 +310,16 @@ class Store:
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         datasets: Sequence[Dataset] = (),
+        files: Mapping[str, bytes] | None = None,
     ) -> str:
         """A finished child run of `parent`."""
         run_id = str(self._start(name, {**tags, "mlflow.parentRunId": parent}).run_id)
         self.log(run_id, params, metrics=metrics)
         self.log_datasets(run_id, datasets)
-        with surroundings(self.uri):
+        with surroundings(self.uri), TemporaryDirectory(dir=self.root, prefix=".child-") as folder:
+            for file, content in (files or {}).items():
+                (Path(folder) / file).write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
             self._client.set_terminated(run_id, "FINISHED")
         return run_id
 
@@ -319,6 +333,11 @@ def _metrics(rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> list[
         for row, step in zip(rows, steps, strict=True)
         for name, value in row.items()
     ]
+
+
+def _told(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as they may be read by everybody: a command may hold a server's password."""
+    return {name: without_secrets(str(value)) for name, value in tags.items()}
 
 
 def _files(run: Any) -> list[str]:

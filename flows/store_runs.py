@@ -99,6 +99,7 @@ class Recording:
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         datasets: Sequence[Dataset] = (),
+        files: Mapping[str, bytes] | None = None,
     ) -> str:
-        """A finished child run, for MLflow's compare view."""
-        return self._store.child(self.run_id, name, tags, params, metrics, datasets)
+        """A finished child run, for MLflow's compare view; `files` are its artifacts by name."""
+        return self._store.child(self.run_id, name, tags, params, metrics, datasets, files)

@@ -1,11 +1,14 @@
 """Sweeps: `metis run -m key=a,b ...` as one Hydra multirun, one MLflow parent with a child per job.
 
 Hydra expands the overrides and joblib runs the jobs; what a job finds finished under its keys it reuses, so
-a sweep that was interrupted, or had failed jobs, does only what is missing when it is started again.
+a sweep that was interrupted, or had failed jobs, does only what is missing when it is started again. With
+`hydra/sweeper=optuna` the jobs are Optuna's trials, which maximise the mean ratio to the optimum; its study
+is in memory, and seeded: started again it proposes the same settings, whose steps are found finished.
 """
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from flows.compose import quote_path
 from flows.console import say, stdout
@@ -25,6 +29,9 @@ from metis.files import written_whole
 
 PARENT = "METIS_SWEEP_PARENT"
 FLAGS = ("-m", "--multirun")
+OPTUNA = "hydra/sweeper=optuna"
+CHOICES = re.compile(r"=.*\b(interval|choice|range|shuffle|tag|int|float)\(")  # for a sweeper, not a value
+BEST = "optimization_results.yaml"  # where Optuna's sweeper tells its best trial
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:
@@ -40,7 +47,7 @@ def is_sweep(arguments: Sequence[str]) -> bool:
 def run_sweep(arguments: Sequence[str]) -> int:
     """Run every job, then write the aggregate table and figure to the parent run."""
     given = [argument for argument in arguments if argument not in FLAGS]
-    overrides = [argument if "," in argument else quote_path(argument) for argument in given]
+    overrides = [word if "," in word or CHOICES.search(word) else quote_path(word) for word in given]
     first = _check_jobs(overrides)
     store = Store(first.tracking)
     with store.parent(f"sweep {' '.join(given)}"[:200], {"metis.command": _command(arguments)}) as parent:
@@ -51,6 +58,8 @@ def run_sweep(arguments: Sequence[str]) -> int:
         results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
         if results is not None:
             _publish(store, parent, results, first)
+        if OPTUNA in overrides:
+            _tell_best(store, parent)
     for job in failed:
         say(f"metis: {job.name}: {job.error}")
     if failed or not whole:
@@ -107,6 +116,9 @@ def _check_jobs(overrides: Sequence[str]) -> Settings:
     from flows.compose import compose_plain
 
     own = [o for o in overrides if not o.startswith("hydra")]
+    if OPTUNA in overrides:
+        fixed = [o for o in own if "," not in o and not CHOICES.search(o)]
+        return validated(compose_plain(fixed, quoted=True))  # Optuna draws the rest as it goes
     params = _hydra_part(own).get("sweeper", {}).get("params") or {}
     named = {o.partition("=")[0].lstrip("+~") for o in own}
     everything = [*own, *(f"{key}={value}" for key, value in params.items() if key not in named)]
@@ -150,6 +162,9 @@ def _launch(overrides: Sequence[str], settings: Settings) -> bool:
         "hydra/job_logging=none",
         "hydra/hydra_logging=none",
     ]
+    if OPTUNA in overrides:
+        fixed += ["hydra.sweeper.direction=maximize", f"hydra.sweeper.sampler.seed={settings.seed}"]
+        fixed += [f"hydra.sweeper.n_jobs={settings.runner.jobs}"]
     if settings.runner.jobs > 1 and not any(o.startswith("hydra/launcher=") for o in overrides):
         fixed += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={settings.runner.jobs}"]
     kept = sys.argv
@@ -194,6 +209,17 @@ def _publish(store: Store, parent: str, results: pd.DataFrame, settings: Setting
         return
     stdout.print(sweep_table(summary))
     stdout.print(f"table and figure: {folder}", soft_wrap=True, markup=False)
+
+
+def _tell_best(store: Store, parent: str) -> None:
+    """Optuna's best trial, as words to paste."""
+    path = store.root / "sweeps" / BEST
+    if not path.is_file():
+        return
+    best = yaml.safe_load(path.read_text(encoding="utf-8"))
+    store.log_file(parent, path)
+    words = " ".join(f"{key}={value}" for key, value in best.get("best_params", {}).items())
+    say(f"best: {words} (ratio {best.get('best_value', float('nan')):.4f})")
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -1,10 +1,12 @@
 """Stage evaluate: judge every placement on the simulator, and on the testbed where it knows the truth."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
 from flows.build import knows_truth, make_groups, make_testbed, needs_latency
+from flows.placement_picture import placement_svg
 from flows.placing import OPTIMUM, Decisions, judge, place_groups, scheduler_for
 from flows.recorded import Dataset, groups_dataset, run_name, told_params, told_tags
 from flows.work import Work, read_json
@@ -35,7 +37,7 @@ def run(work: Work) -> None:
     results = judge(decisions, work.settings, tables, groups, truth, true_optimum)
     with written_whole(work.folder / "results.csv") as file:
         file.write(results.to_csv(index=False).encode())
-    _child_runs(work, results, told, given)
+    _child_runs(work, results, decisions, told, given)
 
 
 def read_decisions(work: Work) -> dict[str, Decisions]:
@@ -47,7 +49,13 @@ def read_decisions(work: Work) -> dict[str, Decisions]:
     }
 
 
-def _child_runs(work: Work, results: pd.DataFrame, told: Mapping[str, str], given: Dataset) -> None:
+def _child_runs(
+    work: Work,
+    results: pd.DataFrame,
+    decisions: Mapping[str, Decisions],
+    told: Mapping[str, str],
+    given: Dataset,
+) -> None:
     """A run per scheduler, under the names that MLflow's compare view puts side by side."""
     for name, rows in results.groupby("scheduler", sort=False):
         numbers = rows.drop(columns=["scheduler", "group"])
@@ -55,12 +63,17 @@ def _child_runs(work: Work, results: pd.DataFrame, told: Mapping[str, str], give
         metrics |= {f"{c}_min": float(numbers[c].min()) for c in COMPARED if c in numbers}
         metrics["seconds_max"] = float(numbers["seconds"].max())
         params = {"scheduler": str(name), **told}
-        tags = told_tags(params) | {"metis.stage": "scheduler"} | _placed_by(work, str(name))
-        work.recording.child(run_name(params), tags, params, metrics, [given])
+        step, folder = _placed_by(work, str(name))
+        tags = told_tags(params) | {
+            "metis.stage": "scheduler",
+            "metis.placed_by": work.recording.inputs[step],
+        }
+        picture = placement_svg(decisions[str(name)].placements[0], tuple(given.columns), f"{name}, group 0")
+        files = {"placement.svg": picture, "placements.csv": (folder / "placements.csv").read_bytes()}
+        work.recording.child(run_name(params), tags, params, metrics, [given], files)
 
 
-def _placed_by(work: Work, name: str) -> dict[str, str]:
-    """The run whose artifacts are this scheduler's placements."""
-    steps = [f"{stage}/{name}" for stage in ("highlevel", "baselines")]
-    runs = [work.recording.inputs[step] for step in steps if step in work.recording.inputs]
-    return {"metis.placed_by": runs[0]} if runs else {}
+def _placed_by(work: Work, name: str) -> tuple[str, Path]:
+    """The step that placed with the scheduler `name`, and its output."""
+    placing = {f"{stage}/{name}" for stage in ("highlevel", "baselines")}
+    return next((step, folder) for step, folder in work.inputs.items() if step in placing)

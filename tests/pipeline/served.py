@@ -64,10 +64,15 @@ class Served:
         _, tasks = self.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
         return {task["name"] for task in tasks}
 
-    def told(self, run_id):
-        """The lines that a flow run logged."""
+    def told(self, run_id, until):
+        """The lines that a flow run logged; they arrive a little later than its state, `until` among them."""
         body = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
-        return [line["message"] for line in self.ask("/logs/filter", body)[1]]
+        deadline = time.monotonic() + 60
+        while True:
+            lines = [line["message"] for line in self.ask("/logs/filter", body)[1]]
+            if until in lines or time.monotonic() > deadline:
+                return lines
+            time.sleep(0.5)
 
     def prefect(self, *words):
         """The command `prefect`, as a person has it in another shell."""

@@ -42,3 +42,19 @@ def test_a_job_that_cannot_be_is_refused_before_the_first_runs(tracking):
     refused = in_a_process(["run", "-m", "cluster.nodes=9,0", tracking])
     assert refused.returncode == 2
     assert refused.stderr.strip().startswith("metis: cluster.nodes 0")
+
+
+def test_optuna_tries_settings_and_tells_the_best(tracking):
+    tried = ["local_search.max_steps=choice(1,40)", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3"]
+    fixed = ["scheduler=greedy+local_search", "until=evaluate", "runner.jobs=1", *SMALL[:3], *FIXED]
+    words = ["run", "-m", *tried, *fixed, "group.size=16", tracking]
+    swept = in_a_process(words)
+    assert swept.returncode == 0, swept.stderr
+    best = [line for line in swept.stderr.splitlines() if line.startswith("best: local_search.max_steps=")]
+    assert len(best) == 1
+    client = MlflowClient(f"sqlite:///{tracking.partition('=')[2]}/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+    trials = [run for run in runs if run.data.tags.get("metis.stage") == "job"]
+    assert len(trials) == 3
+    assert {run.data.params["local_search.max_steps"] for run in trials} <= {"1", "40"}
+    assert float(best[0].split("ratio ")[1].rstrip(")")) == max(run.data.metrics["ratio"] for run in trials)

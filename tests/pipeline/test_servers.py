@@ -1,0 +1,187 @@
+"""`tracking=server`: two pipelines at once on a real Postgres, MLflow server and Prefect server."""
+
+import json
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from flows.compose import compose_plain
+from flows.pipeline import run_chain
+from flows.settings import TrackingSettings, validated
+from flows.store import Store
+from metis.errors import SurroundingsError
+from tests.pipeline.shared_servers import free_port, shared_servers
+from tests.pipeline.test_chain import SMALL, STEPS
+
+DONE = [step for step in STEPS if step != "baselines/greedy+local_search"]
+BOTH = (0, 1)
+
+
+def words(seed):
+    return [*SMALL, "schedulers=[greedy]", f"seed={seed}", f"groups.seed={seed}", f"profile.seed={seed}"]
+
+
+def client_words(shared, seed, place):
+    return ["run", *words(seed), "tracking=server", f"tracking.path={shared.folder / place}", "output=json"]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    with shared_servers(tmp_path_factory.mktemp("shared")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def answers(shared):
+    """What two pipelines say that were started together, each in a tracking folder of its own."""
+    running = [shared.start(client_words(shared, seed, f"client-{seed}")) for seed in BOTH]
+    told = []
+    for process in running:
+        out, err = process.communicate(timeout=500)
+        assert process.returncode == 0, err
+        assert "Traceback" not in err
+        told.append(json.loads(out))
+    return told
+
+
+@pytest.fixture(scope="module")
+def client(shared):
+    return MlflowClient(shared.tracking)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The same two pipelines, one after another, each in a folder of its own without any server."""
+    outcomes = []
+    for seed in BOTH:
+        local = ["tracking.orchestrate=false", f"tracking.path={tmp_path_factory.mktemp('alone')}"]
+        outcomes.append(run_chain(validated(compose_plain([*words(seed), *local]))))
+    return outcomes
+
+
+def steps_of(client):
+    (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name == "metis"]
+    runs = client.search_runs([experiment], max_results=1000)
+    return [run for run in runs if "metis.step" in run.data.tags], runs
+
+
+def test_nothing_is_lost(answers, client):
+    """Every step of both is there, finished, with all its files as they were written."""
+    steps, runs = steps_of(client)
+    by_id = {run.info.run_id: run for run in steps}
+    for answer in answers:
+        assert [by_id[run].data.tags["metis.step"] for run in answer["runs"].values()] == DONE
+        assert list(answer["runs"]) == DONE
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in steps:
+        listed = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {name.partition("/")[0] for name in json.loads(run.data.tags["metis.files"])} <= listed
+    judged = [run for run in runs if run.data.tags.get("metis.stage") == "scheduler"]
+    assert len(judged) == 4  # two schedulers for each of the two
+
+
+def test_nothing_is_mixed(answers, client, alone, shared):
+    """Each got the inputs of its own seed, and what it would have got alone."""
+    steps, _ = steps_of(client)
+    keys = {}
+    for run in steps:
+        tags = run.data.tags
+        keys.setdefault((tags["metis.step"], tags["metis.key"]), set()).add(tags["metis.digest"])
+    assert all(len(digests) == 1 for digests in keys.values())
+    own = [set(answer["runs"].values()) for answer in answers]
+    differ = [step for step in DONE if answers[0]["runs"][step] != answers[1]["runs"][step]]
+    assert set(differ) >= set(DONE) - {"setup"}
+    for runs, answer in zip(own, answers, strict=True):
+        for step in differ:
+            tags = client.get_run(answer["runs"][step]).data.tags
+            inputs = json.loads(tags["metis.inputs"])
+            assert {inputs[name] for name in inputs if name != "setup"} <= runs, step
+    for seed, (answer, outcome) in enumerate(zip(answers, alone, strict=True)):
+        fetched = shared.folder / f"client-{seed}" / "downloads"
+        for step in ("profile", "simulator"):
+            tags = client.get_run(answer["runs"][step]).data.tags
+            assert tags["metis.digest"] == outcome.records[step].digest, step
+        for step in ("baselines/optimum", "baselines/greedy"):
+            mine = np.load(fetched / answer["runs"][step] / "decisions.npz")
+            theirs = np.load(outcome.folder(step) / "decisions.npz")
+            np.testing.assert_array_equal(mine["groups"], theirs["groups"])
+            np.testing.assert_array_equal(mine["placements"], theirs["placements"])
+        timeless = [
+            pd.read_csv(folder / "results.csv").drop(columns="seconds")
+            for folder in (fetched / answer["runs"]["evaluate"], outcome.folder("evaluate"))
+        ]
+        pd.testing.assert_frame_equal(*timeless)
+
+
+def test_prefect_shows_both(answers, shared):
+    def ask(path):
+        request = urllib.request.Request(
+            f"{shared.prefect}{path}", json.dumps({}).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    flows = ask("/flow_runs/filter")
+    assert [run["state_type"] for run in flows] == ["COMPLETED"] * 2
+    tasks = ask("/task_runs/filter")
+    assert {task["state_type"] for task in tasks} == {"COMPLETED"}
+    assert sorted(task["name"] for task in tasks) == sorted(
+        step for answer in answers for step in answer["done"]
+    )
+
+
+def test_another_machine_finds_all_of_it(answers, shared):
+    """A third client, with nothing on its disk, does nothing and sees the same."""
+    process = shared.start(client_words(shared, 0, "third"))
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    third = json.loads(out)
+    assert third["done"] == []
+    assert third["runs"] == answers[0]["runs"]
+    assert third["schedulers"] == answers[0]["schedulers"]
+    assert "<svg" in (shared.folder / "third" / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_the_server_lost_is_done_again(answers, shared, client):
+    """An artifact that was deleted on the server: as if it had never been there, for whoever has it not."""
+    lost = answers[1]["runs"]["simulator"]
+    (found,) = shared.artifacts.rglob(f"{lost}/artifacts/simulator.npz")
+    found.unlink()
+    store = Store(TrackingSettings(path=str(shared.folder / "fourth"), uri=shared.tracking))
+    tags = client.get_run(lost).data.tags
+    assert store.find("simulator", tags["metis.key"]) is None
+    process = shared.start([*client_words(shared, 1, "fourth"), "until=simulator"])
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert json.loads(out)["done"] == ["simulator"]
+    assert store.find("simulator", tags["metis.key"]).digest == tags["metis.digest"]
+
+
+def test_a_damaged_copy_is_fetched_again(answers, shared):
+    store = Store(TrackingSettings(path=str(shared.folder / "client-0"), uri=shared.tracking))
+    folder = store.output(answers[0]["runs"]["profile"])
+    whole = (folder / "profile.npz").read_bytes()
+    (folder / "profile.npz").write_bytes(b"")
+    assert (store.output(answers[0]["runs"]["profile"]) / "profile.npz").read_bytes() == whole
+
+
+def test_a_server_that_is_away_is_told_in_a_line_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri = f"http://me:hidden@127.0.0.1:{free_port()}"
+    with pytest.raises(SurroundingsError, match="no MLflow server answers") as told:
+        Store(TrackingSettings(path=str(tmp_path), uri=uri))
+    assert "hidden" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_password_of_the_database_is_never_told(answers, shared, tmp_path):
+    wrong = f"postgresql+psycopg2://metis:hidden@127.0.0.1:{shared.database.port}/mlflow"
+    with pytest.raises(SurroundingsError, match=r"metis:\*\*\*@") as told:
+        Store(TrackingSettings(path=str(tmp_path), uri=wrong))
+    assert "hidden" not in str(told.value)
+    assert "\n" not in str(told.value)
+    for log in shared.folder.glob("*.log"):
+        assert shared.database.password not in log.read_text(encoding="utf-8")
