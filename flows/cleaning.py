@@ -17,7 +17,7 @@ from metis.errors import InputError, SurroundingsError
 
 DAY = 86_400.0
 GC_SECONDS = 600
-CACHES = ("cache", "cache/checkpoints", "downloads", "sweeps")
+CACHES = ("cache", "cache/checkpoints", "downloads", "sweeps", "logs")
 
 
 @dataclass(frozen=True)

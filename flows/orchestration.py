@@ -16,6 +16,19 @@ from flows.step import Step
 from flows.store import Record
 from metis.errors import MetisError
 
+RUN_LOGGERS = [logging.getLogger(f"prefect.{name}") for name in ("flow_runs", "task_runs")]
+
+
+class _OneLine(logging.Filter):
+    """For a failure that was told in one line: no traceback, and no surprise of Prefect's."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return not record.getMessage().startswith("Engine execution exited")
+
+
+ONE_LINE = _OneLine()
+
 
 def run_as_flow(chain: Chain) -> Outcome:
     """Run the chain as a flow of this process.
@@ -23,8 +36,8 @@ def run_as_flow(chain: Chain) -> Outcome:
     Raises:
         StepError: a step failed.
     """
-    logging.getLogger("prefect.flow_runs").propagate = False  # the UI has these lines; we say our own
-    logging.getLogger("prefect.task_runs").propagate = False
+    for logger in RUN_LOGGERS:
+        logger.propagate = False  # the UI has these lines; we say our own
     ended: list[Outcome | BaseException] = []
 
     @flow(name="pipeline", flow_run_name=run_name, persist_result=False, validate_parameters=False)
@@ -82,6 +95,8 @@ def _as_task(chain: Chain) -> Perform:
                 record = do(StepProgress(step.name, chain.progress))
             except MetisError as error:
                 ended.append(error)
+                for logger in RUN_LOGGERS:
+                    logger.addFilter(ONE_LINE)
                 return Failed(message=str(error))
             except BaseException as error:
                 ended.append(error)

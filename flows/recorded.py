@@ -45,8 +45,8 @@ class Dataset:
         from mlflow.entities import DatasetInput, InputTag
 
         kind, told = "code", json.dumps({"tags": {"mlflow.source.name": self.source}})
-        if self.source.startswith("runs:"):
-            kind, told = "runs", json.dumps({"uri": self.source})
+        if self.source.startswith("runs:"):  # which MLflow's own kind for files resolves, but has no kind for
+            kind, told = "local", json.dumps({"uri": self.source})
         schema = [{"name": name, "type": "long", "required": True} for name in self.columns]
         entity = Entity(
             name=self.name,

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metis.ensemble import Ensemble
 from metis.errors import InputError
+from metis.explore_settings import Acquisition, Start
 from metis.objectives import Objective, Tables
 from metis.problem import Cluster, FloatArray
 from metis.relaxation import relax
 from metis.space import ColocationSpace, IntArray
 
-Acquisition = Literal["optimistic", "thompson", "uncertainty", "random"]
-Start = Literal["spread", "random", "pairs"]
 Plan = Callable[[FloatArray, IntArray, Cluster], IntArray]
 Proposal = tuple[int, str]  # co-location, and why
 

@@ -1,10 +1,14 @@
 """How to explore: budget, starting design, acquisition, noise, and when to stop."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from metis.acquisition import Acquisition, Start
 from metis.errors import InputError
 from metis.journal import Patience
+
+# here and not where they are used: settings are read by every command, and must not import scipy
+Acquisition = Literal["optimistic", "thompson", "uncertainty", "random"]
+Start = Literal["spread", "random", "pairs"]
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def output(folder, step, name):
 
 
 def test_a_full_profile_survives_a_kill_and_a_cut_link_and_shows_interference(run, folder, lab, lab_name):
-    chosen = ["stages=[profile]", "profile.choose=all", "profile.repeats=1"]
+    chosen = ["stages=[profile]", "profile.choose=all", "profile.repeats=2"]
     journals = folder / "mlruns" / "cache" / "checkpoints"
     with subprocess.Popen(
         run.command(*chosen), start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -117,7 +117,7 @@ def test_the_chain_places_deploys_and_measures(run, folder, lab):
     deployed = run(
         "stages=[deploy]",
         "profile.choose=all",
-        "profile.repeats=1",
+        "profile.repeats=2",
         "simulator=table",
         "scheduler=metis",
         "schedulers=[optimum,metis]",

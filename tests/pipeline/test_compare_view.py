@@ -1,0 +1,174 @@
+"""MLflow's own compare view in a real browser: which scheduler, which size, which seed, how good, how long.
+
+`METIS_SCREENSHOT=docs/img/compare.png` keeps the picture that the docs show.
+"""
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+from mlflow import MlflowClient
+
+from flows.compose import compose_plain
+from flows.pipeline import run_chain
+from flows.settings import validated
+from flows.store_place import sqlite_uri
+from tests.pipeline.shared_servers import free_port, plain_environment, started, wait_for
+from tests.pipeline.test_chain import SMALL
+
+ARGUMENTS = ("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-sync")
+ASKED = (("greedy+local_search", 20, 0), ("greedy", 24, 1))
+OF_MLFLOW = "/users/current"  # it asks its own server for users, who has none
+ARTIFACT = "[data-testid=artifact-tree-node]"
+# numbers stand in one list per column, drawn only where they are scrolled to: what is on the name's own line
+BESIDE = """async name => {
+  const lines = () => [...document.querySelectorAll("a[title='Plot chart']")];
+  const named = () => lines().find(line => line.innerText.trim() === name);
+  let list = lines()[0];
+  while (list && !(list.scrollHeight > list.clientHeight + 1 && getComputedStyle(list).overflowY !== "visible"))
+    list = list.parentElement;
+  if (!named()) list?.scrollTo(0, list.scrollHeight);
+  for (let i = 0; i < 50 && !named(); i++) await new Promise(next => setTimeout(next, 100));
+  const own = named().getBoundingClientRect(), middle = own.top + own.height / 2;
+  return [...document.querySelectorAll("main div, main span")]
+    .filter(each => !each.children.length && each.innerText?.trim())
+    .map(each => [each.innerText.trim(), each.getBoundingClientRect()])
+    .filter(([, box]) => box.left > own.right && box.top < middle && middle < box.bottom)
+    .sort((one, other) => one[1].left - other[1].left).map(([text]) => text);
+}"""
+PATIENCE = 5  # times: chromium drops what it loads when a network interface of the machine comes or goes
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, empty_database):
+    """Two runs of the chain; their folder, and the run of one scheduler in each."""
+    folder = tmp_path_factory.mktemp("compare")
+    shutil.copy(empty_database, folder)
+    local = [f"tracking.path={folder}", "tracking.orchestrate=false", "stages=[evaluate]"]
+    found = []
+    for scheduler, size, seed in ASKED:
+        words = [*SMALL, *local, f"schedulers=[{scheduler}]", f"group.size={size}", f"seed={seed}"]
+        outcome = run_chain(validated(compose_plain(words)))
+        client = MlflowClient(sqlite_uri(folder))
+        parent = client.get_run(outcome.records["evaluate"].run_id)
+        chosen = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and params.scheduler = '{scheduler}'"
+        found += client.search_runs([parent.info.experiment_id], chosen)
+    return folder, found
+
+
+@pytest.fixture(scope="module")
+def address(runs, tmp_path_factory):
+    """That of `metis ui` on these runs."""
+    log, port = tmp_path_factory.mktemp("ui") / "ui.log", free_port()
+    words = ["flows.cli", "ui", f"tracking.path={runs[0]}", f"tracking.port={port}"]
+    with started(words, plain_environment(), log) as process:
+        wait_for(f"http://127.0.0.1:{port}/health", process, log)
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+class View:
+    """The compare view of some runs, and everything that went wrong on the way."""
+
+    def __init__(self, browser, address, runs):
+        self.page = browser.new_page(viewport={"width": 1200, "height": 900})
+        self.errors, self.answers = [], []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._said)
+        self.page.on("requestfailed", lambda request: self.errors.append(f"{request.url} {request.failure}"))
+        self.page.on("response", lambda answer: self.answers.append((answer.status, answer.url)))
+        ids, experiment = [run.info.run_id for run in runs], runs[0].info.experiment_id
+        self._url = f"{address}/#/compare-runs?runs={json.dumps(ids)}&experiments={json.dumps([experiment])}"
+
+    def _said(self, message):
+        if message.type == "error" and OF_MLFLOW not in str(message.location):
+            self.errors.append(f"{message.text} {message.location}")
+
+    def open(self):
+        from playwright.sync_api import Error
+
+        for again in range(PATIENCE):
+            self.errors.clear()
+            self.answers.clear()
+            try:
+                self.page.goto("about:blank")
+                self.page.goto(self._url)
+                self.page.get_by_text("metis.versions").wait_for(timeout=60_000)  # the last of its tables
+                self.page.locator(ARTIFACT).first.wait_for(timeout=60_000)
+            except Error as error:
+                self.errors.append(str(error))
+            if not any("ERR_NETWORK_CHANGED" in error for error in self.errors):
+                return self
+            time.sleep(again)
+        return self
+
+    def told(self, name):
+        """What stands beside a parameter or a detail, for each run in the order of the runs asked for."""
+        heading = self.page.locator("main th").get_by_text(name, exact=True)
+        return [text.strip() for text in heading.locator("xpath=ancestor-or-self::tr/td").all_inner_texts()]
+
+    def numbers(self, name):
+        """What stands beside a number, for each run."""
+        return [float(text) for text in self.page.evaluate(BESIDE, name)]
+
+    def keep(self, path):
+        """A picture of the whole view, without the assistant that MLflow opens beside it."""
+        self.page.locator("aside button").last.click()
+        self.page.set_viewport_size({"width": 1200, "height": 2250})
+        self.page.wait_for_timeout(3000)  # the figure is drawn anew
+        self.page.screenshot(path=path, clip={"x": 0, "y": 0, "width": 1200, "height": 2250})
+
+
+@pytest.fixture(scope="module")
+def view(browser, address, runs):
+    opened = View(browser, address, runs[1]).open()
+    yield opened
+    opened.page.close()
+
+
+@pytest.mark.browser
+def test_it_answers_which_scheduler_which_size_which_seed(view):
+    schedulers, sizes, seeds = zip(*ASKED, strict=True)
+    assert view.told("scheduler") == list(schedulers)
+    assert view.told("containers") == list(map(str, sizes))
+    assert view.told("seed") == list(map(str, seeds))
+    names = view.told("Run Name:")
+    assert names == [f"{name}, {size} on 9 nodes, seed {seed}" for name, size, seed in ASKED]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("number", ["rps", "true_rps", "ratio", "true_ratio", "gap", "seconds"])
+def test_it_answers_how_good_and_how_long(view, runs, number):
+    logged = [run.data.metrics[number] for run in runs[1]]
+    assert view.numbers(number) == pytest.approx(logged, rel=2e-3, abs=6e-4)
+
+
+@pytest.mark.browser
+def test_it_shows_both_placements(view):
+    view.page.locator(ARTIFACT).get_by_text("placement.svg", exact=True).dispatch_event("click")
+    pictures = view.page.locator("main img[src^='blob:']")
+    pictures.nth(1).wait_for(timeout=30_000)
+    widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
+    assert len(widths) == 2
+    assert all(width > 0 for width in widths)
+
+
+@pytest.mark.browser
+def test_nothing_of_ours_goes_wrong_on_the_way(view):
+    assert view.errors == []
+    assert [answer for answer in view.answers if answer[0] >= 400 and OF_MLFLOW not in answer[1]] == []
+    if os.environ.get("METIS_SCREENSHOT"):
+        view.keep(os.environ["METIS_SCREENSHOT"])
