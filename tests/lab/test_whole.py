@@ -20,7 +20,9 @@ from cluster.lab.image import local_engine
 from cluster.settings import ConnectSettings
 from flows.settings import TrackingSettings
 from flows.store import Store
+from metis.journal import load_journal
 from metis.profile import load_profile
+from metis.space import ColocationSpace
 
 APPS = ["Redis", "MMS", "Checksum"]
 GROUP = "group.counts={Redis:1,MMS:2,Checksum:1}"
@@ -88,8 +90,9 @@ def test_a_full_profile_survives_a_kill_and_a_cut_link_and_shows_interference(ru
         while not list(journals.glob("*/profile.npz")) and time.monotonic() < deadline:
             time.sleep(0.2)
         os.killpg(killed.pid, 9)
-    kept = load_profile(next(journals.glob("*/profile.npz")))
-    assert 0 < len(kept) < 9
+    path = next(journals.glob("*/profile.npz"))
+    kept = load_journal(path, ColocationSpace(tuple(APPS), 2), "").runs
+    assert 0 < len(kept) < 18
 
     cut = threading.Thread(target=cut_the_link, args=(lab_name, "worker-1"), daemon=True)
     cut.start()
@@ -102,9 +105,9 @@ def test_a_full_profile_survives_a_kill_and_a_cut_link_and_shows_interference(ru
     assert went_on.returncode == 0, went_on.stderr
     profile = load_profile(output(folder, "profile", "profile.npz"))
     assert len(profile) == 9
-    for row in range(len(kept)):  # what was measured before the kill was not measured again
-        same = (profile.colocations == kept.colocations[row]).all(axis=1)
-        assert profile.requests[same].ravel() == pytest.approx(kept.requests[row], nan_ok=True)
+    runs = load_journal(path, profile.space, "").runs
+    assert [run["note"] for run in runs[: len(kept)]] == [run["note"] for run in kept], "measured again"
+    assert sum(run["sound"] for run in runs) == 18
 
     alone = profile.colocations.sum(axis=1) == 1
     assert profile.rps[alone & profile.present.any(axis=1)][profile.present[alone]] == pytest.approx(1.0)

@@ -22,17 +22,18 @@ ARGUMENTS = ("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "-
 ASKED = (("greedy+local_search", 20, 0), ("greedy", 24, 1))
 OF_MLFLOW = "/users/current"  # it asks its own server for users, who has none
 ARTIFACT = "[data-testid=artifact-tree-node]"
-# numbers stand in one list per column, drawn only where they are scrolled to: what is on the name's own line
+# numbers stand in a list that draws only the lines it is scrolled to
 BESIDE = """async name => {
-  const lines = () => [...document.querySelectorAll("a[title='Plot chart']")];
-  const named = () => lines().find(line => line.innerText.trim() === name);
-  let list = lines()[0];
-  while (list && !(list.scrollHeight > list.clientHeight + 1 && getComputedStyle(list).overflowY !== "visible"))
-    list = list.parentElement;
-  if (!named()) list?.scrollTo(0, list.scrollHeight);
-  for (let i = 0; i < 50 && !named(); i++) await new Promise(next => setTimeout(next, 100));
+  const named = () => [...document.querySelectorAll("a[title='Plot chart']")]
+    .find(line => line.innerText.trim() === name);
+  const list = [...document.querySelectorAll(".ReactVirtualized__Grid")].pop();  // the names follow the numbers
+  for (let y = 0; y < 2000; y += 150) {
+    list.scrollTop = y;
+    await new Promise(next => setTimeout(next, 300));
+    if (named()) break;
+  }
   const own = named().getBoundingClientRect(), middle = own.top + own.height / 2;
-  return [...document.querySelectorAll("main div, main span")]
+  return [...document.querySelectorAll(".ReactVirtualized__Grid *")]
     .filter(each => !each.children.length && each.innerText?.trim())
     .map(each => [each.innerText.trim(), each.getBoundingClientRect()])
     .filter(([, box]) => box.left > own.right && box.top < middle && middle < box.bottom)
@@ -159,7 +160,7 @@ def test_it_answers_how_good_and_how_long(view, runs, number):
 @pytest.mark.browser
 def test_it_shows_both_placements(view):
     view.page.locator(ARTIFACT).get_by_text("placement.svg", exact=True).dispatch_event("click")
-    pictures = view.page.locator("main img[src^='blob:']")
+    pictures = view.page.locator("main img[alt='placement.svg']")
     pictures.nth(1).wait_for(timeout=30_000)
     widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
     assert len(widths) == 2
