@@ -13,7 +13,7 @@ from flows.work import Work, read_json
 from metis.files import written_whole
 from metis.simulators import FittedSimulator
 
-COMPARED = ("rps", "true_rps", "ratio", "true_ratio", "gap", "seconds", "free_nodes")
+WORST = {"rps": "min", "ratio": "min", "true_ratio": "min", "gap": "max", "seconds": "max"}
 
 
 def run(work: Work) -> None:
@@ -60,8 +60,7 @@ def _child_runs(
     for name, rows in results.groupby("scheduler", sort=False):
         numbers = rows.drop(columns=["scheduler", "group"])
         metrics = {str(column): float(numbers[column].mean()) for column in numbers}
-        metrics |= {f"{c}_min": float(numbers[c].min()) for c in COMPARED if c in numbers}
-        metrics["seconds_max"] = float(numbers["seconds"].max())
+        metrics |= {f"{c}_{how}": float(numbers[c].agg(how)) for c, how in WORST.items() if c in numbers}
         params = {"scheduler": str(name), **told}
         step, folder = _placed_by(work, str(name))
         tags = told_tags(params) | {

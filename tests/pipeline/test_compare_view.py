@@ -22,17 +22,13 @@ ARGUMENTS = ("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "-
 ASKED = (("greedy+local_search", 20, 0), ("greedy", 24, 1))
 OF_MLFLOW = "/users/current"  # it asks its own server for users, who has none
 ARTIFACT = "[data-testid=artifact-tree-node]"
-# numbers stand in a list that draws only the lines it is scrolled to
-BESIDE = """async name => {
-  const named = () => [...document.querySelectorAll("a[title='Plot chart']")]
-    .find(line => line.innerText.trim() === name);
-  const list = [...document.querySelectorAll(".ReactVirtualized__Grid")].pop();  // the names follow the numbers
-  for (let y = 0; y < 2000; y += 150) {
-    list.scrollTop = y;
-    await new Promise(next => setTimeout(next, 300));
-    if (named()) break;
-  }
-  const own = named().getBoundingClientRect(), middle = own.top + own.height / 2;
+LIST = ".ReactVirtualized__Grid"  # of numbers; it draws only the lines it is scrolled to
+# what stands on the line of the number called `name`, where that line is drawn
+BESIDE = """name => {
+  const named = [...document.querySelectorAll("a[title='Plot chart']")];
+  const own = named.find(line => line.innerText.trim() === name)?.getBoundingClientRect();
+  if (!own) return [];
+  const middle = own.top + own.height / 2;
   return [...document.querySelectorAll(".ReactVirtualized__Grid *")]
     .filter(each => !each.children.length && each.innerText?.trim())
     .map(each => [each.innerText.trim(), each.getBoundingClientRect()])
@@ -123,14 +119,31 @@ class View:
 
     def numbers(self, name):
         """What stands beside a number, for each run."""
-        return [float(text) for text in self.page.evaluate(BESIDE, name)]
+        self.scroll(-5000)
+        for _ in range(20):
+            shown = self.page.evaluate(BESIDE, name)
+            if len(shown) == len(ASKED):
+                return [float(text) for text in shown]
+            self.scroll(135)
+        return []
+
+    def scroll(self, pixels):
+        """Turn the wheel over the list of numbers."""
+        self.page.locator(LIST).last.hover()
+        for turned in (pixels, 1):  # the names follow one turn of the wheel behind
+            self.page.mouse.wheel(0, turned)
+            self.page.wait_for_timeout(200)
 
     def keep(self, path):
-        """A picture of the whole view, without the assistant that MLflow opens beside it."""
-        self.page.locator("aside button").last.click()
-        self.page.set_viewport_size({"width": 1200, "height": 2250})
-        self.page.wait_for_timeout(3000)  # the figure is drawn anew
-        self.page.screenshot(path=path, clip={"x": 0, "y": 0, "width": 1200, "height": 2250})
+        """A picture of its tables, without what MLflow shows on both sides of them."""
+        self.page.set_viewport_size({"width": 1400, "height": 1420})
+        self.scroll(-5000)
+        self.scroll(135)  # from the worst gap to the seconds
+        self.page.get_by_text("Run details").evaluate("one => one.scrollIntoView()")
+        self.page.wait_for_timeout(1000)
+        box = self.page.locator(".CompareRunView").bounding_box()
+        clip = {"x": box["x"] - 12, "y": 0, "width": box["width"] + 24, "height": 1420}
+        self.page.screenshot(path=path, clip=clip)
 
 
 @pytest.fixture(scope="module")
