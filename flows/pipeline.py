@@ -14,6 +14,7 @@ from flows.settings import Settings
 from flows.step import Step, flattened
 from flows.steps import chosen_steps, plan
 from flows.store import Record, Store
+from flows.store_place import without_secrets
 from flows.work import Progress, Work, no_progress
 from metis.errors import MetisError, SurroundingsError
 
@@ -99,7 +100,7 @@ def make_chain(settings: Settings, progress: Progress = no_progress, command: st
         SurroundingsError: the tracking store cannot be opened.
     """
     steps = chosen_steps(settings, plan(settings))
-    return Chain(settings, steps, Store(settings.tracking), progress, command)
+    return Chain(settings, steps, Store(settings.tracking), progress, without_secrets(command))
 
 
 def reusable(steps: Sequence[Step], store: Store, rerun: Sequence[str] = ()) -> dict[str, Record]:

@@ -99,9 +99,13 @@ def job(composed: Any) -> float:
                 results[key] = changed[key]
             with written_whole(recording.folder / "results.csv") as file:
                 file.write(results.to_csv(index=False).encode())
-            recording.metrics({"ratio": results["ratio"].mean(), "rps": results["rps"].mean()})
             others = results[results["scheduler"] != "optimum"]
-            return float((others if len(others) else results)["ratio"].mean())
+            judged = others if len(others) else results
+            told = {"nodes": str(settings.cluster.nodes), "seed": str(settings.seed)}
+            recording.describe({}, {name: value for name, value in told.items() if name not in changed})
+            means = judged[["ratio", "rps", "seconds"]].mean()
+            recording.metrics({str(name): float(value) for name, value in means.items()})
+            return float(means["ratio"])
     except MetisError as error:
         say(f"metis: {name}: {error}")
         return float("nan")
