@@ -148,7 +148,11 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tracking, tmp_path, capfd, mo
 
 
 def test_two_runs_at_once_into_a_fresh_folder(tmp_path):
-    """Both end well, and what they leave is whole: a third run finds everything done."""
+    """Both end well, and what they leave is whole: nothing is measured, trained or placed again.
+
+    Of a step that both did the newer output counts. Where these are from different runs (placements hold the
+    seconds that they took), what is made of them together is made once more, and then all is done.
+    """
     folder = tmp_path / "fresh"
     words = [*SMALL, f"tracking.path={folder}", "tracking.orchestrate=false", "output=json"]
     both = [start(words, tmp_path / "none") for _ in range(2)]
@@ -157,7 +161,8 @@ def test_two_runs_at_once_into_a_fresh_folder(tmp_path):
         assert process.returncode == 0, err
         assert "Traceback" not in err
         assert set(done(out)) <= set(STEPS)
-    third = start(words, tmp_path / "none")
-    out, err = third.communicate(timeout=200)
-    assert third.returncode == 0, err
-    assert done(out) == []
+    for allowed in ({"evaluate", "report"}, set()):
+        later = start(words, tmp_path / "none")
+        out, err = later.communicate(timeout=200)
+        assert later.returncode == 0, err
+        assert set(done(out)) <= allowed
