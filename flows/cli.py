@@ -72,8 +72,10 @@ def _guarded(verb: str, rest: list[str]) -> int:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     sys.path.append(str(Path.cwd()))  # where a user's own module:function is looked for last
+    from flows.startup import go_easy_on_garbage
     from metis.errors import MetisError
 
+    go_easy_on_garbage()
     try:
         answer: int = import_module(f"flows.verbs.{verb.replace('-', '_')}").run(rest)
         return answer

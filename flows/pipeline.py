@@ -62,6 +62,7 @@ class Chain:
         progress: called while a step goes on.
         command: the command that asked for it, for the report.
         name: tells what this run did from what it reused.
+        found: finished steps that were found when it was asked for.
     """
 
     settings: Settings
@@ -70,6 +71,7 @@ class Chain:
     progress: Progress = no_progress
     command: str = "metis run"
     name: str = field(default_factory=lambda: uuid4().hex)
+    found: Mapping[str, Record] = field(default_factory=dict)
 
 
 def run_chain(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Outcome:
@@ -84,6 +86,7 @@ def run_chain(settings: Settings, progress: Progress = no_progress, command: str
     finished = reusable(chain.steps, chain.store, settings.rerun)
     if all(step.name in finished or idle(step, settings) for step in chain.steps):
         return Outcome(finished, [])
+    chain = replace(chain, found=finished)
     if not settings.tracking.orchestrate:
         return run_steps(chain, lambda step, do: do(chain.progress))
     prefect_server.prepare(chain.store.root)
@@ -131,7 +134,7 @@ def run_steps(chain: Chain, perform: Perform) -> Outcome:
     def reach(step: Step) -> None:
         key = step.key(_digests(step, records))
         again = step.always or step.stage in chain.settings.rerun or step.name in chain.settings.rerun
-        record = None if again else chain.store.find(step.name, key)
+        record = None if again else _finished(chain, step, key)
         if record is None:
             for before in step.after:
                 if before not in records:
@@ -147,6 +150,11 @@ def run_steps(chain: Chain, perform: Perform) -> Outcome:
     return Outcome(records, done)
 
 
+def _finished(chain: Chain, step: Step, key: str) -> Record | None:
+    found = chain.found.get(step.name)
+    return found if found and found.key == key else chain.store.find(step.name, key)
+
+
 def _doing(chain: Chain, step: Step, key: str, records: Mapping[str, Record]) -> Do:
     store = chain.store
 
@@ -155,9 +163,9 @@ def _doing(chain: Chain, step: Step, key: str, records: Mapping[str, Record]) ->
         runs = {name: record.run_id for name, record in inputs.items()}
         identity = step.identity(_digests(step, records))
         params = flattened(step.settings)
+        tags = {"metis.chain": chain.name, "metis.command": chain.command}
         try:
-            with store.recording(step.name, step.stage, key, runs, params, identity) as recording:
-                recording.describe({"metis.chain": chain.name, "metis.command": chain.command}, {})
+            with store.recording(step.name, step.stage, key, runs, params, identity, tags) as recording:
                 work = Work(
                     settings=chain.settings,
                     folder=recording.folder,
@@ -171,10 +179,7 @@ def _doing(chain: Chain, step: Step, key: str, records: Mapping[str, Record]) ->
                 _run_logged(step, work, store)
         except Exception as error:
             raise StepError(step.name, _plainly(error, store.root)) from error
-        record = store.find(step.name, key)
-        if record is None:
-            raise RuntimeError(f"{step.name}: its output cannot be read back")
-        return record
+        return store.record(recording.run_id)
 
     return do
 

@@ -34,7 +34,7 @@ def given_placement(settings: Settings, space: ColocationSpace) -> IntArray:
         return _of_file(Path(named), space)
     from flows.store import Store
 
-    return of_folder(Store(settings.tracking).output(named), space, f"MLflow run {named}")
+    return of_folder(Store(settings.tracking).record(named).folder, space, f"MLflow run {named}")
 
 
 def of_folder(folder: Path, space: ColocationSpace, name: str) -> IntArray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from metis.space import IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from flows.work import Progress
 
 OPTIMUM = "optimum"
 Tell = Callable[[int, int], None]
@@ -64,9 +67,15 @@ def scheduler_for(
 
 
 def place_groups(
-    scheduler: Scheduler, settings: Settings, tables: Tables, groups: IntArray, tell: Tell | None = None
+    scheduler: Scheduler,
+    settings: Settings,
+    tables: Tables,
+    groups: IntArray,
+    tell: Tell | None = None,
+    *,
+    timed: bool = True,
 ) -> Decisions:
-    """Place each of `groups` [groups, apps] on the same cluster; the first one also serves as warm-up.
+    """Place each of `groups` [groups, apps] on the same cluster; where `timed`, the first one warms up.
 
     With `groups.arrive` they come one after another, and what was placed before stays.
     """
@@ -75,9 +84,8 @@ def place_groups(
     made: list[Decision] = []
     for i, group in enumerate(groups):
         worth = objective.bind(group, cluster, tables)
-        made.append(
-            scheduler.place(group, cluster, worth) if i else timed_place(scheduler, group, cluster, worth)
-        )
+        place = partial(timed_place, scheduler) if timed and not i else scheduler.place
+        made.append(place(group, cluster, worth))
         if settings.groups.arrive:
             cluster = replace(cluster, existing=cluster.existing + made[-1].placement)
         if tell:
@@ -86,6 +94,18 @@ def place_groups(
         np.stack([decision.placement for decision in made]),
         np.array([decision.seconds for decision in made]),
         [decision.trace for decision in made],
+    )
+
+
+def place_optima(settings: Settings, truth: Tables, groups: IntArray, progress: "Progress") -> Decisions:
+    """The exact optimum of every group on the testbed's tables; nobody asks for its seconds."""
+    return place_groups(
+        scheduler_for(settings, OPTIMUM, truth),
+        settings,
+        truth,
+        groups,
+        lambda done, total: progress("true optimum", done, total),
+        timed=False,
     )
 
 

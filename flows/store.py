@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,9 +55,12 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
         self.uri = settings.uri or sqlite_uri(self.root)
         self._fetched = Fetched(self.root)
-        with surroundings(self.uri), alone(self.root):
+        with surroundings(self.uri):
             from mlflow import MlflowClient
 
+            if settings.uri is None:  # takes seconds: not while others wait at the lock
+                import_module("mlflow.store.tracking.sqlalchemy_store")
+        with surroundings(self.uri), alone(self.root):
             for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # errors would come with tracebacks
             self._client = MlflowClient(self.uri)
@@ -113,8 +117,8 @@ class Store:
             identity=run.data.tags.get("metis.identity", ""),
         )
 
-    def output(self, run_id: str) -> Path:
-        """The output folder of a finished step's run.
+    def record(self, run_id: str) -> Record:
+        """A finished step's run.
 
         Raises:
             InputError: there is no such run, it did not finish, or its output is damaged.
@@ -131,7 +135,7 @@ class Store:
             record = self._record(run) if run.info.status == "FINISHED" else None
         if record is None:
             raise InputError(f"MLflow run {run_id!r}: it has no whole output (status {run.info.status})")
-        return record.folder
+        return record
 
     def _folder(self, run: Any) -> Path:
         """Where a run's artifacts lie; fetched first from a store that is not on this machine."""
@@ -171,9 +175,11 @@ class Store:
         inputs: Mapping[str, str],
         params: Mapping[str, Any],
         identity: Mapping[str, str],
+        told: Mapping[str, str] | None = None,
     ) -> Iterator[Recording]:
-        """Do a step: its run ends FINISHED with its files, or FAILED with the reason."""
+        """Do a step: its run ends FINISHED with its files, or FAILED with the reason; `told`: more tags."""
         tags = {
+            **(told or {}),
             "metis.step": step,
             "metis.stage": stage,
             "metis.key": key,

@@ -1,9 +1,10 @@
 """Sweeps: `metis run -m key=a,b ...` as one Hydra multirun, one MLflow parent with a child per job.
 
 Hydra expands the overrides and joblib runs the jobs; what a job finds finished under its keys it reuses, so
-a sweep that was interrupted, or had failed jobs, does only what is missing when it is started again. With
-`hydra/sweeper=optuna` the jobs are Optuna's trials, which maximise the mean ratio to the optimum; its study
-is in memory, and seeded: started again it proposes the same settings, whose steps are found finished.
+a sweep that was interrupted, or had failed jobs, does only what is missing when it is started again. Another
+launcher or sweeper of Hydra's runs its jobs itself. With `hydra/sweeper=optuna` they are Optuna's trials,
+which maximise the mean ratio to the optimum; its study is in memory, and seeded: started again it proposes
+the same settings, whose steps are found finished.
 """
 
 import json
@@ -12,26 +13,36 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from flows.compose import quote_path
+from flows.compose import compose_jobs, compose_plain, quote_path
 from flows.console import say, stdout
 from flows.settings import Settings, validated
 from flows.store import Store
+from flows.sweep_job import PARENT, job, run_job
 from flows.sweep_table import aggregate, sweep_figure, sweep_table
-from flows.work import read_json
-from metis.errors import InputError, MetisError
+from metis.errors import InputError
 from metis.files import written_whole
 
-PARENT = "METIS_SWEEP_PARENT"
 FLAGS = ("-m", "--multirun")
 OPTUNA = "hydra/sweeper=optuna"
+PLUGINS = ("hydra/sweeper=", "hydra/launcher=")
 CHOICES = re.compile(r"=.*\b(interval|choice|range|shuffle|tag|int|float)\(")  # for a sweeper, not a value
 BEST = "optimization_results.yaml"  # where Optuna's sweeper tells its best trial
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job that is to run: the overrides that make it, and its settings."""
+
+    words: Sequence[str]
+    settings: Settings
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:
@@ -48,11 +59,12 @@ def run_sweep(arguments: Sequence[str]) -> int:
     """Run every job, then write the aggregate table and figure to the parent run."""
     given = [argument for argument in arguments if argument not in FLAGS]
     overrides = [word if "," in word or CHOICES.search(word) else quote_path(word) for word in given]
-    first = _check_jobs(overrides)
+    planned = _planned(overrides)
+    first = planned[0].settings
     store = Store(first.tracking)
     with store.parent(f"sweep {' '.join(given)}"[:200], {"metis.command": _command(arguments)}) as parent:
-        os.environ[PARENT] = parent
-        whole = _launch(overrides, first)
+        by_hydra = any(o.startswith(PLUGINS) for o in overrides)
+        whole = _launch_by_hydra(parent, overrides, first) if by_hydra else _launch(parent, planned)
         jobs = store.children(parent)
         failed = [job for job in jobs if job.status != "FINISHED"]
         results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
@@ -60,79 +72,35 @@ def run_sweep(arguments: Sequence[str]) -> int:
             _publish(store, parent, results, first)
         if OPTUNA in overrides:
             _tell_best(store, parent)
-    for job in failed:
-        say(f"metis: {job.name}: {job.error}")
+    for one in failed:
+        say(f"metis: {one.name}: {one.error}")
     if failed or not whole:
         say(_command(arguments))
         return 1
     return 0
 
 
-def job(composed: Any) -> float:
-    """One job of the multirun; answers the mean ratio to the optimum, which Optuna may maximise."""
-    from omegaconf import OmegaConf
-
-    from flows.pipeline import run_chain
-
-    plain: Any = OmegaConf.to_container(composed, resolve=True)
-    settings = validated({str(key): value for key, value in plain.items()})
-    changed = _job_overrides()
-    if "scheduler" in changed:
-        settings = settings.model_copy(update={"schedulers": [settings.scheduler]})
-    # an ephemeral Prefect server per job would cost more than the job
-    quiet = settings.tracking.model_copy(update={"orchestrate": bool(os.environ.get("PREFECT_API_URL"))})
-    settings = settings.model_copy(update={"tracking": quiet})
-    store = Store(settings.tracking)
-    name = " ".join(f"{key}={value}" for key, value in changed.items()) or "job"
-    try:
-        with store.child_recording(os.environ[PARENT], name, changed) as recording:
-            outcome = run_chain(settings)
-            folder = outcome.folder("evaluate")
-            if folder is None:
-                return float("nan")
-            results = pd.read_csv(folder / "results.csv")
-            fit = outcome.folder("simulator")
-            for key, value in (read_json(fit / "report.json") if fit else {}).items():
-                if key in ("r2", "mse"):
-                    results[key] = value
-            for key in changed.keys() - {"scheduler", "schedulers"}:
-                results[key] = changed[key]
-            with written_whole(recording.folder / "results.csv") as file:
-                file.write(results.to_csv(index=False).encode())
-            others = results[results["scheduler"] != "optimum"]
-            judged = others if len(others) else results
-            told = {"nodes": str(settings.cluster.nodes), "seed": str(settings.seed)}
-            recording.describe({}, {name: value for name, value in told.items() if name not in changed})
-            means = judged[["ratio", "rps", "seconds"]].mean()
-            recording.metrics({str(name): float(value) for name, value in means.items()})
-            return float(means["ratio"])
-    except MetisError as error:
-        say(f"metis: {name}: {error}")
-        return float("nan")
-
-
-def _check_jobs(overrides: Sequence[str]) -> Settings:
-    """Compose and validate every job before the first runs; the settings of the first."""
+def _planned(overrides: Sequence[str]) -> list[Planned]:
+    """Every job, composed and validated before the first runs; of Optuna's trials only what they share."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    from flows.compose import compose_plain
-
     own = [o for o in overrides if not o.startswith("hydra")]
     if OPTUNA in overrides:
         fixed = [o for o in own if "," not in o and not CHOICES.search(o)]
-        return validated(compose_plain(fixed, quoted=True))  # Optuna draws the rest as it goes
+        return [Planned(fixed, validated(compose_plain(fixed, quoted=True)))]
     params = _hydra_part(own).get("sweeper", {}).get("params") or {}
     named = {o.partition("=")[0].lstrip("+~") for o in own}
-    everything = [*own, *(f"{key}={value}" for key, value in params.items() if key not in named)]
+    everything = [*(f"{key}={value}" for key, value in params.items() if key not in named), *own]
     try:
         parsed = OverridesParser.create().parse_overrides(everything)
         jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     except HydraException as error:
         raise InputError(" ".join(str(error).split())[:300]) from None
-    checked = [validated(compose_plain(list(each), quoted=True)) for each in jobs]
-    return checked[0]
+    return [
+        Planned(words, validated(composed)) for words, composed in zip(jobs, compose_jobs(jobs), strict=True)
+    ]
 
 
 def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
@@ -153,8 +121,24 @@ def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
     return dict(part)
 
 
-def _launch(overrides: Sequence[str], settings: Settings) -> bool:
-    """Run the jobs through Hydra; False where it gave up on one, which does not keep the others' results."""
+def _launch(parent: str, planned: Sequence[Planned]) -> bool:
+    """Run the jobs, `runner.jobs` at once; False where a process was lost, which does not lose the others'.
+
+    By joblib without Hydra's launcher, which composes every job twice more: a quarter of a second each.
+    """
+    from joblib import Parallel, delayed
+
+    at_once = planned[0].settings.runner.jobs
+    try:
+        Parallel(n_jobs=at_once)(delayed(run_job)(parent, one.settings, one.words) for one in planned)
+        return True
+    except BrokenExecutor:
+        say("metis: a process that ran jobs was killed; is there memory for so many at once (runner.jobs)?")
+        return False
+
+
+def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) -> bool:
+    """Run the jobs through the plugins that were asked for; False where one gave up."""
     import hydra
 
     folder = Path(settings.tracking.path).absolute() / "sweeps"
@@ -171,6 +155,7 @@ def _launch(overrides: Sequence[str], settings: Settings) -> bool:
         fixed += [f"hydra.sweeper.n_jobs={settings.runner.jobs}"]
     if settings.runner.jobs > 1 and not any(o.startswith("hydra/launcher=") for o in overrides):
         fixed += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={settings.runner.jobs}"]
+    os.environ[PARENT] = parent
     kept = sys.argv
     sys.argv = ["metis", "-m", *fixed, *overrides]
     try:
@@ -180,15 +165,6 @@ def _launch(overrides: Sequence[str], settings: Settings) -> bool:
         return not end.code
     finally:
         sys.argv = kept
-
-
-def _job_overrides() -> dict[str, str]:
-    """What this job changes against the plain configuration, by key."""
-    from hydra.core.hydra_config import HydraConfig
-
-    task = [str(override) for override in HydraConfig.get().overrides.task]
-    pairs = dict(override.lstrip("+").partition("=")[::2] for override in task)
-    return {key: value for key, value in pairs.items() if key not in ("experiment", "tracking.path")}
 
 
 def _collect(folders: Sequence[Path]) -> pd.DataFrame | None:

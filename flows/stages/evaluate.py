@@ -7,7 +7,7 @@ import pandas as pd
 
 from flows.build import knows_truth, make_groups, make_testbed, needs_latency
 from flows.placement_picture import placement_svg
-from flows.placing import OPTIMUM, Decisions, judge, place_groups, scheduler_for
+from flows.placing import Decisions, judge, place_optima
 from flows.recorded import Dataset, groups_dataset, run_name, told_params, told_tags
 from flows.work import Work, read_json
 from metis.files import written_whole
@@ -27,13 +27,7 @@ def run(work: Work) -> None:
     truth = true_optimum = None
     if knows_truth(work.settings):
         truth = make_testbed(work.settings).truth(latency=needs_latency(work.settings))
-        true_optimum = place_groups(
-            scheduler_for(work.settings, OPTIMUM, truth),
-            work.settings,
-            truth,
-            groups,
-            lambda done, total: work.progress("true optimum", done, total),
-        )
+        true_optimum = place_optima(work.settings, truth, groups, work.progress)
     results = judge(decisions, work.settings, tables, groups, truth, true_optimum)
     with written_whole(work.folder / "results.csv") as file:
         file.write(results.to_csv(index=False).encode())

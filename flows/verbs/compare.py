@@ -15,7 +15,7 @@ from flows.compose import compose_plain
 from flows.console import comparison_table, progress_bar, stdout
 from flows.materials import fitted_simulator, weights_for
 from flows.output import only_json
-from flows.placing import OPTIMUM, judge, place_groups, scheduler_for
+from flows.placing import OPTIMUM, judge, place_groups, place_optima, scheduler_for
 from flows.settings import Settings, validated
 from flows.steps import all_schedulers
 from flows.work import Progress
@@ -52,12 +52,7 @@ def compare(settings: Settings, progress: Progress) -> pd.DataFrame:
             progress(name, done, total)
 
         decisions[name] = place_groups(scheduler, settings, tables, groups, tell)
-    true_optimum = None
-    if truth is not None:
-        scheduler = scheduler_for(settings, OPTIMUM, truth)
-        true_optimum = place_groups(
-            scheduler, settings, truth, groups, lambda done, total: progress("true optimum", done, total)
-        )
+    true_optimum = None if truth is None else place_optima(settings, truth, groups, progress)
     return judge(decisions, settings, tables, groups, truth, true_optimum)
 
 

@@ -77,7 +77,7 @@ def run(words):
 def output(folder, step, name):
     """A file of the newest finished run of a step."""
     store = Store(TrackingSettings(path=str(folder / "mlruns")))
-    return store.output(store.last(step).run_id) / name
+    return store.record(store.last(step).run_id).folder / name
 
 
 def test_a_full_profile_survives_a_kill_and_a_cut_link_and_shows_interference(run, folder, lab, lab_name):

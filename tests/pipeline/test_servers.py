@@ -162,10 +162,10 @@ def test_what_the_server_lost_is_done_again(answers, shared, client):
 
 def test_a_damaged_copy_is_fetched_again(answers, shared):
     store = Store(TrackingSettings(path=str(shared.folder / "client-0"), uri=shared.tracking))
-    folder = store.output(answers[0]["runs"]["profile"])
+    folder = store.record(answers[0]["runs"]["profile"]).folder
     whole = (folder / "profile.npz").read_bytes()
     (folder / "profile.npz").write_bytes(b"")
-    assert (store.output(answers[0]["runs"]["profile"]) / "profile.npz").read_bytes() == whole
+    assert (store.record(answers[0]["runs"]["profile"]).folder / "profile.npz").read_bytes() == whole
 
 
 def test_a_server_that_is_away_is_told_in_a_line_without_its_password(tmp_path, monkeypatch):
