@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
+PROCESSES ?= auto
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test test-lab lint lock ui docs lab-deps clean
@@ -10,9 +11,9 @@ export PYTHONDONTWRITEBYTECODE :=
 run: $(STAMP)
 	$(BIN)/metis run $(ARGS)
 
-# without the lab: nothing is started but on this machine's loopback
+# without the lab: nothing is started but on this machine's loopback; a process per core, a file in one of them
 test: $(STAMP) lint
-	$(BIN)/python -m pytest --ignore=tests/lab $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/lab -n $(PROCESSES) --dist loadfile $(ARGS)
 
 # a real Swarm of containers; needs what `make lab-deps` prepares
 test-lab: $(STAMP)
@@ -42,9 +43,9 @@ $(STAMP): requirements.lock pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
 	touch $(STAMP)
 
-# no index host may stand in the lock, hence no uv.lock
+# for every Python we allow; no index host may stand in the lock, hence no uv.lock
 lock: $(STAMP)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --no-emit-index-url --no-header --generate-hashes -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -56,7 +56,8 @@ class StepProgress:
 def show_run(chain: Chain, step: str, record: Record) -> None:
     """Link the MLflow run of a step."""
     link = run_link(chain.settings.tracking, chain.store.experiment, record.run_id)
-    _shown(lambda: create_link_artifact(link, link_text=f"{step} in MLflow", key=_key("mlflow", step)))
+    text, told = f"{step} in MLflow", f"{step} took {record.seconds:.1f} s"
+    _shown(lambda: create_link_artifact(link, text, key=_key("mlflow", step), description=told))
 
 
 def show_results(outcome: Outcome) -> None:
@@ -87,10 +88,11 @@ def show_page(chain: Chain, outcome: Outcome) -> None:
 
 
 def run_link(tracking: TrackingSettings, experiment: str, run_id: str) -> str:
-    """Address of a run in the MLflow UI: of the server, or of `metis ui`, without user or password."""
+    """Address of a run in the MLflow UI: as told, of the server, or of `metis ui`; no user, no password."""
     base = f"http://127.0.0.1:{tracking.port}"
-    if tracking.uri and tracking.uri.startswith(("http://", "https://")):
-        parts = urlsplit(tracking.uri)
+    told = tracking.ui or tracking.uri or ""
+    if told.startswith(("http://", "https://")):
+        parts = urlsplit(told)
         base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
     return f"{base}/#/experiments/{experiment}/runs/{run_id}"
 

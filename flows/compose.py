@@ -11,7 +11,7 @@ from typing import Any
 from metis.errors import InputError
 
 PATH_KEYS = re.compile(
-    r"^\+*([\w.]*\.)?(path|coefficients|existing|placement|report|out|uri|inventory|state|onto)$"
+    r"^\+*([\w.]*\.)?(path|coefficients|existing|placement|report|out|uri|ui|inventory|state|onto)$"
 )
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
 

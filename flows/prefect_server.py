@@ -132,6 +132,7 @@ def _start(root: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     # the level is ours alone: a server at CRITICAL would not say why it does not start
     environment = os.environ | {"PREFECT_LOGGING_LEVEL": "WARNING"}
+    environment.setdefault("PREFECT_UI_API_URL", f"http://127.0.0.1:{port}/api")  # left alone, port 4200
     with _log(root).open("wb") as log:
         # a session of its own: Ctrl-C ends the runner first, and only then its server
         return subprocess.Popen(

@@ -223,6 +223,7 @@ class TrackingSettings(Section):
     uri: str | None = None
     experiment: str = "metis"
     orchestrate: bool = True
+    ui: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
 
 

@@ -35,6 +35,12 @@ LOG_CHUNK = 1000  # values per request that MLflow accepts
 PARAM_CHUNK = 100
 # left alone, MLflow tries for four minutes before it says that no server answers
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+QUIET = {  # nothing sent to anybody, no log of its own, no line on standard output for every run
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 class Store:
@@ -45,10 +51,7 @@ class Store:
     """
 
     def __init__(self, settings: TrackingSettings) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("DO_NOT_TRACK", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
-        for name, value in PATIENCE.items():
+        for name, value in (PATIENCE | QUIET).items():
             os.environ.setdefault(name, value)
         self.root = Path(settings.path).absolute()
         with surroundings(f"{self.root}"):

@@ -89,11 +89,8 @@ class Fetched:
 
 
 def sqlite_uri(root: Path) -> str:
-    """The SQLite tracking URI of a folder. SQLAlchemy takes the path as it stands, `%` aside."""
-    path = str(root / "mlflow.db")
-    # MLflow makes the parent folder of the path as written, `%25` and all, unless the driver is named
-    driver = "+pysqlite" if "%" in path else ""
-    return f"sqlite{driver}:///{path.replace('%', '%25')}"
+    """The SQLite tracking URI of a folder; SQLAlchemy 2.0 takes the path as it stands."""
+    return f"sqlite:///{root / 'mlflow.db'}"
 
 
 def is_local(artifact_uri: str) -> bool:

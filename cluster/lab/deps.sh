@@ -65,6 +65,11 @@ make_base() {
   if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
     as_root cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   fi
+  # and their sources: installing a package may write the bundle anew
+  if [ -d /usr/local/share/ca-certificates ]; then
+    as_root mkdir -p "$root/usr/local/share/ca-certificates"
+    as_root cp -R /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/"
+  fi
   # security updates as well, where the machine is of the same release
   if grep -qs "VERSION_CODENAME=$RELEASE" /etc/os-release && [ -e /etc/apt/sources.list.d/debian.sources ]; then
     as_root cp /etc/apt/sources.list.d/debian.sources "$root/etc/apt/sources.list.d/"

@@ -178,4 +178,4 @@ def test_several_may_open_a_fresh_store_at_once(tmp_path):
 def test_uri():
     from pathlib import Path
 
-    assert sqlite_uri(Path("/a b/100%")) == "sqlite+pysqlite:////a b/100%25/mlflow.db"
+    assert sqlite_uri(Path("/a b/100%")) == "sqlite:////a b/100%/mlflow.db"

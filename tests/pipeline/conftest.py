@@ -18,7 +18,8 @@ def served(tmp_path_factory, empty_database):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process, running = serving.start(folder, [*SMALL, "schedulers=[greedy]"], port)
+    yearly = "serve.cron='0 3 1 1 *'"
+    process, running = serving.start(folder, [*SMALL, "schedulers=[greedy]", yearly], port)
     yield running
     assert serving.stop(process) == 0
     assert not (folder / "mlruns" / "prefect" / "server.json").exists()

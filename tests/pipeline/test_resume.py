@@ -57,8 +57,8 @@ def test_a_step_that_fails_under_prefect_says_the_same(tracking, tmp_path, monke
     failed = in_a_process(["run", *words])
     lines = failed.stderr.strip().splitlines()
     assert failed.returncode == 1
-    assert "the sign is not there yet" in lines[-2]
-    assert shlex.split(lines[-1]) == ["metis", "run", *words]
+    assert "the sign is not there yet" in lines[-2], failed.stderr
+    assert shlex.split(lines[-1]) == ["metis", "run", *words], failed.stderr
     assert "Traceback" not in failed.stderr
     (tmp_path / "sign").touch()
     assert done(in_a_process(["run", *words]).stdout) == [

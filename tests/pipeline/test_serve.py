@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+from urllib.request import urlopen
 
 import pytest
 
@@ -50,6 +51,23 @@ def test_every_stage_is_a_deployment(served):
     typed = by_stage["highlevel"]["parameter_openapi_schema"]["properties"]
     assert typed["size"]["anyOf"][0]["enum"] == ["small", "medium", "large"]
     assert typed["rerun"]["type"] == "boolean"
+
+
+def test_a_schedule_becomes_runs(served):
+    """Prefect's scheduler turned it into runs to come; with SQLAlchemy 2.1 it fails, and says so nowhere."""
+    scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}, "limit": 1}
+    until = time.monotonic() + 60
+    while not (runs := served.ask("/flow_runs/filter", scheduled)[1]):
+        assert time.monotonic() < until, (served.folder / "prefect" / "server.log").read_text("utf-8")[-3000:]
+        time.sleep(0.5)
+    assert runs[0]["auto_scheduled"]
+    assert runs[0]["expected_start_time"][5:16] == "01-01T03:00"
+
+
+def test_the_ui_asks_the_server_that_shows_it(served):
+    """Not the one that may be at Prefect's own port."""
+    with urlopen(f"{served.url.removesuffix('/api')}/ui-settings", timeout=60) as answer:
+        assert json.load(answer)["api_url"] == served.url
 
 
 def test_a_stage_does_itself_and_what_it_reads(served):
