@@ -182,11 +182,13 @@ def test_the_report_verb_is_a_run_up_to_the_page(folder, capfd, tmp_path):
 def in_a_process(words):
     """The command in a process of its own: Prefect's engine wants to be imported before everything else."""
     path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    environment.pop("PREFECT_LOGGING_LEVEL", None)  # `metis serve`, run within the tests, may have left its own
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *words],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment,
         timeout=300,
         check=False,
     )
