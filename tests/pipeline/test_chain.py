@@ -183,7 +183,7 @@ def in_a_process(words):
     """The command in a process of its own: Prefect's engine wants to be imported before everything else."""
     path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
-    environment.pop("PREFECT_LOGGING_LEVEL", None)  # `metis serve`, run within the tests, may have left its own
+    environment.pop("PREFECT_LOGGING_LEVEL", None)  # a `metis serve` within the tests may have left its own
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *words],
         capture_output=True,
