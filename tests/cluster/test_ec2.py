@@ -7,86 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ec2 as module
 from cluster.ec2 import instances, launch, terminate
-from cluster.ec2_parts import client, printed_keys, tags_of
+from cluster.ec2_parts import client, tags_of
 from cluster.inventory import Inventory
-from cluster.settings import Ec2Settings
 from metis.errors import InputError, SurroundingsError
-
-SECRET = "a-secret-that-nobody-may-read"
-
-
-IMAGE = "ami-debian12"
-CONSOLE = """
------BEGIN SSH HOST KEY KEYS-----
-ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJvb3RhbmRicmFuY2hlc29mYXRyZWVzdGFuZGluZw root@ip
------END SSH HOST KEY KEYS-----
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Endpoint of a moto server of this module's own, that knows two images."""
-    from moto.server import ThreadedMotoServer
-
-    images = tmp_path_factory.mktemp("moto") / "images.json"
-    images.write_text(json.dumps([image_of(IMAGE, "20260101"), image_of("ami-older", "20250101")]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_AMIS_PATH", str(images))
-        running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        running.start()
-        host, port = running.get_host_and_port()
-        yield f"http://{host}:{port}"
-        running.stop()
-
-
-def image_of(ami_id, date):
-    """An image as Debian publishes them, in the form of moto's file."""
-    return {
-        "ami_id": ami_id,
-        "name": f"debian-12-amd64-{date}-1",
-        "description": "Debian 12",
-        "owner_id": "136693071363",
-        "public": True,
-        "virtualization_type": "hvm",
-        "architecture": "x86_64",
-        "state": "available",
-        "platform": None,
-        "image_type": "machine",
-        "hypervisor": "xen",
-        "root_device_name": "/dev/xvda",
-        "root_device_type": "ebs",
-        "sriov": "simple",
-        "creation_date": f"{date[:4]}-01-01T00:00:00.000Z",
-    }
-
-
-@pytest.fixture
-def account(server, monkeypatch):
-    """A fresh account with credentials in the environment: a client for the test's own questions."""
-    import requests
-    from moto.ec2.responses import general
-
-    requests.post(f"{server}/moto-api/reset", timeout=10)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    monkeypatch.setattr(general, "SAMPLE_CONSOLE_OUTPUT", CONSOLE)
-    monkeypatch.setattr(module, "EACH_LOOK", 0.05)
-    return client("us-east-1", server)
-
-
-@pytest.fixture
-def settings(account, server):
-    return Ec2Settings(from_address="203.0.113.7/32", endpoint=server, wait=5)
-
-
-def alive(account):
-    found = account.describe_instances()["Reservations"]
-    every = [one for each in found for one in each["Instances"]]
-    return [one for one in every if one["State"]["Name"] not in ("terminated", "shutting-down")]
+from tests.cluster.conftest import IMAGE, SECRET, alive
 
 
 def test_launch_gives_an_inventory_of_tagged_instances(account, settings, tmp_path):
@@ -362,59 +287,6 @@ def test_no_secret_is_in_what_is_written_or_said(account, settings, tmp_path, ca
     everything = "\n".join([out, err, caplog.text, *said])
     assert SECRET not in everything
     assert key.splitlines()[1] not in everything
-
-
-def test_host_keys_are_read_from_what_cloud_init_prints():
-    console = """[   12.3] cloud-init[500]: started
------BEGIN SSH HOST KEY KEYS-----
-ssh-rsa AAAAB3old root@ip
------END SSH HOST KEY KEYS-----
-<14>Nov 22 ec2: -----BEGIN SSH HOST KEY KEYS-----
-<14>Nov 22 ec2: ecdsa-sha2-nistp256 AAAAE2VjZHNh root@ip-10-0-0-1
-<14>Nov 22 ec2: ssh-ed25519 AAAAC3NzaC1lZDI1 root@ip-10-0-0-1
------END SSH HOST KEY KEYS-----
-Debian GNU/Linux 12
-"""
-    assert printed_keys(console) == [
-        "ssh-ed25519 AAAAC3NzaC1lZDI1",
-        "ecdsa-sha2-nistp256 AAAAE2VjZHNh",
-    ]
-    assert printed_keys("") == []
-    assert printed_keys("-----BEGIN SSH HOST KEY KEYS-----\nssh-rsa AAAAcut off") == []
-
-
-def test_keys_on_the_console_are_trusted(account, settings, tmp_path):
-    inventory = launch(tmp_path, "lab1", 1, settings)
-    lines = Path(inventory.known_hosts).read_text().split("\n")
-    assert [line.split()[0] for line in lines if line] == [host.address for host in inventory.hosts]
-    assert [line.split()[2] for line in lines if line] == [
-        "AAAAC3NzaC1lZDI1NTE5AAAAIHJvb3RhbmRicmFuY2hlc29mYXRyZWVzdGFuZGluZw"
-    ] * 3
-
-
-def test_what_a_person_accepted_stays(account, settings, tmp_path):
-    inventory = launch(tmp_path, "lab1", 1, settings)
-    accepted = f"{inventory.manager.address} ssh-ed25519 AAAAaccepted\n"
-    Path(inventory.known_hosts).write_text(accepted)
-    launch(tmp_path, "lab1", 1, settings)
-    assert Path(inventory.known_hosts).read_text() == accepted
-
-
-def test_a_started_instance_keeps_its_key_at_its_new_address(account, settings, tmp_path):
-    before = launch(tmp_path, "lab1", 1, settings)
-    account.stop_instances(InstanceIds=[one["InstanceId"] for one in alive(account)])
-    after = launch(tmp_path, "lab1", 1, settings)
-    lines = Path(after.known_hosts).read_text().splitlines()
-    assert {host.address for host in after.hosts} <= {line.split()[0] for line in lines}
-    assert [host.name for host in after.hosts] == [host.name for host in before.hosts]
-
-
-def test_an_instance_that_prints_no_key_stays_unknown(account, settings, tmp_path, monkeypatch):
-    from moto.ec2.responses import general
-
-    monkeypatch.setattr(general, "SAMPLE_CONSOLE_OUTPUT", "booting")
-    inventory = launch(tmp_path, "lab1", 1, replace(settings, wait=1))
-    assert Path(inventory.known_hosts).read_text().strip() == ""
 
 
 def test_the_newest_debian_is_taken_where_no_image_is_given(account, settings, tmp_path):
