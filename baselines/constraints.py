@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from baselines.pairwise import check_curves
 from metis.errors import InputError
 from metis.files import written_whole
-from metis.problem import Cluster, FloatArray
-from metis.space import ColocationSpace, IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.space import ColocationSpace
 
 APPLIST = "interference_applist.csv"
 RPSLIST = "interference_rpslist.csv"

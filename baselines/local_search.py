@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis.errors import InputError
-from metis.problem import Cluster, FloatArray
-from metis.space import ColocationSpace, IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.space import ColocationSpace
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.colocation_program import ROUNDING, ProgramResult, relative_gap, solve_colocation_program
 from baselines.constraints import Constraint, Constraints
 from metis.errors import InputError, SolverError
-from metis.problem import Cluster, FloatArray, PlaceFunction, check_group
-from metis.space import ColocationSpace, IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.groups import check_group
+from metis.problem.scheduler import PlaceFunction
+from metis.problem.space import ColocationSpace
+from metis.program.colocation_program import ROUNDING, ProgramResult, relative_gap, solve_colocation_program
 
 FORMULATIONS = ("container", "aggregate", "colocation")
 PUBLISHED_WEIGHTS = (("Redis", "MMS", 2.0), ("Redis", "ISR", 2.0))

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from baselines.colocation_program import NO_PLACEMENT, NOT_IN_TIME, solve_quietly
 from baselines.constraints import Constraints
 from metis.errors import InputError, PlacementError, SolverError
-from metis.problem import Cluster, FloatArray, check_placement
-from metis.space import ColocationSpace, IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.placement import check_placement
+from metis.problem.space import ColocationSpace
+from metis.program.colocation_program import NO_PLACEMENT, NOT_IN_TIME, solve_quietly
 
 
 class ModelResult(NamedTuple):

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from baselines.colocation_program import solve_colocation_program
 from metis.errors import InputError
-from metis.problem import Cluster, FloatArray
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.program.colocation_program import solve_colocation_program
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from metis.errors import InputError
-from metis.objectives import Tables
-from metis.problem import FloatArray
-from metis.space import IntArray
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.tables import Tables
 
 
 def pairwise_curves(tables: Tables) -> FloatArray:

@@ -15,9 +15,11 @@ from baselines.constraints import Constraint, Constraints, find_constraints
 from baselines.pairwise import pairwise_curves
 from baselines.stepwise import place_stepwise
 from metis.errors import InputError
-from metis.objectives import Tables
-from metis.problem import Cluster, FloatArray, PlaceFunction
-from metis.space import ColocationSpace, IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.scheduler import PlaceFunction
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SOURCES = ("constraints", "profile")
 EXACT = 9  # decimals: scores are small fractions, so what differs by less is a tie

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metis.errors import InputError
-from metis.objectives import Tables
-from metis.problem import Cluster, Decision, FloatArray, PlaceFunction, Scheduler, TimedScheduler
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.scheduler import Decision, PlaceFunction, Scheduler, TimedScheduler
+from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
     from baselines.constraints import Constraints
 
 IMPROVERS = {"local_search": ("baselines.local_search", "improve", "LocalSearchSettings")}
-VALUE = "metis.learning.value.scheduler"
+VALUE = "metis.learn.value.scheduler"
 WARM_UP_LIMIT = 5.0  # seconds; what takes longer is not measurably slower the first time
 
 
@@ -104,7 +105,7 @@ def _value(highlevel: str) -> Callable[[Materials], PlaceFunction]:
     """The value learner's scheduler with one of its high levels."""
 
     def build(materials: Materials) -> PlaceFunction:
-        from metis.learning.value.scheduler import ValueScheduler
+        from metis.learn.value.scheduler import ValueScheduler
 
         options: dict[str, Any] = dict(materials.options.get("decode", {}))
         return ValueScheduler(_weights(materials, "value"), highlevel, **options).arrange
@@ -118,7 +119,7 @@ def _metis(materials: Materials) -> PlaceFunction:
 
 
 def _metis_paper(materials: Materials) -> PlaceFunction:
-    from metis.learning.paper import PaperScheduler
+    from metis.learn.paper.high_level import PaperScheduler
 
     return PaperScheduler(_weights(materials, "paper"), _group_settings(materials, "highlevel"))
 
@@ -136,8 +137,8 @@ def _divide_conquer(materials: Materials) -> PlaceFunction:
 
 
 def _group_settings(materials: Materials, section: str) -> Any:
-    from metis.learning.paper import GroupSettings
-    from metis.learning.reinforce import ReinforceSettings
+    from metis.learn.paper.high_level import GroupSettings
+    from metis.learn.paper.reinforce import ReinforceSettings
 
     options = dict(materials.options.get(section, {}))
     return GroupSettings(**options | {"learn": ReinforceSettings(**options.get("learn", {}))})
@@ -160,7 +161,7 @@ ENTRIES: dict[str, Entry] = {
     "metis-flat": Entry(VALUE, _value("flat"), ("decode",), "value", learns=True),
     "metis-deal": Entry(VALUE, _value("deal"), ("decode",), "value", learns=True),
     "metis-learned": Entry(VALUE, _value("learned"), ("decode",), "value", learns=True),
-    "metis-paper": Entry("metis.learning.paper", _metis_paper, ("highlevel",), "paper", learns=True),
+    "metis-paper": Entry("metis.learn.paper.high_level", _metis_paper, ("highlevel",), "paper", learns=True),
     "vanilla_rl": Entry("baselines.vanilla_rl", _vanilla_rl, ("vanilla_rl",), learns=True),
     "divide_conquer": Entry("baselines.divide_conquer", _divide_conquer, ("divide_conquer",), learns=True),
 }

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.stepwise import place_stepwise
-from metis.problem import Cluster, FloatArray
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
 
 
 def place_spread(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[IntArray, Mapping[str, Any]]:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis.errors import PlacementError
-from metis.problem import Cluster
-from metis.rules import placing_order
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray
+from metis.problem.rules import placing_order
 
 Choose = Callable[[int, IntArray, NDArray[np.bool_]], int]
 

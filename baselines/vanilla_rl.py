@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from metis.learning.loop import Progress
-from metis.learning.paper import GroupSettings, place_over_nodes
-from metis.learning.reinforce import ReinforceSettings
-from metis.problem import Cluster, FloatArray
-from metis.space import IntArray
+from metis.learn.loop import Progress
+from metis.learn.paper.high_level import GroupSettings, place_over_nodes
+from metis.learn.paper.reinforce import ReinforceSettings
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
 
 PUBLISHED_VANILLA = ReinforceSettings(learning_rate=1e-3, entropy=0.01, replayed=10)
 

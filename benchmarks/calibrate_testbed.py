@@ -1,10 +1,10 @@
 """Calibrate the embedded testbed on the published measurements, or check its fidelity to them.
 
-    python benchmarks/calibrate_testbed.py            # fits, writes metis/data/seven_apps.yaml, checks
+    python benchmarks/calibrate_testbed.py            # fits, writes measure/data/seven_apps.yaml, checks
     python benchmarks/calibrate_testbed.py --check    # checks the table that is there
 
-The formula stands in `metis/embedded.py`. All applications are fitted together, because they share the
-demands: weighted least squares of the RPS by Levenberg-Marquardt from several seeded starts, demands kept at
+The formula stands in `metis/measure/embedded.py`. All applications are fitted together, because they share
+the demands: weighted least squares of the RPS by Levenberg-Marquardt from several seeded starts, demands kept at
 0 or more. Two things are asked of the model that plain least squares does not give. A placement that is
 optimal on a model seeks out the model's errors, so (1) co-locations that good placements use weigh more
 (by their reduced cost in the linear relaxation of the measured table), and (2) in each of a few rounds the
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.special import expit
 
-from baselines.colocation_program import solve_colocation_program
-from metis.embedded import LATENCY, InterferenceModel
-from metis.groups import draw_groups, load_groups
-from metis.problem import Cluster, FloatArray
-from metis.profile import Profile
-from metis.published import read_published
-from metis.space import ColocationSpace, IntArray
+from metis.measure.embedded import LATENCY, InterferenceModel
+from metis.measure.profile import Profile
+from metis.measure.published import read_published
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.groups import draw_groups, load_groups
+from metis.problem.space import ColocationSpace
+from metis.program.colocation_program import solve_colocation_program
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "metis" / "data" / "seven_apps.yaml"
@@ -288,7 +289,8 @@ def to_table(fit: Fit, x: FloatArray, latency: Sequence[dict[str, float] | None]
 
 HEADER = """\
 # Coefficients of the embedded testbed: seven applications on nodes of 8 slots (a slot: 2 vCPU, 8 GB).
-# The formula is in metis/embedded.py. Fitted to the published co-locations (DOI 10.5281/zenodo.3859335) by
+# The formula is in metis/measure/embedded.py.
+# Fitted to the published co-locations (DOI 10.5281/zenodo.3859335) by
 #     python benchmarks/calibrate_testbed.py
 # which also prints how faithful it is. {count} coefficients, rounded to {digits} significant digits.
 #   company   log-RPS by having any neighbour at all

@@ -16,16 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from baselines.colocation_program import solve_colocation_program
 from baselines.constraints import APPLIST, Constraints, find_constraints, read_constraints
 from baselines.medea import MedeaSettings, medea_range, medea_scheduler, solve_medea
 from baselines.pairwise import read_pairwise
 from baselines.paragon import ParagonSettings, paragon_scheduler
-from metis.groups import draw_groups, load_groups
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, FloatArray
-from metis.published import APPS, read_published
-from metis.space import ColocationSpace, IntArray
+from metis.measure.published import APPS, read_published
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.groups import draw_groups, load_groups
+from metis.problem.objectives import MeanRps
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.program.colocation_program import solve_colocation_program
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "published"
 PAPER = {"medea": {200: 0.920, 300: 0.892, 400: 0.839}, "paragon": {200: 0.725, 300: 0.716, 400: 0.714}}

@@ -15,14 +15,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from baselines.colocation_program import solve_colocation_program
-from metis.explore import Exploration, ExploreSettings, explore
-from metis.groups import draw_groups, load_groups
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, FloatArray
-from metis.profile import load_profile
-from metis.space import ColocationSpace, IntArray
-from metis.testbed import FileTestbed, Testbed, load_embedded
+from metis.explore.loop import Exploration, ExploreSettings, explore
+from metis.measure.profile import load_profile
+from metis.measure.testbed import FileTestbed, Testbed, load_embedded
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.groups import draw_groups, load_groups
+from metis.problem.objectives import MeanRps
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.program.colocation_program import solve_colocation_program
 
 SIZES = ((81, 200), (81, 400), (729, 2000))
 PLANNING_GAP = 1e-4  # proposals and ratios to four digits need no proof beyond

@@ -25,23 +25,27 @@ from baselines.divide_conquer import PUBLISHED_DC, DivideConquer
 from baselines.greedy import place_greedy
 from baselines.optimum import place_optimum
 from baselines.vanilla_rl import PUBLISHED_VANILLA, VanillaRl
-from metis.groups import draw_groups, load_groups
-from metis.learning.loop import Budget, train
-from metis.learning.paper import PUBLISHED_HIGH_LEVEL, GroupSettings, PaperScheduler
-from metis.learning.policy import Start, improve, initial_weights, run_episodes
-from metis.learning.reinforce import ReinforceSettings
-from metis.learning.subscheduler import (
+from metis.learn.loop import Budget, train
+from metis.learn.paper.high_level import PUBLISHED_HIGH_LEVEL, GroupSettings, PaperScheduler
+from metis.learn.paper.policy import Start, improve, initial_weights, run_episodes
+from metis.learn.paper.reinforce import ReinforceSettings
+from metis.learn.paper.sub_scheduler import (
     SubSchedulers,
     SubSchedulerSettings,
     load_ranges,
     sub_scheduler_learner,
 )
-from metis.learning.tree import TreeShape
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, PlaceFunction, TimedScheduler
-from metis.published import read_published
-from metis.simulators import SimulatorSettings, fit_simulator
-from metis.space import ColocationSpace, IntArray
+from metis.learn.paper.tree import TreeShape
+from metis.measure.published import read_published
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray
+from metis.problem.groups import draw_groups, load_groups
+from metis.problem.objectives import MeanRps
+from metis.problem.scheduler import PlaceFunction, TimedScheduler
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.simulate.fitting import fit_simulator
+from metis.simulate.settings import SimulatorSettings
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "published"
 NODES, CONTAINERS = 81, 200

@@ -19,9 +19,9 @@ from flows.runner import runner_of
 from flows.settings import RunnerSettings, Settings, validated
 from flows.stages.baselines import _place_some
 from flows.work import no_progress
-from metis.groups import draw_groups
-from metis.objectives import Tables
-from metis.testbed import load_embedded
+from metis.measure.testbed import load_embedded
+from metis.problem.groups import draw_groups
+from metis.problem.tables import Tables
 
 
 def place(settings: Settings, tables: Tables, groups: int, runner: RunnerSettings) -> tuple[Decisions, float]:

@@ -14,21 +14,24 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from baselines.colocation_program import solve_colocation_program
 from baselines.greedy import place_greedy
 from baselines.local_search import improve
 from baselines.optimum import place_optimum
 from baselines.round_robin import place_round_robin
 from baselines.spread import place_spread
-from metis.evaluation import evaluate
-from metis.groups import draw_groups, load_groups
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster
-from metis.profile import load_profile
-from metis.relaxation import relax
-from metis.simulators import SimulatorSettings, fit_simulator
-from metis.space import ColocationSpace, IntArray
-from metis.testbed import load_embedded
+from metis.measure.profile import load_profile
+from metis.measure.testbed import load_embedded
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray
+from metis.problem.evaluation import evaluate
+from metis.problem.groups import draw_groups, load_groups
+from metis.problem.objectives import MeanRps
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.program.colocation_program import solve_colocation_program
+from metis.program.relaxation import relax
+from metis.simulate.fitting import fit_simulator
+from metis.simulate.settings import SimulatorSettings
 
 SIZES = ((81, 200), (81, 300), (81, 400), (729, 1000), (729, 2000))
 
@@ -126,7 +129,7 @@ def fits(published: Path) -> Table:
     path = published / "0905-2008results-median-normed.npz"
     testbed = load_embedded()
     profile = load_profile(path) if path.is_file() else testbed.measure(testbed.space.counts[1::5], 0)
-    from metis.simulators import RegressedSimulator
+    from metis.simulate.regressed import RegressedSimulator
 
     for kind, trees in (("forest", 100), ("boosted", 300)):
         settings = SimulatorSettings(kind=kind, trees=trees)  # type: ignore[arg-type]

@@ -17,19 +17,22 @@ import numpy as np
 
 from baselines.local_search import improve
 from baselines.optimum import place_optimum
-from metis.groups import draw_groups, draw_skewed_groups
-from metis.learning.loop import Budget, train
-from metis.learning.value.dealer_learner import DealerLearner, DealerSettings
-from metis.learning.value.learner import ValueLearner
-from metis.learning.value.scheduler import ValueScheduler
-from metis.learning.value.settings import ValueSettings
-from metis.learning.value.task import ValueTask
-from metis.learning.value.weights import ValueWeights
-from metis.objectives import FreeNodes, MeanRps, Objective, SloShare, Tables
-from metis.problem import Cluster
-from metis.published import read_published
-from metis.simulators import SimulatorSettings, fit_simulator
-from metis.space import ColocationSpace, IntArray
+from metis.learn.loop import Budget, train
+from metis.learn.value.dealer_learner import DealerLearner, DealerSettings
+from metis.learn.value.learner import ValueLearner
+from metis.learn.value.scheduler import ValueScheduler
+from metis.learn.value.settings import ValueSettings
+from metis.learn.value.task import ValueTask
+from metis.learn.value.weights import ValueWeights
+from metis.measure.published import read_published
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray
+from metis.problem.groups import draw_groups, draw_skewed_groups
+from metis.problem.objectives import FreeNodes, MeanRps, Objective, SloShare
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.simulate.fitting import fit_simulator
+from metis.simulate.settings import SimulatorSettings
 
 OBJECTIVES = {"rps": MeanRps(), "slo": SloShare(0.95), "free": FreeNodes(1.0)}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cluster.services import Container
 from metis.errors import InputError, MetisError, SurroundingsError
-from metis.space import IntArray
+from metis.problem.counts import IntArray
 
 Held = list[tuple[int, str]]  # slot and application of each container of a node
 Colocated = Callable[[str, Held], Sequence[Container]]

@@ -14,7 +14,7 @@ from cluster.settings import LaunchSettings
 from cluster.support import Support
 from cluster.tasks import DEAD, NO_ROOM, Task, answering, death, nodes_up, tasks_of
 from metis.errors import MetisError, SurroundingsError
-from metis.space import IntArray
+from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
     import docker

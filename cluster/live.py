@@ -13,9 +13,10 @@ from cluster.load import Answer, Target, load_from
 from cluster.services import Container
 from cluster.settings import LoadSettings
 from metis.errors import SurroundingsError
-from metis.profile import MEASURES, make_profile
-from metis.space import ColocationSpace, IntArray
-from metis.watch import Live
+from metis.measure.profile import MEASURES, make_profile
+from metis.operate.watch import Live
+from metis.problem.counts import IntArray
+from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
     from cluster.hosts import Fleet

@@ -14,7 +14,7 @@ from cluster.images import Image
 from cluster.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from metis.errors import InputError
-from metis.space import IntArray
+from metis.problem.counts import IntArray
 
 NETWORK = "metis"
 ORIGIN = "metis-origin"

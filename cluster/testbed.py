@@ -17,14 +17,14 @@ from cluster.services import Container
 from cluster.settings import LoadSettings
 from cluster.sittings import Sittings
 from metis.errors import InputError, MetisError, SurroundingsError
-from metis.objectives import Tables
-from metis.problem import FloatArray, describe_colocation
-from metis.profile import MEASURES, Profile, make_profile
-from metis.space import ColocationSpace, IntArray
-from metis.testbed import UnmeasuredError
+from metis.measure.profile import MEASURES, Profile, make_profile
+from metis.measure.testbed import UnmeasuredError
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
-    from metis.journal import Journal
+    from metis.measure.journal import Journal
 
 ASK_AGAIN = 300.0  # seconds until a host that was lost is asked whether it is back
 TRIES_ALONE = 2  # of an application that does not run alone, in one sitting

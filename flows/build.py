@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from flows.settings import Settings
-from metis import objectives
 from metis.errors import InputError
 from metis.files import load_arrays
-from metis.groups import draw_groups, draw_skewed_groups, load_groups
-from metis.objectives import Objective
-from metis.problem import Cluster, make_group, whole_counts
-from metis.profile import Profile, load_profile
-from metis.rules import Rules
-from metis.simulators import SimulatorSettings
-from metis.space import ColocationSpace, IntArray
-from metis.testbed import FileTestbed, Testbed, join_profiles, list_colocations, load_embedded
+from metis.measure.profile import Profile, load_profile
+from metis.measure.testbed import FileTestbed, Testbed, join_profiles, list_colocations, load_embedded
+from metis.problem import objectives
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray, whole_counts
+from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
+from metis.problem.objectives import Objective
+from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
+from metis.simulate.settings import SimulatorSettings
 
 
 def app_names(settings: Settings) -> tuple[str, ...] | None:

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from flows.living import Running
-from metis.objectives import Tables
-from metis.problem import describe_colocation
-from metis.space import IntArray
+from metis.problem.counts import IntArray, describe_colocation
+from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
     from cluster.deployer import Change

@@ -7,9 +7,9 @@ import numpy as np
 
 from flows.report import Section
 from metis.explain import explain
-from metis.objectives import Tables
-from metis.problem import Cluster, FloatArray
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.tables import Tables
 
 HEADINGS = ("nodes", "each holds", "application", "RPS", "if one of a neighbour left", "violated")
 

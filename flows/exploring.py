@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from baselines.colocation_program import solve_colocation_program
 from flows.build import make_cluster, make_groups, make_objective, make_testbed
 from flows.settings import Settings
 from flows.work import Progress
-from metis.explore import Exploration, explore
-from metis.problem import Cluster, FloatArray
-from metis.space import IntArray
-from metis.testbed import Testbed
+from metis.explore.loop import Exploration, explore
+from metis.measure.testbed import Testbed
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.program.colocation_program import solve_colocation_program
 
 PLANNING_GAP = 1e-4  # plans that only propose what to measure need no proof beyond
 

@@ -14,16 +14,17 @@ from flows.runner import runner_of
 from flows.settings import Settings
 from flows.work import Progress
 from metis.errors import InputError
-from metis.groups import draw_groups
-from metis.objectives import FreeNodes, Objective, Tables
-from metis.problem import Cluster, FloatArray
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.groups import draw_groups
+from metis.problem.objectives import FreeNodes, Objective
+from metis.problem.tables import Tables
 
 HELD_OUT = 5  # groups that judge a training as it goes
 JUDGED = 10  # times that they do
 LEARNERS = {
-    "value": ("metis.learning.value.learner", "metis.learning.value.dealer_learner"),
-    "paper": ("metis.learning.subscheduler",),
+    "value": ("metis.learn.value.learner", "metis.learn.value.dealer_learner"),
+    "paper": ("metis.learn.paper.sub_scheduler",),
 }
 Curve = list[dict[str, float]]
 
@@ -94,17 +95,17 @@ def load_weights(settings: Settings, learner: str, tables: Tables, path: Path) -
     """Read weights; those of another space, objective, slot count or worth are refused by name."""
     objective = make_objective(settings)
     if learner == "paper":
-        from metis.learning.subscheduler import SubSchedulers
+        from metis.learn.paper.sub_scheduler import SubSchedulers
 
         return SubSchedulers.load(path, objective, tables)
-    from metis.learning.value.weights import ValueWeights
+    from metis.learn.value.weights import ValueWeights
 
     return ValueWeights.load(path, tables.space, objective.name)
 
 
 def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -> None:
     """Write weights with the fingerprint of what they were trained for."""
-    from metis.learning.subscheduler import SubSchedulers
+    from metis.learn.paper.sub_scheduler import SubSchedulers
 
     if isinstance(weights, SubSchedulers):
         weights.save(path, make_objective(settings), tables)
@@ -114,7 +115,7 @@ def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -
 
 def value_task(settings: Settings, tables: Tables) -> Any:
     """What the value learner learns: the objective's worth per container, and the vacancy bonuses to come."""
-    from metis.learning.value.task import ValueTask
+    from metis.learn.value.task import ValueTask
 
     objective = make_objective(settings)
     everyone = np.ones(len(tables.space.apps), dtype=np.int64)
@@ -131,9 +132,9 @@ def _train_value(
     settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
     """The sub-scheduler, judged on held-out groups as it learns, then the learned high level."""
-    from metis.learning.loop import Budget, train
-    from metis.learning.value.dealer_learner import DealerLearner
-    from metis.learning.value.learner import ValueLearner
+    from metis.learn.loop import Budget, train
+    from metis.learn.value.dealer_learner import DealerLearner
+    from metis.learn.value.learner import ValueLearner
 
     task = value_task(settings, tables)
     learner = ValueLearner(task, settings.value.made())
@@ -181,7 +182,7 @@ class HeldOut:
 
     def judge(self, learner: Any) -> Callable[[], dict[str, float]]:
         """A judge of `learner`: mean and least ratio to the optimum, and mean value."""
-        from metis.learning.value.scheduler import ValueScheduler
+        from metis.learn.value.scheduler import ValueScheduler
 
         def judged() -> dict[str, float]:
             scheduler = ValueScheduler(learner.weights())
@@ -206,7 +207,7 @@ def _train_paper(
     settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
     """The sub-scheduler of every load range, side by side where the runner can and ranges are independent."""
-    from metis.learning.subscheduler import SubSchedulers, load_ranges, train_sub_schedulers
+    from metis.learn.paper.sub_scheduler import SubSchedulers, load_ranges, train_sub_schedulers
 
     cluster = make_cluster(settings.model_copy(update={"existing": None}), tables.space)
     objective, paper = make_objective(settings), settings.paper.made()
@@ -235,7 +236,7 @@ def _train_range(
     objective: Objective, tables: Tables, paper: Any, seed: int, allowed: Any, folder: Path, model: int
 ) -> Any:
     """One load range, on whatever worker this is; checkpoints only where it sees our disk."""
-    from metis.learning.subscheduler import train_model
+    from metis.learn.paper.sub_scheduler import train_model
 
     seen = folder.parent.is_dir()
     checkpoint = folder / f"sub-scheduler-{model}.npz" if seen else None

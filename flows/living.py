@@ -11,9 +11,10 @@ from flows.pipeline import Outcome, make_chain, reusable, run_steps
 from flows.settings import Settings
 from flows.work import Progress
 from metis.errors import InputError, SurroundingsError
-from metis.objectives import Tables
-from metis.profile import Profile, load_profile
-from metis.space import ColocationSpace, IntArray
+from metis.measure.profile import Profile, load_profile
+from metis.problem.counts import IntArray
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
     from cluster.catalog import Workload
@@ -218,7 +219,7 @@ def known_profile(inputs: Mapping[str, Path]) -> Profile | None:
 
 def known_tables(inputs: Mapping[str, Path], space: ColocationSpace) -> Tables | None:
     """The simulator's tables among the inputs, if they are of this space."""
-    from metis.simulators import FittedSimulator
+    from metis.simulate.simulator import FittedSimulator
 
     folder = inputs.get("simulator")
     if folder is None:

@@ -9,9 +9,10 @@ from flows.settings import Settings
 from flows.steps import plan
 from flows.work import Progress
 from metis.errors import InputError
-from metis.objectives import Tables
-from metis.profile import Profile, load_profile
-from metis.simulators import FittedSimulator, fit_simulator
+from metis.measure.profile import Profile, load_profile
+from metis.problem.tables import Tables
+from metis.simulate.fitting import fit_simulator
+from metis.simulate.simulator import FittedSimulator
 
 
 def fitted_simulator(settings: Settings) -> FittedSimulator:

@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from flows.report.heatmap import node_order, shade
-from metis.space import IntArray
+from metis.problem.counts import IntArray
 
 WIDTH = 960  # of the cells, px
 CELL = 22

@@ -10,8 +10,8 @@ from flows.build import read_placement
 from flows.settings import Settings
 from metis.errors import InputError
 from metis.files import load_arrays
-from metis.problem import whole_counts
-from metis.space import ColocationSpace, IntArray
+from metis.problem.counts import IntArray, whole_counts
+from metis.problem.space import ColocationSpace
 
 RUN_ID = re.compile(r"^[0-9a-f]{32}$")
 MADE = ("proposal.npz", "placement.npz")  # of watch and deploy; those of the schedulers have many groups

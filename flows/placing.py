@@ -12,11 +12,12 @@ from baselines.registry import Materials, make_scheduler, sections_of, timed_pla
 from flows.build import make_cluster, make_objective
 from flows.settings import Settings
 from metis.errors import InputError
-from metis.evaluation import evaluate, gap
 from metis.files import load_arrays, save_arrays
-from metis.objectives import Tables
-from metis.problem import Cluster, Decision, FloatArray, Scheduler
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.evaluation import evaluate, gap
+from metis.problem.scheduler import Decision, Scheduler
+from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

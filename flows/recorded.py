@@ -15,7 +15,7 @@ from typing import Any
 
 from flows.keys import ROOT, digest, file_digest
 from flows.settings import Settings
-from metis.space import IntArray
+from metis.problem.counts import IntArray
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "cvxpy", "highspy", "tensorflow", "mlflow", "prefect")
 GIT_SECONDS = 5.0

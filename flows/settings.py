@@ -19,12 +19,12 @@ from cluster.settings import (
 )
 from flows.mirror import Mirror, Section, mirror
 from metis.errors import InputError
-from metis.explore_settings import ExploreSettings
-from metis.learning.paper import GroupSettings as LearnSettings
-from metis.learning.subscheduler import SubSchedulerSettings
-from metis.learning.value.dealer_learner import DealerSettings
-from metis.learning.value.settings import ValueSettings
-from metis.simulators import SimulatorSettings
+from metis.explore.settings import ExploreSettings
+from metis.learn.paper.high_level import GroupSettings as LearnSettings
+from metis.learn.paper.sub_scheduler import SubSchedulerSettings
+from metis.learn.value.dealer_learner import DealerSettings
+from metis.learn.value.settings import ValueSettings
+from metis.simulate.settings import SimulatorSettings
 
 # the settings classes of the science, as sections; a type checker sees their common base
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class ObjectiveSettings(Section):
 
 
 class RulesSettings(Section):
-    """See metis.rules.Rules."""
+    """See metis.problem.rules.Rules."""
 
     never_together: list[tuple[str, str]] = Field(default_factory=list)
     at_most: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
@@ -197,7 +197,7 @@ class ConstraintsSettings(Section):
 
 
 class DecodeSettings(Section):
-    """How the value learner places: see metis.learning.value.scheduler.ValueScheduler."""
+    """How the value learner places: see metis.learn.value.scheduler.ValueScheduler."""
 
     beam: Count = 16
     candidates: Count = 32

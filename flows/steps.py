@@ -38,19 +38,19 @@ def plan(settings: Settings) -> list[Step]:
     judging = {**problem, "testbed": testbed, "optimum": parts["optimum"], "apps": apps}
     judging["truth"] = knows_truth(settings)
     exploring = settings.profile.kind == "explore" or "explore" in (settings.stages or [])
-    measured_by: tuple[str, ...] = ("metis.testbed", "metis.published")
+    measured_by: tuple[str, ...] = ("metis.measure.testbed", "metis.measure.published")
     setup: tuple[str, ...] = ("setup",)
     if settings.testbed.kind == "swarm":
         # hours of machines: measured again when what is measured changes, not when a line of ours does
         profile |= measured_on(settings)
-        measured_by, setup = ("metis.published",), ()
+        measured_by, setup = ("metis.measure.published",), ()
     explored = ("explore",) if settings.profile.kind == "explore" else ()
     measuring = (*setup, *explored)
     return [
         *hosts_steps(settings),
         *([_explore_step(settings)] if exploring else []),
         Step("profile", "profile", measuring, profile, measured_by, after=ready(settings)),
-        Step("simulator", "simulator", ("profile",), simulator, ("metis.simulators",)),
+        Step("simulator", "simulator", ("profile",), simulator, ("metis.simulate.fitting",)),
         Step(
             "constraints",
             "constraints",
@@ -131,7 +131,7 @@ def explore_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _explore_step(settings: Settings) -> Step:
-    modules = ("metis.explore", "flows.exploring")
+    modules = ("metis.explore.loop", "flows.exploring")
     setup = () if settings.testbed.kind == "swarm" else ("setup",)
     return Step("explore", "explore", setup, explore_settings(settings), modules, after=ready(settings))
 
@@ -159,7 +159,7 @@ def _placing_step(name: str, settings: Settings, problem: Mapping[str, Any]) -> 
     learner = learner_of(name)
     if learner:
         inputs.append(f"subscheduler/{learner}")
-    modules = ("metis.problem", "metis.objectives", *modules_of(name))
+    modules = ("metis.problem", "metis.problem.objectives", *modules_of(name))
     stage = "highlevel" if learns(name) else "baselines"
     return Step(f"{stage}/{name}", stage, tuple(inputs), options, modules, part=name)
 
@@ -187,5 +187,5 @@ def _groups_settings(settings: Settings) -> dict[str, Any]:
 
 def _testbed_settings(settings: Settings) -> dict[str, Any]:
     chosen = with_file(settings.testbed.model_dump(mode="json"))
-    table = settings.testbed.coefficients or str(files("metis.data") / "seven_apps.yaml")
+    table = settings.testbed.coefficients or str(files("metis.measure.data") / "seven_apps.yaml")
     return chosen if settings.testbed.path else {**chosen, "coefficients": file_digest(Path(table))}

@@ -18,10 +18,10 @@ from flows.settings import Settings
 from flows.work import Work
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
-from metis.journal import Journal, journal_of
-from metis.measuring import measure_list
-from metis.profile import Profile
-from metis.testbed import join_profiles
+from metis.measure.journal import Journal, journal_of
+from metis.measure.profile import Profile
+from metis.measure.series import measure_list
+from metis.measure.testbed import join_profiles
 
 if TYPE_CHECKING:
     from cluster.hosts import Fleet

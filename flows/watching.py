@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from flows.build import make_cluster
 from flows.settings import Settings
 from metis.errors import MetisError, SurroundingsError
-from metis.objectives import Objective
-from metis.problem import Cluster, FloatArray
-from metis.profile import Profile
-from metis.space import ColocationSpace, IntArray
-from metis.watch import Known, Look, Measure, Patrol, look
+from metis.measure.profile import Profile
+from metis.operate.watch import Known, Look, Measure, Patrol, look
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.objectives import Objective
+from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
     from cluster.settings import WatchSettings
@@ -33,8 +34,8 @@ class Watch:
 
     Attributes:
         known: what is known now.
-        looks: a row per look: `look`, `at`, and what `metis.watch.Look.as_dict` tells, or `error`; with a
-            proposal also `moves`, the containers that it would start.
+        looks: a row per look: `look`, `at`, and what `metis.operate.watch.Look.as_dict` tells, or `error`;
+            with a proposal also `moves`, the containers that it would start.
         proposal: of the last look, int [nodes, apps], rows placed so that most containers stay; None where
             nothing better was found.
         last: the last look that worked.
@@ -133,7 +134,7 @@ def seen_live(running: "Running", alone: dict[str, float]) -> See:
     """
     from cluster.deployer import placement_of
     from cluster.live import live_profile
-    from metis.watch import Live
+    from metis.operate.watch import Live
 
     settings = running.settings
     source = running.source(settings.watch.made().source)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from metis.errors import InputError
-from metis.objectives import Tables
-from metis.problem import Cluster, FloatArray, describe_colocation
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.tables import Tables
 
 HEADER = ("node", "holds", "application", "rps", "if one of a neighbour left", "violated (extent)")
 

@@ -11,8 +11,7 @@ import numpy as np
 import yaml
 
 from metis.errors import InputError
-from metis.problem import whole_counts
-from metis.space import IntArray
+from metis.problem.counts import IntArray, whole_counts
 
 STACK_VERSION = "3.8"
 NODE_COLUMN = "node"

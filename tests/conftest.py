@@ -33,7 +33,7 @@ def published():
 @pytest.fixture(scope="session")
 def measured(published):
     """The profile of all 6,435 co-locations, read from the published file."""
-    from metis.published import read_published
+    from metis.measure.published import read_published
 
     return read_published(published / "0905-6435results-normed.npz")
 
@@ -41,7 +41,7 @@ def measured(published):
 @pytest.fixture(scope="session")
 def full_profile(tmp_path_factory):
     """Path of a noiseless profile of the packaged applications on nodes of 3 slots: 120 co-locations."""
-    from metis.testbed import load_embedded
+    from metis.measure.testbed import load_embedded
 
     testbed = load_embedded(slots=3, noise=0.0)
     path = tmp_path_factory.mktemp("profiles") / "full.npz"

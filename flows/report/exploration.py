@@ -25,7 +25,7 @@ def exploration_section(
     """The section of the report on an exploration.
 
     Args:
-        history: a row per round, see `metis.explore.Exploration`.
+        history: a row per round, see `metis.explore.loop.Exploration`.
         measured: every run: `round`, `colocation`, `reason`, `sound`.
         calibration: `level` and `coverage`, shares; None where the testbed knows no truth.
     """

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from flows.report.data import ReportData
-from metis.problem import describe_colocation
+from metis.problem.counts import describe_colocation
 
 CELLS = 90_000  # drawn in all maps together, so that the page stays below 1.5 MB
 COMMONEST = 6

@@ -16,9 +16,9 @@ from flows.settings import ConstraintsSettings, Settings
 from flows.stages.constraints import APPLIST
 from flows.work import Work
 from metis.files import written_whole
-from metis.objectives import Tables
-from metis.simulators import FittedSimulator
-from metis.space import IntArray
+from metis.problem.counts import IntArray
+from metis.problem.tables import Tables
+from metis.simulate.simulator import FittedSimulator
 
 
 def run(work: Work) -> None:

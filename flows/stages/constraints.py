@@ -5,7 +5,7 @@ from pathlib import Path
 
 from baselines.registry import Materials, constraints_of
 from flows.work import Work
-from metis.simulators import FittedSimulator
+from metis.simulate.simulator import FittedSimulator
 
 APPLIST = "interference_applist.csv"
 

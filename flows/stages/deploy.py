@@ -6,7 +6,7 @@ from flows.living import Running, alone_rps, connected, known_profile, known_tab
 from flows.placements import chosen_placement, given_placement
 from flows.work import Work
 from metis.files import save_arrays, written_whole
-from metis.space import IntArray
+from metis.problem.counts import IntArray
 
 
 def run(work: Work) -> None:

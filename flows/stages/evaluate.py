@@ -11,7 +11,7 @@ from flows.placing import Decisions, judge, place_optima
 from flows.recorded import Dataset, groups_dataset, run_name, told_params, told_tags
 from flows.work import Work, read_json
 from metis.files import written_whole
-from metis.simulators import FittedSimulator
+from metis.simulate.simulator import FittedSimulator
 
 WORST = {"rps": "min", "ratio": "min", "true_ratio": "min", "gap": "max", "seconds": "max"}
 

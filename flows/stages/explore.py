@@ -6,9 +6,9 @@ from flows.build import knows_truth
 from flows.exploring import explore_groups, testbed_for
 from flows.report.exploration import exploration_figure
 from flows.work import Work
-from metis.explore import Exploration
+from metis.explore.loop import Exploration
 from metis.files import written_whole
-from metis.objectives import Tables
+from metis.problem.tables import Tables
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the intervals whose coverage is told
 

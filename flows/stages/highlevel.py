@@ -8,8 +8,8 @@ from flows.learned import load_weights
 from flows.placing import Decisions, met_by
 from flows.stages.baselines import place_all
 from flows.work import Work
-from metis.objectives import Tables
-from metis.simulators import FittedSimulator
+from metis.problem.tables import Tables
+from metis.simulate.simulator import FittedSimulator
 
 
 def run(work: Work) -> None:
@@ -26,7 +26,7 @@ def run(work: Work) -> None:
 
 def _log_curves(work: Work, decisions: Decisions) -> None:
     """The learning curve of each group, with `ratio`: the best so far to the linear relaxation's bound."""
-    from metis.relaxation import relax
+    from metis.program.relaxation import relax
 
     tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
     groups = make_groups(work.settings, tables.space.apps)

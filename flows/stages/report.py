@@ -13,11 +13,11 @@ from flows.report.exploration import exploration_section
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import read_decisions
 from flows.work import Work, read_json
-from metis.evaluation import evaluate
-from metis.objectives import Tables
-from metis.problem import Cluster
-from metis.simulators import FittedSimulator
-from metis.space import IntArray
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray
+from metis.problem.evaluation import evaluate
+from metis.problem.tables import Tables
+from metis.simulate.simulator import FittedSimulator
 
 
 def run(work: Work) -> None:

@@ -3,8 +3,8 @@
 from flows.build import needs_latency, simulator_settings
 from flows.recorded import profile_dataset
 from flows.work import Work
-from metis.profile import load_profile
-from metis.simulators import fit_simulator
+from metis.measure.profile import load_profile
+from metis.simulate.fitting import fit_simulator
 
 
 def run(work: Work) -> None:

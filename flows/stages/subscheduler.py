@@ -5,7 +5,7 @@ import pandas as pd
 from flows.learned import save_weights, train_weights
 from flows.work import Work
 from metis.files import written_whole
-from metis.simulators import FittedSimulator
+from metis.simulate.simulator import FittedSimulator
 
 
 def run(work: Work) -> None:

@@ -26,7 +26,7 @@ from flows.pipeline import StepError
 from flows.placements import given_placement
 from flows.settings import Settings, validated
 from flows.work import read_json
-from metis.space import ColocationSpace
+from metis.problem.space import ColocationSpace
 
 HEADINGS = {
     "node": "node",

@@ -19,7 +19,7 @@ from flows.output import only_json
 from flows.placing import scheduler_for
 from flows.settings import Settings, validated
 from metis.explain import HEADER, Explanation, explain
-from metis.problem import check_placement
+from metis.problem.placement import check_placement
 
 
 def run(arguments: Sequence[str]) -> int:

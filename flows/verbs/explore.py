@@ -19,7 +19,7 @@ from flows.keys import digest
 from flows.output import only_json
 from flows.settings import Settings, validated
 from flows.steps import explore_settings
-from metis.explore import Exploration
+from metis.explore.loop import Exploration
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -22,8 +22,9 @@ from flows.settings import Settings, validated
 from metis.errors import InputError
 from metis.exports import NODE_COLUMN, Plan, kubernetes_manifests, placement_csv, swarm_stack
 from metis.files import written_whole
-from metis.profile import load_profile
-from metis.space import ColocationSpace, IntArray
+from metis.measure.profile import load_profile
+from metis.problem.counts import IntArray
+from metis.problem.space import ColocationSpace
 
 SLOTS = 8  # of a node, where nothing says another number
 

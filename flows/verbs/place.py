@@ -15,8 +15,11 @@ from flows.materials import fitted_simulator, weights_for
 from flows.output import only_json
 from flows.placing import OPTIMUM, scheduler_for
 from flows.settings import Settings, validated
-from metis.evaluation import Evaluation, evaluate, gap
-from metis.problem import Cluster, Decision, check_group, describe_colocation
+from metis.problem.cluster import Cluster
+from metis.problem.counts import describe_colocation
+from metis.problem.evaluation import Evaluation, evaluate, gap
+from metis.problem.groups import check_group
+from metis.problem.scheduler import Decision
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,7 +66,7 @@ def place(settings: Settings) -> tuple[dict[str, Any], Cluster, Decision]:
 
 def _bound(group: Any, cluster: Cluster, worth: Any) -> float:
     """The linear relaxation's bound: a few milliseconds, and tight to three or four digits."""
-    from metis.relaxation import relax  # with scipy, which placing alone does not need
+    from metis.program.relaxation import relax  # with scipy, which placing alone does not need
 
     return relax(worth, group, cluster).bound
 

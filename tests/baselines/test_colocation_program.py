@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.colocation_program import run_highs, solve_colocation_program
 from metis.errors import InputError, SolverError
-from metis.problem import Cluster, check_placement
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.placement import check_placement
+from metis.problem.space import ColocationSpace
+from metis.program.colocation_program import run_highs, solve_colocation_program
 
 SPACE = ColocationSpace(("a", "b"), 3)
 

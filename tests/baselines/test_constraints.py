@@ -16,9 +16,9 @@ from baselines.constraints import (
 )
 from baselines.pairwise import pairwise_curves, read_pairwise
 from metis.errors import InputError
-from metis.objectives import Tables
-from metis.problem import Cluster
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 PAIRWISE = PUBLISHED / "0905-7app-2008-pairwise-normed.csv"
@@ -52,7 +52,7 @@ def test_published_pairwise_profile_gives_the_published_files(published, tmp_pat
 
 @pytest.mark.published
 def test_the_full_published_profile_gives_the_same_constraints(published):
-    from metis.published import read_published
+    from metis.measure.published import read_published
 
     profile = read_published(PUBLISHED / "0905-6435results-normed.npz")
     space = ColocationSpace(APPS, 8)

@@ -5,12 +5,14 @@ from hypothesis import strategies as st
 
 from baselines.divide_conquer import PUBLISHED_DC, DivideConquer
 from metis.errors import PlacementError
-from metis.learning.paper import GroupSettings
-from metis.learning.reinforce import ReinforceSettings
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, TimedScheduler
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.learn.paper.high_level import GroupSettings
+from metis.learn.paper.reinforce import ReinforceSettings
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import MeanRps
+from metis.problem.rules import Rules
+from metis.problem.scheduler import TimedScheduler
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("A", "B"), 3)
 SHORT = ReinforceSettings(hidden=8, replayed=4)

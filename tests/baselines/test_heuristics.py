@@ -9,10 +9,12 @@ from baselines.greedy import place_greedy
 from baselines.round_robin import place_round_robin
 from baselines.spread import place_spread
 from metis.errors import PlacementError
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, check_placement
-from metis.rules import Rules, placing_order
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import MeanRps
+from metis.problem.placement import check_placement
+from metis.problem.rules import Rules, placing_order
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("a", "b"), 3)
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from baselines.local_search import LocalSearchSettings, improve
 from baselines.round_robin import place_round_robin
 from metis.errors import InputError
-from metis.problem import Cluster, check_placement
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.placement import check_placement
+from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("a", "b", "c"), 3)
 

@@ -9,10 +9,13 @@ from baselines.constraints import Constraint, Constraints, read_constraints
 from baselines.medea import FORMULATIONS, MedeaSettings, medea_range, medea_scheduler, solve_medea
 from baselines.medea_models import forbidden_boxes
 from metis.errors import InputError, SolverError
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, TimedScheduler, check_placement
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import MeanRps
+from metis.problem.placement import check_placement
+from metis.problem.rules import Rules
+from metis.problem.scheduler import TimedScheduler
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 APPS = ("Redis", "MMS", "Checksum", "YCSB-A", "YCSB-B", "SceneDetect", "ISR")

@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 
 from baselines.optimum import OptimumSettings, place_optimum
 from metis.errors import InputError
-from metis.evaluation import evaluate
-from metis.groups import load_groups
-from metis.objectives import FreeNodes, Latency, MeanRps, SloShare, Tables
-from metis.problem import Cluster, check_placement
-from metis.relaxation import relax
-from metis.rules import Rules
-from metis.simulators import SimulatorSettings, fit_simulator
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.evaluation import evaluate
+from metis.problem.groups import load_groups
+from metis.problem.objectives import FreeNodes, Latency, MeanRps, SloShare
+from metis.problem.placement import check_placement
+from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.program.relaxation import relax
+from metis.simulate.fitting import fit_simulator
+from metis.simulate.settings import SimulatorSettings
 
 SPACE = ColocationSpace(("a", "b"), 3)
 OBJECTIVES = [MeanRps(), SloShare(0.9), FreeNodes(0.7), Latency()]

@@ -14,10 +14,11 @@ from baselines.paragon import (
     profile_constraints,
 )
 from metis.errors import InputError, PlacementError
-from metis.objectives import Tables
-from metis.problem import Cluster, TimedScheduler
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.rules import Rules
+from metis.problem.scheduler import TimedScheduler
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 AB = ColocationSpace(("a", "b"), 4)
 NO_WORTH = np.zeros(AB.size)

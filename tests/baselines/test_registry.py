@@ -6,9 +6,11 @@ import pytest
 
 from baselines.registry import ENTRIES, Materials, make_scheduler, modules_of, sections_of, timed_place
 from metis.errors import InputError, PlacementError
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, Decision
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import MeanRps
+from metis.problem.scheduler import Decision
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("Redis", "MMS", "ISR"), 3)
 GROUP = np.array([2, 3, 1])
@@ -126,7 +128,8 @@ def test_time_is_taken_after_one_warm_up_of_what_is_quick(seconds, expected):
 
 def test_importing_the_registry_loads_no_heavy_library():
     code = (
-        "import sys, baselines.registry, metis.simulators, metis.testbed, metis.profile\n"
+        "import sys, baselines.registry, metis.simulate.fitting\n"
+        "import metis.measure.testbed, metis.measure.profile\n"
         "heavy = {'tensorflow', 'cvxpy', 'mlflow', 'prefect', 'hydra', 'sklearn', 'flows'}\n"
         "heavy &= set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"

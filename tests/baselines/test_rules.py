@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from baselines.registry import ENTRIES, Materials, make_scheduler
 from metis.errors import InputError, PlacementError
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import MeanRps
+from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("Redis", "MMS", "Checksum", "ISR"), 4)
 WITHOUT_LEARNING = [name for name, entry in ENTRIES.items() if not (entry.learner or entry.learns)]

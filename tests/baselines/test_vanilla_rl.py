@@ -4,11 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baselines.vanilla_rl import PUBLISHED_VANILLA, VanillaRl
-from metis.learning.paper import GroupSettings
-from metis.learning.reinforce import ReinforceSettings
-from metis.objectives import MeanRps, Tables
-from metis.problem import Cluster, TimedScheduler
-from metis.space import ColocationSpace
+from metis.learn.paper.high_level import GroupSettings
+from metis.learn.paper.reinforce import ReinforceSettings
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import MeanRps
+from metis.problem.scheduler import TimedScheduler
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("A", "B"), 3)
 

@@ -18,7 +18,7 @@ from cluster.load import Answer
 from cluster.services import Container
 from cluster.settings import LoadSettings
 from metis.errors import SurroundingsError
-from metis.space import ColocationSpace
+from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("Redis", "MMS"), 3)
 ALONE = {"Redis": 100.0, "MMS": 10.0}

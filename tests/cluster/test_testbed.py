@@ -16,10 +16,10 @@ from cluster.settings import LoadSettings
 from cluster.sittings import PAUSE, Sittings, open_sittings
 from cluster.testbed import SwarmTestbed
 from metis.errors import InputError, SurroundingsError
-from metis.journal import Patience
-from metis.measuring import measure_list
-from metis.profile import load_profile
-from metis.testbed import UnmeasuredError
+from metis.measure.journal import Patience
+from metis.measure.profile import load_profile
+from metis.measure.series import measure_list
+from metis.measure.testbed import UnmeasuredError
 
 APPS = ("cache", "web")
 RAW = {"cache": 200.0, "web": 50.0}  # requests/s alone

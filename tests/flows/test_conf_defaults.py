@@ -15,10 +15,10 @@ from cluster.settings import (
 )
 from flows.compose import compose_plain
 from flows.settings import validated
-from metis.explore_settings import ExploreSettings
-from metis.learning.value.dealer_learner import DealerSettings
-from metis.learning.value.scheduler import ValueScheduler
-from metis.learning.value.settings import ValueSettings
+from metis.explore.settings import ExploreSettings
+from metis.learn.value.dealer_learner import DealerSettings
+from metis.learn.value.scheduler import ValueScheduler
+from metis.learn.value.settings import ValueSettings
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from flows.placements import chosen_placement, given_placement, of_folder
 from flows.settings import validated
 from metis.errors import InputError
 from metis.files import save_arrays
-from metis.objectives import Tables
-from metis.space import ColocationSpace
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("Redis", "MMS", "Checksum"), 2)
 NODES = ("worker-1", "worker-2")

@@ -92,8 +92,9 @@ def test_two_workers_place_what_one_process_places(dask_cluster, full_profile):
     from flows.compose import compose_plain
     from flows.settings import validated
     from flows.stages.baselines import _place_some
-    from metis.profile import load_profile
-    from metis.simulators import SimulatorSettings, fit_simulator
+    from metis.measure.profile import load_profile
+    from metis.simulate.fitting import fit_simulator
+    from metis.simulate.settings import SimulatorSettings
 
     words = ["cluster.nodes=9", "cluster.slots=3"]
     settings = validated(compose_plain(words))

@@ -10,12 +10,12 @@ from cluster.settings import WatchSettings
 from flows.compose import compose_plain
 from flows.settings import validated
 from flows.watching import deploy_command, look_line, optimum, watch, watched_cluster
-from metis.embedded import InterferenceModel
 from metis.errors import InputError, SurroundingsError
-from metis.objectives import MeanRps
-from metis.problem import Cluster
-from metis.testbed import EmbeddedTestbed
-from metis.watch import Live
+from metis.measure.embedded import InterferenceModel
+from metis.measure.testbed import EmbeddedTestbed
+from metis.operate.watch import Live
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import MeanRps
 
 TABLE = """
 pressures: [cpu]

@@ -12,8 +12,8 @@ from cluster.deployer import placement_of
 from cluster.launcher import Launcher
 from cluster.tasks import tasks_of
 from flows.cli import main
-from metis.profile import make_profile
-from metis.space import ColocationSpace
+from metis.measure.profile import make_profile
+from metis.problem.space import ColocationSpace
 
 APPS = ("Store", "Light", "Heavy")
 WORKLOADS = Path(__file__).parent / "workloads"

@@ -22,10 +22,10 @@ from cluster.lab.nodes import containers
 from cluster.settings import ConnectSettings
 from flows.swarmed import profile_swarm, swarm_testbed
 from metis.errors import InputError, SurroundingsError
-from metis.journal import load_journal
-from metis.measuring import measure_list
-from metis.profile import load_profile
-from metis.space import ColocationSpace
+from metis.measure.journal import load_journal
+from metis.measure.profile import load_profile
+from metis.measure.series import measure_list
+from metis.problem.space import ColocationSpace
 from tests.lab.profiling import APPS, WORKLOADS, settings_for, work_in
 
 SPACE = ColocationSpace(tuple(APPS), 2)

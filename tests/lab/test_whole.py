@@ -20,9 +20,9 @@ from cluster.lab.image import local_engine
 from cluster.settings import ConnectSettings
 from flows.settings import TrackingSettings
 from flows.store import Store
-from metis.journal import load_journal
-from metis.profile import load_profile
-from metis.space import ColocationSpace
+from metis.measure.journal import load_journal
+from metis.measure.profile import load_profile
+from metis.problem.space import ColocationSpace
 
 APPS = ["Redis", "MMS", "Checksum"]
 GROUP = "group.counts={Redis:1,MMS:2,Checksum:1}"

@@ -10,14 +10,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.colocation_program import solve_colocation_program
-from metis.embedded import InterferenceModel
 from metis.errors import InputError
-from metis.groups import load_groups
-from metis.problem import Cluster, FloatArray
-from metis.profile import Profile
-from metis.published import read_published
-from metis.space import ColocationSpace
+from metis.measure.embedded import InterferenceModel
+from metis.measure.profile import Profile
+from metis.measure.published import read_published
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray
+from metis.problem.groups import load_groups
+from metis.problem.space import ColocationSpace
+from metis.program.colocation_program import solve_colocation_program
 
 PUBLISHED = Path(__file__).resolve().parents[2].parent / "shared" / "published"
 MEASURED = PUBLISHED / "0905-6435results-normed.npz"
@@ -49,7 +50,7 @@ def test_names_the_seven_applications_in_the_published_order() -> None:
 
 
 def test_is_a_small_table() -> None:
-    packaged = Path(__file__).resolve().parents[2] / "metis" / "data" / "seven_apps.yaml"
+    packaged = Path(__file__).resolve().parents[2] / "metis" / "measure" / "data" / "seven_apps.yaml"
     assert MODEL.coefficients == count_numbers(yaml.safe_load(packaged.read_text())["apps"])
     assert MODEL.coefficients <= 350
 

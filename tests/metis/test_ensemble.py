@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
-from metis.drift import drift
-from metis.embedded import InterferenceModel
-from metis.ensemble import Ensemble, fit_ensemble, observe, simulate_by_ensemble
 from metis.errors import InputError
-from metis.gaussian import _loss, features, fit_process, prior
-from metis.problem import FloatArray
-from metis.profile import make_profile
-from metis.relaxation import relax
-from metis.space import ColocationSpace, IntArray
-from metis.testbed import EmbeddedTestbed
+from metis.measure.embedded import InterferenceModel
+from metis.measure.profile import make_profile
+from metis.measure.testbed import EmbeddedTestbed
+from metis.operate.drift import drift
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.space import ColocationSpace
+from metis.program.relaxation import relax
+from metis.simulate.ensemble import Ensemble, fit_ensemble, observe, simulate_by_ensemble
+from metis.simulate.gaussian import _loss, features, fit_process, prior
 
 MODEL = InterferenceModel.load()
 SPACE = ColocationSpace(MODEL.apps, 4)
@@ -188,7 +188,7 @@ def test_drift_refuses_profiles_of_other_applications() -> None:
 
 
 def test_the_relaxation_bounds_and_is_exact_where_it_is_whole() -> None:
-    from metis.problem import Cluster
+    from metis.problem.cluster import Cluster
 
     pair = ColocationSpace(("a", "b"), 2)
     worth = np.zeros(pair.size)

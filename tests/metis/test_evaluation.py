@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from metis.evaluation import evaluate, gap
-from metis.objectives import FreeNodes, Tables
-from metis.problem import Cluster
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.evaluation import evaluate, gap
+from metis.problem.objectives import FreeNodes
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("web", "db"), 2)
 RPS = np.array([[0, 0], [0, 1.0], [0, 0.8], [1.0, 0], [1.5, 0.9], [0.7, 0]])

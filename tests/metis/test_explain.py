@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from metis.errors import InputError
 from metis.explain import explain
-from metis.objectives import Tables
-from metis.problem import Cluster
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("a", "b", "c"), 4)
 

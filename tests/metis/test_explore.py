@@ -6,18 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.colocation_program import solve_colocation_program
-from metis.embedded import InterferenceModel
 from metis.errors import InputError, SurroundingsError
-from metis.explore import Exploration, ExploreSettings, explore
-from metis.groups import load_groups
-from metis.journal import Patience, journal_of
-from metis.objectives import FreeNodes, Latency, MeanRps, Objective, SloShare, Tables
-from metis.problem import Cluster, FloatArray, check_placement
-from metis.profile import MEASURES, Profile, load_profile
-from metis.rules import Rules
-from metis.space import ColocationSpace, IntArray
-from metis.testbed import EmbeddedTestbed, FileTestbed
+from metis.explore.loop import Exploration, ExploreSettings, explore
+from metis.measure.embedded import InterferenceModel
+from metis.measure.journal import Patience, journal_of
+from metis.measure.profile import MEASURES, Profile, load_profile
+from metis.measure.testbed import EmbeddedTestbed, FileTestbed
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.groups import load_groups
+from metis.problem.objectives import FreeNodes, Latency, MeanRps, Objective, SloShare
+from metis.problem.placement import check_placement
+from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.program.colocation_program import solve_colocation_program
 
 TABLE = """
 pressures: [cpu]

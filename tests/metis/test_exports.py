@@ -63,7 +63,7 @@ def test_a_table_is_what_existing_reads():
 
 def test_a_table_is_read_by_metis_itself(tmp_path):
     from flows.build import read_placement
-    from metis.space import ColocationSpace
+    from metis.problem.space import ColocationSpace
 
     path = tmp_path / "plan.csv"
     path.write_text(placement_csv(PLACEMENT, ["a,b", 'c"d', "e"], ["Redis", "MMS", "YCSB-A"]))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.groups import draw_groups, draw_skewed_groups, load_groups, parse_rows
+from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, parse_rows
 
 APPS = ("web", "db")
 

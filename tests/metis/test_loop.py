@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError, SurroundingsError
-from metis.learning.loop import Budget, train
+from metis.learn.loop import Budget, train
 
 
 class Counter:

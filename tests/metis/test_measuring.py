@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metis.errors import InputError, SurroundingsError
-from metis.journal import Patience, load_journal
-from metis.measuring import in_rounds, measure_list
-from metis.profile import MEASURES, load_profile
-from metis.space import ColocationSpace
-from metis.testbed import UnmeasuredError, load_embedded
+from metis.measure.journal import Patience, load_journal
+from metis.measure.profile import MEASURES, load_profile
+from metis.measure.series import in_rounds, measure_list
+from metis.measure.testbed import UnmeasuredError, load_embedded
+from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("a", "b", "c"), 3)
 

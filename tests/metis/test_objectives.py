@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.objectives import FreeNodes, Latency, MeanRps, SloShare, Tables, unmeasured
-from metis.problem import Cluster
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import FreeNodes, Latency, MeanRps, SloShare, unmeasured
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("web", "db"), 2)
 # ids: nothing, db, 2 db, web, web + db, 2 web

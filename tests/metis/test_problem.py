@@ -4,17 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metis.errors import InputError, PlacementError
-from metis.problem import (
-    Cluster,
-    TimedScheduler,
-    check_group,
-    check_placement,
-    describe_colocation,
-    make_group,
-    whole_counts,
-)
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.problem.cluster import Cluster
+from metis.problem.counts import describe_colocation, whole_counts
+from metis.problem.groups import check_group, make_group
+from metis.problem.placement import check_placement
+from metis.problem.rules import Rules
+from metis.problem.scheduler import TimedScheduler
+from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("web", "db"), 3)
 APPS = SPACE.apps

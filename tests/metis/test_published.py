@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.profile import load_profile
-from metis.published import APPS, read_published
+from metis.measure.profile import load_profile
+from metis.measure.published import APPS, read_published
 
 NAN = np.nan
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis.errors import InputError, PlacementError
-from metis.learning.loop import Budget, train
-from metis.learning.paper import GroupSettings, PaperScheduler, cut
-from metis.learning.policy import initial_weights
-from metis.learning.reinforce import ReinforceOnGroup, ReinforceSettings, Task, balanced_episodes
-from metis.learning.subscheduler import (
+from metis.learn.loop import Budget, train
+from metis.learn.paper.high_level import GroupSettings, PaperScheduler, cut
+from metis.learn.paper.policy import initial_weights
+from metis.learn.paper.reinforce import ReinforceOnGroup, ReinforceSettings, Task, balanced_episodes
+from metis.learn.paper.sub_scheduler import (
     SubSchedulers,
     SubSchedulerSettings,
     admitted_moves,
@@ -20,11 +20,13 @@ from metis.learning.subscheduler import (
     train_model,
     train_sub_schedulers,
 )
-from metis.learning.tree import TreeShape
-from metis.objectives import Latency, MeanRps, SloShare, Tables
-from metis.problem import Cluster, TimedScheduler
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.learn.paper.tree import TreeShape
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import Latency, MeanRps, SloShare
+from metis.problem.rules import Rules
+from metis.problem.scheduler import TimedScheduler
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("A", "B"), 4)
 NODES = np.ones(3, dtype=int)

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis.errors import InputError
-from metis.learning.policy import Start, improve, initial_weights, run_episodes
-from metis.learning.subscheduler import admitted_moves, load_ranges
-from metis.learning.tree import TreeShape, levels_for, split_evenly, spread
-from metis.problem import Cluster
-from metis.space import ColocationSpace
+from metis.learn.paper.policy import Start, improve, initial_weights, run_episodes
+from metis.learn.paper.sub_scheduler import admitted_moves, load_ranges
+from metis.learn.paper.tree import TreeShape, levels_for, split_evenly, spread
+from metis.problem.cluster import Cluster
+from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("A", "B"), 3)
 SHAPE = TreeShape(fan_out=3, levels=2, apps=2, hidden=8)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis.errors import InputError
-from metis.rules import Rules, placing_order
-from metis.space import ColocationSpace
+from metis.problem.rules import Rules, placing_order
+from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("a", "b", "c"), 3)
 

@@ -5,9 +5,12 @@ import pytest
 
 from metis.errors import InputError
 from metis.files import load_arrays, save_arrays
-from metis.profile import Profile, make_profile
-from metis.simulators import FittedSimulator, SimulatorSettings, fidelity, fit_simulator
-from metis.testbed import choose_colocations, load_embedded
+from metis.measure.profile import Profile, make_profile
+from metis.measure.testbed import choose_colocations, load_embedded
+from metis.simulate.fidelity import fidelity
+from metis.simulate.fitting import fit_simulator
+from metis.simulate.settings import SimulatorSettings
+from metis.simulate.simulator import FittedSimulator
 
 FAST = {"trees": 20, "seed": 3}
 NAN = np.nan
@@ -154,7 +157,7 @@ def test_a_profile_of_one_row_still_fits():
 
 def test_tabulating_the_whole_space_is_quick():
     """Issue 2: 6,435 co-locations in less than 1 s after the fit; here in seconds of this process."""
-    from metis.simulators import RegressedSimulator
+    from metis.simulate.regressed import RegressedSimulator
 
     testbed = load_embedded(slots=8, noise=0.0)
     profile = testbed.measure(choose_colocations(testbed.space, 0.05, seed=1), seed=1)

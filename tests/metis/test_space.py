@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis.errors import InputError
-from metis.space import ColocationSpace
+from metis.problem.space import ColocationSpace
 
 SIZES = {(7, 8): 6_435, (9, 8): 24_310, (4, 16): 4_845}
 

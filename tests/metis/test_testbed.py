@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.testbed import (
+from metis.measure.testbed import (
     EmbeddedTestbed,
     FileTestbed,
     choose_colocations,

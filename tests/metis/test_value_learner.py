@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.learning.loop import Budget, train
-from metis.learning.value.fitting import Minibatch, backward, forward, losses
-from metis.learning.value.learner import ValueLearner
-from metis.learning.value.network import ValueNetwork, features, glorot, width
-from metis.learning.value.scheduler import ValueScheduler
-from metis.learning.value.settings import ValueSettings
-from metis.learning.value.task import ValueTask, draw_starts
-from metis.learning.value.weights import ValueWeights
-from metis.objectives import FreeNodes, MeanRps, SloShare, Tables
-from metis.problem import Cluster
-from metis.space import ColocationSpace
+from metis.learn.loop import Budget, train
+from metis.learn.value.fitting import Minibatch, backward, forward, losses
+from metis.learn.value.learner import ValueLearner
+from metis.learn.value.network import ValueNetwork, features, glorot, width
+from metis.learn.value.scheduler import ValueScheduler
+from metis.learn.value.settings import ValueSettings
+from metis.learn.value.task import ValueTask, draw_starts
+from metis.learn.value.weights import ValueWeights
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import FreeNodes, MeanRps, SloShare
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 SMALL = ValueSettings(
     hidden=(32, 32), episodes=32, candidates=8, max_nodes=9, wide_nodes=90, updates=8, minibatch=128, steps=40

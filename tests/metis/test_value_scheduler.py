@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from baselines.optimum import place_optimum
 from metis.errors import InputError, PlacementError
-from metis.learning.loop import Budget, train
-from metis.learning.value.choices import Choices, Limits
-from metis.learning.value.dealer_learner import DealerLearner, DealerSettings
-from metis.learning.value.dealing import deal
-from metis.learning.value.filling import Filler, Kind
-from metis.learning.value.learner import ValueLearner
-from metis.learning.value.pricing import Bound
-from metis.learning.value.scheduler import ValueScheduler
-from metis.learning.value.task import ValueTask
-from metis.objectives import FreeNodes, MeanRps, Objective, SloShare
-from metis.problem import Cluster
-from metis.rules import Rules
-from metis.space import ColocationSpace
+from metis.learn.loop import Budget, train
+from metis.learn.value.choices import Choices, Limits
+from metis.learn.value.dealer_learner import DealerLearner, DealerSettings
+from metis.learn.value.dealing import deal
+from metis.learn.value.filling import Filler, Kind
+from metis.learn.value.learner import ValueLearner
+from metis.learn.value.pricing import Bound
+from metis.learn.value.scheduler import ValueScheduler
+from metis.learn.value.task import ValueTask
+from metis.problem.cluster import Cluster
+from metis.problem.objectives import FreeNodes, MeanRps, Objective, SloShare
+from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
 from tests.metis.test_value_learner import SMALL, made_tables
 
 TABLES = made_tables(3, 4)

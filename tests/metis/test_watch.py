@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from baselines.colocation_program import solve_colocation_program
-from metis.embedded import InterferenceModel
 from metis.errors import InputError, SurroundingsError
-from metis.objectives import Latency, MeanRps
-from metis.problem import Cluster, describe_colocation
-from metis.testbed import EmbeddedTestbed
-from metis.watch import Known, Live, Patrol, fold, look
+from metis.measure.embedded import InterferenceModel
+from metis.measure.testbed import EmbeddedTestbed
+from metis.operate.watch import Known, Live, Patrol, fold, look
+from metis.problem.cluster import Cluster
+from metis.problem.counts import describe_colocation
+from metis.problem.objectives import Latency, MeanRps
+from metis.program.colocation_program import solve_colocation_program
 
 TABLE = """
 pressures: [cpu]

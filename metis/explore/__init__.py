@@ -1,0 +1,1 @@
+"""Exploring: which co-locations are worth measuring for the groups to be placed."""

@@ -1,0 +1,338 @@
+"""Profile only what pays: plan on an optimistic belief, measure what the plans use, learn, plan again.
+
+The paper profiles a fixed share of the co-locations before it places anything (Metis, SC 2020). Here the
+plans themselves say what is worth measuring: a co-location is measured once some optimal plan would use
+it, were it as good as the belief can hope. What disappoints leaves the plans, what holds stays in them,
+exactly known.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.errors import InputError
+from metis.explore.acquisition import (
+    Demand,
+    Plan,
+    Proposal,
+    candidates_of,
+    demand_of,
+    propose,
+    start_design,
+    without,
+)
+from metis.explore.settings import ExploreSettings
+from metis.measure.journal import Journal, Wait, load_journal, measure_pending, measured_ids
+from metis.measure.profile import Profile
+from metis.measure.testbed import Testbed
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.groups import check_group
+from metis.problem.objectives import Latency, Objective
+from metis.problem.space import ColocationSpace
+from metis.program.relaxation import relax
+from metis.simulate.ensemble import Ensemble, fit_ensemble, observe
+
+__all__ = ["Exploration", "ExploreSettings", "explore"]
+
+Progress = Callable[[Mapping[str, Any]], None]
+Wanted = Sequence[tuple[IntArray, Cluster]]
+
+FIRST_STEPS, MORE_STEPS = 40, 10  # of the search for hyperparameters, in the first round and later ones
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What exploring came to.
+
+    Attributes:
+        profile: the sound measurements; repeated ones merged by their median.
+        belief: the ensemble fitted to them.
+        plans: the incumbent placement of each group, int [nodes, apps].
+        history: a row per round: `round`, `measurements`, `hours`, `value` (believed, mean over groups),
+            `optimistic` (value of the optimistic plans), `gain_bound` (their lead over the incumbents),
+            `ratio` (incumbents to the true optimum, NaN where the testbed does not know), `coverage`,
+            `noise`, `seconds` (computation), `proposed` (co-locations and why).
+        measured: every run in order: round, co-location in words, reason, whether it is sound.
+        quarantined: co-locations that could not be measured, in words, and why.
+        measurements: runs made, repeats and failed ones included.
+        rounds: rows of the history.
+        seconds: of computation, measuring not included, in all sittings.
+        hours: machine hours that the measurements cost.
+        ratio: of the last row.
+        ended: why it ended: `budget`, `gain`, or `exhausted` (nothing left to measure).
+    """
+
+    profile: Profile
+    belief: Ensemble
+    plans: list[IntArray]
+    history: list[dict[str, Any]]
+    measured: list[dict[str, Any]]
+    quarantined: dict[str, str]
+    measurements: int
+    rounds: int
+    seconds: float
+    hours: float
+    ratio: float
+    ended: str
+
+
+def explore(
+    testbed: Testbed,
+    wanted: Wanted,
+    objective: Objective,
+    plan: Plan,
+    settings: ExploreSettings | None = None,
+    *,
+    path: Path | None = None,
+    progress: Progress | None = None,
+    wait: Wait = time.sleep,
+) -> Exploration:
+    """Measure what pays for placing the groups, until the budget is spent or nothing more can be gained.
+
+    Args:
+        testbed: what is measured.
+        wanted: (group [apps], cluster) pairs; one loop explores for all of them.
+        objective: what a placement is worth; any but latency, which the belief does not model.
+        plan: (worth [size], group, cluster) -> placement [nodes, apps], as good as can be: the optimum.
+        settings: how to explore.
+        path: profile that is kept up to date after every measurement, with a journal beside it from which a
+            stopped exploration goes on; None to keep nothing.
+        progress: called after every round with its row of the history and `budget`.
+        wait: how to pause, in seconds, before a testbed that did not answer is asked again.
+
+    Raises:
+        InputError: no group, groups that do not fit, or an objective of latency.
+        SurroundingsError: the testbed cannot be reached, or the disk not written; measurements are kept.
+    """
+    settings = settings or ExploreSettings()
+    space = testbed.space
+    candidates = _checked(space, wanted, objective)
+    journal = load_journal(path, space, _key(settings, wanted, objective))
+    optima = _true_optima(testbed, wanted, objective, plan)
+    while True:
+        measure_pending(
+            journal,
+            testbed,
+            seed=settings.seed,
+            at_once=settings.at_once,
+            budget=settings.budget,
+            patience=settings.patience,
+            path=path,
+            wait=wait,
+        )
+        if not journal.history and not journal.pending and _begin(journal, settings, candidates):
+            journal.save(path)
+            continue
+        if not journal.sound:
+            raise InputError(f"explore: nothing could be measured: {journal.named_quarantine()}")
+        ended, state = _round(journal, wanted, objective, plan, settings, candidates, optima)
+        journal.save(path)
+        if progress:
+            progress(journal.history[-1] | {"budget": settings.budget})
+        if ended:
+            return _result(journal, state, settings, ended)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a round believes and would place."""
+
+    belief: Ensemble
+    demands: list[Demand]
+    plans: list[IntArray]
+    values: list[float]
+
+
+def _begin(journal: Journal, settings: ExploreSettings, candidates: NDArray[np.bool_]) -> bool:
+    """Set the starting design as pending; False where its runs were made before."""
+    rng = np.random.default_rng([settings.seed, 0])
+    design = start_design(journal.space, settings.start, settings.start_size, candidates, rng)
+    shared = [entry for entry in design if journal.space.totals[entry[0]] > 1]
+    design += [(i, "repeat") for i, _ in shared[: settings.repeats]]
+    made = [run["id"] for run in journal.runs]
+    journal.pending = []
+    for i, reason in design:
+        if i in made:
+            made.remove(i)
+        elif i not in journal.quarantined:
+            journal.pending.append((i, reason))
+    return bool(journal.pending) and len(journal.runs) < settings.budget
+
+
+def _round(
+    journal: Journal,
+    wanted: Wanted,
+    objective: Objective,
+    plan: Plan,
+    settings: ExploreSettings,
+    candidates: NDArray[np.bool_],
+    optima: Sequence[tuple[FloatArray, float]] | None,
+) -> tuple[str, _State]:
+    """Fit, plan, propose, and note a row of the history; returns why the loop ends, or nothing."""
+    start = time.process_time()
+    # a finished exploration that is taken up again: its last round is told anew, with what it learnt
+    again = bool(journal.history) and journal.history[-1]["measurements"] == len(journal.runs)
+    number = len(journal.history) - again
+    state = _believe(journal, wanted, objective, plan, settings, fit=not again)
+    value = float(np.mean(state.values))
+    bounds = [relax(d.hope(settings.bound_spreads), d.group, d.cluster).bound for d in state.demands]
+    gain = max(float(np.mean(bounds)) - value, 0.0)
+    content = settings.until_gain is not None and gain <= settings.until_gain * value
+    room = min(settings.per_round, settings.budget - len(journal.runs))
+    proposals: list[Proposal] = []
+    if room > 0 and not content:
+        proposals = propose(
+            settings.acquisition,
+            state.belief,
+            state.demands,
+            objective,
+            optimism=settings.optimism,
+            count=room,
+            imagined=settings.imagined,
+            candidates=_still_open(journal, state.belief, settings, candidates),
+            rng=np.random.default_rng([settings.seed, 1, number]),
+        )
+    row = {
+        "round": number,
+        "measurements": len(journal.runs),
+        "hours": settings.cost(len(journal.runs)),
+        "value": value,
+        "optimistic": float(np.mean(bounds)),
+        "gain_bound": gain,
+        "ratio": _mean_ratio(state.plans, wanted, optima),
+        "coverage": state.belief.coverage,
+        "noise": state.belief.seen.noise,
+        "seconds": time.process_time() - start,
+        "proposed": [[_words(journal.space, i), reason] for i, reason in proposals],
+    }
+    journal.history = [*journal.history[:number], row]
+    journal.pending, journal.thetas = proposals, state.belief.thetas
+    if proposals:
+        return "", state
+    return "gain" if content else "budget" if room <= 0 else "exhausted", state
+
+
+def _believe(
+    journal: Journal,
+    wanted: Wanted,
+    objective: Objective,
+    plan: Plan,
+    settings: ExploreSettings,
+    fit: bool,
+) -> _State:
+    """Fit the belief to what was measured, and plan on it."""
+    seen = observe(measured_ids(journal), np.array([run["rps"] for run in journal.sound]), settings.noise)
+    steps = FIRST_STEPS if journal.thetas is None else MORE_STEPS
+    belief = fit_ensemble(journal.space, seen, journal.thetas, steps if fit else 0)
+    broken = list(journal.quarantined)
+    demands = [demand_of(group, without(cluster, broken), objective, belief) for group, cluster in wanted]
+    plans = [plan(d.worth, d.group, d.cluster) for d in demands]
+    values = [_value(p, d.cluster, d.worth) for p, d in zip(plans, demands, strict=True)]
+    return _State(belief, demands, plans, values)
+
+
+def _still_open(
+    journal: Journal, belief: Ensemble, settings: ExploreSettings, candidates: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """What may still be measured: neither broken nor run often enough, bool [size]."""
+    open_ = candidates.copy()
+    open_[list(journal.quarantined)] = False
+    open_[belief.seen.ids[belief.seen.runs >= settings.most_runs]] = False
+    return open_
+
+
+def _checked(space: ColocationSpace, wanted: Wanted, objective: Objective) -> NDArray[np.bool_]:
+    if not wanted:
+        raise InputError("explore: give at least one group to plan for")
+    if isinstance(objective, Latency):
+        raise InputError("explore: latency is not modelled by its belief; use objective rps, slo or free")
+    for group, cluster in wanted:
+        check_group(group, cluster)
+    return candidates_of(space, [cluster for _, cluster in wanted])
+
+
+def _key(settings: ExploreSettings, wanted: Wanted, objective: Objective) -> str:
+    """Digest of all that decides what is proposed, but the budget and how measuring is organised."""
+    outside = (
+        "measurements",
+        "hours",
+        "seconds_per_measurement",
+        "at_once",
+        "until_gain",
+        "retries",
+        "pause",
+    )
+    parts: list[Any] = [{k: v for k, v in asdict(settings).items() if k not in outside}, objective.name]
+    for group, cluster in wanted:
+        parts += [group.tolist(), cluster.nodes, cluster.existing.tolist()]
+        parts += [np.flatnonzero(~cluster.allowed).tolist()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _true_optima(
+    testbed: Testbed, wanted: Wanted, objective: Objective, plan: Plan
+) -> list[tuple[FloatArray, float]] | None:
+    """Per group the true worth and the optimum's value on it; None where the testbed knows no truth."""
+    try:
+        tables = testbed.truth()
+    except (InputError, NotImplementedError):
+        return None
+    optima = []
+    for group, cluster in wanted:
+        worth = objective.bind(group, cluster, tables)
+        optima.append((worth, _value(plan(worth, group, cluster), cluster, worth)))
+    return optima
+
+
+def _mean_ratio(
+    plans: Sequence[IntArray], wanted: Wanted, optima: Sequence[tuple[FloatArray, float]] | None
+) -> float:
+    if optima is None:
+        return float("nan")
+    reached = [
+        _value(placement, cluster, worth) / best
+        for placement, (_, cluster), (worth, best) in zip(plans, wanted, optima, strict=True)
+    ]
+    return float(np.mean(reached))
+
+
+def _value(placement: IntArray, cluster: Cluster, worth: FloatArray) -> float:
+    return float(worth[cluster.space.index(placement + cluster.existing)].sum())
+
+
+def _words(space: ColocationSpace, colocation: int) -> str:
+    return describe_colocation(space.counts[colocation], space.apps)
+
+
+def _result(journal: Journal, state: _State, settings: ExploreSettings, ended: str) -> Exploration:
+    measured = [
+        {
+            "round": run["round"],
+            "colocation": _words(journal.space, run["id"]),
+            "reason": run["reason"],
+            "sound": run["sound"],
+        }
+        for run in journal.runs
+    ]
+    return Exploration(
+        profile=journal.profile(),
+        belief=state.belief,
+        plans=state.plans,
+        history=journal.history,
+        measured=measured,
+        quarantined=journal.named_quarantine(),
+        measurements=len(journal.runs),
+        rounds=len(journal.history),
+        seconds=float(sum(row["seconds"] for row in journal.history)),
+        hours=settings.cost(len(journal.runs)),
+        ratio=float(journal.history[-1]["ratio"]),
+        ended=ended,
+    )

@@ -1,0 +1,123 @@
+"""Prices sharpened on the group at hand, the bound they prove, and the fractional filling they suggest.
+
+Any prices bound what a cluster can be worth: no placement exceeds
+    B(prices) = prices . r + sum over nodes of max over co-locations s of (worth(s) - prices . s).
+The network's prices are near the best for any group at once; a few Newton steps on B, smoothed by a
+falling temperature, take them to the best for this one. It is a convex problem in as many unknowns as
+there are applications: no linear or integer program is solved.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metis.learn.value.choices import Choices
+from metis.problem.counts import FloatArray, IntArray
+
+COOLING = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
+BALANCE = 0.005  # share of the containers by which a fractional filling may miss the group
+
+
+@dataclass(frozen=True)
+class Bound:
+    """B for the nodes still to fill, by kind of node.
+
+    Attributes:
+        counts: co-locations of the first kind, then of the second, ..., [columns, apps].
+        worth: their worth, [columns].
+        starts: where each kind begins, [kinds].
+        nodes: nodes of each kind, [kinds].
+    """
+
+    counts: FloatArray
+    worth: FloatArray
+    starts: IntArray
+    nodes: FloatArray
+
+    @classmethod
+    def of(cls, kinds: list[tuple[Choices, int]], vacancy: float, most: IntArray) -> "Bound":
+        """The bound for nodes of these kinds, of co-locations that hold no more than `most` [apps]."""
+        counts, worth = [], []
+        for choices, _ in kinds:
+            fit = (choices.counts <= most).all(axis=1)
+            counts.append(choices.counts[fit].astype(np.float64))
+            worth.append(choices.worth[fit].astype(np.float64))
+            worth[-1][choices.ids[fit] == 0] += vacancy
+        sizes = np.array([len(part) for part in worth])
+        return cls(
+            np.concatenate(counts),
+            np.concatenate(worth),
+            np.cumsum(sizes) - sizes,
+            np.array([nodes for _, nodes in kinds], dtype=np.float64),
+        )
+
+    def rents(self, prices: FloatArray) -> FloatArray:
+        """What a node of each kind is worth above the prices of what it holds, [kinds]."""
+        return np.asarray(np.maximum.reduceat(self.worth - self.counts @ prices, self.starts))
+
+    def value(self, prices: FloatArray, rest: FloatArray) -> float:
+        """B for `rest` [apps]."""
+        return float(prices @ rest + self.nodes @ self.rents(prices))
+
+    def sharpen(
+        self, prices: FloatArray, rest: FloatArray, cooling: tuple[float, ...] = COOLING, steps: int = 10
+    ) -> tuple[FloatArray, FloatArray]:
+        """Prices near the least bound for `rest`, [apps], and each column's share of its kind, [columns].
+
+        Args:
+            prices: where to begin.
+            rest: containers to be held by these nodes, [apps].
+            cooling: temperatures of the smoothed maximum, at most `steps` Newton steps at each.
+            steps: see `cooling`.
+        """
+        best, least = prices, self.value(prices, rest)
+        shares, nearest = self._softmax(prices, cooling[0])[1], np.inf
+        for heat in cooling:
+            # the cooler the fewer co-locations have a share; but the shares must make up the rest
+            for _ in range(steps):
+                prices = self._newton(prices, rest, heat)
+                now = self._softmax(prices, heat)[1]
+                missed = float(np.abs(rest - self._weights(now) @ self.counts).sum() / (1 + rest.sum()))
+                if missed <= BALANCE:
+                    break
+            value = self.value(prices, rest)
+            if value < least:
+                best, least = prices, value
+            if missed <= max(nearest, BALANCE):
+                shares, nearest = now, missed
+        return best, shares
+
+    def _weights(self, shares: FloatArray) -> FloatArray:
+        """Nodes that hold each column, [columns]."""
+        return np.asarray(shares * np.repeat(self.nodes, np.diff(np.r_[self.starts, len(shares)])))
+
+    def _newton(self, prices: FloatArray, rest: FloatArray, heat: float) -> FloatArray:
+        value, shares = self._softmax(prices, heat)
+        value += float(prices @ rest)
+        weights = self._weights(shares)
+        held = np.flatnonzero(weights > 1e-9)
+        counts, weights = self.counts[held], weights[held]
+        gradient = rest - weights @ counts
+        kind = np.searchsorted(self.starts, held, side="right") - 1
+        means = np.zeros((len(self.starts), len(prices)))
+        np.add.at(means, kind, shares[held][:, None] * counts)
+        spread = counts - means[kind]
+        curvature = (spread * weights[:, None]).T @ spread / heat
+        curvature += np.eye(len(prices)) * (1e-4 * self.nodes.sum() / heat)
+        step = np.linalg.solve(curvature, -gradient)
+        slope, length = float(gradient @ step), 1.0
+        while length > 1e-3:
+            moved = prices + length * step
+            if float(moved @ rest) + self._softmax(moved, heat)[0] <= value + 1e-4 * length * slope:
+                return np.asarray(moved)
+            length /= 2
+        return prices
+
+    def _softmax(self, prices: FloatArray, heat: float) -> tuple[float, FloatArray]:
+        """The smoothed sum of the rents, and each column's share of its kind."""
+        net = self.worth - self.counts @ prices
+        top = np.maximum.reduceat(net, self.starts)
+        sizes = np.diff(np.r_[self.starts, len(net)])
+        shares = np.exp((net - np.repeat(top, sizes)) / heat)
+        sums = np.add.reduceat(shares, self.starts)
+        return float(self.nodes @ (top + heat * np.log(sums))), shares / np.repeat(sums, sizes)

@@ -1,0 +1,308 @@
+"""The journal of an exploration: every run, why it was made, and what the loop needs to go on."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metis.errors import InputError, SurroundingsError
+from metis.files import load_arrays, save_arrays
+from metis.measure.profile import MEASURES, Profile, make_profile
+from metis.measure.testbed import Testbed, UnmeasuredError
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.space import ColocationSpace
+
+FORMAT = "metis-journal-1"
+Wait = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there are no measures of a co-location, and whether asking again is of no use."""
+
+    why: str
+    final: bool
+
+
+Answer = Mapping[str, Any] | Refusal  # measures of one co-location, and `note` where there is one
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What to make of trouble while measuring.
+
+    Attributes:
+        retries: further runs of a co-location whose measurement is absurd, and further calls of a testbed
+            that cannot be reached.
+        seconds: pause before the first further call of such a testbed; it doubles each time.
+        most_rps: normalised RPS above which a measurement is absurd; so are 0, less, and none at all.
+    """
+
+    retries: int = 2
+    seconds: float = 1.0
+    most_rps: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.retries <= 100 or not 0 <= self.seconds <= 3600 or not 1 < self.most_rps <= 1e6:
+            raise InputError(
+                f"explore: {self.retries} retries (0 to 100), pause of {self.seconds:g} s (0 to 3600), "
+                f"largest RPS {self.most_rps:g} (above 1): one is out of its range"
+            )
+
+
+@dataclass
+class Journal:
+    """Everything measured, in order, and where the loop stands.
+
+    Attributes:
+        space: the co-locations.
+        key: digest of what is explored for; another exploration takes over the runs alone.
+        runs: per run `id`, `round`, `reason`, `sound`, and the measures as lists per application; where there
+            is something to tell, `why` it is not sound, and the testbed's `note`.
+        pending: (id, reason) still to be measured in this round.
+        history: one row per round.
+        quarantined: id -> what was wrong with its last run.
+        thetas: hyperparameters of the last fit.
+    """
+
+    space: ColocationSpace
+    key: str = ""
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    pending: list[tuple[int, str]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    quarantined: dict[int, str] = field(default_factory=dict)
+    thetas: FloatArray | None = None
+
+    @property
+    def sound(self) -> list[dict[str, Any]]:
+        """The runs that can be believed."""
+        return [run for run in self.runs if run["sound"]]
+
+    def profile(self) -> Profile:
+        """The sound runs as a profile; repeated ones are merged by their median."""
+        sound = self.sound
+        ids = np.array([run["id"] for run in sound], dtype=np.int64)
+        measures = {name: _stacked([run[name] for run in sound], len(self.space.apps)) for name in MEASURES}
+        provenance: dict[str, Any] = {
+            "source": "explore",
+            "runs": len(self.runs),
+            "quarantined": self.named_quarantine(),
+        }
+        alone = self.alone_rps()
+        provenance |= {"alone_rps": alone} if alone else {}
+        return make_profile(self.space.apps, self.space.slots, self.space.counts[ids], measures, provenance)
+
+    def alone_rps(self) -> dict[str, float]:
+        """RPS of each application alone, before it was divided: the median, where the testbed noted it."""
+        found: dict[str, list[float]] = {}
+        for run in self.sound:
+            if self.space.totals[run["id"]] == 1 and "raw" in run.get("note", {}):
+                a = int(self.space.counts[run["id"]].argmax())
+                found.setdefault(self.space.apps[a], []).append(run["note"]["raw"][a])
+        return {app: float(np.median(values)) for app, values in found.items()}
+
+    def named_quarantine(self) -> dict[str, str]:
+        """Co-locations that cannot be measured, in words, and why."""
+        return {
+            describe_colocation(self.space.counts[i], self.space.apps): why
+            for i, why in self.quarantined.items()
+        }
+
+    def save(self, path: Path | None) -> None:
+        """Write journal (beside) and profile (at `path`), each whole or not at all; nothing for None."""
+        if path is None:
+            return
+        arrays: dict[str, Any] = {
+            name: _stacked([run[name] for run in self.runs], len(self.space.apps)) for name in MEASURES
+        }
+        state = {
+            "runs": [{k: v for k, v in run.items() if k not in MEASURES} for run in self.runs],
+            "pending": self.pending,
+            "history": self.history,
+            "quarantined": {str(i): why for i, why in self.quarantined.items()},
+        }
+        heading = {"format": FORMAT, "apps": self.space.apps, "slots": self.space.slots, "key": self.key}
+        if self.thetas is not None:
+            arrays["thetas"] = self.thetas
+        save_arrays(journal_of(path), heading | arrays | {"state": json.dumps(state)})
+        if self.sound:
+            self.profile().save(path)
+
+
+def journal_of(path: Path) -> Path:
+    """Where the journal of the profile at `path` lies."""
+    return path.with_name(f"{path.stem}.journal.npz")
+
+
+def load_journal(path: Path | None, space: ColocationSpace, key: str) -> Journal:
+    """The journal of the profile at `path`, or an empty one.
+
+    Of an exploration with another key only runs and quarantine are taken over: what was measured stays true.
+
+    Raises:
+        InputError: unreadable, or of other applications or slots; names the file.
+    """
+    if path is None or not journal_of(path).exists():
+        return Journal(space, key)
+    file = journal_of(path)
+    stored = load_arrays(file)
+    try:
+        if str(stored["format"]) != FORMAT:
+            raise ValueError(f"format {stored['format']}")
+        theirs = ColocationSpace(tuple(map(str, stored["apps"])), int(stored["slots"]))
+        state = json.loads(str(stored["state"]))
+        measures = {name: stored[name].tolist() for name in MEASURES}
+        runs = [run | {n: measures[n][i] for n in MEASURES} for i, run in enumerate(state["runs"])]
+        same = str(stored["key"]) == key
+        quarantined = {int(i): str(why) for i, why in state["quarantined"].items()}
+        pending = [(int(i), str(reason)) for i, reason in state["pending"]] if same else []
+        history = state["history"] if same else []
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise InputError(f"{file}: not a journal of an exploration ({error})") from None
+    if theirs != space:
+        raise InputError(
+            f"{file}: explored {list(theirs.apps)} on {theirs.slots} slots, the testbed has "
+            f"{list(space.apps)} on {space.slots}; give another path"
+        )
+    return Journal(space, key, runs, pending, history, quarantined, stored.get("thetas") if same else None)
+
+
+def measure_pending(
+    journal: Journal,
+    testbed: Testbed,
+    *,
+    seed: int,
+    at_once: int,
+    budget: int,
+    patience: Patience,
+    path: Path | None,
+    wait: Wait,
+    told: Callable[[Journal], None] = lambda journal: None,
+) -> None:
+    """Measure what is pending, a few at once, saving after each answer, until done or the budget is spent.
+
+    Args:
+        journal: what is pending, and where the runs are entered.
+        testbed: what measures.
+        seed: of the measurements.
+        at_once: co-locations of one call.
+        budget: runs of the journal at most.
+        patience: with trouble.
+        path: profile that is kept up to date; None to keep nothing.
+        wait: how to pause, in seconds.
+        told: called with the journal after each answer, once it is saved.
+
+    Raises:
+        SurroundingsError: the testbed cannot be reached, or the disk not written; what was measured is kept.
+        InputError: the testbed refuses the very first co-location.
+    """
+    while journal.pending and len(journal.runs) < budget:
+        room = min(at_once, budget - len(journal.runs))
+        attempts = [sum(run["id"] == i for run in journal.runs) for i, _ in journal.pending]
+        # one call takes one seed: co-locations that were run as often as the first, each once
+        chosen: dict[int, int] = {}
+        for place, ((i, _), attempt) in enumerate(zip(journal.pending, attempts, strict=True)):
+            if attempt == attempts[0] and i not in chosen and len(chosen) < room:
+                chosen[i] = place
+        asked = [journal.pending[place] for place in chosen.values()]
+        call_seed = int(np.random.SeedSequence([seed, attempts[0]]).generate_state(1)[0])
+        answers = _ask(journal, testbed, [i for i, _ in asked], call_seed, patience, path, wait)
+        retried = _note(journal, asked, answers, patience)
+        done = set(chosen.values())
+        rest = [entry for place, entry in enumerate(journal.pending) if place not in done]
+        journal.pending = retried + [entry for entry in rest if entry[0] not in journal.quarantined]
+        journal.save(path)
+        told(journal)
+    if len(journal.runs) >= budget:
+        journal.pending = []
+
+
+def _ask(
+    journal: Journal,
+    testbed: Testbed,
+    ids: Sequence[int],
+    seed: int,
+    patience: Patience,
+    path: Path | None,
+    wait: Wait,
+) -> dict[int, Answer]:
+    """What the testbed measured of each co-location, nothing where it left one out, or why it refuses."""
+    space = journal.space
+    for attempt in range(patience.retries + 1):
+        try:
+            measured = testbed.measure(space.counts[list(ids)], seed=seed)
+        except UnmeasuredError as error:
+            found = {} if error.measured is None else _rows(error.measured)
+            return found | {i: Refusal(why, final=False) for i, why in error.failed.items()}
+        except InputError as error:
+            if not journal.runs:
+                raise
+            if len(ids) == 1:
+                return {ids[0]: Refusal(str(error), final=True)}
+            # one that cannot be measured must not condemn those asked for with it
+            alone = [_ask(journal, testbed, [i], seed, patience, path, wait) for i in ids]
+            return {i: answer[i] for i, answer in zip(ids, alone, strict=True) if i in answer}
+        except SurroundingsError as error:
+            if attempt == patience.retries:
+                kept = f"; {len(journal.runs)} measurements are kept" + (f" in {path}" if path else "")
+                raise SurroundingsError(f"{error}{kept}") from None
+            wait(patience.seconds * 2**attempt)
+        else:
+            return _rows(measured)
+    raise AssertionError("the loop returns or raises")
+
+
+def _rows(measured: Profile) -> dict[int, Answer]:
+    """Measures and note of each row, by id."""
+    notes = measured.provenance.get("notes", {})
+    found: dict[int, Answer] = {}
+    for row, i in enumerate(measured.space.index(measured.colocations).tolist()):
+        note = {"note": notes[i]} if i in notes else {}
+        found[i] = {name: getattr(measured, name)[row] for name in MEASURES} | note
+    return found
+
+
+def _note(
+    journal: Journal, asked: Sequence[tuple[int, str]], answers: Mapping[int, Answer], patience: Patience
+) -> list[tuple[int, str]]:
+    """Enter the runs; return those to be made again."""
+    space, again = journal.space, []
+    nothing = np.full(len(space.apps), np.nan)
+    for i, reason in asked:
+        answer = answers.get(i, {})
+        values = {} if isinstance(answer, Refusal) else answer
+        run: dict[str, Any] = {"id": i, "round": len(journal.history), "reason": reason}
+        run |= {name: np.asarray(values.get(name, nothing)).tolist() for name in MEASURES}
+        run |= {"note": values["note"]} if "note" in values else {}
+        wrong = answer.why if isinstance(answer, Refusal) else _absurd(run["rps"], space, i, patience)
+        journal.runs.append(run | {"sound": not wrong} | ({"why": wrong} if wrong else {}))
+        if not wrong:
+            continue
+        sound = [earlier["sound"] for earlier in journal.runs if earlier["id"] == i]
+        in_a_row = sound[::-1].index(True) if any(sound) else len(sound)
+        final = isinstance(answer, Refusal) and answer.final
+        if in_a_row > patience.retries or final:
+            journal.quarantined[i] = wrong
+        else:
+            again.append((i, reason))
+    return again
+
+
+def _absurd(rps: Sequence[float], space: ColocationSpace, colocation: int, patience: Patience) -> str:
+    """What is wrong with a measured row, in words; empty where nothing is."""
+    for app, count, value in zip(space.apps, space.counts[colocation], rps, strict=True):
+        if count and not 0 < value <= patience.most_rps:  # NaN compares as false
+            return f"{app} was measured at {value:g} times its stand-alone RPS"
+    return ""
+
+
+def _stacked(rows: Sequence[Sequence[float]], apps: int) -> FloatArray:
+    return np.array(rows, dtype=np.float64).reshape(-1, apps)
+
+
+def measured_ids(journal: Journal) -> IntArray:
+    """Co-location of every sound run, int [runs]."""
+    return np.array([run["id"] for run in journal.sound], dtype=np.int64)

@@ -1,0 +1,252 @@
+"""Profiles: what was measured, co-location by co-location, in one `.npz` schema without pickle."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metis.errors import InputError
+from metis.files import load_arrays, save_arrays
+from metis.problem.counts import FloatArray, IntArray, describe_colocation, whole_counts
+from metis.problem.space import ColocationSpace
+
+FORMAT = "metis-profile-1"
+MEASURES = ("rps", "p50", "p99", "requests", "failures")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Measured co-locations.
+
+    Attributes:
+        apps: names of the applications, one per column.
+        slots: slots of a node while measuring.
+        colocations: counts, int [n, apps]; each co-location once.
+        rps: normalised RPS per application, float64 [n, apps]; NaN where absent.
+        p50: median latency in seconds, [n, apps]; NaN where absent or not measured.
+        p99: 99th percentile of latency in seconds, likewise.
+        requests: requests answered, [n, apps]; NaN where unknown.
+        failures: requests failed, [n, apps]; NaN where unknown.
+        provenance: where it comes from; JSON-able.
+        spread: (largest - smallest) / median RPS over repeated runs, [n, apps]; NaN where there was one run
+            or the application is absent; None where no co-location was run twice.
+    """
+
+    apps: tuple[str, ...]
+    slots: int
+    colocations: IntArray
+    rps: FloatArray
+    p50: FloatArray
+    p99: FloatArray
+    requests: FloatArray
+    failures: FloatArray
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    spread: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.colocations)
+
+    @property
+    def present(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Where an application is in a co-location, bool [n, apps]."""
+        return self.colocations > 0
+
+    @property
+    def space(self) -> ColocationSpace:
+        """The space these co-locations are from."""
+        return ColocationSpace(self.apps, self.slots)
+
+    @property
+    def speed(self) -> FloatArray:
+        """Stand-alone p99 / p99, [n, apps]; NaN where absent or without either latency."""
+        alone = np.full(len(self.apps), np.nan)
+        single = self.colocations.sum(axis=1) == 1
+        rows, columns = np.nonzero(self.colocations[single])
+        alone[columns] = self.p99[single][rows, columns]
+        return np.asarray(alone / self.p99)
+
+    def rows(self, chosen: Any) -> "Profile":
+        """The profile of some of its rows."""
+        parts = {name: getattr(self, name)[chosen] for name in ("colocations", *MEASURES)}
+        spread = None if self.spread is None else self.spread[chosen]
+        return Profile(self.apps, self.slots, **parts, provenance=self.provenance, spread=spread)
+
+    def on(self, slots: int) -> "Profile":
+        """The same measurements for nodes of `slots` slots: rows that no longer fit are left out."""
+        fits = self.colocations.sum(axis=1) <= slots
+        return replace(self.rows(fits), slots=slots)
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        arrays = {name: getattr(self, name) for name in ("colocations", *MEASURES)}
+        if self.spread is not None:
+            arrays["spread"] = self.spread
+        heading = {
+            "format": np.array(FORMAT),
+            "apps": np.array(self.apps),
+            "slots": np.array(self.slots),
+            "provenance": np.array(json.dumps(self.provenance)),
+        }
+        save_arrays(path, heading | arrays)
+
+
+def make_profile(
+    apps: tuple[str, ...],
+    slots: int,
+    colocations: IntArray,
+    measures: Mapping[str, FloatArray],
+    provenance: Mapping[str, Any],
+) -> Profile:
+    """A profile from raw rows: repeated co-locations are merged by their median, their spread is kept.
+
+    Args:
+        apps: names, one per column.
+        slots: slots of a node.
+        colocations: int [rows, apps], repeats allowed.
+        measures: `rps` and any of `p50`, `p99`, `requests`, `failures`, each [rows, apps].
+        provenance: where it comes from.
+    """
+    ids = ColocationSpace(apps, slots).index(colocations)
+    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    bounds = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
+    repeated = np.flatnonzero(np.diff(bounds) > 1)
+    merged = {}
+    for name in MEASURES:
+        rows = np.asarray(measures.get(name, np.full(colocations.shape, np.nan)), dtype=np.float64)
+        values = rows[first].copy()
+        for i in repeated:
+            values[i] = _median(rows[order[bounds[i] : bounds[i + 1]]])
+        values[colocations[first] == 0] = np.nan
+        merged[name] = values
+    spread = np.full(merged["rps"].shape, np.nan)
+    for i in repeated:
+        runs = np.asarray(measures["rps"])[order[bounds[i] : bounds[i + 1]]]
+        positive = merged["rps"][i] > 0  # NaN, where absent, compares as false
+        spread[i, positive] = np.ptp(runs[:, positive], axis=0) / merged["rps"][i, positive]
+    return Profile(
+        apps,
+        slots,
+        colocations[first],
+        **merged,
+        provenance=provenance,
+        spread=spread if repeated.size else None,
+    )
+
+
+def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | None = None) -> Profile:
+    """Read a profile in our own format or in the published one.
+
+    Args:
+        path: the `.npz` file.
+        apps: names; for the published format, which has none. Ours must agree with them.
+        slots: slots of a node; None for the file's own.
+
+    Raises:
+        InputError: unreadable, of another format, or with rows that make no sense; names file and row.
+    """
+    from metis.measure.published import is_published, read_published
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such profile; give the path of an .npz file")
+    if is_published(path):
+        return read_published(path, apps=apps, slots=slots)
+    stored = load_arrays(path)
+    if str(stored.get("format")) != FORMAT:
+        raise InputError(f"{path}: neither a metis profile nor a published one (arrays {sorted(stored)})")
+    missing = [n for n in ("apps", "slots", "provenance", "colocations", *MEASURES) if n not in stored]
+    if missing:
+        raise InputError(f"{path}: the array {missing[0]!r} is missing")
+    try:
+        names = tuple(str(name) for name in stored["apps"])
+        own_slots = int(stored["slots"])
+        arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("colocations", *MEASURES)}
+        provenance = dict(json.loads(str(stored["provenance"])))
+        spread = np.asarray(stored["spread"], dtype=np.float64) if "spread" in stored else None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: an array holds what it should not ({error})") from None
+    if apps is not None and apps != names:
+        raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
+    counts = checked_rows(path, arrays.pop("colocations"), arrays["rps"], own_slots, names)
+    if spread is not None and spread.shape != counts.shape:
+        raise InputError(f"{path}: spread has shape {spread.shape}, the counts {counts.shape}")
+    odd = [name for name in MEASURES if arrays[name].shape != counts.shape]
+    if odd:
+        raise InputError(f"{path}: {odd[0]} has shape {arrays[odd[0]].shape}, the counts {counts.shape}")
+    ids = ColocationSpace(names, own_slots).index(counts)
+    first = np.unique(ids, return_index=True)[1]
+    _refuse(path, ~np.isin(np.arange(len(ids)), first), counts.astype(np.float64), "repeats an earlier row")
+    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance, spread=spread)
+    return profile if slots is None else profile.on(slots)
+
+
+def checked_rows(
+    path: Path, colocations: Any, rps: FloatArray, slots: int | None, apps: tuple[str, ...]
+) -> IntArray:
+    """The counts of a file's rows, int [rows, apps], once every row makes sense.
+
+    Raises:
+        InputError: wrong shapes, counts that are none, too large rows, or containers without RPS; names
+            file and row.
+    """
+    if np.ndim(colocations) != 2 or colocations.shape != rps.shape or colocations.shape[1] != len(apps):
+        raise InputError(
+            f"{path}: counts have shape {np.shape(colocations)} and rps {rps.shape}: "
+            f"both must be [rows, {len(apps)}]"
+        )
+    if not len(colocations):
+        raise InputError(f"{path}: has no rows; a profile needs at least one measured co-location")
+    numbers = np.asarray(colocations, dtype=np.float64)
+    wrong = ~np.isfinite(numbers) | (numbers < 0) | (numbers != np.floor(numbers))
+    _refuse(path, wrong.any(axis=1), numbers, "has a count that is negative or not whole")
+    counts = whole_counts(numbers, str(path))
+    if slots is not None:
+        _refuse(path, counts.sum(axis=1) > slots, numbers, f"holds more containers than {slots} slots")
+    silent = (counts > 0) & ~np.isfinite(rps)
+    _refuse(path, silent.any(axis=1), numbers, "holds containers without an RPS")
+    _refuse(path, ((counts > 0) & (rps < 0)).any(axis=1), numbers, "has a negative RPS")
+    return counts
+
+
+def _refuse(path: Path, wrong: Any, counts: FloatArray, reason: str) -> None:
+    rows = np.flatnonzero(wrong)
+    if rows.size:
+        held = ", ".join(f"{value:g}" for value in counts[rows[0]])
+        raise InputError(f"{path}: row {rows[0]} [{held}] {reason}")
+
+
+def _median(rows: FloatArray) -> FloatArray:
+    known = np.isfinite(rows).any(axis=0)
+    result = np.full(rows.shape[1], np.nan)
+    result[known] = np.nanmedian(rows[:, known], axis=0)
+    return result
+
+
+def describe_profile(profile: Profile) -> dict[str, Any]:
+    """What a person wants to know of a profile: rows, coverage, applications, provenance."""
+    largest = profile.colocations[profile.colocations.sum(axis=1).argmax()]
+    return {
+        "apps": list(profile.apps),
+        "slots": profile.slots,
+        "colocations": len(profile),
+        "space": profile.space.size,
+        "coverage": len(profile) / profile.space.size,
+        "largest": describe_colocation(largest, profile.apps),
+        **_spread_in_words(profile),
+        **profile.provenance,
+    }
+
+
+def _spread_in_words(profile: Profile) -> dict[str, Any]:
+    """Median and largest spread of repeated runs; nothing where there are none."""
+    if profile.spread is None or not np.isfinite(profile.spread).any():
+        return {}
+    row = int(np.nanargmax(np.where(np.isfinite(profile.spread), profile.spread, -1).max(axis=1)))
+    return {
+        "spread": float(np.nanmedian(profile.spread)),
+        "spread_most": float(np.nanmax(profile.spread)),
+        "spread_most_in": describe_colocation(profile.colocations[row], profile.apps),
+    }

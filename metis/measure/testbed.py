@@ -1,0 +1,233 @@
+"""Testbeds: what answers "what would really happen" when containers share a node."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from metis.errors import InputError, SurroundingsError
+from metis.measure.embedded import InterferenceModel
+from metis.measure.profile import MEASURES, Profile, make_profile
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.simulate.fitting import fit_simulator
+from metis.simulate.settings import SimulatorSettings
+
+Choose = Literal["share", "pairs", "all", "given"]
+
+
+class UnmeasuredError(SurroundingsError):
+    """Some of the co-locations asked for could not be measured; the next try may go better.
+
+    Attributes:
+        failed: id of a co-location -> why.
+        measured: the others; None where there are none.
+    """
+
+    def __init__(self, failed: Mapping[int, str], measured: Profile | None) -> None:
+        super().__init__(next(iter(failed.values())))
+        self.failed = dict(failed)
+        self.measured = measured
+
+
+class Testbed(Protocol):
+    """Measures co-locations, and knows the truth where anybody can."""
+
+    @property
+    def space(self) -> ColocationSpace:
+        """What can be measured."""
+        ...
+
+    def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
+        """Measure `colocations` [n, apps], each `repeats` times (the median is kept).
+
+        `provenance["notes"]`, where there is one, holds what else is worth keeping of a run, by id.
+
+        Raises:
+            UnmeasuredError: some could not be measured, through a fault of theirs or of the moment.
+            InputError: some can never be measured.
+            SurroundingsError: the testbed cannot be reached.
+        """
+        ...
+
+    def truth(self, *, latency: bool = False) -> Tables:
+        """The noiseless tables against which placements are judged."""
+        ...
+
+
+@dataclass(frozen=True)
+class EmbeddedTestbed:
+    """The parametric model of interference, with seeded measurement noise.
+
+    Attributes:
+        model: the interference model.
+        slots: slots of a node.
+        noise: standard deviation of the logarithm of one measured RPS or latency.
+    """
+
+    model: InterferenceModel
+    slots: int = 8
+    noise: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise <= 1:
+            raise InputError(f"testbed.noise {self.noise:g}: give 0 (none) to 1")
+
+    @cached_property
+    def space(self) -> ColocationSpace:
+        """See `Testbed.space`."""
+        return ColocationSpace(self.model.apps, self.slots)
+
+    def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
+        """See `Testbed.measure`. Noise depends on seed and co-location, not on the order; alone, RPS is 1."""
+        rps = self.model.rps(colocations)
+        p50, p99 = self.model.latency(colocations, rps)
+        present = colocations > 0
+        draws = _standard_normal(self.space.index(colocations), seed, repeats, rps.shape[1])
+        noise = np.exp(self.noise * np.median(draws, axis=1))
+        rps_noise = noise.copy()
+        rps_noise[colocations.sum(axis=1) == 1] = 1.0  # what is alone is what all RPS are divided by
+        measures = {
+            "rps": np.where(present, rps * rps_noise, np.nan),
+            # a run that answers fewer requests answers them later
+            "p50": p50 / noise,
+            "p99": p99 / noise,
+        }
+        provenance = {"source": "embedded testbed", "seed": seed, "noise": self.noise, "repeats": repeats}
+        return make_profile(self.model.apps, self.slots, colocations, measures, provenance)
+
+    def truth(self, *, latency: bool = False) -> Tables:
+        """See `Testbed.truth`."""
+        counts = self.space.counts
+        rps = self.model.rps(counts)
+        if not latency:
+            return Tables(self.space, rps)
+        p99 = self.model.latency(counts, rps)[1]
+        alone = p99[
+            self.space.index(np.eye(len(self.space.apps), dtype=np.int64)), range(len(self.space.apps))
+        ]
+        speed = np.where(counts > 0, alone / p99, 0.0)
+        speed[:, ~np.isfinite(alone)] = np.nan
+        return Tables(self.space, rps, speed)
+
+
+@dataclass(frozen=True)
+class FileTestbed:
+    """A full profile, replayed: every co-location was measured once."""
+
+    profile: Profile
+
+    @property
+    def space(self) -> ColocationSpace:
+        """See `Testbed.space`."""
+        return self.profile.space
+
+    def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
+        """See `Testbed.measure`; the recorded rows, whatever the seed."""
+        del seed, repeats
+        where = np.full(self.space.size, -1)
+        where[self.space.index(self.profile.colocations)] = np.arange(len(self.profile))
+        rows = where[np.unique(self.space.index(colocations))]
+        if (rows < 0).any():
+            raise InputError(
+                f"testbed.path: {(rows < 0).sum()} of the co-locations asked for are not recorded in it"
+            )
+        return self.profile.rows(rows)
+
+    def truth(self, *, latency: bool = False) -> Tables:
+        """See `Testbed.truth`.
+
+        Raises:
+            InputError: the profile does not cover its space.
+        """
+        known = set(self.space.index(self.profile.colocations).tolist()) | {0}
+        missing = self.space.size - len(known)
+        if missing:
+            raise InputError(
+                f"testbed.path: judging placements needs every co-location, and {missing} of "
+                f"{self.space.size} are not recorded in it; name a full profile"
+            )
+        return fit_simulator(self.profile, SimulatorSettings(kind="table"), latency=latency).tables
+
+
+def choose_colocations(space: ColocationSpace, share: float, seed: int) -> IntArray:
+    """A seeded random share of the space, the stand-alone runs always among it, int [n, apps].
+
+    Args:
+        space: what can be measured.
+        share: of the non-empty co-locations, above 0 to 1.
+        seed: of the choice.
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"profile.share {share:g}: give the share of co-locations to measure, above 0 to 1")
+    alone = space.index(np.eye(len(space.apps), dtype=np.int64))
+    others = np.setdiff1d(np.arange(1, space.size), alone)
+    wanted = max(round(share * (space.size - 1)) - len(alone), 0)
+    drawn = np.random.default_rng(seed).permutation(others)[:wanted]
+    return np.asarray(space.counts[np.sort(np.concatenate([alone, drawn]))])
+
+
+def list_colocations(
+    space: ColocationSpace,
+    choose: Choose,
+    *,
+    share: float = 1.0,
+    seed: int = 0,
+    given: IntArray | None = None,
+) -> IntArray:
+    """The co-locations to measure, int [n, apps], in the order of the space, each once.
+
+    The stand-alone runs of all applications are always among them; of `given` ones, those of their
+    applications.
+
+    Args:
+        space: what can be measured.
+        choose: a seeded random `share` of the space, all `pairs` (two containers, alike or not), `all`, or
+            those `given`.
+        share: see `choose_colocations`.
+        seed: of the share.
+        given: counts [n, apps].
+
+    Raises:
+        InputError: a share that is none, or given co-locations that do not fit a node or hold nothing.
+    """
+    if choose == "share":
+        return choose_colocations(space, share, seed)
+    if choose == "all":
+        return np.asarray(space.counts[1:])
+    if choose == "pairs":
+        return np.asarray(space.counts[(space.totals == 1) | (space.totals == 2)])
+    if given is None or not len(given):
+        raise InputError("profile.colocations: give at least one co-location, as counts per application")
+    ids = space.index(given)
+    if (ids == 0).any():
+        raise InputError(f"profile.colocations: row {int(np.argmin(ids))} holds no container")
+    alone = space.index(np.eye(len(space.apps), dtype=np.int64)[np.asarray(given).any(axis=0)])
+    return np.asarray(space.counts[np.unique(np.concatenate([alone, ids]))])
+
+
+def join_profiles(first: Profile, second: Profile, provenance: Mapping[str, Any]) -> Profile:
+    """Both profiles' rows; repeated co-locations are merged by their median, the largest spread is kept."""
+    measures = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in MEASURES}
+    colocations = np.concatenate([first.colocations, second.colocations])
+    joined = make_profile(first.apps, first.slots, colocations, measures, provenance)
+    spread = np.full(joined.rps.shape, np.nan) if joined.spread is None else joined.spread.copy()
+    for part in (first, second):
+        if part.spread is not None:
+            at = np.searchsorted(joined.space.index(joined.colocations), part.space.index(part.colocations))
+            spread[at] = np.fmax(spread[at], part.spread)
+    return replace(joined, spread=spread if np.isfinite(spread).any() else None)
+
+
+def load_embedded(path: Path | None = None, slots: int = 8, noise: float = 0.02) -> EmbeddedTestbed:
+    """The embedded testbed of the packaged seven applications, or of another table of coefficients."""
+    return EmbeddedTestbed(InterferenceModel.load(path), slots, noise)
+
+
+def _standard_normal(ids: IntArray, seed: int, repeats: int, apps: int) -> FloatArray:
+    """Noise of each co-location from its own generator, [n, repeats, apps]."""
+    return np.stack([np.random.default_rng([seed, int(i)]).standard_normal((repeats, apps)) for i in ids])

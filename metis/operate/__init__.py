@@ -1,0 +1,1 @@
+"""Operating a placement: drift of what runs, and better placements to propose."""

@@ -1,0 +1,58 @@
+"""Clusters: nodes with slots, and the containers already there."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.errors import InputError
+from metis.problem.counts import IntArray, whole_counts
+from metis.problem.space import ColocationSpace
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Nodes with slots, and what already runs on them.
+
+    Attributes:
+        space: the co-locations possible on a node (its applications and slots).
+        nodes: number of nodes.
+        existing: containers in place, int [nodes, apps]; they never migrate.
+        allowed: bool [space.size], the co-locations the operator's rules admit.
+    """
+
+    space: ColocationSpace
+    nodes: int
+    existing: IntArray = field(default=None)  # type: ignore[arg-type]
+    allowed: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        if self.nodes < 1:
+            raise InputError(f"cluster.nodes {self.nodes}: a cluster needs at least 1 node")
+        shape = (self.nodes, len(self.space.apps))
+        if self.existing is None:
+            object.__setattr__(self, "existing", np.zeros(shape, dtype=np.int64))
+        held = whole_counts(self.existing, "existing")
+        if held.shape != shape:
+            raise InputError(f"existing has shape {held.shape}: this cluster needs {shape} (nodes, apps)")
+        over = np.flatnonzero(held.sum(axis=1) > self.space.slots)
+        if over.size:
+            raise InputError(
+                f"existing: node {over[0]} holds {held[over[0]].sum()} containers "
+                f"and has {self.space.slots} slots"
+            )
+        object.__setattr__(self, "existing", held)
+        if self.allowed is None:
+            object.__setattr__(self, "allowed", np.ones(self.space.size, dtype=bool))
+        if self.allowed.shape != (self.space.size,) or self.allowed.dtype != bool:
+            raise InputError(f"allowed has shape {self.allowed.shape}: give {self.space.size} booleans")
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing runs yet."""
+        return not self.existing.any()
+
+    @property
+    def free_slots(self) -> int:
+        """Slots not taken by existing containers."""
+        return int(self.nodes * self.space.slots - self.existing.sum())

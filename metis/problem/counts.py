@@ -1,0 +1,34 @@
+"""Arrays of counts per application, checked and in words."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metis.errors import InputError
+
+IntArray = NDArray[np.int64]
+
+
+FloatArray = NDArray[np.float64]
+MAX_COUNT = 1e12  # beyond any cluster; sums of such counts still fit their type
+
+
+def whole_counts(values: ArrayLike, name: str) -> IntArray:
+    """`values` as int64 counts.
+
+    Raises:
+        InputError: a value is not a number, negative or fractional; the message names it.
+    """
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: holds what is not a number; give whole numbers, 0 or more") from None
+    wrong = ~np.isfinite(numbers) | (numbers < 0) | (numbers != np.floor(numbers)) | (numbers > MAX_COUNT)
+    if wrong.any():
+        raise InputError(f"{name}: {numbers[wrong].flat[0]:g} is not a count; give whole numbers, 0 or more")
+    return numbers.astype(np.int64)
+
+
+def describe_colocation(counts: ArrayLike, apps: tuple[str, ...]) -> str:
+    """A co-location in words: `2 Redis + 1 MMS`, or `nothing`."""
+    parts = [f"{int(n)} {app}" for n, app in zip(np.asarray(counts), apps, strict=True) if n]
+    return " + ".join(parts) or "nothing"

@@ -1,0 +1,57 @@
+"""One evaluation for every placement: RPS, value, SLO shares, free nodes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.tables import Tables
+
+SLO_LEVELS = (0.90, 0.95, 1.00)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a placement is on given tables.
+
+    Attributes:
+        rps: mean normalised RPS over all containers, existing ones included.
+        value: the objective's value (the sum of `worth` over nodes).
+        slo: share of containers at or above each SLO level, keyed "0.90", ...
+        free_nodes: nodes that hold no container.
+        container_rps: normalised RPS of every container, float64 [containers].
+    """
+
+    rps: float
+    value: float
+    slo: dict[str, float]
+    free_nodes: int
+    container_rps: FloatArray
+
+
+def evaluate(
+    placement: IntArray,
+    cluster: Cluster,
+    tables: Tables,
+    worth: FloatArray,
+    levels: Sequence[float] = SLO_LEVELS,
+) -> Evaluation:
+    """Judge `placement` [nodes, apps] (new containers; those in place are added) on `tables`."""
+    total = placement + cluster.existing
+    ids = cluster.space.index(total)
+    rps = np.repeat(tables.rps[ids].ravel(), total.ravel())
+    return Evaluation(
+        rps=float(rps.mean()) if rps.size else 0.0,
+        value=float(worth[ids].sum()),
+        slo={f"{level:.2f}": float((rps >= level).mean()) if rps.size else 0.0 for level in levels},
+        free_nodes=int((total.sum(axis=1) == 0).sum()),
+        container_rps=rps,
+    )
+
+
+def gap(value: float, bound: float) -> float:
+    """1 - value / bound, the share of the bound that is missed; 0 where the bound is 0 or less."""
+    missed = 1.0 - value / bound if bound > 0 else 0.0
+    return missed if abs(missed) > 1e-12 else 0.0  # less is rounding, and would print as -0.000 %

@@ -1,0 +1,29 @@
+"""A placement, int [nodes, apps], checked against the group, the nodes and the rules."""
+
+import numpy as np
+
+from metis.errors import PlacementError
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray, describe_colocation
+
+
+def check_placement(placement: IntArray, group: IntArray, cluster: Cluster, scheduler: str) -> None:
+    """Raise `PlacementError` unless `placement` places all of `group` within capacity and rules."""
+    apps, slots = cluster.space.apps, cluster.space.slots
+    if placement.shape != cluster.existing.shape or (placement.size and placement.min() < 0):
+        raise PlacementError(f"{scheduler}: placement of shape {placement.shape} is not [nodes, apps] counts")
+    total = placement + cluster.existing
+    over = np.flatnonzero(total.sum(axis=1) > slots)
+    if over.size:
+        raise PlacementError(
+            f"{scheduler}: node {over[0]} got {total[over[0]].sum()} containers, has {slots} slots"
+        )
+    lost = np.flatnonzero(placement.sum(axis=0) != group)
+    if lost.size:
+        a = lost[0]
+        placed = placement[:, a].sum()
+        raise PlacementError(f"{scheduler}: placed {placed} of {group[a]} containers of {apps[a]}")
+    forbidden = np.flatnonzero(~cluster.allowed[cluster.space.index(total)] & placement.any(axis=1))
+    if forbidden.size:
+        held = describe_colocation(total[forbidden[0]], apps)
+        raise PlacementError(f"{scheduler}: node {forbidden[0]} holds {held}, which a rule forbids")

@@ -1,0 +1,74 @@
+"""The operator's hard rules on a co-location, as a mask that every scheduler honours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.errors import InputError
+from metis.problem.space import ColocationSpace
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Hard rules; all must hold on a node that receives a container.
+
+    Attributes:
+        never_together: pairs of applications that may not share a node.
+        at_most: application -> containers of it that one node may hold.
+        only_beside: application -> applications of which at least one must be on the same node.
+    """
+
+    never_together: Sequence[tuple[str, str]] = ()
+    at_most: Mapping[str, int] = field(default_factory=dict)
+    only_beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def mask(self, space: ColocationSpace) -> NDArray[np.bool_]:
+        """The co-locations these rules admit, bool [space.size].
+
+        Raises:
+            InputError: a rule names an unknown application, a negative number, or nobody else to be beside.
+        """
+        counts = space.counts
+        allowed = np.ones(space.size, dtype=bool)
+        for a, b in self.never_together:
+            if a == b:
+                allowed &= counts[:, _column(a, space)] < 2
+            else:
+                allowed &= ~((counts[:, _column(a, space)] > 0) & (counts[:, _column(b, space)] > 0))
+        for app, most in self.at_most.items():
+            if most < 0:
+                raise InputError(f"rules.at_most.{app} {most}: give 0 or more")
+            allowed &= counts[:, _column(app, space)] <= most
+        for app, hosts in self.only_beside.items():
+            if not hosts or app in hosts:
+                raise InputError(
+                    f"rules.only_beside.{app} {list(hosts)}: name one or more other applications"
+                )
+            beside = counts[:, [_column(host, space) for host in hosts]].any(axis=1)
+            allowed &= (counts[:, _column(app, space)] == 0) | beside
+        return allowed
+
+
+def placing_order(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[int]:
+    """Applications so that each can be added, one container at a time, beside those before it.
+
+    An application that may stand alone comes first; one that may only stand beside others comes after
+    them. Applications that only a joint step could place come last, in the given order.
+    """
+    apps = len(space.apps)
+    ordered: list[int] = []
+    while len(ordered) < apps:
+        others = [a for a in range(apps) if a not in ordered]
+        reachable = allowed & ~(np.delete(space.counts, ordered, axis=1) > 0).any(axis=1)
+        after = space.plus[reachable]
+        ready = [a for a in others if (allowed[after[:, a]] & (after[:, a] >= 0)).any()]
+        ordered += ready or others
+    return ordered
+
+
+def _column(app: str, space: ColocationSpace) -> int:
+    if app not in space.apps:
+        raise InputError(f"rules name the unknown application {app!r}: use {list(space.apps)}")
+    return space.apps.index(app)

@@ -1,0 +1,1 @@
+"""Exact programs over co-locations: the optimum, its relaxation and its bound."""

@@ -1,0 +1,1 @@
+"""Simulators: predict what containers achieve in co-locations that were not measured."""
