@@ -4,8 +4,8 @@
     python benchmarks/calibrate_testbed.py --check    # checks the table that is there
 
 The formula stands in `metis/measure/embedded.py`. All applications are fitted together, because they share
-the demands: weighted least squares of the RPS by Levenberg-Marquardt from several seeded starts, demands kept at
-0 or more. Two things are asked of the model that plain least squares does not give. A placement that is
+the demands: weighted least squares of the RPS by Levenberg-Marquardt from several seeded starts, demands kept
+at 0 or more. Two things are asked of the model that plain least squares does not give. A placement that is
 optimal on a model seeks out the model's errors, so (1) co-locations that good placements use weigh more
 (by their reduced cost in the linear relaxation of the measured table), and (2) in each of a few rounds the
 co-locations that the model's own optimum picks, for drawn groups, gain weight and the fit is repeated. The
@@ -34,7 +34,7 @@ from metis.problem.space import ColocationSpace
 from metis.program.colocation_program import solve_colocation_program
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = ROOT / "metis" / "data" / "seven_apps.yaml"
+TABLE = ROOT / "metis" / "measure" / "data" / "seven_apps.yaml"
 PROFILE = "0905-6435results-normed.npz"
 SETTINGS = ((200, 81), (400, 81), (2000, 729))  # containers, nodes
 REQUIRED = (0.98, 0.91, 0.98)  # of the optimum, per setting

@@ -1,0 +1,146 @@
+"""Settings classes: frozen dataclasses whose annotations hold their bounds, and the check of these."""
+
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from inspect import cleandoc
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from metis.errors import InputError
+
+Made = TypeVar("Made")
+
+Bound = tuple[type, float, str]  # constraint, limit, in words
+WORDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
+
+
+class _Mark:
+    """What a path is for; stands in an annotation."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+READ, WRITTEN = _Mark("READ"), _Mark("WRITTEN")
+# a file or folder that is read: its content counts for a key, not its path
+InputPath = Annotated[str, READ]
+# a file or folder that is written, or a place that does not count for a key
+OutputPath = Annotated[str, WRITTEN]
+
+Count = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+
+
+@dataclass_transform(frozen_default=True)
+def settings(section: str) -> Callable[[type[Made]], type[Made]]:
+    """Make a class a frozen dataclass that checks the bounds in its annotations, however it is made.
+
+    pydantic validates the same class, from the same annotations; unknown keys are refused there.
+
+    Args:
+        section: name of the settings in errors, such as `medea`.
+
+    Raises:
+        InputError: a value is out of its bounds; names section, key, value and bound. Raised on creation.
+    """
+
+    def made(given: type[Made]) -> type[Made]:
+        own: Callable[[Any], None] | None = given.__dict__.get("__post_init__")
+
+        def check(self: Any) -> None:
+            check_bounds(self, section)
+            if own is not None:
+                own(self)
+
+        given.__post_init__ = check  # type: ignore[attr-defined]
+        given.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
+        return dataclass(frozen=True)(given)
+
+    return made
+
+
+def check_bounds(made: Any, section: str) -> None:
+    """Refuse values that are out of the bounds of their annotations.
+
+    Raises:
+        InputError: names section, key, value and bound.
+    """
+    for name, bounds in bounds_of(type(made)).items():
+        value = getattr(made, name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        for kind, limit, words in bounds:
+            if not _holds(kind, value, limit):
+                raise InputError(f"{section}.{name} {value:g}: give {words} {limit:g}")
+
+
+@cache
+def bounds_of(kind: Hashable) -> dict[str, list[Bound]]:
+    """Bounds of the fields of a settings class: name -> (constraint, limit, in words)."""
+    found: dict[str, list[Bound]] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        bounds: list[Bound] = [
+            (constraint, float(getattr(mark, attribute)), words)
+            for mark in marks_of(hint)
+            for constraint, attribute, words in WORDS
+            if isinstance(mark, constraint)
+        ]
+        if bounds and get_origin(hint) is not ClassVar:
+            found[name] = bounds
+    return found
+
+
+def marks_of(hint: Any) -> Iterator[Any]:
+    """What stands beside the types in an annotation; that of elements of a list or mapping is left out."""
+    if get_origin(hint) is Annotated:
+        first, *marks = get_args(hint)
+        yield from marks
+        yield from marks_of(first)
+    elif get_origin(hint) is not None and not _holds_elements(get_origin(hint)):
+        for part in get_args(hint):
+            yield from marks_of(part)
+
+
+def meanings(kind: type) -> Mapping[str, str]:
+    """What each field of a settings class means, by name, from the docstring's `Attributes:`."""
+    text = cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in text.splitlines():
+        named = re.match(r"^ {4}(\w[\w, ]*): (.*)$", line)
+        if named:
+            names = [name.strip() for name in named.group(1).split(",")]
+            found |= dict.fromkeys(names, named.group(2))
+        elif line.startswith(" " * 8):
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+        elif line.strip():
+            break
+    return {one.name: found.get(one.name, "") for one in fields(kind)}
+
+
+def _holds_elements(origin: Any) -> bool:
+    return isinstance(origin, type) and origin.__module__ in ("builtins", "collections.abc")
+
+
+def _holds(kind: type, value: float, limit: float) -> bool:
+    if kind is Ge:
+        return value >= limit
+    if kind is Gt:
+        return value > limit
+    return value <= limit if kind is Le else value < limit
