@@ -1,7 +1,7 @@
 """Settings classes: frozen dataclasses whose annotations hold their bounds, and the check of these."""
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from inspect import cleandoc
@@ -91,7 +91,7 @@ def check_bounds(made: Any, section: str) -> None:
 
 
 @cache
-def bounds_of(kind: Hashable) -> dict[str, list[Bound]]:
+def bounds_of(kind: Any) -> dict[str, list[Bound]]:
     """Bounds of the fields of a settings class: name -> (constraint, limit, in words)."""
     found: dict[str, list[Bound]] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
