@@ -81,7 +81,7 @@ def check_bounds(made: Any, section: str) -> None:
     Raises:
         InputError: names section, key, value and bound.
     """
-    for name, bounds in bounds_of(type(made)).items():
+    for name, bounds in bounds_of(made.__class__).items():
         value = getattr(made, name)
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
