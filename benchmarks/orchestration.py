@@ -28,7 +28,7 @@ CHAIN = [
     "schedulers=[greedy,greedy+local_search]",
 ]
 INNER = "METIS_BENCHMARK_FOLDER"
-METIS = [sys.executable, "-m", "flows.cli"]
+METIS = [sys.executable, "-m", "flows.command.main"]
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def timed(command: list[str], runs: int) -> str:
 
 def under_a_server(folder: Path, runs: int) -> None:
     """The chain in a process of its own, which Prefect's engine must be imported into first."""
-    from flows import prefect_server
+    from flows.prefect import server as prefect_server
 
     folder.mkdir()
     with prefect_server.server(folder, 4299) as url:
@@ -75,10 +75,10 @@ def chains(folder: Path, runs: int) -> None:
     """Run the chain with other groups each time; print the overhead with Prefect and without."""
     import prefect.main  # noqa: F401  before everything else
 
-    from flows.compose import compose_plain
-    from flows.pipeline import run_chain
-    from flows.settings import validated
-    from flows.step import Step
+    from flows.configuration.compose import compose_plain
+    from flows.configuration.settings import validated
+    from flows.engine.chain import run_chain
+    from flows.engine.declaration import Step
 
     work: list[tuple[float, float]] = []  # wall and CPU-seconds of each stage
     plain_run = Step.run.fget

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from distributed import Client, LocalCluster
 
-from flows.compose import compose_plain
-from flows.learned import train_weights
-from flows.placing import Decisions, joined
-from flows.runner import runner_of
-from flows.settings import RunnerSettings, Settings, validated
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import RunnerSettings, Settings, validated
+from flows.engine.executor import runner_of
+from flows.engine.work import no_progress
+from flows.placing.decisions import Decisions, joined
+from flows.placing.training import train_weights
 from flows.stages.baselines import _place_some
-from flows.work import no_progress
 from metis.measure.testbed import load_embedded
 from metis.problem.groups import draw_groups
 from metis.problem.tables import Tables

@@ -8,11 +8,11 @@ import time
 
 from rich.console import Console
 
-from flows.compose import compose_plain
-from flows.console import comparison_table
-from flows.settings import validated
-from flows.verbs.compare import compare, title_of
-from flows.work import no_progress
+from flows.command.verbs.compare import compare, title_of
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.engine.console import comparison_table
+from flows.engine.work import no_progress
 
 SIZES = ((81, 200), (81, 300), (81, 400), (729, 1000), (729, 2000), (729, 3000))
 SCHEDULERS = "[optimum,greedy,greedy+local_search,medea,paragon,spread,round_robin]"

@@ -49,7 +49,7 @@ def main() -> None:
     seconds = options.seconds / 2
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "busy.py").write_text(SCHEDULER)
-        metis = [sys.executable, "-m", "flows.cli", "run"]
+        metis = [sys.executable, "-m", "flows.command.main", "run"]
         fixed = [
             "until=evaluate",
             "group.size=60",

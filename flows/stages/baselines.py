@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from baselines.registry import learner_of
-from flows.build import make_cluster, make_groups, make_objective
-from flows.placing import Decisions, Tell, joined, place_groups, scheduler_for
-from flows.recorded import groups_dataset, told_params, told_tags
-from flows.runner import runner_of
-from flows.settings import ConstraintsSettings, Settings
+from flows.configuration.objects import make_cluster, make_groups, make_objective
+from flows.configuration.settings import ConstraintsSettings, Settings
+from flows.engine.executor import runner_of
+from flows.engine.provenance import groups_dataset, told_params, told_tags
+from flows.engine.work import Work
+from flows.placing.decisions import Decisions, Tell, joined, place_groups, scheduler_for
 from flows.stages.constraints import APPLIST
-from flows.work import Work
 from metis.files import written_whole
 from metis.problem.counts import IntArray
 from metis.problem.tables import Tables
@@ -94,7 +94,7 @@ def _write_csv(work: Work, placements: IntArray, apps: tuple[str, ...]) -> None:
 
 
 def _draw(work: Work, placement: IntArray, apps: tuple[str, ...]) -> None:
-    from flows.placement_picture import placement_svg
+    from flows.report.placement_picture import placement_svg
 
     picture = placement_svg(placement, apps, f"{work.part}, group 0")
     (work.recording.about / "placement-group-0.svg").write_bytes(picture)

@@ -7,8 +7,8 @@ from cluster.distribute import distribute
 from cluster.hosts import Fleet
 from cluster.images import build, write_images
 from cluster.inventory import Inventory
-from flows.console import say
-from flows.work import Work
+from flows.engine.console import say
+from flows.engine.work import Work
 
 
 def run(work: Work) -> None:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from baselines.registry import Materials, constraints_of
-from flows.work import Work
+from flows.engine.work import Work
 from metis.simulate.simulator import FittedSimulator
 
 APPLIST = "interference_applist.csv"

@@ -1,10 +1,10 @@
 """Stage deploy: bring a placement to the live cluster, a few nodes at a time, and measure what it reaches."""
 
-from flows.console import say
-from flows.deploying import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
-from flows.living import Running, alone_rps, connected, known_profile, known_tables
-from flows.placements import chosen_placement, given_placement
-from flows.work import Work
+from flows.engine.console import say
+from flows.engine.work import Work
+from flows.live.deployment import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
+from flows.live.session import Running, alone_rps, connected, known_profile, known_tables
+from flows.placing.given import chosen_placement, given_placement
 from metis.files import save_arrays, written_whole
 from metis.problem.counts import IntArray
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from flows.build import knows_truth, make_groups, make_testbed, needs_latency
-from flows.placement_picture import placement_svg
-from flows.placing import Decisions, judge, place_optima
-from flows.recorded import Dataset, groups_dataset, run_name, told_params, told_tags
-from flows.work import Work, read_json
+from flows.configuration.objects import knows_truth, make_groups, make_testbed, needs_latency
+from flows.engine.provenance import Dataset, groups_dataset, run_name, told_params, told_tags
+from flows.engine.work import Work, read_json
+from flows.placing.decisions import Decisions, judge, place_optima
+from flows.report.placement_picture import placement_svg
 from metis.files import written_whole
 from metis.simulate.simulator import FittedSimulator
 

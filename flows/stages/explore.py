@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from flows.build import knows_truth
-from flows.exploring import explore_groups, testbed_for
+from flows.configuration.objects import knows_truth
+from flows.engine.work import Work
 from flows.report.exploration import exploration_figure
-from flows.work import Work
+from flows.stages.exploring import explore_groups, testbed_for
 from metis.explore.loop import Exploration
 from metis.files import written_whole
 from metis.problem.tables import Tables

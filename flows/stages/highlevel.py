@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.build import make_groups, make_objective
-from flows.learned import load_weights
-from flows.placing import Decisions, met_by
+from flows.configuration.objects import make_groups, make_objective
+from flows.engine.work import Work
+from flows.placing.decisions import Decisions, met_by
+from flows.placing.training import load_weights
 from flows.stages.baselines import place_all
-from flows.work import Work
 from metis.problem.tables import Tables
 from metis.simulate.simulator import FittedSimulator
 

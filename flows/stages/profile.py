@@ -1,7 +1,7 @@
 """Stage profile: measure co-locations on the testbed, read a file, or take what exploring measured."""
 
-from flows.build import measure_profile
-from flows.work import Work
+from flows.configuration.objects import measure_profile
+from flows.engine.work import Work
 from metis.measure.profile import Profile, describe_profile, load_profile
 
 
@@ -19,7 +19,7 @@ def _profile(work: Work) -> Profile:
     if explored:
         return load_profile(explored / "profile.npz")
     if work.settings.testbed.kind == "swarm" and not work.settings.profile.path:
-        from flows.swarmed import profile_swarm
+        from flows.live.profile import profile_swarm
 
         return profile_swarm(work)
     return measure_profile(work.settings)

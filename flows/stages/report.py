@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import pandas as pd
 
 from baselines.constraints import read_constraints
-from flows.build import make_cluster, make_groups, make_objective
-from flows.explained import explained_section
-from flows.placing import OPTIMUM
+from flows.configuration.objects import make_cluster, make_groups, make_objective
+from flows.engine.work import Work, read_json
+from flows.placing.decisions import OPTIMUM
 from flows.report import ReportData, Section, write_report
+from flows.report.explanation import explained_section
 from flows.report.exploration import exploration_section
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import read_decisions
-from flows.work import Work, read_json
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
 from metis.problem.evaluation import evaluate

@@ -1,9 +1,9 @@
 """Stage setup: who takes part. A local run has no hosts to prepare."""
 
-from flows.cluster_state import cluster_state
-from flows.console import say
-from flows.reaching import INVENTORY, reached, refuse_too_small
-from flows.work import Work
+from flows.engine.console import say
+from flows.engine.work import Work
+from flows.live.inventory import INVENTORY, reached, refuse_too_small
+from flows.live.state import cluster_state
 
 
 def run(work: Work) -> None:

@@ -1,8 +1,8 @@
 """Stage simulator: fit a simulator to the profile and write it out over the whole space."""
 
-from flows.build import needs_latency, simulator_settings
-from flows.recorded import profile_dataset
-from flows.work import Work
+from flows.configuration.objects import needs_latency, simulator_settings
+from flows.engine.provenance import profile_dataset
+from flows.engine.work import Work
 from metis.measure.profile import load_profile
 from metis.simulate.fitting import fit_simulator
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from flows.learned import save_weights, train_weights
-from flows.work import Work
+from flows.engine.work import Work
+from flows.placing.training import save_weights, train_weights
 from metis.files import written_whole
 from metis.simulate.simulator import FittedSimulator
 

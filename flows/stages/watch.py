@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flows.build import make_objective
-from flows.console import say
-from flows.living import alone_rps, connected, known_profile
-from flows.watching import Watch, deploy_command, look_line, seen_live, watch, watched_cluster
-from flows.work import Work
+from flows.configuration.objects import make_objective
+from flows.engine.console import say
+from flows.engine.work import Work
+from flows.live.session import alone_rps, connected, known_profile
+from flows.live.watching import Watch, deploy_command, look_line, seen_live, watch, watched_cluster
 from metis.errors import InputError
 from metis.files import save_arrays
 

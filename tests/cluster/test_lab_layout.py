@@ -20,7 +20,7 @@ from cluster.lab.image import SOURCES, local_engine
 from cluster.lab.keys import login_key
 from cluster.lab.layout import HERE, REGISTRY, addresses, cpusets, document, node_names, role
 from cluster.lock import LOCK, locked
-from flows.cli import main
+from flows.command.main import main
 from metis.errors import InputError, SurroundingsError
 
 ROOT = Path(__file__).resolve().parents[2]

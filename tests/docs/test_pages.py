@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import VERBS, main
-from flows.compose import compose_plain
-from flows.settings import validated
+from flows.command.main import VERBS, main
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from flows.cli import main
+from flows.command.main import main
 from tests.pipeline.test_chain import SMALL
 
 GROUP = "group.counts=[1,1,1,1,1,1,1]"
@@ -142,7 +142,7 @@ def limited(words, size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", "run", *words],
+        [sys.executable, "-m", "flows.command.main", "run", *words],
         capture_output=True,
         text=True,
         preexec_fn=limit,
@@ -183,7 +183,7 @@ def test_a_full_disk(tmp_path, empty_database):
             [
                 sys.executable,
                 "-m",
-                "flows.cli",
+                "flows.command.main",
                 "run",
                 *SMALL,
                 f"tracking.path={disk}",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cleaning import delete_old, find_old
-from flows.settings import GcSettings, TrackingSettings
-from flows.store import Store
+from flows.configuration.settings import GcSettings, TrackingSettings
+from flows.engine.cleaning import delete_old, find_old
+from flows.engine.store import Store
 from metis.errors import InputError
 
 
@@ -84,7 +84,7 @@ def test_a_server_is_cleaned_where_it_runs(store):
 
 
 def test_the_command_only_shows_unless_told(tracking, capsys):
-    from flows.cli import main
+    from flows.command.main import main
 
     run = record(Store(TrackingSettings(path=folder_of(tracking))), "profile", "p1", fails=True)
     words = ["gc", tracking, "gc.days=0", "output=json"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import VERBS, main
+from flows.command.main import VERBS, main
 
 COUNTS = "group.counts=[2,3,1,1,1,2,2]"
 EVALUATED = {
@@ -213,7 +213,7 @@ def test_nothing_and_nonsense(capfd):
 def real(*words, **kinds):
     """The command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "flows.cli", *words]
+    command = [sys.executable, "-m", "flows.command.main", *words]
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=200, check=False, **kinds
     )

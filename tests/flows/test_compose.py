@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.compose import compose_plain, quote_path
-from flows.settings import validated
+from flows.configuration.compose import compose_plain, quote_path
+from flows.configuration.settings import validated
 from metis.errors import InputError
 
 PATHS = [

@@ -13,8 +13,8 @@ from cluster.settings import (
     LoadSettings,
     WatchSettings,
 )
-from flows.compose import compose_plain
-from flows.settings import validated
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
 from metis.explore.settings import ExploreSettings
 from metis.learn.value.dealer_learner import DealerSettings
 from metis.learn.value.scheduler import ValueScheduler

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from flows import doctoring
-from flows.cli import main
-from flows.compose import compose_plain
-from flows.doctoring import examine
-from flows.settings import validated
+from flows.command import machine as doctoring
+from flows.command.machine import examine
+from flows.command.main import main
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
 
 
 def findings(*words):
@@ -74,7 +74,10 @@ def test_the_command_ends_with_1_where_something_is_missing(tmp_path, capsys):
 )
 def test_bash_completes_verbs_groups_and_keys(line, offered):
     made = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "completion", "bash"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "flows.command.main", "completion", "bash"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     words = " ".join(line)
     ask = f'COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}; _metis; echo "${{COMPREPLY[@]}}"'

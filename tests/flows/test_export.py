@@ -7,9 +7,9 @@ import yaml
 
 from cluster.catalog import load_catalog, workload_digest
 from cluster.inventory import Host, Inventory
-from flows.cli import main
-from flows.compose import compose_plain
-from flows.settings import validated
+from flows.command.main import main
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
 
 APPS = "apps.names=[Redis,MMS,Checksum]"
 TABLE = "node,Redis,MMS,Checksum\nalpha,1,1,0\nbeta,0,0,2\n"

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from flows import recorded
-from flows.compose import compose_plain
-from flows.keys import ROOT
-from flows.pipeline import run_chain
-from flows.placement_picture import placement_svg
-from flows.recorded import sizes_of
-from flows.settings import validated
-from flows.store_place import sqlite_uri, without_secrets
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.engine import provenance as recorded
+from flows.engine.chain import run_chain
+from flows.engine.folders import sqlite_uri, without_secrets
+from flows.engine.keys import ROOT
+from flows.engine.provenance import sizes_of
+from flows.report.placement_picture import placement_svg
 from tests.pipeline.test_chain import SMALL
 
 SCHEDULERS = ("optimum", "greedy", "greedy+local_search")

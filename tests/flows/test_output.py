@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from flows.output import only_json
+from flows.command.output import only_json
 
 CODE = """
 import os, subprocess, sys
-from flows.output import only_json
+from flows.command.output import only_json
 print('before')
 with only_json({wanted}) as answer:
     print('from python')

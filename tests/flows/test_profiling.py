@@ -12,11 +12,11 @@ import pytest
 from cluster.images import Image, write_images
 from cluster.inventory import Inventory
 from cluster.sittings import open_sittings
-from flows import swarmed
-from flows.build import make_testbed, measure_profile
-from flows.compose import compose_plain
-from flows.settings import validated
-from flows.work import Work
+from flows.configuration.compose import compose_plain
+from flows.configuration.objects import make_testbed, measure_profile
+from flows.configuration.settings import validated
+from flows.engine.work import Work
+from flows.live import profile as swarmed
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import describe_profile, load_profile
 from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in

@@ -6,10 +6,10 @@ import pytest
 
 from cluster.inventory import Inventory, make_hosts
 from cluster.settings import LaunchSettings
-from flows.cli import main
-from flows.compose import compose_plain
-from flows.reaching import known_inventory, read_inventory, refuse_too_small
-from flows.settings import validated
+from flows.command.main import main
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.live.inventory import known_inventory, read_inventory, refuse_too_small
 from metis.errors import InputError
 
 HOSTS = """

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from flows.runner import Runner, runner_of
-from flows.settings import RunnerSettings
+from flows.configuration.settings import RunnerSettings
+from flows.engine.executor import Runner, runner_of
 from metis.errors import SurroundingsError
 
 
@@ -79,7 +79,7 @@ def dask_cluster(tmp_path_factory):
 
 
 def test_nobody_at_the_address(monkeypatch):
-    monkeypatch.setattr("flows.runner.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("flows.engine.executor.CONNECT_SECONDS", 1.0)
     settings = RunnerSettings(kind="dask", address="tcp://127.0.0.1:9")
     with (
         pytest.raises(SurroundingsError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler"),
@@ -89,8 +89,8 @@ def test_nobody_at_the_address(monkeypatch):
 
 
 def test_two_workers_place_what_one_process_places(dask_cluster, full_profile):
-    from flows.compose import compose_plain
-    from flows.settings import validated
+    from flows.configuration.compose import compose_plain
+    from flows.configuration.settings import validated
     from flows.stages.baselines import _place_some
     from metis.measure.profile import load_profile
     from metis.simulate.fitting import fit_simulator
@@ -103,7 +103,7 @@ def test_two_workers_place_what_one_process_places(dask_cluster, full_profile):
     for name in ("greedy+local_search", "optimum"):
         from functools import partial
 
-        from flows.placing import joined
+        from flows.placing.decisions import joined
 
         place = partial(_place_some, settings, name, tables, None)
         with runner_of(RunnerSettings(kind="dask", address=dask_cluster[0])) as runner:

@@ -39,7 +39,7 @@ def test_answers(server, tracking, tmp_path):
             ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             "/api/health",
         ),
-        "mlflow": (["-m", "flows.cli", "ui", tracking, f"tracking.port={port}"], "/"),
+        "mlflow": (["-m", "flows.command.main", "ui", tracking, f"tracking.port={port}"], "/"),
     }
     words, path = commands[server]
     log = tmp_path / "log"
@@ -63,7 +63,7 @@ def test_answers(server, tracking, tmp_path):
 
 
 def test_a_port_that_is_taken_is_told(tracking, capfd):
-    from flows.cli import main
+    from flows.command.main import main
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 import conf
-from flows.build import make_objective, simulator_settings
-from flows.compose import compose_plain
-from flows.settings import Settings, validated
-from flows.steps import plan
+from flows.configuration.compose import compose_plain
+from flows.configuration.objects import make_objective, simulator_settings
+from flows.configuration.settings import Settings, validated
+from flows.stages.steps import plan
 from metis.errors import InputError
 
 CONF = Path(conf.__file__).parent

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from flows.settings import TrackingSettings
-from flows.store import Store, sqlite_uri
+from flows.configuration.settings import TrackingSettings
+from flows.engine.store import Store, sqlite_uri
 from metis.errors import InputError, SurroundingsError
 
 STEP = ("simulator", "simulator", "key-1", {"profile": "run-0"}, {"trees": 3}, {"trees": "digest"})
@@ -154,7 +154,8 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 
 
 OPEN = (
-    "import sys; from flows.settings import TrackingSettings; from flows.store import Store\n"
+    "import sys; from flows.configuration.settings import TrackingSettings\n"
+    "from flows.engine.store import Store\n"
     "store = Store(TrackingSettings(path=sys.argv[1]))\n"
     "with store.recording('s', 's', sys.argv[2], {}, {}, {}) as r: (r.folder / 'x').write_text(sys.argv[2])\n"
     "sys.exit(0 if store.find('s', sys.argv[2]) else 3)"

@@ -7,9 +7,9 @@ import pytest
 
 from cluster.deployer import moved
 from cluster.settings import WatchSettings
-from flows.compose import compose_plain
-from flows.settings import validated
-from flows.watching import deploy_command, look_line, optimum, watch, watched_cluster
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.live.watching import deploy_command, look_line, optimum, watch, watched_cluster
 from metis.errors import InputError, SurroundingsError
 from metis.measure.embedded import InterferenceModel
 from metis.measure.testbed import EmbeddedTestbed

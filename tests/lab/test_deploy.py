@@ -11,7 +11,7 @@ import pytest
 from cluster.deployer import placement_of
 from cluster.launcher import Launcher
 from cluster.tasks import tasks_of
-from flows.cli import main
+from flows.command.main import main
 from metis.measure.profile import make_profile
 from metis.problem.space import ColocationSpace
 

@@ -16,7 +16,7 @@ from cluster.lab.layout import project
 from cluster.leaving import leave
 from cluster.settings import ConnectSettings, Ec2Settings
 from cluster.trust import HostKeyError, entry_name, trust
-from flows.cli import main
+from flows.command.main import main
 from metis.errors import InputError
 
 QUICK = ConnectSettings(retries=1, pause=0.5)

@@ -26,7 +26,11 @@ STARTED_WITHIN = 60.0
 def metis(*words):
     """`metis WORDS` in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-m", "flows.command.main", *words],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
 
 
@@ -195,7 +199,7 @@ def test_down_cleans_up_after_a_start_that_was_killed(engine, tmp_path, moment):
     state = tmp_path / "cluster" / name
     overrides = [f"cluster.name={name}", f"tracking.path={tmp_path}"]
     start = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "lab", "up", *overrides], stderr=subprocess.PIPE
+        [sys.executable, "-m", "flows.command.main", "lab", "up", *overrides], stderr=subprocess.PIPE
     )
     try:
         wanted = 1 if moment == "first container" else 5

@@ -20,7 +20,7 @@ from cluster.images import build, read_images, write_images
 from cluster.lab import lab as labs
 from cluster.lab.nodes import containers
 from cluster.settings import ConnectSettings
-from flows.swarmed import profile_swarm, swarm_testbed
+from flows.live.profile import profile_swarm, swarm_testbed
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import load_journal
 from metis.measure.profile import load_profile

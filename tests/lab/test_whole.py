@@ -18,8 +18,8 @@ import pytest
 from cluster.hosts import Fleet
 from cluster.lab.image import local_engine
 from cluster.settings import ConnectSettings
-from flows.settings import TrackingSettings
-from flows.store import Store
+from flows.configuration.settings import TrackingSettings
+from flows.engine.store import Store
 from metis.measure.journal import load_journal
 from metis.measure.profile import load_profile
 from metis.problem.space import ColocationSpace
@@ -65,7 +65,7 @@ def run(words):
     """Run `metis VERB` in a process of its own; what it answered and told."""
 
     def command(*given, verb="run"):
-        return [sys.executable, "-m", "flows.cli", verb, *words, *given]
+        return [sys.executable, "-m", "flows.command.main", verb, *words, *given]
 
     def ran(*given, verb="run"):
         return subprocess.run(command(*given, verb=verb), capture_output=True, text=True, timeout=SECONDS)

@@ -101,7 +101,7 @@ def start(folder, words, port):
     words = [f"serve.port={port}", f"tracking.path={folder / 'mlruns'}", *words]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "serve", *words],
+            [sys.executable, "-m", "flows.command.main", "serve", *words],
             stdout=file,
             stderr=file,
             stdin=subprocess.DEVNULL,

@@ -167,7 +167,7 @@ class Shared:
     def start(self, words):
         """A `metis` of this environment, running."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *words],
+            [sys.executable, "-m", "flows.command.main", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
-from flows.compose import compose_plain
-from flows.pipeline import run_chain
-from flows.settings import validated
+from flows.command.main import main
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.engine.chain import run_chain
 
 SMALL = [
     "experiment=quick",
@@ -185,7 +185,7 @@ def in_a_process(words):
     environment = {**os.environ, "PYTHONPATH": path}
     environment.pop("PREFECT_LOGGING_LEVEL", None)  # a `metis serve` within the tests may have left its own
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words],
+        [sys.executable, "-m", "flows.command.main", *words],
         capture_output=True,
         text=True,
         env=environment,

@@ -11,10 +11,10 @@ import time
 import pytest
 from mlflow import MlflowClient
 
-from flows.compose import compose_plain
-from flows.pipeline import run_chain
-from flows.settings import validated
-from flows.store_place import sqlite_uri
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.engine.chain import run_chain
+from flows.engine.folders import sqlite_uri
 from tests.pipeline.shared_servers import free_port, plain_environment, started, wait_for
 from tests.pipeline.test_chain import SMALL
 
@@ -59,7 +59,7 @@ def runs(tmp_path_factory, empty_database):
 def address(runs, tmp_path_factory):
     """That of `metis ui` on these runs."""
     log, port = tmp_path_factory.mktemp("ui") / "ui.log", free_port()
-    words = ["flows.cli", "ui", f"tracking.path={runs[0]}", f"tracking.port={port}"]
+    words = ["flows.command.main", "ui", f"tracking.path={runs[0]}", f"tracking.port={port}"]
     with started(words, plain_environment(), log) as process:
         wait_for(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.cli import main
+from flows.command.main import main
 from metis.files import load_arrays
 
 SMALL = ["cluster.slots=3", "simulator=table", "profile.share=1.0", "testbed.noise=0.0", "cluster.nodes=12"]
@@ -81,7 +81,7 @@ def test_groups_that_arrive_stay_where_they_are(tracking, capfd):
 def test_training_that_is_killed_goes_on_from_its_checkpoint(tracking, tmp_path):
     words = ["run", "experiment=quick", "stages=[subscheduler]", "value.steps=100000", tracking]
     words += ["tracking.orchestrate=false"]
-    command = [sys.executable, "-m", "flows.cli"]
+    command = [sys.executable, "-m", "flows.command.main"]
     folder = Path(tracking.partition("=")[2])
     running = subprocess.Popen([*command, *words], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120

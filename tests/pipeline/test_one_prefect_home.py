@@ -14,7 +14,15 @@ def test_two_runs_that_share_prefects_folder(tmp_path):
     common = [*SMALL, f"tracking.path={tmp_path / 'mlruns'}", "tracking.orchestrate=true", "output=json"]
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "run", *common, f"seed={seed}", f"groups.seed={seed}"],
+            [
+                sys.executable,
+                "-m",
+                "flows.command.main",
+                "run",
+                *common,
+                f"seed={seed}",
+                f"groups.seed={seed}",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

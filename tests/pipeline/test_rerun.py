@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.cli import main
+from flows.command.main import main
 from tests.pipeline.failing import SIGNS
 from tests.pipeline.failing import __name__ as failing
 from tests.pipeline.test_chain import SMALL, in_a_process
@@ -212,7 +212,7 @@ def test_a_run_of_the_command_is_retried_by_prefect(served, monkeypatch):
         body = {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}, "sort": "START_TIME_DESC"}
         run_id = served.ask("/flow_runs/filter", body)[1][0]["id"]
         server.listen()
-        entry = "flows/serving.py:pipeline"
+        entry = "flows/prefect/deployments.py:pipeline"
         retried = served.prefect("flow-run", "retry", run_id, "--entrypoint", entry)
     assert retried.returncode == 0, retried.stdout + retried.stderr
     ended = served.ended(run_id, after=2)

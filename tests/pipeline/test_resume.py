@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import main
+from flows.command.main import main
 from metis.errors import PlacementError
 from tests.pipeline.test_chain import SMALL, STEPS, in_a_process
 
@@ -113,7 +113,7 @@ def test_a_limit_too_short_is_told(tracking, capfd):
 def start(words, sign):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), SIGN: str(sign)}
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", *words],
+        [sys.executable, "-m", "flows.command.main", "run", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

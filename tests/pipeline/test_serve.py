@@ -8,8 +8,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from flows.cli import main
-from flows.parameters import STAGES, composed, override_pattern
+from flows.command.main import main
+from flows.prefect.parameters import STAGES, composed, override_pattern
 from metis.errors import InputError
 from tests.pipeline.served import ROOT
 from tests.pipeline.test_chain import STEPS, in_a_process

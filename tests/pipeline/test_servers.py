@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from flows.compose import compose_plain
-from flows.pipeline import run_chain
-from flows.settings import TrackingSettings, validated
-from flows.store import Store
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import TrackingSettings, validated
+from flows.engine.chain import run_chain
+from flows.engine.store import Store
 from metis.errors import SurroundingsError
 from tests.pipeline.shared_servers import free_port, shared_servers
 from tests.pipeline.test_chain import SMALL, STEPS

@@ -1,0 +1,1 @@
+"""The command `metis`: verbs, their results, and how these are presented."""

@@ -1,0 +1,45 @@
+"""Serve the chain and its stages as Prefect deployments, until Ctrl-C.
+
+metis serve                                            pipeline/local, profile/local, highlevel/local, ...
+metis serve serve.port=4300 serve.limit=4              another port, more runs at once
+metis serve serve.cron="'0 3 * * *'" experiment=quick  the pipeline every night; words for every run
+
+Then, in another shell, with the line that it prints first (export PREFECT_API_URL=...):
+
+prefect deployment run pipeline/local -p overrides='["experiment=quick"]' --watch
+prefect deployment run highlevel/local -p size=large -p rerun=true --watch
+prefect flow-run retry ID
+"""
+
+import os
+import shlex
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.engine.console import say
+from flows.prefect import server as prefect_server
+from flows.prefect.parameters import BASE
+
+
+def run(arguments: Sequence[str]) -> int:
+    """See the module's text."""
+    settings = validated(compose_plain(arguments))
+    chosen = settings.serve
+    os.environ[BASE] = shlex.join(word for word in arguments if not word.startswith("serve."))
+    # a served run logs its steps, and its one line where it fails, for the UI; tracebacks it has none
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "1")
+    # so that being ended, like Ctrl-C, ends the server too; Prefect's runner takes both over later
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with prefect_server.server(Path(settings.tracking.path), chosen.port) as url:
+        from flows.prefect.deployments import serve_until_stopped
+
+        shown = prefect_server.without_secrets(url)
+        say(f"Prefect: {shown.removesuffix('/api')} (Ctrl-C ends it). In another shell:")
+        say(f"export PREFECT_API_URL={shown}")
+        say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
+        serve_until_stopped(chosen)
+    return 0

@@ -1,0 +1,1 @@
+"""What runs a stage: declarations, keys, the record in MLflow, the memo."""

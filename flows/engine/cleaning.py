@@ -1,0 +1,172 @@
+"""What of the tracking store is old: runs that nothing newer stands on, and cached files long unused."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.configuration.settings import GcSettings
+from flows.engine.store import Store
+from metis.errors import InputError, SurroundingsError
+
+DAY = 86_400.0
+GC_SECONDS = 600
+CACHES = ("cache", "cache/checkpoints", "downloads", "sweeps", "logs")
+
+
+@dataclass(frozen=True)
+class Old:
+    """Something that may go.
+
+    Attributes:
+        what: a run's name with its id, or a file's name.
+        why: `failed`, `superseded`, or `cached`.
+        days: its age.
+        bytes: on disk.
+        run_id: of a run.
+        path: of its file or folder.
+    """
+
+    what: str
+    why: str
+    days: float
+    bytes: int
+    run_id: str | None = None
+    path: Path | None = None
+
+
+def find_old(store: Store, settings: GcSettings) -> list[Old]:
+    """Runs and cached files that may go, oldest first.
+
+    A finished run stays while it is young, among the newest `keep` of its step, or an input, at any
+    remove, of one that stays.
+    """
+    if not store.uri.startswith("sqlite:"):
+        raise InputError(f"{store.uri}: a tracking server is cleaned where it runs, with `mlflow gc`")
+    now = time.time()
+    runs = _all_runs(store)
+    kept = _kept(runs, settings, now)
+    old = [
+        Old(
+            f"{run.info.run_name} {run.info.run_id[:8]}",
+            "superseded" if run.info.status == "FINISHED" else "failed",
+            _age(run, now),
+            _size(_folder(run)),
+            run_id=run.info.run_id,
+            path=_folder(run).parent,  # named after the run; MLflow leaves it behind, empty
+        )
+        for run in runs
+        if run.info.run_id not in kept
+    ]
+    old += [
+        Old(str(path.relative_to(store.root)), "cached", age, _size(path), path=path)
+        for path in _cached(store.root)
+        if (age := (now - path.stat().st_mtime) / DAY) >= settings.days
+    ]
+    return sorted(old, key=lambda one: -one.days)
+
+
+def delete_old(store: Store, old: Iterable[Old]) -> None:
+    """Delete for good what `find_old` found.
+
+    Raises:
+        SurroundingsError: MLflow could not; what it said last.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store.uri)
+    runs = [one.run_id for one in old if one.run_id]
+    for run in runs:
+        client.delete_run(run)
+    if runs:
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "gc",
+            "--backend-store-uri",
+            store.uri,
+            "--tracking-uri",
+            store.uri,
+        ]
+        ended = subprocess.run(
+            [*command, "--run-ids", ",".join(runs)], capture_output=True, text=True, timeout=GC_SECONDS
+        )
+        if ended.returncode:
+            said = (ended.stderr.strip().splitlines() or ["no word"])[-1]
+            raise SurroundingsError(f"mlflow gc: {said}")
+    for one in old:
+        if one.path is None:
+            continue
+        if one.path.is_dir():
+            shutil.rmtree(one.path, ignore_errors=True)
+        else:
+            one.path.unlink(missing_ok=True)
+
+
+def _all_runs(store: Store) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client, runs, token = MlflowClient(store.uri), [], None
+    while True:
+        page = client.search_runs([store.experiment], max_results=5000, page_token=token)
+        runs += list(page)
+        token = page.token
+        if not token:
+            return runs
+
+
+def _kept(runs: Sequence[Any], settings: GcSettings, now: float) -> set[str]:
+    """Ids of the runs that stay."""
+    by_id = {run.info.run_id: run for run in runs}
+    newest: dict[str, int] = defaultdict(int)
+    waiting = []
+    for run in sorted(runs, key=lambda run: -run.info.start_time):
+        young = _age(run, now) < settings.days
+        finished = run.info.status == "FINISHED"
+        step = run.data.tags.get("metis.step")
+        if finished and step:
+            newest[step] += 1
+        if young or (finished and step and newest[step] <= settings.keep):
+            waiting.append(run.info.run_id)
+    kept: set[str] = set()
+    while waiting:
+        run_id = waiting.pop()
+        if run_id in kept or run_id not in by_id:
+            continue
+        kept.add(run_id)
+        tags = by_id[run_id].data.tags
+        waiting += json.loads(tags.get("metis.inputs", "{}")).values()
+        if "mlflow.parentRunId" in tags:
+            waiting.append(tags["mlflow.parentRunId"])
+    # what hangs below a run that stays, stays
+    below = {run.info.run_id for run in runs if run.data.tags.get("mlflow.parentRunId") in kept}
+    return kept | below
+
+
+def _age(run: Any, now: float) -> float:
+    return float(now - run.info.start_time / 1000) / DAY
+
+
+def _folder(run: Any) -> Path:
+    from urllib.parse import unquote, urlparse
+
+    return Path(unquote(urlparse(run.info.artifact_uri).path))
+
+
+def _cached(root: Path) -> list[Path]:
+    """The smallest things that may go one by one: files of caches, folders of downloads."""
+    found = [path for name in CACHES if (root / name).is_dir() for path in (root / name).iterdir()]
+    return [path for path in found if str(path.relative_to(root)) not in CACHES]
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,131 @@
+"""Where independent work runs: here, in threads, or on a Dask cluster.
+
+Only what does not depend on its neighbours is handed out (groups to place, load ranges to train), in an order
+that does not matter and with seeds of its own: results equal those of one process. A Dask worker that is
+lost costs what it was doing; Dask gives that to another.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from flows.configuration.settings import RunnerSettings
+from metis.errors import SurroundingsError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Tell = Callable[[int, int], None]
+SPLITS = 4  # parts per worker: small enough that no worker idles long at the end
+CONNECT_SECONDS = 30.0
+
+
+class Runner:
+    """Applies a function to many items, in this process and in order."""
+
+    def __init__(self, jobs: int = 1) -> None:
+        self.jobs = jobs
+
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], tell: Tell | None = None
+    ) -> list[Result]:
+        """`function` of every item, in the order of the items; `tell(done, total)` as they end."""
+        results = []
+        for item in items:
+            results.append(function(item))
+            if tell:
+                tell(len(results), len(items))
+        return results
+
+    def parts(self, count: int) -> list[range]:
+        """`count` items split into ranges, a few per worker."""
+        pieces = min(count, 1 if self.jobs == 1 else SPLITS * self.jobs)
+        bounds = [count * i // pieces for i in range(pieces + 1)]
+        return [range(first, last) for first, last in pairwise(bounds)]
+
+
+class _Threads(Runner):
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], tell: Tell | None = None
+    ) -> list[Result]:
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                return _gathered(futures, as_completed(futures), tell)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+class _Dask(Runner):
+    def __init__(self, client: Any) -> None:
+        super().__init__(max(len(client.scheduler_info()["workers"]), 1))
+        self._client = client
+
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], tell: Tell | None = None
+    ) -> list[Result]:
+        from distributed import as_completed as completed
+
+        # what all items share (tables, weights) travels once, inside the function
+        shared = self._client.scatter(function, broadcast=True)
+        futures = [self._client.submit(_apply, shared, item, pure=False) for item in items]
+        try:
+            return _gathered(futures, completed(futures), tell)
+        finally:
+            self._client.cancel(futures)
+
+
+def _apply(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)
+
+
+def _gathered(futures: Sequence[Any], ended: Any, tell: Tell | None) -> list[Any]:
+    for done, future in enumerate(ended, start=1):
+        future.result()  # the first failure is raised at once
+        if tell:
+            tell(done, len(futures))
+    return [future.result() for future in futures]
+
+
+@contextmanager
+def runner_of(settings: RunnerSettings) -> Iterator[Runner]:
+    """The runner that `settings` ask for.
+
+    Raises:
+        SurroundingsError: no Dask scheduler answers at the address, or it has no worker.
+    """
+    if settings.kind == "local":
+        yield Runner()
+    elif settings.kind == "threads":
+        yield _Threads(settings.jobs)
+    else:
+        with _dask_client(settings) as client:
+            yield _Dask(client)
+
+
+@contextmanager
+def _dask_client(settings: RunnerSettings) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    if settings.address is None:
+        cluster: Any = LocalCluster(
+            n_workers=settings.jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        )
+        with cluster, Client(cluster) as client:
+            yield client
+        return
+    try:
+        client = Client(settings.address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise SurroundingsError(
+            f"runner.address {settings.address}: no Dask scheduler answers ({type(error).__name__}); "
+            "start one with `dask scheduler` and workers with `dask worker`"
+        ) from None
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise SurroundingsError(
+                f"runner.address {settings.address}: it has no worker; start one with `dask worker`"
+            )
+        yield client

@@ -1,0 +1,83 @@
+"""Keys of stages: digests of settings, of inputs, and of the source modules a stage uses."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("metis", "baselines", "cluster", "flows")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def digest(value: Any) -> str:
+    """A short digest of JSON-able values."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def file_digest(path: Path) -> str:
+    """A short digest of a file's bytes; of nothing for a file that is not there."""
+    if not path.is_file():
+        return "missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+
+
+def folder_digest(folder: Path, names: Iterable[str]) -> str:
+    """A digest of some files of a folder, by name and content."""
+    return digest({name: file_digest(folder / name) for name in sorted(names)})
+
+
+@cache
+def source_digest(module: str) -> str:
+    """Digest of a module's source and of every module of ours that it imports, directly or not."""
+    return digest({name: file_digest(path) for name, path in sorted(sources(module).items())})
+
+
+def sources(module: str) -> dict[str, Path]:
+    """`module` and the modules of ours that it needs, by name; read from the code, not run."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _path(name) or (_users_path(name) if name == module else None)
+        if path is None or name in found:
+            continue
+        found[name] = path
+        waiting += _imports(path)
+    return found
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def _users_path(module: str) -> Path | None:
+    """Where a user's own module lies, for instance that of `scheduler=module:function`."""
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        return None  # whoever imports it says so
+    return Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None
+
+
+def _path(module: str) -> Path | None:
+    if module.split(".")[0] not in PACKAGES:
+        return None
+    base = ROOT.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None

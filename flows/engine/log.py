@@ -1,0 +1,72 @@
+"""The log of a step: a file that grows while the step goes on, and stays where it failed or was killed."""
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from flows.engine.work import Progress
+
+TELL_EVERY = 5.0  # seconds between two lines of progress
+
+
+def log_path(root: Path, run_id: str) -> Path:
+    """Where the log of an MLflow run lies, below the tracking folder `root`."""
+    return root / "logs" / f"{run_id}.log"
+
+
+@contextmanager
+def step_log(path: Path, about: str, progress: Progress) -> Iterator[Progress]:
+    """Keep a log at `path` while the block goes on; what it gives tells progress there and to `progress`.
+
+    It is removed when the block ends well: what a step did is in its MLflow run.
+
+    Args:
+        path: of the log.
+        about: its first line: the step and the command.
+        progress: who is told besides.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", buffering=1) as file:
+        _line(file, about)
+        warned = _Warnings(file)
+        logging.getLogger().addHandler(warned)
+        try:
+            yield _told_to(file, progress)
+        except BaseException:
+            file.write(traceback.format_exc())
+            raise
+        finally:
+            logging.getLogger().removeHandler(warned)
+    path.unlink()
+
+
+class _Warnings(logging.Handler):
+    """What libraries warn of; less than that is chatter."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(logging.WARNING)
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _line(self._file, f"{record.name}: {record.getMessage()}")
+
+
+def _told_to(file: TextIO, progress: Progress) -> Progress:
+    told = time.monotonic()
+
+    def tell(text: str, done: int, total: int, known: str = "") -> None:
+        nonlocal told
+        progress(text, done, total, known)
+        if done == total or time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            _line(file, f"{text}: {done} of {total}{known}")
+
+    return tell
+
+
+def _line(file: TextIO, text: str) -> None:
+    file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

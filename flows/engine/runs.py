@@ -1,0 +1,105 @@
+"""Runs as the rest of flows sees them: finished, tried, of a sweep, or being done."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.engine.provenance import Dataset
+
+if TYPE_CHECKING:
+    from flows.engine.store import Store
+
+ABOUT = "about"  # artifacts for people: no part of the output, so that they change no digest
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished stage: where its output lies, and the digest of it."""
+
+    run_id: str
+    key: str
+    digest: str
+    folder: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The last try of a step: what became of it, since when, and what its key was made of (JSON)."""
+
+    run_id: str
+    status: str
+    error: str
+    since: str
+    identity: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a sweep, as recorded."""
+
+    name: str
+    status: str
+    error: str
+    folder: Path | None
+
+
+@dataclass
+class Recording:
+    """A stage being done: write files into `folder`; the rest goes to the stage's MLflow run.
+
+    Attributes:
+        run_id: of the run.
+        folder: for the output.
+        inputs: the run of every step that it reads, by step name.
+    """
+
+    run_id: str
+    folder: Path
+    inputs: Mapping[str, str]
+    _store: "Store"
+
+    @property
+    def about(self) -> Path:
+        """A folder for what people look at: pictures, curves; no part of the output."""
+        folder = self.folder.parent / ABOUT
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers."""
+        self._store.log_curve(self.run_id, [dict(values)], [step])
+
+    def curve(self, rows: Sequence[Mapping[str, float]], name: str = "curve") -> None:
+        """Log a learning curve, one row per step, in few requests, and keep it as a table."""
+        self._store.log_curve(self.run_id, rows, list(range(1, len(rows) + 1)))
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        with (self.about / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log settings."""
+        self._store.log(self.run_id, params=values)
+
+    def describe(
+        self, tags: Mapping[str, str], params: Mapping[str, Any], datasets: Sequence[Dataset] = ()
+    ) -> None:
+        """Describe the run by the scheme of flows.engine.provenance, and the data that it was given."""
+        self._store.log(self.run_id, params=params, tags=tags)
+        self._store.log_datasets(self.run_id, datasets)
+
+    def child(
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        datasets: Sequence[Dataset] = (),
+        files: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """A finished child run, for MLflow's compare view; `files` are its artifacts by name."""
+        return self._store.child(self.run_id, name, tags, params, metrics, datasets, files)

@@ -1,0 +1,364 @@
+"""The one record: every stage's output is the artifact folder of one MLflow run, found by its key."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from flows.configuration.settings import TrackingSettings
+from flows.engine.folders import (
+    Fetched,
+    alone,
+    file_path,
+    is_local,
+    sqlite_uri,
+    stage_folder,
+    surroundings,
+    without_secrets,
+)
+from flows.engine.keys import folder_digest
+from flows.engine.provenance import Dataset, provenance, versions
+from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording
+from metis.errors import InputError, MetisError
+
+__all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
+# which of its two faces the MLflow UI shows
+VIEW = {"mlflow.experimentKind": "custom_model_development"}
+LOG_CHUNK = 1000  # values per request that MLflow accepts
+PARAM_CHUNK = 100
+# left alone, MLflow tries for four minutes before it says that no server answers
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+QUIET = {  # nothing sent to anybody, no log of its own, no line on standard output for every run
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+class Store:
+    """MLflow, as stages see it.
+
+    Raises:
+        SurroundingsError: the tracking store cannot be opened or written.
+    """
+
+    def __init__(self, settings: TrackingSettings) -> None:
+        for name, value in (PATIENCE | QUIET).items():
+            os.environ.setdefault(name, value)
+        self.root = Path(settings.path).absolute()
+        with surroundings(f"{self.root}"):
+            self.root.mkdir(parents=True, exist_ok=True)
+        self.uri = settings.uri or sqlite_uri(self.root)
+        self._fetched = Fetched(self.root)
+        with surroundings(self.uri):
+            from mlflow import MlflowClient
+
+            if settings.uri is None:  # takes seconds: not while others wait at the lock
+                import_module("mlflow.store.tracking.sqlalchemy_store")
+        with surroundings(self.uri), alone(self.root):
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # errors would come with tracebacks
+            self._client = MlflowClient(self.uri)
+            self.experiment = self._experiment(settings.experiment, remote=settings.uri is not None)
+
+    def _experiment(self, name: str, *, remote: bool) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found:
+            return str(found.experiment_id)
+        location = None if remote else (self.root / "artifacts").as_uri()
+        try:
+            return str(self._client.create_experiment(name, artifact_location=location, tags=VIEW))
+        except MlflowException:  # another machine may just have made it
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def find(self, step: str, key: str) -> Record | None:
+        """The newest finished run of this step and key whose output is whole, if any."""
+        with surroundings(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment],
+                f"tags.`metis.step` = '{step}' and tags.`metis.key` = '{key}' and status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                max_results=5,
+            )
+            for run in runs:
+                record = self._record(run)
+                if record is not None:
+                    return record
+        return None
+
+    def last(self, step: str) -> Attempt | None:
+        """The newest run of this step, whatever became of it."""
+        with surroundings(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment],
+                f"tags.`metis.step` = '{step}'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+        if not runs:
+            return None
+        run = runs[0]
+        since = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
+        return Attempt(
+            run_id=str(run.info.run_id),
+            status=str(run.info.status),
+            error=run.data.tags.get("metis.error", ""),
+            since=since.isoformat(timespec="seconds"),
+            identity=run.data.tags.get("metis.identity", ""),
+        )
+
+    def record(self, run_id: str) -> Record:
+        """A finished step's run.
+
+        Raises:
+            InputError: there is no such run, it did not finish, or its output is damaged.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with surroundings(self.uri):
+            try:
+                run = self._client.get_run(run_id)
+            except MlflowException as error:
+                if not _absent(error):
+                    raise
+                raise InputError(f"MLflow run {run_id!r}: there is none under {self.root}") from None
+            record = self._record(run) if run.info.status == "FINISHED" else None
+        if record is None:
+            raise InputError(f"MLflow run {run_id!r}: it has no whole output (status {run.info.status})")
+        return record
+
+    def _folder(self, run: Any) -> Path:
+        """Where a run's artifacts lie; fetched first from a store that is not on this machine."""
+        if is_local(run.info.artifact_uri):
+            return file_path(run.info.artifact_uri)
+
+        from mlflow.exceptions import MlflowException
+
+        run_id = str(run.info.run_id)
+
+        def fetch(folder: Path) -> None:
+            try:
+                for name in _files(run):
+                    self._client.download_artifacts(run_id, name, str(folder))
+            except MlflowException as error:
+                if not _absent(error):
+                    raise  # a server that is away is no damage
+
+        return self._fetched.fetch(run_id, lambda folder: _whole(run, folder), fetch)
+
+    def _record(self, run: Any) -> Record | None:
+        tags = run.data.tags
+        if "metis.digest" not in tags:
+            return None
+        folder = self._folder(run)
+        if not _whole(run, folder):
+            return None  # damaged or deleted by hand: done again
+        seconds = (run.info.end_time - run.info.start_time) / 1000
+        return Record(run.info.run_id, tags.get("metis.key", ""), tags["metis.digest"], folder, seconds)
+
+    @contextmanager
+    def recording(
+        self,
+        step: str,
+        stage: str,
+        key: str,
+        inputs: Mapping[str, str],
+        params: Mapping[str, Any],
+        identity: Mapping[str, str],
+        told: Mapping[str, str] | None = None,
+    ) -> Iterator[Recording]:
+        """Do a step: its run ends FINISHED with its files, or FAILED with the reason; `told`: more tags."""
+        tags = {
+            **(told or {}),
+            "metis.step": step,
+            "metis.stage": stage,
+            "metis.key": key,
+            "metis.inputs": json.dumps(dict(inputs), sort_keys=True),
+            "metis.identity": json.dumps(dict(identity), sort_keys=True),
+        }
+        with self._recorded(step, tags, params, inputs) as recording:
+            yield recording
+
+    @contextmanager
+    def child_recording(self, parent: str, name: str, params: Mapping[str, Any]) -> Iterator[Recording]:
+        """Do a job of a sweep: a run below `parent`."""
+        tags = {"mlflow.parentRunId": parent, "metis.stage": "job"}
+        with self._recorded(name, tags, params, {}) as recording:
+            yield recording
+
+    @contextmanager
+    def parent(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """A run that others are below; FINISHED when the block ends well."""
+        run_id = self._start(name, {**tags, "metis.stage": "sweep"}).run_id
+        try:
+            yield run_id
+        except BaseException as error:
+            self._fail(run_id, error)
+            raise
+        with surroundings(self.uri):
+            self._client.set_terminated(run_id, "FINISHED")
+
+    def children(self, parent: str) -> list[Job]:
+        """The jobs below a sweep, oldest first."""
+        with surroundings(self.uri):
+            runs = self._client.search_runs(
+                [self.experiment],
+                f"tags.`mlflow.parentRunId` = '{parent}' and tags.`metis.stage` = 'job'",
+                order_by=["attributes.start_time ASC"],
+                max_results=10_000,
+            )
+            return [
+                Job(
+                    name=str(run.info.run_name),
+                    status=str(run.info.status),
+                    error=run.data.tags.get("metis.error", "ended without a word"),
+                    folder=self._folder(run) if run.info.status == "FINISHED" else None,
+                )
+                for run in runs
+            ]
+
+    def log_file(self, run_id: str, path: Path) -> None:
+        """Add a file to a run's artifacts."""
+        with surroundings(self.uri):
+            self._client.log_artifact(run_id, str(path))
+
+    def _start(self, name: str, tags: Mapping[str, str]) -> Any:
+        """MLflow's words on a new run: `run_id`, `artifact_uri`."""
+        with surroundings(self.uri):
+            tags = _told(provenance() | dict(tags))
+            return self._client.create_run(self.experiment, tags=tags, run_name=name).info
+
+    @contextmanager
+    def _recorded(
+        self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], inputs: Mapping[str, str]
+    ) -> Iterator[Recording]:
+        started = self._start(name, tags)
+        try:
+            with stage_folder(self.root) as folder:
+                (folder / "output").mkdir()
+                recording = Recording(started.run_id, folder / "output", inputs, self)
+                recording.params(params)
+                (recording.about / "versions.json").write_text(json.dumps(versions(), indent=1))
+                yield recording
+                self._keep(recording, at_hand=is_local(started.artifact_uri))
+        except BaseException as error:
+            self._fail(started.run_id, error)
+            raise
+
+    def _keep(self, recording: Recording, *, at_hand: bool) -> None:
+        run_id, output = recording.run_id, recording.folder
+        files = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
+        kept = {"metis.files": json.dumps(files), "metis.digest": folder_digest(output, files)}
+        with surroundings(self.uri):
+            self._client.log_artifacts(run_id, str(output))
+            self._client.log_artifacts(run_id, str(recording.about), ABOUT)
+            self.log(run_id, tags=kept)
+            self._client.set_terminated(run_id, "FINISHED")
+            if not at_hand:
+                self._fetched.keep(run_id, output)
+
+    def _fail(self, run_id: str, error: BaseException) -> None:
+        reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
+        try:
+            self._client.set_tag(run_id, "metis.error", without_secrets(reason)[:4000])
+            killed = isinstance(error, KeyboardInterrupt | SystemExit)
+            self._client.set_terminated(run_id, "KILLED" if killed else "FAILED")
+        except Exception:  # the first failure is what the user must hear of
+            logging.getLogger(__name__).debug("could not record the failure", exc_info=True)
+
+    def log_curve(self, run_id: str, rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> None:
+        """Log rows of numbers in requests of `LOG_CHUNK` values."""
+        values = _metrics(rows, steps)
+        with surroundings(self.uri):
+            for start in range(0, len(values), LOG_CHUNK):
+                self._client.log_batch(run_id, metrics=values[start : start + LOG_CHUNK])
+
+    def log(
+        self,
+        run_id: str,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Log settings, tags and numbers, in one request where they fit."""
+        from mlflow.entities import Param, RunTag
+
+        given = [Param(name, str(value)[:6000]) for name, value in (params or {}).items()]
+        first, later = given[:PARAM_CHUNK], given[PARAM_CHUNK:]
+        named = [RunTag(name, value) for name, value in _told(tags or {}).items()]
+        with surroundings(self.uri):
+            if first or named or metrics:
+                self._client.log_batch(run_id, _metrics([metrics or {}], [0]), first, named)
+            for start in range(0, len(later), PARAM_CHUNK):
+                self._client.log_batch(run_id, params=later[start : start + PARAM_CHUNK])
+
+    def log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
+        """Say which data a run was given."""
+        if datasets:
+            with surroundings(self.uri):
+                self._client.log_inputs(run_id, datasets=[one.logged() for one in datasets])
+
+    def child(
+        self,
+        parent: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        datasets: Sequence[Dataset] = (),
+        files: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """A finished child run of `parent`."""
+        run_id = str(self._start(name, {**tags, "mlflow.parentRunId": parent}).run_id)
+        self.log(run_id, params, metrics=metrics)
+        self.log_datasets(run_id, datasets)
+        with surroundings(self.uri), TemporaryDirectory(dir=self.root, prefix=".child-") as folder:
+            for file, content in (files or {}).items():
+                (Path(folder) / file).write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+            self._client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+
+def _metrics(rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [
+        Metric(name, float(value), now, step)
+        for row, step in zip(rows, steps, strict=True)
+        for name, value in row.items()
+    ]
+
+
+def _told(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as they may be read by everybody: a command may hold a server's password."""
+    return {name: without_secrets(str(value)) for name, value in tags.items()}
+
+
+def _files(run: Any) -> list[str]:
+    files: list[str] = json.loads(run.data.tags.get("metis.files", "[]"))
+    return files
+
+
+def _whole(run: Any, folder: Path) -> bool:
+    """Whether a run's output is in `folder` as it was written."""
+    return bool(folder_digest(folder, _files(run)) == run.data.tags.get("metis.digest"))
+
+
+def _absent(error: Any) -> bool:
+    """Whether a server said that there is no such thing, and not merely nothing."""
+    return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST" or error.get_http_status_code() == 404)

@@ -1,0 +1,155 @@
+"""Deploying on a live cluster: the plan in words, and what was predicted against what is measured."""
+
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from flows.live.session import Running
+from metis.problem.counts import IntArray, describe_colocation
+from metis.problem.tables import Tables
+
+if TYPE_CHECKING:
+    from cluster.deployer import Change
+    from cluster.live import Heard
+    from cluster.services import Container
+
+MOST_LINES = 40  # of a plan told on a terminal
+COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
+
+
+def plan_rows(changes: "Sequence[Change]") -> list[dict[str, Any]]:
+    """A row per node that changes: containers that stay, leave, come, and start anew, in words."""
+    rows = []
+    for change in changes:
+        if change.nothing:
+            continue
+        anew = change.again
+        slots = {one.slot for one in anew}
+        rows.append(
+            {
+                "node": change.node,
+                "keep": _counted(change.keep),
+                "stop": _counted([one for one in change.stop if one.slot not in slots]),
+                "start": _counted([one for one in change.start if one.slot not in slots]),
+                "again": _counted(anew),
+            }
+        )
+    return rows
+
+
+def plan_lines(changes: "Sequence[Change]") -> list[str]:
+    """The plan for a terminal: what happens on every node that changes."""
+    rows = plan_rows(changes)
+    lines = []
+    for row in rows[:MOST_LINES]:
+        words = [f"{verb} {row[verb]}" for verb in ("stop", "start", "keep") if row[verb]]
+        words += [f"start {row['again']} anew"] if row["again"] else []
+        lines.append(f"  {row['node']}: {', '.join(words)}")
+    if len(rows) > MOST_LINES:
+        lines.append(f"  and {len(rows) - MOST_LINES} nodes more")
+    kept = sum(len(change.keep) for change in changes)
+    stopped = sum(len(change.stop) for change in changes)
+    started = sum(len(change.start) for change in changes)
+    return [*lines, f"  {kept} containers stay, {stopped} are stopped, {started} are started"]
+
+
+def _counted(containers: "Sequence[Container]") -> str:
+    counts = Counter(one.app for one in containers)
+    return " + ".join(f"{count} {app}" for app, count in counts.items())
+
+
+def compared(
+    running: Running,
+    containers: "Sequence[Container]",
+    heard: "Heard",
+    tables: Tables | None,
+    alone: Mapping[str, float],
+) -> pd.DataFrame:
+    """A row per container: what was predicted of it and what it reached.
+
+    Columns: node, slot, app, colocation, predicted and measured (normalised RPS; NaN where nobody knows),
+    error (measured / predicted - 1), rps (requests/s), p50, p99 (seconds), requests, failures, reason (why
+    it was not measured).
+    """
+    from cluster.deployer import placement_of
+    from cluster.load import Answer
+
+    apps, nodes = running.space.apps, list(running.nodes)
+    placement = placement_of(containers, nodes, apps)
+    predicted = np.full(placement.shape, np.nan)
+    if tables is not None:
+        predicted = tables.rps[tables.space.index(placement)]
+    rows = []
+    for one in sorted(containers, key=lambda one: (nodes.index(one.node), one.slot)):
+        node, app = nodes.index(one.node), apps.index(one.app)
+        answer = heard.get(one.service, "was not measured")
+        known = answer if isinstance(answer, Answer) else None
+        unit = alone.get(one.app, float("nan"))
+        rows.append(
+            {
+                "node": one.node,
+                "slot": one.slot,
+                "app": one.app,
+                "colocation": describe_colocation(placement[node], apps),
+                "predicted": float(predicted[node, app]),
+                "measured": known.rps / unit if known else float("nan"),
+                **{
+                    name: getattr(known, name) if known else float("nan")
+                    for name in ("rps", "p50", "p99", "requests", "failures")
+                },
+                "reason": answer if isinstance(answer, str) else answer.error,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame.insert(6, "error", frame["measured"] / frame["predicted"] - 1)
+    return frame
+
+
+def summary(table: pd.DataFrame) -> dict[str, float]:
+    """Numbers of the comparison; those that nobody knows are left out."""
+    numbers = {
+        "containers": float(len(table)),
+        "predicted_rps": float(table["predicted"].mean()),
+        "measured_rps": float(table["measured"].mean()),
+        "error_mean": float(table["error"].abs().mean()),
+        "error_max": float(table["error"].abs().max()),
+        "requests_per_second": float(table["rps"].sum()),
+        "failures": float(table["failures"].sum()),
+    }
+    return {name: value for name, value in numbers.items() if np.isfinite(value)}
+
+
+def comparison_figure(table: pd.DataFrame) -> bytes:
+    """Predicted against measured normalised RPS as SVG: a dot per container, on the line where both agree."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    known = table.dropna(subset=["predicted", "measured"])
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots()
+    most = 1.08 * max(1.0, float(known[["predicted", "measured"]].to_numpy().max(initial=0.0)))
+    axes.plot([0, most], [0, most], color="#999999", linewidth=1, zorder=0)
+    for i, (app, rows) in enumerate(known.groupby("app", sort=False)):
+        colour = COLOURS[i % len(COLOURS)]
+        axes.scatter(rows["predicted"], rows["measured"], s=36, color=colour, alpha=0.8, label=str(app))
+    axes.set(xlim=(0, most), ylim=(0, most), aspect="equal")
+    axes.set_xlabel("predicted RPS, 1 is alone on a node")
+    axes.set_ylabel("measured RPS, 1 is alone on a node")
+    mean = known[["predicted", "measured"]].mean()
+    axes.set_title(f"mean predicted {mean['predicted']:.3f}, measured {mean['measured']:.3f}", fontsize=10)
+    if len(known):
+        axes.legend(frameon=False, fontsize=8)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
+
+
+def whole_placement(placement: IntArray, nodes: int) -> IntArray:
+    """The placement with a row for every node; those without one hold nothing."""
+    missing = max(nodes - len(placement), 0)
+    return np.vstack([placement, np.zeros((missing, placement.shape[1]), dtype=np.int64)])

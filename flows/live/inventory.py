@@ -1,0 +1,136 @@
+"""The hosts of a live cluster: where their inventory comes from, and what they must have room for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster.inventory import Host, Inventory, make_hosts
+from cluster.settings import LaunchSettings
+from flows.configuration.settings import Settings
+from flows.live.state import cluster_state
+from metis.errors import InputError
+
+INVENTORY, KNOWN_HOSTS, RECORD = "inventory.json", "known_hosts", "ec2.json"
+DEFAULT_WORKERS = 2
+MB = 1 << 20
+# a node's kernel keeps some of its memory: 64 GB of a machine are 62 GB of a node
+ENOUGH_MEMORY = 0.9
+FILE_KEYS = ("hosts", "known_hosts", "registry", "push")
+
+Tell = Callable[[str], None]
+
+
+def known_inventory(settings: Settings) -> Inventory:
+    """The hosts as they are known, without a question to any of them.
+
+    Raises:
+        InputError: the cluster has no hosts, its inventory is wrong, or its machines were not started.
+    """
+    kind, state = settings.cluster.kind, cluster_state(settings)
+    if kind == "local":
+        raise InputError("cluster=local has no hosts; say cluster=lab, cluster=hosts or cluster=ec2")
+    if kind == "hosts":
+        return read_inventory(Path(str(settings.cluster.inventory)), settings.cluster.name, state)
+    if not (state / INVENTORY).is_file():
+        start = "metis lab up" if kind == "lab" else "metis run cluster=ec2 stages=[setup]"
+        if (state / RECORD).is_file():
+            raise InputError(
+                f"cluster {settings.cluster.name}: its launch was not finished; `{start}` goes on, "
+                "`metis cluster down cluster=ec2` removes what there is"
+            )
+        raise InputError(f"cluster {settings.cluster.name}: is not up; `{start}` starts it")
+    return Inventory.load(state / INVENTORY)
+
+
+def reached(settings: Settings, tell: Tell) -> Inventory:
+    """The hosts, those of a lab or of EC2 started where they do not run yet.
+
+    Raises:
+        InputError: what was asked for cannot be.
+        SurroundingsError: it could not be started.
+    """
+    name, state = settings.cluster.name, cluster_state(settings)
+    if settings.cluster.kind == "lab":
+        from cluster.lab import lab
+
+        workers = settings.cluster.workers or DEFAULT_WORKERS
+        return lab.up(state, name, workers, settings.connect.made(), settings.images.made())
+    if settings.cluster.kind == "ec2":
+        from cluster.ec2 import launch, until_answering
+
+        if settings.cluster.workers is None:
+            raise InputError("cluster=ec2 needs cluster.workers=N, the nodes to launch")
+        asked = settings.ec2.made()
+        inventory = launch(state, name, settings.cluster.workers, asked, tell)
+        until_answering(inventory, asked.wait)
+        return inventory
+    return known_inventory(settings)
+
+
+def read_inventory(path: Path, name: str, state: Path) -> Inventory:
+    """The inventory that a person wrote.
+
+    A YAML file with `hosts:`, and where they differ from none `registry`, `push` and `known_hosts`. Paths in
+    it are relative to its folder.
+
+    Args:
+        path: of the file.
+        name: of the cluster.
+        state: folder of the known hosts where the file names no other.
+
+    Raises:
+        InputError: it is missing, or something in it is wrong; names the file and what.
+    """
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cluster.inventory {path}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"cluster.inventory {path}: is no YAML ({told})") from None
+    if not isinstance(read, dict) or not isinstance(read.get("hosts"), list):
+        raise InputError(f"cluster.inventory {path}: give a list of machines under `hosts:`")
+    odd = sorted(set(map(str, read)) - set(FILE_KEYS))
+    if odd:
+        raise InputError(f"cluster.inventory {path}: there is no {odd[0]!r}; use {', '.join(FILE_KEYS)}")
+    hosts = tuple(_with_key_beside(host, path) for host in make_hosts(read["hosts"], str(path)))
+    known_hosts = _beside(read["known_hosts"], path) if read.get("known_hosts") else state / KNOWN_HOSTS
+    try:
+        return Inventory("hosts", name, hosts, str(known_hosts), read.get("registry"), read.get("push"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def refuse_too_small(inventory: Inventory, slots: int, launch: LaunchSettings, tell: Tell) -> None:
+    """Refuse nodes that cannot hold `slots` containers at their limits; tell of those with too few cores.
+
+    Too few cores only make containers slower, which a profile measures; too little memory ends them.
+
+    Raises:
+        InputError: a worker has too little memory; says how much, and what it takes.
+    """
+    needed = slots * launch.memory_mb
+    for worker in inventory.workers:
+        facts: Mapping[str, Any] = inventory.facts[worker.name]
+        memory = int(facts["memory"]) // MB
+        if memory < ENOUGH_MEMORY * needed:
+            raise InputError(
+                f"{worker.name}: {memory} MB of memory are too little for cluster.slots {slots} containers "
+                f"of launch.memory_mb {launch.memory_mb}: lower one of them"
+            )
+        if facts["cores"] < slots * launch.cpus:
+            tell(
+                f"  {worker.name}: {facts['cores']} cores for {slots} containers of up to {launch.cpus:g}: "
+                "full nodes measure that as well"
+            )
+
+
+def _with_key_beside(host: Host, path: Path) -> Host:
+    return replace(host, key=str(_beside(host.key, path))) if host.key else host
+
+
+def _beside(given: str, path: Path) -> Path:
+    return (path.absolute().parent / Path(given).expanduser()).absolute()

@@ -1,0 +1,237 @@
+"""The live Swarm as the testbed of a run: connections, launcher and load put together, and its profile."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cluster.inventory import Host, Inventory
+from cluster.testbed import SwarmTestbed
+from flows.configuration.objects import chosen_colocations, onto_profile
+from flows.configuration.settings import Settings
+from flows.engine.keys import digest
+from flows.engine.work import Work
+from flows.live.state import in_use
+from metis.errors import InputError, SurroundingsError
+from metis.files import written_whole
+from metis.measure.journal import Journal, journal_of
+from metis.measure.profile import Profile
+from metis.measure.series import measure_list
+from metis.measure.testbed import join_profiles
+
+if TYPE_CHECKING:
+    from cluster.hosts import Fleet
+    from cluster.images import Image
+
+LOOK = 20.0  # seconds for a look whether a host takes part
+DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
+FACTS = ("cores", "memory", "engine")
+
+
+@contextmanager
+def swarm_testbed(
+    settings: Settings, inputs: Mapping[str, Path], state: Path | None = None, session: str = "profile"
+) -> Iterator[SwarmTestbed]:
+    """The testbed on the hosts and images that the steps `setup` and `build` left.
+
+    Args:
+        settings: of the run.
+        inputs: output folders of these steps, by name.
+        state: file of stand-alone runs; None to begin anew.
+        session: label of what it runs; leftovers of the same session are removed first.
+    """
+    from cluster.images import read_images
+
+    inventory = Inventory.load(inputs["setup"] / "inventory.json")
+    images = read_images(inputs["build"] / "images.json")
+    with in_use(settings), swarm_testbed_on(settings, inventory, images, state, session) as testbed:
+        yield testbed
+
+
+@contextmanager
+def swarm_testbed_on(
+    settings: Settings,
+    inventory: Inventory,
+    images: Sequence["Image"],
+    state: Path | None = None,
+    session: str = "profile",
+) -> Iterator[SwarmTestbed]:
+    """See `swarm_testbed`.
+
+    Raises:
+        SurroundingsError: a host or engine does not answer.
+        InputError: the load image is not among the images.
+    """
+    from cluster.catalog import LOAD, load_catalog
+    from cluster.hosts import Fleet
+    from cluster.launcher import Launcher
+    from cluster.load import load_from, sweep_loads
+    from cluster.sittings import open_sittings
+
+    folders = [Path(folder) for folder in settings.apps.workloads]
+    workloads = load_catalog(folders, settings.apps.names or [])
+    sender = [image.id for image in images if image.app == LOAD]
+    if not sender:
+        raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
+    load = settings.load.made()
+    with Fleet(inventory, settings.connect.made()) as fleet:
+        launcher = Launcher(fleet, workloads, images, settings.launch.made())
+        launcher.sweep()
+        sweep_loads(fleet, session)
+        launcher.support()
+        yield SwarmTestbed(
+            workloads=workloads,
+            slots=settings.cluster.slots or 1,
+            inventory=inventory,
+            launcher=launcher,
+            load=lambda client, targets: load_from(fleet, client, targets, load, sender[0], session),
+            reach=lambda host: unreachable(fleet, host),
+            settings=load,
+            sittings=open_sittings(state, digest(_hosts(inventory))),
+            session=session,
+            at_once=settings.profile.at_once or len(inventory.workers),
+            # repeats bring stand-alone runs of their own
+            alone=1 if settings.profile.repeats > 1 else 2,
+        )
+
+
+def unreachable(fleet: "Fleet", host: Host) -> str:
+    """Why a host cannot take part in measuring; empty where it can."""
+    command = "docker info --format '{{.Swarm.LocalNodeState}}'"
+    try:
+        state = fleet.run(host, command, timeout=LOOK, again=True).strip()
+    except SurroundingsError as error:
+        return str(error)
+    if host.role != "client" and state != "active":
+        return f"{host.name}: takes no part in the Swarm (it says {state or 'nothing'})"
+    return ""
+
+
+def profile_swarm(work: Work) -> Profile:
+    """Measure what `profile` asks for, and write `runs.csv`, a row per run; a stopped one goes on.
+
+    Raises:
+        SurroundingsError: hosts do not answer, or no co-location could be measured.
+    """
+    settings, chosen = work.settings, work.settings.profile
+    path = work.scratch / "profile.npz"
+    if "profile" in settings.rerun and (work.scratch / DONE).exists():
+        for old in (journal_of(path), path, work.scratch / DONE):
+            old.unlink(missing_ok=True)
+    begun = datetime.now(tz=UTC)
+    with swarm_testbed(settings, work.inputs, work.scratch / "alone.json") as testbed:
+        onto = onto_profile(settings, testbed.space)
+        wanted = chosen_colocations(settings, testbed.space, onto)
+        journal = measure_list(
+            testbed,
+            wanted,
+            repeats=chosen.repeats,
+            seed=chosen.seed,
+            at_once=testbed.at_once,
+            patience=settings.explore.made().patience,
+            path=path,
+            told=_teller(work, len(wanted) * chosen.repeats),
+        )
+        testbed.settle(journal)
+        if not journal.sound and onto is None:
+            raise SurroundingsError(f"nothing could be measured: {_first_failures(journal)}")
+        provenance = _provenance(work, testbed, journal, begun)
+    _write_runs(work, journal)
+    with written_whole(work.scratch / DONE) as file:
+        file.write(begun.isoformat().encode())
+    if not journal.sound and onto is not None:
+        return onto
+    measured = replace(journal.profile(), provenance=provenance)
+    return measured if onto is None else join_profiles(onto, measured, provenance)
+
+
+def _teller(work: Work, total: int) -> Callable[[Journal], None]:
+    """Tells how many runs are made, what is left out, and how long the rest takes."""
+    first: list[tuple[datetime, int]] = []
+
+    def told(journal: Journal) -> None:
+        now, pending = datetime.now(tz=UTC), len(journal.pending)
+        if not first:
+            first.append((now, pending))
+        started, at_start = first[0]
+        made = at_start - pending
+        known = f", {len(journal.quarantined)} failed" if journal.quarantined else ""
+        if made > 0 and pending:
+            known += f", about {(now - started).total_seconds() / made * pending / 60:.0f} min left"
+        work.progress("co-location runs", total - pending, total, known)
+
+    return told
+
+
+def _first_failures(journal: Journal) -> str:
+    reasons = [f"{where}: {why}" for where, why in journal.named_quarantine().items()]
+    more = f" (and {len(reasons) - 2} more)" if len(reasons) > 2 else ""
+    return "; ".join(reasons[:2]) + more
+
+
+def _hosts(inventory: Inventory) -> list[dict[str, Any]]:
+    """Names, roles and what setup found of the hosts; no addresses, no keys."""
+    return [
+        {"name": host.name, "role": host.role}
+        | {
+            name: inventory.facts[host.name][name]
+            for name in FACTS
+            if name in inventory.facts.get(host.name, {})
+        }
+        for host in inventory.hosts
+    ]
+
+
+def _provenance(work: Work, testbed: SwarmTestbed, journal: Journal, begun: datetime) -> dict[str, Any]:
+    """Where a profile comes from."""
+    from cluster.images import read_images
+
+    settings = work.settings
+    notes = [run["note"] for run in journal.sound if "note" in run]
+    images = read_images(work.inputs["build"] / "images.json")
+    return {
+        "source": "swarm",
+        "cluster": settings.cluster.name,
+        "kind": settings.cluster.kind,
+        "hosts": _hosts(testbed.inventory),
+        "images": {image.app: {"tag": image.tag, "id": image.id} for image in images},
+        "scale": settings.images.made().scale,
+        "load": settings.load.model_dump(mode="json"),
+        "launch": settings.launch.model_dump(mode="json"),
+        "choose": settings.profile.choose,
+        "onto": Path(settings.profile.onto).name if settings.profile.onto else None,
+        "repeats": settings.profile.repeats,
+        "at_once": testbed.at_once,
+        "runs": len(journal.runs),
+        "sittings": testbed.sittings.number + 1,
+        "begun": begun.isoformat(timespec="seconds"),
+        "ended": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        "run_seconds": float(np.sum([note["seconds"] for note in notes])),
+        "overhead_seconds": float(np.median([note["overhead"] for note in notes])) if notes else None,
+        "alone_rps": testbed.alone_rps(),
+        "failed": journal.named_quarantine(),
+    }
+
+
+def _write_runs(work: Work, journal: Journal) -> None:
+    """Every run as it was made: where, when, RPS raw and normalised, latency, failures, what went wrong."""
+    import pandas as pd
+
+    apps, rows = journal.space.apps, []
+    for run in journal.runs:
+        note = run.get("note", {})
+        row: dict[str, Any] = dict(zip(apps, journal.space.counts[run["id"]].tolist(), strict=True))
+        row |= {name: note.get(name) for name in ("at", "sitting", "worker", "client", "seconds", "overhead")}
+        row |= {
+            f"raw rps {app}": value
+            for app, value in zip(apps, note.get("raw", [None] * len(apps)), strict=True)
+        }
+        for name in ("rps", "p50", "p99", "requests", "failures"):
+            row |= {f"{name} {app}": value for app, value in zip(apps, run[name], strict=True)}
+        rows.append(row | {"reason": run["reason"], "sound": run["sound"], "why": run.get("why", "")})
+    with written_whole(work.folder / "runs.csv") as file:
+        file.write(pd.DataFrame(rows).to_csv(index=False).encode())

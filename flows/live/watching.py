@@ -1,0 +1,180 @@
+"""Watching a deployment: look at intervals, keep what was found, and propose; never move anything."""
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from flows.configuration.objects import make_cluster
+from flows.configuration.settings import Settings
+from metis.errors import MetisError, SurroundingsError
+from metis.measure.profile import Profile
+from metis.operate.watch import Known, Look, Measure, Patrol, look
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.objectives import Objective
+from metis.problem.space import ColocationSpace
+
+if TYPE_CHECKING:
+    from cluster.settings import WatchSettings
+    from flows.live.session import Running
+
+# settings of a watch that mean nothing to a deployment, or that it sets itself
+NOT_DEPLOYING = ("watch.", "stages=", "until=", "rerun=", "placement=", "output=", "out=", "dry_run=")
+
+See = Callable[[], tuple[IntArray, Measure]]
+
+
+@dataclass
+class Watch:
+    """What a watch found so far.
+
+    Attributes:
+        known: what is known now.
+        looks: a row per look: `look`, `at`, and what `metis.operate.watch.Look.as_dict` tells, or `error`;
+            with a proposal also `moves`, the containers that it would start.
+        proposal: of the last look, int [nodes, apps], rows placed so that most containers stay; None where
+            nothing better was found.
+        last: the last look that worked.
+    """
+
+    known: Known
+    looks: list[dict[str, Any]] = field(default_factory=list)
+    proposal: IntArray | None = None
+    last: Look | None = None
+
+
+def watch(
+    profile: Profile,
+    see: See,
+    settings: "WatchSettings",
+    objective: Objective,
+    cluster: Cluster,
+    *,
+    told: Callable[[Watch], None] = lambda found: None,
+    wait: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Watch:
+    """Look `settings.looks` times, every `settings.interval` seconds; an interrupt ends it in good order.
+
+    A look that fails is noted, and the next one tries again.
+
+    Args:
+        profile: what was measured before the deployment.
+        see: -> what runs now, int [nodes, apps], and how to measure it.
+        settings: how often, and what is news.
+        objective: what a placement is worth.
+        cluster: nodes and rules.
+        told: called after every look.
+        wait: how to pause.
+        clock: seconds.
+
+    Raises:
+        MetisError: no look worked; that of the last one.
+    """
+    found = Watch(Known.of(profile, settings.noise))
+    patrol = Patrol(settings.level, settings.noise, settings.remeasure, settings.min_gain)
+    try:
+        for number in count():
+            begun = clock()
+            failure = _look(found, see, objective, cluster, patrol)
+            told(found)
+            if settings.looks is not None and number + 1 >= settings.looks:
+                break
+            wait(max(0.0, settings.interval - (clock() - begun)))
+    except KeyboardInterrupt:
+        failure = SurroundingsError("watch: interrupted before its first look was done")
+    if found.last is None and failure is not None:
+        raise failure
+    return found
+
+
+def _look(
+    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Patrol
+) -> MetisError | None:
+    """One look, noted in `found`; answers what went wrong."""
+    from cluster.deployer import aligned, moved
+
+    row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
+    try:
+        running, measure = see()
+        new = look(found.known, running, cluster, measure, objective, optimum, patrol)
+    except MetisError as error:
+        found.looks.append(row | {"error": str(error)})
+        return error
+    found.last, found.known = new, new.known
+    found.proposal = None if new.proposal is None else aligned(new.proposal, running)
+    moves = {} if found.proposal is None else {"moves": moved(found.proposal, running)}
+    found.looks.append(row | new.as_dict() | moves)
+    return None
+
+
+def optimum(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
+    """The best placement; see `baselines.optimum`."""
+    from baselines.optimum import place_optimum
+
+    return place_optimum(group, cluster, worth)[0]
+
+
+def watched_cluster(settings: Settings, space: ColocationSpace, nodes: int) -> Cluster:
+    """The cluster that a proposal is made for: its workers and rules, and nothing that must stay."""
+    bare = settings.cluster.model_copy(update={"nodes": nodes})
+    return make_cluster(settings.model_copy(update={"cluster": bare, "existing": None}), space)
+
+
+def seen_live(running: "Running", alone: dict[str, float]) -> See:
+    """What runs on a live cluster, and how it is measured there.
+
+    Args:
+        running: the cluster.
+        alone: stand-alone RPS by application.
+    """
+    from cluster.deployer import placement_of
+    from cluster.live import live_profile
+    from metis.operate.watch import Live
+
+    settings = running.settings
+    source = running.source(settings.watch.made().source)
+    nodes, most = running.nodes, settings.load.made().most_failures
+
+    def see() -> tuple[IntArray, Measure]:
+        standing = running.standing()
+        placement = placement_of(standing, nodes, running.space.apps)
+
+        def measure(rows: IntArray) -> Live:
+            names = {nodes[int(row)] for row in rows}
+            chosen = [one for one in standing if one.node in names]
+            heard = source(chosen)
+            return live_profile(running.space, nodes, placement, chosen, heard, alone, most)
+
+        return placement, measure
+
+    return see
+
+
+def look_line(row: dict[str, Any]) -> str:
+    """A look in one line."""
+    if "error" in row:
+        return f"  look {row['look']}: failed: {row['error']}"
+    words = [f"{row['colocations']} co-locations measured, mean value {row['value']:.4f}"]
+    words += [f"{len(row['drifted'])} drifted"] if row["drifted"] else ["none drifted"]
+    words += [f"alone {app} reaches {unit:.2f} of what it did" for app, unit in row["units"].items()]
+    words += [f"{len(row['silent'])} nodes silent"] if row["silent"] else []
+    if row["proposed"]:
+        words += [f"a placement with {row['gain']:+.1%} is proposed, {row['moves']} containers to start"]
+    else:
+        words += [f"nothing better to propose ({row['gain']:+.1%} at most)"]
+    return f"  look {row['look']}: {', '.join(words)}"
+
+
+def deploy_command(command: str, run_id: str) -> str:
+    """The command that would deploy a proposal, given the one that made it."""
+    words = [word for word in shlex.split(command)[2:] if not word.lstrip("+").startswith(NOT_DEPLOYING)]
+    return shlex.join(["metis", "deploy", *words, f"placement={run_id}"])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Groups placed by schedulers: decisions, trained weights, and the comparison with the optimum."""

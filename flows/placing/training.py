@@ -1,0 +1,243 @@
+"""Training what is missing: the weights of a learner for one simulator, objective and set of rules."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.configuration.objects import make_cluster, make_objective
+from flows.configuration.settings import Settings
+from flows.engine.executor import runner_of
+from flows.engine.keys import digest, source_digest
+from flows.engine.work import Progress
+from metis.errors import InputError
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.groups import draw_groups
+from metis.problem.objectives import FreeNodes, Objective
+from metis.problem.tables import Tables
+
+HELD_OUT = 5  # groups that judge a training as it goes
+JUDGED = 10  # times that they do
+LEARNERS = {
+    "value": ("metis.learn.value.learner", "metis.learn.value.dealer_learner"),
+    "paper": ("metis.learn.paper.sub_scheduler",),
+}
+Curve = list[dict[str, float]]
+
+
+def learner_settings(settings: Settings, learner: str) -> dict[str, Any]:
+    """All that the weights of a learner depend on, the simulator's tables aside."""
+    parts = settings.model_dump(mode="json")
+    # the value learner honours rules when it places, the paper's when it learns
+    rules = {"rules": parts["rules"]} if learner == "paper" else {"dealer": parts["dealer"]}
+    return {"objective": parts["objective"], "settings": parts[learner], **rules}
+
+
+def train_weights(
+    settings: Settings, learner: str, tables: Tables, folder: Path, progress: Progress
+) -> tuple[Any, Curve]:
+    """Train the weights of `learner`, going on from the checkpoints in `folder`; and its learning curve.
+
+    Args:
+        settings: of the run.
+        learner: `value` or `paper`.
+        tables: the simulator's.
+        folder: where checkpoints are kept.
+        progress: called after every step.
+    """
+
+    judged = ""
+
+    def tell(row: Mapping[str, Any]) -> None:
+        nonlocal judged
+        model = f" {row['model'] + 1}/{row['models']}" if "models" in row else ""
+        if "ratio" in row:
+            judged = f", {row['ratio']:.2%} of the optimum"
+        progress(f"training {learner}{model}", int(row["step"]), int(row["steps"]), judged)
+
+    return (_train_value if learner == "value" else _train_paper)(settings, tables, folder, tell)
+
+
+def cached_weights(
+    settings: Settings, tables: Tables, simulator: str, folder: Path, progress: Progress
+) -> Callable[[str], Any]:
+    """Weights by learner, trained at first use and kept in `folder` for the next command.
+
+    Args:
+        settings: of the command.
+        tables: the simulator's.
+        simulator: its key.
+        folder: of the cache.
+        progress: called while training.
+    """
+
+    def weights(learner: str) -> Any:
+        code = [source_digest(module) for module in LEARNERS[learner]]
+        key = digest([simulator, learner_settings(settings, learner), code])
+        path = folder / f"{learner}-{key}.npz"
+        if path.is_file():
+            try:
+                return load_weights(settings, learner, tables, path)
+            except InputError:
+                path.unlink(missing_ok=True)  # a damaged cache costs a training, never the command
+        trained, _ = train_weights(settings, learner, tables, folder / "checkpoints" / key, progress)
+        save_weights(settings, trained, tables, path)
+        return trained
+
+    return weights
+
+
+def load_weights(settings: Settings, learner: str, tables: Tables, path: Path) -> Any:
+    """Read weights; those of another space, objective, slot count or worth are refused by name."""
+    objective = make_objective(settings)
+    if learner == "paper":
+        from metis.learn.paper.sub_scheduler import SubSchedulers
+
+        return SubSchedulers.load(path, objective, tables)
+    from metis.learn.value.weights import ValueWeights
+
+    return ValueWeights.load(path, tables.space, objective.name)
+
+
+def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -> None:
+    """Write weights with the fingerprint of what they were trained for."""
+    from metis.learn.paper.sub_scheduler import SubSchedulers
+
+    if isinstance(weights, SubSchedulers):
+        weights.save(path, make_objective(settings), tables)
+    else:
+        weights.save(path)
+
+
+def value_task(settings: Settings, tables: Tables) -> Any:
+    """What the value learner learns: the objective's worth per container, and the vacancy bonuses to come."""
+    from metis.learn.value.task import ValueTask
+
+    objective = make_objective(settings)
+    everyone = np.ones(len(tables.space.apps), dtype=np.int64)
+    worth = objective.bind(everyone, Cluster(tables.space, len(everyone)), tables)
+    vacancy = 0.0
+    if isinstance(objective, FreeNodes):
+        # a group of n containers on N nodes is worth beta / N per vacant node against 1 / n per container
+        vacancy = objective.beta * tables.space.slots / len(everyone)
+        worth[0] = 0.0
+    return ValueTask.of(tables.space, objective.name, worth, vacancy)
+
+
+def _train_value(
+    settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
+) -> tuple[Any, Curve]:
+    """The sub-scheduler, judged on held-out groups as it learns, then the learned high level."""
+    from metis.learn.loop import Budget, train
+    from metis.learn.value.dealer_learner import DealerLearner
+    from metis.learn.value.learner import ValueLearner
+
+    task = value_task(settings, tables)
+    learner = ValueLearner(task, settings.value.made())
+    curve = train(
+        learner,
+        Budget(learner.settings.steps),
+        key=f"{learner.settings.key} {task.digest}",
+        checkpoint=folder / "value.npz",
+        judge=HeldOut(settings, tables).judge(learner),
+        judge_every=max(1, learner.settings.steps // JUDGED),
+        progress=tell,
+    )
+    weights = learner.weights()
+    dealer = DealerLearner(weights.network, task, weights.sub_nodes, settings.dealer.made())
+    dealt = train(
+        dealer,
+        Budget(dealer.settings.steps),
+        key=f"{dealer.settings.key} {task.digest} {learner.settings.key}",
+        checkpoint=folder / "dealer.npz",
+        progress=tell,
+    )
+    after = curve[-1]["seconds"]
+    curve += [{f"dealer/{name}": value for name, value in row.items()} for row in dealt]
+    return replace(weights, dealer=dealer.dealer), [*curve, {"trained_seconds": after + dealt[-1]["seconds"]}]
+
+
+class HeldOut:
+    """Groups that training never saw, and their exact optima: the judge of a learning curve."""
+
+    def __init__(self, settings: Settings, tables: Tables) -> None:
+        from baselines.optimum import place_optimum
+
+        nodes = settings.value.made().max_nodes
+        self._cluster = Cluster(tables.space, nodes)
+        rng = np.random.default_rng([settings.seed, 20_261_122])
+        sizes = np.linspace(0.15, 0.9, HELD_OUT) * nodes * tables.space.slots
+        groups = [draw_groups(1, int(size), len(tables.space.apps), rng)[0] for size in sizes]
+        objective = make_objective(settings)
+        self._cases = [(group, objective.bind(group, self._cluster, tables)) for group in groups]
+        self._ids = tables.space.index
+        best = [place_optimum(group, self._cluster, worth)[0] for group, worth in self._cases]
+        self._best = [
+            self._value(placement, worth) for placement, (_, worth) in zip(best, self._cases, strict=True)
+        ]
+
+    def judge(self, learner: Any) -> Callable[[], dict[str, float]]:
+        """A judge of `learner`: mean and least ratio to the optimum, and mean value."""
+        from metis.learn.value.scheduler import ValueScheduler
+
+        def judged() -> dict[str, float]:
+            scheduler = ValueScheduler(learner.weights())
+            values = [
+                self._value(scheduler.place(group, self._cluster, worth).placement, worth)
+                for group, worth in self._cases
+            ]
+            ratios = np.array(values) / np.array(self._best)
+            return {
+                "ratio": float(ratios.mean()),
+                "ratio_min": float(ratios.min()),
+                "value": float(np.mean(values)),
+            }
+
+        return judged
+
+    def _value(self, placement: IntArray, worth: FloatArray) -> float:
+        return float(worth[self._ids(placement)].sum())
+
+
+def _train_paper(
+    settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
+) -> tuple[Any, Curve]:
+    """The sub-scheduler of every load range, side by side where the runner can and ranges are independent."""
+    from metis.learn.paper.sub_scheduler import SubSchedulers, load_ranges, train_sub_schedulers
+
+    cluster = make_cluster(settings.model_copy(update={"existing": None}), tables.space)
+    objective, paper = make_objective(settings), settings.paper.made()
+    if settings.runner.kind == "local" or paper.chained:
+        trained, curves = train_sub_schedulers(
+            objective,
+            tables,
+            paper,
+            settings.seed,
+            allowed=cluster.allowed,
+            checkpoints=folder,
+            progress=tell,
+        )
+    else:
+        models = len(load_ranges(paper.nodes * tables.space.slots, paper.ranges))
+        train = partial(_train_range, objective, tables, paper, settings.seed, cluster.allowed, folder)
+        with runner_of(settings.runner) as runner:
+            made = runner.map(train, range(models), lambda done, total: tell({"step": done, "steps": total}))
+        trained = SubSchedulers.joined(paper, tables.space, [weights for weights, _ in made])
+        curves = [curve for _, curve in made]
+    flat = [row | {"model": float(i)} for i, curve in enumerate(curves) for row in curve]
+    return trained, flat
+
+
+def _train_range(
+    objective: Objective, tables: Tables, paper: Any, seed: int, allowed: Any, folder: Path, model: int
+) -> Any:
+    """One load range, on whatever worker this is; checkpoints only where it sees our disk."""
+    from metis.learn.paper.sub_scheduler import train_model
+
+    seen = folder.parent.is_dir()
+    checkpoint = folder / f"sub-scheduler-{model}.npz" if seen else None
+    return train_model(objective, tables, paper, seed, model, allowed=allowed, checkpoint=checkpoint)

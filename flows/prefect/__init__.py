@@ -1,0 +1,1 @@
+"""Prefect: its server, the deployments of chain and stages, and what its UI shows of a run."""

@@ -1,0 +1,112 @@
+"""What Prefect's UI shows of a run: progress of long steps, results, links to MLflow and the report."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.configuration.settings import TrackingSettings
+from flows.engine.chain import Chain, Outcome
+from flows.engine.store import Record
+from flows.engine.work import Progress
+
+LONG = 2.0  # seconds after which a step is worth a progress artifact
+EVERY = 2.0  # seconds between two updates of it
+COLUMNS = ("rps", "true_rps", "ratio", "seconds", "free_nodes")
+
+
+class StepProgress:
+    """Tells the progress of a step to `progress`, and of a long one to Prefect's UI."""
+
+    def __init__(self, step: str, progress: Progress) -> None:
+        self._step = step
+        self._progress = progress
+        self._told = time.monotonic() - EVERY + LONG
+        self._artifact: UUID | None = None
+        self._shown = True
+
+    def __call__(self, text: str, done: int, total: int, known: str = "") -> None:
+        """Tell it."""
+        self._progress(text, done, total, known)
+        ended = done >= total and self._artifact is not None
+        if not self._shown or (time.monotonic() - self._told < EVERY and not ended):
+            return
+        self._told = time.monotonic()
+        share, described = 100.0 * done / max(total, 1), f"{self._step}: {text}, {done} of {total}{known}"
+        self._shown = _shown(lambda: self._show(share, described))
+
+    def _show(self, share: float, described: str) -> None:
+        if self._artifact is None:
+            key = _key("progress", self._step)
+            self._artifact = cast(UUID, create_progress_artifact(share, key=key, description=described))
+        else:
+            update_progress_artifact(self._artifact, share, description=described)
+
+
+def show_run(chain: Chain, step: str, record: Record) -> None:
+    """Link the MLflow run of a step."""
+    link = run_link(chain.settings.tracking, chain.store.experiment, record.run_id)
+    text, told = f"{step} in MLflow", f"{step} took {record.seconds:.1f} s"
+    _shown(lambda: create_link_artifact(link, text, key=_key("mlflow", step), description=told))
+
+
+def show_results(outcome: Outcome) -> None:
+    """The table of schedulers, best first, where a run evaluated them."""
+    folder = outcome.folder("evaluate")
+    if folder is None:
+        return
+    import pandas as pd
+
+    results = pd.read_csv(folder / "results.csv")
+    columns = [name for name in COLUMNS if name in results]
+    means = results.groupby("scheduler")[columns].mean().sort_values("ratio", ascending=False)
+    rows = means.round(4).reset_index().to_dict("records")
+    table = [{str(name): value for name, value in row.items()} for row in rows]
+    groups = results["group"].nunique()
+    told = f"Means over {groups} groups; ratio: share of the exact optimum."
+    _shown(lambda: create_table_artifact(table, key="results", description=told))
+
+
+def show_page(chain: Chain, outcome: Outcome) -> None:
+    """Link the report page of a run, as MLflow shows it."""
+    record = outcome.records.get("report")
+    if record is None:
+        return
+    run = run_link(chain.settings.tracking, chain.store.experiment, record.run_id)
+    link, told = f"{run}/artifacts/report.html", f"The same page as a file: {record.folder / 'report.html'}"
+    _shown(lambda: create_link_artifact(link, link_text="report.html", key="report", description=told))
+
+
+def run_link(tracking: TrackingSettings, experiment: str, run_id: str) -> str:
+    """Address of a run in the MLflow UI: as told, of the server, or of `metis ui`; no user, no password."""
+    base = f"http://127.0.0.1:{tracking.port}"
+    told = tracking.ui or tracking.uri or ""
+    if told.startswith(("http://", "https://")):
+        parts = urlsplit(told)
+        base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    return f"{base}/#/experiments/{experiment}/runs/{run_id}"
+
+
+def _key(kind: str, step: str) -> str:
+    """Prefect allows small letters, digits and dashes."""
+    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', step.lower()).strip('-')}"
+
+
+def _shown(show: Callable[[], Any]) -> bool:
+    """Show something; a UI that cannot be told never fails a step."""
+    try:
+        show()
+    except Exception:
+        logging.getLogger(__name__).debug("Prefect could not be told", exc_info=True)
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Sweeps: many runs of the chain, one MLflow parent, one table and figure."""

@@ -1,0 +1,79 @@
+"""One job of a sweep, in whatever process it is: a chain below the sweep's MLflow run."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from flows.configuration.settings import Settings, validated
+from flows.engine.console import say
+from flows.engine.startup import go_easy_on_garbage
+from flows.engine.store import Store
+from flows.engine.work import read_json
+from metis.errors import MetisError
+from metis.files import written_whole
+
+PARENT = "METIS_SWEEP_PARENT"
+
+
+def job(composed: Any) -> float:
+    """One job as Hydra calls it; answers the mean ratio to the optimum, which Optuna may maximise."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(composed, resolve=True)
+    settings = validated({str(key): value for key, value in plain.items()})
+    return run_job(os.environ[PARENT], settings, list(HydraConfig.get().overrides.task))
+
+
+def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
+    """Run one job below the MLflow run `parent`; its mean ratio to the optimum, NaN where it failed.
+
+    Args:
+        parent: the sweep's run.
+        settings: of the job.
+        words: the overrides that made them.
+    """
+    go_easy_on_garbage()
+    import pandas as pd
+
+    from flows.engine.chain import run_chain
+
+    changed = _changed(words)
+    if "scheduler" in changed:
+        settings = settings.model_copy(update={"schedulers": [settings.scheduler]})
+    # an ephemeral Prefect server per job would cost more than the job
+    quiet = settings.tracking.model_copy(update={"orchestrate": bool(os.environ.get("PREFECT_API_URL"))})
+    settings = settings.model_copy(update={"tracking": quiet})
+    store = Store(settings.tracking)
+    name = " ".join(f"{key}={value}" for key, value in changed.items()) or "job"
+    try:
+        with store.child_recording(parent, name, changed) as recording:
+            outcome = run_chain(settings)
+            folder = outcome.folder("evaluate")
+            if folder is None:
+                return float("nan")
+            results = pd.read_csv(folder / "results.csv")
+            fit = outcome.folder("simulator")
+            for key, value in (read_json(fit / "report.json") if fit else {}).items():
+                if key in ("r2", "mse"):
+                    results[key] = value
+            for key in changed.keys() - {"scheduler", "schedulers"}:
+                results[key] = changed[key]
+            with written_whole(recording.folder / "results.csv") as file:
+                file.write(results.to_csv(index=False).encode())
+            others = results[results["scheduler"] != "optimum"]
+            judged = others if len(others) else results
+            told = {"nodes": str(settings.cluster.nodes), "seed": str(settings.seed)}
+            recording.describe({}, {name: value for name, value in told.items() if name not in changed})
+            means = judged[["ratio", "rps", "seconds"]].mean()
+            recording.metrics({str(name): float(value) for name, value in means.items()})
+            return float(means["ratio"])
+    except MetisError as error:
+        say(f"metis: {name}: {error}")
+        return float("nan")
+
+
+def _changed(words: Sequence[str]) -> dict[str, str]:
+    """What a job changes against the plain configuration, by key."""
+    pairs = dict(word.lstrip("+").partition("=")[::2] for word in words)
+    return {key: value for key, value in pairs.items() if key not in ("experiment", "tracking.path")}

@@ -1,0 +1,206 @@
+"""Sweeps: `metis run -m key=a,b ...` as one Hydra multirun, one MLflow parent with a child per job.
+
+Hydra expands the overrides and joblib runs the jobs; what a job finds finished under its keys it reuses, so
+a sweep that was interrupted, or had failed jobs, does only what is missing when it is started again. Another
+launcher or sweeper of Hydra's runs its jobs itself. With `hydra/sweeper=optuna` they are Optuna's trials,
+which maximise the mean ratio to the optimum; its study is in memory, and seeded: started again it proposes
+the same settings, whose steps are found finished.
+"""
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from flows.configuration.compose import compose_jobs, compose_plain, quote_path
+from flows.configuration.settings import Settings, validated
+from flows.engine.console import say, stdout
+from flows.engine.store import Store
+from flows.sweeps.job import PARENT, job, run_job
+from flows.sweeps.table import aggregate, sweep_figure, sweep_table
+from metis.errors import InputError
+from metis.files import written_whole
+
+FLAGS = ("-m", "--multirun")
+OPTUNA = "hydra/sweeper=optuna"
+PLUGINS = ("hydra/sweeper=", "hydra/launcher=")
+CHOICES = re.compile(r"=.*\b(interval|choice|range|shuffle|tag|int|float)\(")  # for a sweeper, not a value
+BEST = "optimization_results.yaml"  # where Optuna's sweeper tells its best trial
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job that is to run: the overrides that make it, and its settings."""
+
+    words: Sequence[str]
+    settings: Settings
+
+
+def is_sweep(arguments: Sequence[str]) -> bool:
+    """Whether `-m` was given, or an experiment that is a sweep by itself."""
+    if any(flag in arguments for flag in FLAGS):
+        return True
+    if not any(argument.startswith(("experiment=", "+experiment=")) for argument in arguments):
+        return False
+    mode = _hydra_part([a for a in arguments if a not in FLAGS]).get("mode")
+    return str(mode).endswith("MULTIRUN")
+
+
+def run_sweep(arguments: Sequence[str]) -> int:
+    """Run every job, then write the aggregate table and figure to the parent run."""
+    given = [argument for argument in arguments if argument not in FLAGS]
+    overrides = [word if "," in word or CHOICES.search(word) else quote_path(word) for word in given]
+    planned = _planned(overrides)
+    first = planned[0].settings
+    store = Store(first.tracking)
+    with store.parent(f"sweep {' '.join(given)}"[:200], {"metis.command": _command(arguments)}) as parent:
+        by_hydra = any(o.startswith(PLUGINS) for o in overrides)
+        whole = _launch_by_hydra(parent, overrides, first) if by_hydra else _launch(parent, planned)
+        jobs = store.children(parent)
+        failed = [job for job in jobs if job.status != "FINISHED"]
+        results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
+        if results is not None:
+            _publish(store, parent, results, first)
+        if OPTUNA in overrides:
+            _tell_best(store, parent)
+    for one in failed:
+        say(f"metis: {one.name}: {one.error}")
+    if failed or not whole:
+        say(_command(arguments))
+        return 1
+    return 0
+
+
+def _planned(overrides: Sequence[str]) -> list[Planned]:
+    """Every job, composed and validated before the first runs; of Optuna's trials only what they share."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    own = [o for o in overrides if not o.startswith("hydra")]
+    if OPTUNA in overrides:
+        fixed = [o for o in own if "," not in o and not CHOICES.search(o)]
+        return [Planned(fixed, validated(compose_plain(fixed, quoted=True)))]
+    params = _hydra_part(own).get("sweeper", {}).get("params") or {}
+    named = {o.partition("=")[0].lstrip("+~") for o in own}
+    everything = [*(f"{key}={value}" for key, value in params.items() if key not in named), *own]
+    try:
+        parsed = OverridesParser.create().parse_overrides(everything)
+        jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+    except HydraException as error:
+        raise InputError(" ".join(str(error).split())[:300]) from None
+    return [
+        Planned(words, validated(composed)) for words, composed in zip(jobs, compose_jobs(jobs), strict=True)
+    ]
+
+
+def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    fixed = [o for o in overrides if o.startswith(("experiment=", "+experiment="))]
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            composed = compose("config", overrides=fixed, return_hydra_config=True)
+    except HydraException:
+        return {}  # composing the job itself will tell what is wrong
+    part: Any = {
+        "mode": composed.hydra.mode,
+        "sweeper": OmegaConf.to_container(composed.hydra.sweeper, resolve=False),
+    }
+    return dict(part)
+
+
+def _launch(parent: str, planned: Sequence[Planned]) -> bool:
+    """Run the jobs, `runner.jobs` at once; False where a process was lost, which does not lose the others'.
+
+    By joblib without Hydra's launcher, which composes every job twice more: a quarter of a second each.
+    """
+    from joblib import Parallel, delayed
+
+    at_once = planned[0].settings.runner.jobs
+    try:
+        Parallel(n_jobs=at_once)(delayed(run_job)(parent, one.settings, one.words) for one in planned)
+        return True
+    except BrokenExecutor:
+        say("metis: a process that ran jobs was killed; is there memory for so many at once (runner.jobs)?")
+        return False
+
+
+def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) -> bool:
+    """Run the jobs through the plugins that were asked for; False where one gave up."""
+    import hydra
+
+    folder = Path(settings.tracking.path).absolute() / "sweeps"
+    fixed = [
+        "hydra.output_subdir=null",
+        "hydra.job.chdir=false",
+        f"hydra.sweep.dir='{folder}'",
+        "hydra.sweep.subdir=jobs",
+        "hydra/job_logging=none",
+        "hydra/hydra_logging=none",
+    ]
+    if OPTUNA in overrides:
+        fixed += ["hydra.sweeper.direction=maximize", f"hydra.sweeper.sampler.seed={settings.seed}"]
+        fixed += [f"hydra.sweeper.n_jobs={settings.runner.jobs}"]
+    if settings.runner.jobs > 1 and not any(o.startswith("hydra/launcher=") for o in overrides):
+        fixed += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={settings.runner.jobs}"]
+    os.environ[PARENT] = parent
+    kept = sys.argv
+    sys.argv = ["metis", "-m", *fixed, *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
+        return True
+    except SystemExit as end:
+        return not end.code
+    finally:
+        sys.argv = kept
+
+
+def _collect(folders: Sequence[Path]) -> pd.DataFrame | None:
+    frames = [pd.read_csv(folder / "results.csv") for folder in folders if (folder / "results.csv").is_file()]
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def _publish(store: Store, parent: str, results: pd.DataFrame, settings: Settings) -> None:
+    summary = aggregate(results)
+    folder = Path(settings.out) if settings.out else store.root / "sweeps" / parent[:8]
+    figure = sweep_figure(results, settings.published)
+    for name, content in (
+        ("results.csv", results.to_csv(index=False).encode()),
+        ("summary.csv", summary.to_csv(index=False).encode()),
+        ("figure.svg", figure),
+    ):
+        with written_whole(folder / name) as file:
+            file.write(content)
+        store.log_file(parent, folder / name)
+    if settings.output == "json":
+        sys.stdout.write(json.dumps({"sweep": parent, "summary": summary.to_dict("records")}) + "\n")
+        return
+    stdout.print(sweep_table(summary))
+    stdout.print(f"table and figure: {folder}", soft_wrap=True, markup=False)
+
+
+def _tell_best(store: Store, parent: str) -> None:
+    """Optuna's best trial, as words to paste."""
+    path = store.root / "sweeps" / BEST
+    if not path.is_file():
+        return
+    best = yaml.safe_load(path.read_text(encoding="utf-8"))
+    store.log_file(parent, path)
+    words = " ".join(f"{key}={value}" for key, value in best.get("best_params", {}).items())
+    say(f"best: {words} (ratio {best.get('best_value', float('nan')):.4f})")
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return shlex.join(["metis", "run", *arguments])
