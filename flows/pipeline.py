@@ -1,116 +1,121 @@
-"""A chain under Prefect's engine: its steps as tasks of one flow run, told in Prefect's UI."""
+"""The chain as one Prefect flow: every step is a task that waits for the steps whose output it reads."""
 
-import logging
 import shlex
-from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
+# prefect's engine wants to be imported before what it orchestrates
 from prefect import flow, task
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
+from prefect.utilities.annotations import quote
 
-from flows.engine.chain import Chain, Do, Outcome, Perform, run_steps
-from flows.engine.declaration import Step
-from flows.engine.store import Record
+from flows.engine.memo import Memo, Outcome
 from flows.prefect.artifacts import StepProgress, show_page, show_results, show_run
+from flows.prefect.logs import one_line_per_failure, run_name
+from flows.prefect.parameters import NONE, Overrides, Rerun, Size, Stages, Until, words_of
+from flows.stages.chain import asked_for, chosen_steps
 from metis.errors import MetisError
 
-RUN_LOGGERS = [logging.getLogger(f"prefect.{name}") for name in ("flow_runs", "task_runs")]
+# the run of `metis run`, whose progress and results this process shows; a served run has none
+OWN: ContextVar[Memo] = ContextVar("OWN")
 
 
-class _OneLine(logging.Filter):
-    """For a failure that was told in one line: no traceback, and no surprise of Prefect's."""
+@flow(
+    description="The whole chain, setup to report: what is finished under the same settings is reused.",
+    flow_run_name=run_name,
+    persist_result=False,
+)
+def pipeline(
+    overrides: Overrides = NONE,
+    stages: Stages = None,
+    rerun: Rerun = NONE,
+    until: Until = None,
+    size: Size = None,
+) -> State[Any]:
+    """Run the chain; see `description`."""
+    from flows.prefect.served import served_memo, served_state
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = record.exc_text = None
-        return not record.getMessage().startswith("Engine execution exited")
+    if OWN.get(None) is not None:
+        return run_chain(OWN.get())
+    return served_state(lambda: run_chain(served_memo(words_of(overrides, stages, rerun, until, size))))
 
 
-ONE_LINE = _OneLine()
+@task(persist_result=False)  # without tags: for each, Prefect's server is asked for a slot, up to two seconds
+def step_task(memo: Memo, name: str) -> State[Any]:
+    """Find or make one step."""
+    try:
+        record = memo.obtain(name, StepProgress(name, memo.progress))
+    except MetisError as error:
+        memo.failures.append(error)
+        one_line_per_failure()
+        return Failed(message=str(error))  # an exception would show as a traceback
+    except BaseException as error:
+        memo.failures.append(error)
+        raise
+    show_run(memo, name, record)
+    if name not in memo.done:
+        return Completed(name="Reused", message="finished before under the same settings")
+    return Completed(message=f"{record.seconds:.1f} s, {record.cpu_seconds:.1f} CPU s")
 
 
-def run_as_flow(chain: Chain) -> Outcome:
-    """Run the chain as a flow of this process.
+def run_chain(memo: Memo) -> State[Any]:
+    """Submit every step of a run as a task; return the state that the flow run is to end with."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+
+    def submit(name: str) -> None:
+        step = memo.step(name)
+        reads = [futures[other] for other in (*step.inputs, *step.after) if other in futures]
+        own = step_task.with_options(name=name, task_run_name=name)
+        futures[name] = own.submit(quote(memo), name, wait_for=reads)
+
+    try:
+        for step in chosen_steps(memo.settings):
+            if memo.failures or not asked_for(step, memo.settings):
+                continue
+            if step.stage.timed:
+                wait(list(futures.values()))  # nothing runs beside what measures its own seconds
+            if step.after:  # hosts are made ready only for what is not finished
+                wait([futures[name] for name in step.inputs if name in futures])
+                for name in step.after if memo.find(step.name) is None else ():
+                    if name not in futures:
+                        submit(name)
+            submit(step.name)
+            if step.stage.timed:
+                wait([futures[step.name]])
+        wait(list(futures.values()))
+    except KeyboardInterrupt:
+        memo.interrupted.set()
+        raise
+    return _ended(memo)
+
+
+def run_as_flow(memo: Memo) -> Outcome:
+    """Run the chain as a flow run of this process.
 
     Raises:
         StepError: a step failed.
     """
-    for logger in RUN_LOGGERS:
-        logger.propagate = False  # the UI has these lines; we say our own
-    ended: list[Outcome | BaseException] = []
-
-    @flow(name="pipeline", flow_run_name=run_name, persist_result=False, validate_parameters=False)
-    def pipeline(overrides: Sequence[str]) -> State[Any]:
-        del overrides  # they are recorded, so that `prefect flow-run retry` can run the same again
-        return run_in_flow(chain, ended)
-
-    pipeline(shlex.split(chain.command)[2:], return_state=True)
-    match ended:
-        case [Outcome() as outcome]:
-            return outcome
-        case [BaseException() as error]:
-            raise error
-    raise RuntimeError("Prefect ended the flow run before it began")
-
-
-def run_in_flow(chain: Chain, ended: list[Outcome | BaseException]) -> State[Any]:
-    """Run the steps within a flow run; the state that it is to end with, with one line that says why.
-
-    Args:
-        chain: to run.
-        ended: gets the outcome, or what was raised.
-    """
+    token = OWN.set(memo)
     try:
-        outcome = run_steps(chain, _as_task(chain))
-    except MetisError as error:
-        ended.append(error)
-        return Failed(message=str(error))  # an exception would show as a traceback
-    except BaseException as error:
-        ended.append(error)
-        raise
-    ended.append(outcome)
-    reused = len(outcome.records) - len(outcome.done)
+        unchecked = pipeline.with_options(validate_parameters=False)  # they were composed already
+        unchecked(shlex.split(memo.command)[2:], return_state=True)
+    finally:
+        OWN.reset(token)
+    if memo.failures:
+        raise memo.failures[0]
+    return memo.outcome()
+
+
+def _ended(memo: Memo) -> State[Any]:
+    if memo.failures:
+        failure = memo.failures[0]
+        if not isinstance(failure, MetisError):
+            raise failure
+        return Failed(message=str(failure))
+    outcome = memo.outcome()
     show_results(outcome)
-    show_page(chain, outcome)
+    show_page(memo, outcome)
+    reused = len(outcome.records) - len(outcome.done)
     return Completed(message=f"{len(outcome.done)} steps done, {reused} reused")
-
-
-def run_name() -> str:
-    """What a flow run is called: its flow, and what was asked of it."""
-    words = flow_run.parameters.get("overrides") or []
-    return " ".join([str(flow_run.flow_name), *map(str, words)])[:120]
-
-
-def _as_task(chain: Chain) -> Perform:
-    # stages are tasks: a synchronous subflow takes a second to leave
-
-    def perform(step: Step, do: Do) -> Record:
-        ended: list[Record | BaseException] = []
-
-        # without tags: for each, Prefect asks its server for a slot, which takes up to two seconds
-        @task(name=step.name, task_run_name=step.name, persist_result=False)
-        def doing() -> State[Any]:
-            try:
-                record = do(StepProgress(step.name, chain.progress))
-            except MetisError as error:
-                ended.append(error)
-                for logger in RUN_LOGGERS:
-                    logger.addFilter(ONE_LINE)
-                return Failed(message=str(error))
-            except BaseException as error:
-                ended.append(error)
-                raise
-            ended.append(record)
-            show_run(chain, step.name, record)
-            return Completed(message=f"{record.seconds:.1f} s")
-
-        doing(return_state=True)
-        match ended:
-            case [Record() as record]:
-                return record
-            case [BaseException() as error]:
-                raise error
-        raise RuntimeError(f"{step.name}: Prefect ended the task before it began")
-
-    return perform

@@ -1,5 +1,6 @@
 """Files written whole or not at all."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -61,3 +62,11 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:
         raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from None
+
+
+def file_digest(path: Path) -> str:
+    """Return a short digest of a file's bytes; `missing` for a file that does not exist."""
+    if not path.is_file():
+        return "missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:20]

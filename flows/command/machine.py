@@ -81,8 +81,8 @@ def _packages(settings: Settings) -> Finding:
             wrong.append(f"{needed.name} {found}, not {needed.specifier}")
     if wrong:
         return Finding("libraries", "missing", "; ".join(wrong), "make -B .venv/.installed")
-    told = ", ".join(f"{name} {version(name)}" for name in ("prefect", "mlflow", "tensorflow", "numpy"))
-    return Finding("libraries", "ok", told)
+    found = ", ".join(f"{name} {version(name)}" for name in ("prefect", "mlflow", "tensorflow", "numpy"))
+    return Finding("libraries", "ok", found)
 
 
 def _disk(settings: Settings) -> Finding:
@@ -123,7 +123,7 @@ def _docker(settings: Settings) -> Finding:
 
 
 def _base_image(settings: Settings) -> Finding:
-    name: str = settings.images.made().base_image
+    name: str = settings.images.base_image
     if _output("docker", "image", "inspect", "--format", "{{.Id}}", name):
         return Finding("base image", "ok", name)
     return Finding("base image", "note", f"{name} is not here: pulled at the first build", "make lab-deps")
@@ -133,8 +133,8 @@ def _ssh(settings: Settings) -> Finding:
     agent = bool(os.environ.get("SSH_AUTH_SOCK"))
     keys = sorted(path.name for path in (Path.home() / ".ssh").glob("id_*") if path.suffix != ".pub")
     if agent or keys:
-        told = ("an agent" if agent else "no agent") + (f", keys {', '.join(keys)}" if keys else "")
-        return Finding("SSH keys", "ok", told)
+        found = ("an agent" if agent else "no agent") + (f", keys {', '.join(keys)}" if keys else "")
+        return Finding("SSH keys", "ok", found)
     cure = "ssh-keygen -t ed25519, or name a key per host in the inventory"
     return Finding("SSH keys", "note", "no agent and no key: the lab and EC2 make their own", cure)
 

@@ -3,16 +3,25 @@
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from flows.command.request import Verb
 
 VERBS = {
     "run": "run the chain of stages, reusing what is finished",
     "status": "show what of the chain is done, failed, stale or missing",
+    "config": "print the composed settings, with the meaning of every key",
     "place": "place one group",
     "compare": "compare schedulers on the same groups",
     "explore": "measure only what pays for the groups to be placed",
-    "explain": "tell node by node why a placement is worth what it is",
+    "explain": "show node by node why a placement is worth what it is",
     "constraints": "find the interference constraints of a profile",
     "import-profile": "check a profile and write it in our format",
     "report": "write the report page of a run",
@@ -25,60 +34,113 @@ VERBS = {
     "serve": "serve the chain and its stages as Prefect deployments",
     "ui": "open the MLflow UI",
     "doctor": "check what this machine has and lacks",
-    "gc": "delete old runs and artifacts; shows what it would delete unless told to",
+    "gc": "delete old runs and artifacts; shows what it would delete unless asked to",
     "completion": "print the shell's completion script",
 }
-
-USAGE = """usage: metis VERB [key=value ...]
-
-{verbs}
-
-Everything after the verb is a Hydra override: `cluster.nodes=27`, `simulator=forest`, `output=json`.
+HELP = """Everything after the verb is a Hydra override: `cluster.nodes=27`, `simulator=forest`, `output=json`.
 Paths need no quoting beyond the shell's: `profile.path='my files/a=b.npz'`.
-`metis VERB --help` shows examples; `metis --version` the version.
-"""
+`metis VERB --help` shows examples; `metis config` every setting; `metis --version` the version."""
+CONTEXT = {"help_option_names": ["-h", "--help"], "ignore_unknown_options": True}
+
+
+class Commands(click.Group):
+    """The verbs, each imported only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the verbs."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb; its help is the docstring of its module."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module = _module(cmd_name)
+        text = (module.__doc__ or "").strip()
+        words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, shell_complete=_complete)
+        return _VerbCommand(
+            cmd_name,
+            params=[words],
+            callback=lambda words: invoke(cmd_name, module.VERB, words),
+            help=f"{text}\n\nSettings: `metis config {cmd_name}` lists those that it reads.",
+            short_help=VERBS[cmd_name],
+            context_settings=CONTEXT,
+        )
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what follows a verb, line by line."""
+        del ctx
+        formatter.write("\n" + HELP + "\n")
+
+
+class _VerbCommand(click.Command):
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the docstring as it stands: click would rewrap its examples."""
+        del ctx
+        formatter.write((self.help or "") + "\n")
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return what may follow a verb: `group=option`, and `key=` for every setting."""
+    del ctx, param
+    from flows.configuration.description import completions
+
+    return [CompletionItem(word) for word in completions() if word.startswith(incomplete)]
+
+
+commands = Commands("metis", context_settings={"help_option_names": ["-h", "--help"]})
+commands.subcommand_metavar = "VERB [key=value ...]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; answers the exit code: 0, 2 for what the user must mend, 1 for the surroundings."""
+    """Run a verb; return the exit code: 0, 2 for what the user must mend, 1 for the surroundings."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help", "help"):
-        listed = "\n".join(f"  {name:<16} {text}" for name, text in VERBS.items())
-        print(USAGE.format(verbs=listed), end="")
+    if not given or given == ["help"]:
+        click.echo(commands.get_help(click.Context(commands, info_name="metis")))
         return 0 if given else 2
     if given[0] == "--version":
         from importlib.metadata import version
 
         print(f"metis {version('metis')}")
         return 0
-    verb, *rest = given
-    if verb not in VERBS:
-        print(f"metis: {verb!r} is no verb; use one of {', '.join(VERBS)}", file=sys.stderr)
+    if given[0] not in VERBS and not given[0].startswith("-"):
+        near = get_close_matches(given[0], VERBS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; use one of {', '.join(VERBS)}"
+        print(f"metis: {given[0]!r} is not a verb{hint}", file=sys.stderr)
         return 2
-    if any(word in ("-h", "--help") for word in rest):
-        return _help(verb)
-    return _guarded(verb, rest)
+    try:
+        code: int | None = commands.main(given, prog_name="metis", standalone_mode=False)
+        return code or 0
+    except click.ClickException as error:
+        print(f"metis: {error.format_message()}", file=sys.stderr)
+        return 2
+    except click.exceptions.Abort:
+        print("metis: interrupted", file=sys.stderr)
+        return 130
 
 
-def _help(verb: str) -> int:
-    module = import_module(f"flows.command.verbs.{verb.replace('-', '_')}")
-    print((module.__doc__ or "").strip())
-    print("\nSettings: conf/config.yaml and the groups beside it; all may be overridden.")
-    return 0
-
-
-def _guarded(verb: str, rest: list[str]) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    sys.path.append(str(Path.cwd()))  # where a user's own module:function is looked for last
+def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
+    """Do what was asked of a verb; errors are one line on standard error."""
     from flows.engine.startup import go_easy_on_garbage
     from metis.errors import MetisError
 
+    for variable, value in (
+        ("TF_CPP_MIN_LOG_LEVEL", "3"),
+        ("TF_ENABLE_ONEDNN_OPTS", "0"),
+        ("CUDA_VISIBLE_DEVICES", "-1"),
+    ):
+        os.environ.setdefault(variable, value)
+    sys.path.append(str(Path.cwd()))  # where a user's own module:function is looked for last
     go_easy_on_garbage()
     try:
-        answer: int = import_module(f"flows.command.verbs.{verb.replace('-', '_')}").run(rest)
-        return answer
+        return _done(name, verb, words)
     except MetisError as error:
         print(f"metis: {error}", file=sys.stderr)
         return error.exit_code
@@ -90,8 +152,38 @@ def _guarded(verb: str, rest: list[str]) -> int:
         return 0
     except OSError as error:
         # a full disk or a folder without permission may show up anywhere
-        print(f"metis: {error.filename or verb}: {error.strerror or error}", file=sys.stderr)
+        print(f"metis: {error.filename or name}: {error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _done(name: str, verb: "Verb", words: Sequence[str]) -> int:
+    from flows.command import flags
+    from flows.command.presenter import only_json, present
+    from flows.command.request import request_of
+    from flows.engine.memo import StepError
+
+    special = flags.result(name, words)
+    if special is not None:
+        present(special, as_json=False)
+        return special.exit_code
+    code = verb.unparsed(words) if verb.unparsed else None
+    if code is not None:
+        return code
+    request = request_of(name, verb, words)
+    as_json = request.settings.output == "json"
+    try:
+        with only_json(as_json):
+            result = verb.run(request)
+    except StepError as error:
+        print(f"metis: {error}", file=sys.stderr)
+        print(request.command, file=sys.stderr)  # what goes on where this stopped
+        return error.exit_code
+    present(result, as_json=as_json)
+    return result.exit_code
+
+
+def _module(name: str) -> Any:
+    return import_module(f"flows.command.verbs.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":

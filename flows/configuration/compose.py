@@ -1,4 +1,4 @@
-"""From the words after a verb to validated settings: Hydra composes, pydantic validates."""
+"""From the words after a verb to plain settings: Hydra composes `conf/` onto the defaults in code."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,55 +6,38 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from flows.configuration.settings import defaults, path_keys, unknown_key
 from metis.errors import InputError
 
-PATH_KEYS = re.compile(
-    r"^\+*([\w.]*\.)?(path|coefficients|existing|placement|report|out|uri|ui|inventory|state|onto)$"
-)
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
-
-
-def quote_path(override: str) -> str:
-    """An override of a path, quoted for Hydra's grammar.
-
-    Hydra refuses bare `=`, `~`, brackets, spaces and letters beyond ASCII in a value, all of which are
-    fine in a path; quotes, backslashes before them and `${` are escaped. Other overrides are returned as
-    they are.
-    """
-    key, equals, value = override.partition("=")
-    if not equals or not PATH_KEYS.match(key) or value in ("", "null") or ALREADY_QUOTED.match(value):
-        return override
-    # the grammar reads backslashes as they stand, except right before a quote, `${` or the end
-    escaped = re.sub(r"(\\*)('|\$\{|$)", _escape, value)
-    return f"{key}='{escaped}'"
-
-
-def _escape(found: re.Match[str]) -> str:
-    slashes, special = found.groups()
-    return slashes * 2 + ("\\" + special if special else "")
+BASE = "base"  # name under which Hydra finds the defaults in code; first in conf/config.yaml
+FLAG = "--config-dir"
 
 
 def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str, Any]:
-    """The composed configuration as plain values.
+    """Return the composed configuration as plain values.
 
     Args:
-        overrides: `key=value` words.
+        overrides: `key=value` words, and `--config-dir DIR` for groups of one's own.
         quoted: whether paths are quoted already.
 
     Raises:
         InputError: an override is not understood; says which.
     """
-    words = list(overrides) if quoted else [quote_path(override) for override in overrides]
-    with _understood(overrides):
-        return _plain(_composed(words))
+    words = with_config_dir(overrides)
+    words = words if quoted else [quote_path(word) for word in words]
+    with _understood(words):
+        return _plain(_composed([_in_defaults(word) for word in words]))
 
 
 def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:
-    """The configurations of many jobs, words with quoted paths; what they choose alike is composed once.
+    """Yield the configurations of many jobs, given words with quoted paths.
 
-    Composing reads some twenty files. Jobs of a sweep mostly differ in values, which need none.
+    Composing reads the files of `conf/`: what jobs choose alike is composed once. Jobs of a sweep mostly
+    differ in values, which need none.
 
     Raises:
         InputError: an override is not understood; says which.
@@ -65,25 +48,97 @@ def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:
     parse = cache(OverridesParser.create().parse_override)
     bases: dict[tuple[str, ...], Any] = {}
     for job in jobs:
-        choices = tuple(word for word in job if _is_choice(word))
-        with _understood(job):
+        words = [_in_defaults(word) for word in job]
+        choices = tuple(word for word in words if is_choice(word))
+        with _understood(words):
             if choices not in bases:
                 bases[choices] = _composed(choices)
             config = deepcopy(bases[choices])
-            values = [parse(word) for word in job if word not in choices]
+            values = [parse(word) for word in words if word not in choices]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
             yield _plain(config)
 
 
-def _is_choice(word: str) -> bool:
-    """Whether a word chooses a file of `conf/`, and does not set a value."""
+def with_config_dir(words: Sequence[str]) -> list[str]:
+    """Return the words with `--config-dir DIR` as Hydra's own override of its search path.
+
+    Raises:
+        InputError: the folder is missing, or not given.
+    """
+    kept: list[str] = []
+    folders: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        if word == FLAG or word.startswith(f"{FLAG}="):
+            folder = word.partition("=")[2] or next(waiting, "")
+            if not Path(folder).is_dir():
+                raise InputError(f"{FLAG} {folder!r}: give a folder of YAML files, laid out as conf/ is")
+            folders.append(str(Path(folder).absolute()))
+        else:
+            kept.append(word)
+    if not folders:
+        return kept
+    listed = ",".join(f"'file://{_quoted(folder)}'" for folder in folders)
+    return [f"hydra.searchpath=[{listed}]", *kept]
+
+
+def quote_path(override: str) -> str:
+    """Return an override of a path, quoted for Hydra's grammar; other overrides as they are.
+
+    Hydra refuses bare `=`, `~`, brackets, spaces and letters beyond ASCII in a value, all of which are
+    fine in a path; quotes, backslashes before them and `${` are escaped.
+    """
+    key, equals, value = override.partition("=")
+    known = key.lstrip("+") in path_keys()
+    if not equals or not known or value in ("", "null") or ALREADY_QUOTED.match(value):
+        return override
+    return f"{key}='{_quoted(value)}'"
+
+
+def _quoted(value: str) -> str:
+    # the grammar reads backslashes as they stand, except right before a quote, `${` or the end
+    return re.sub(r"(\\*)('|\$\{|$)", _escape, value)
+
+
+def _escape(found: re.Match[str]) -> str:
+    slashes, special = found.groups()
+    return slashes * 2 + ("\\" + special if special else "")
+
+
+def is_choice(word: str) -> bool:
+    """Whether a word chooses a file of a configuration group, and does not set a value."""
     key = word.partition("=")[0].lstrip("+~").partition("@")[0]
-    return files("conf").joinpath(*key.split("/")).is_dir()
+    return key.startswith("hydra") or files("conf").joinpath(*key.split("/")).is_dir()
+
+
+def groups() -> dict[str, list[str]]:
+    """Return the configuration groups of `conf/` and their options."""
+    return {
+        folder.name: sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+        for folder in sorted(files("conf").iterdir(), key=lambda one: one.name)
+        if folder.is_dir() and not folder.name.startswith("_")
+    }
+
+
+def _in_defaults(word: str) -> str:
+    """Return `+experiment=quick` as `experiment=quick`: every group stands in the defaults list already."""
+    bare = word.lstrip("+")
+    return bare if word != bare and is_choice(bare) and not bare.startswith("hydra") else word
+
+
+def store_defaults() -> None:
+    """Let Hydra find the defaults of all settings, which stand in code."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    if f"{BASE}.yaml" not in store.repo:
+        store.store(name=BASE, node=defaults())
 
 
 def _composed(words: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_module
 
+    store_defaults()
     with initialize_config_module("conf", version_base="1.3"):
         return compose("config", overrides=list(words))
 
@@ -97,12 +152,12 @@ def _plain(config: Any) -> dict[str, Any]:
 
 @contextmanager
 def _understood(overrides: Sequence[str]) -> Iterator[None]:
-    """Turn what Hydra throws at wrong words into one line."""
+    """Turn what Hydra raises about wrong words into one line."""
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     for given in overrides:
-        if "=" not in given:
+        if "=" not in given and not given.startswith("~"):
             raise InputError(f"{given!r} is not an override; write key=value, for instance cluster.nodes=27")
     try:
         yield
@@ -117,16 +172,16 @@ def _understood(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _one_line(message: str) -> str:
-    """Hydra's first telling line; its hints about `+` and tracebacks do not help here."""
+    """Return the first meaningful line of Hydra; its hints about `+` and tracebacks do not help here."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    told = [
+    kept = [
         line for line in lines if not line.startswith(("See https", "Set the env", "full_key", "object_type"))
     ]
-    text = " ".join(told[:3])
+    text = " ".join(kept[:3])
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        return f"{missing.group(1)}: there is no such setting"
-    listed = " ".join(told).partition("Config search path")[0]
+        return unknown_key(missing.group(1))
+    listed = " ".join(kept).partition("Config search path")[0]
     absent = re.search(r"Could not find '([^']+)' Available options in '([^']+)':\s*(.*)", listed)
     if absent:
         options = ", ".join(absent.group(3).split())

@@ -1,32 +1,35 @@
-"""From settings to the things of the science: testbed, profile, simulator, cluster, groups, objective."""
+"""From settings to the things of the science: testbed, profile, cluster, groups, objective."""
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flows.configuration.settings import Settings
 from metis.errors import InputError
 from metis.files import load_arrays
-from metis.measure.profile import Profile, load_profile
-from metis.measure.testbed import FileTestbed, Testbed, join_profiles, list_colocations, load_embedded
-from metis.problem import objectives
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
 from metis.problem.objectives import Objective
-from metis.problem.rules import Rules
+from metis.problem.placement_files import read_placement
 from metis.problem.space import ColocationSpace
-from metis.simulate.settings import SimulatorSettings
+
+if TYPE_CHECKING:
+    from metis.measure.profile import Profile
+    from metis.measure.testbed import Testbed
 
 
 def app_names(settings: Settings) -> tuple[str, ...] | None:
-    """Names given for the applications, if any."""
-    return tuple(settings.apps.names) if settings.apps.names else None
+    """Return the names given for the applications, if any."""
+    return settings.apps.names or None
 
 
-def make_testbed(settings: Settings) -> Testbed:
-    """The testbed: a full profile replayed where `testbed.path` names one, else the embedded model."""
+def make_testbed(settings: Settings) -> "Testbed":
+    """Return the testbed: a full profile replayed where `testbed.path` names one, else the embedded model."""
+    from metis.measure.profile_files import load_profile
+    from metis.measure.testbed import FileTestbed, load_embedded
+
     chosen = settings.testbed
     if chosen.kind == "swarm":
         raise InputError(
@@ -46,8 +49,11 @@ def knows_truth(settings: Settings) -> bool:
     return settings.testbed.path is not None or settings.profile.path is None
 
 
-def measure_profile(settings: Settings) -> Profile:
-    """The profile: read from `profile.path`, or measured on the testbed."""
+def measure_profile(settings: Settings) -> "Profile":
+    """Return the profile: read from `profile.path`, or measured on the testbed."""
+    from metis.measure.profile_files import load_profile
+    from metis.measure.testbed import join_profiles
+
     chosen = settings.profile
     if chosen.path:
         return load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots)
@@ -60,14 +66,16 @@ def measure_profile(settings: Settings) -> Profile:
     return measured if onto is None else join_profiles(onto, measured, measured.provenance)
 
 
-def onto_profile(settings: Settings, space: ColocationSpace) -> Profile | None:
-    """The profile that measuring goes on with, if any.
+def onto_profile(settings: Settings, space: ColocationSpace) -> "Profile | None":
+    """Return the profile that measuring goes on with, if any.
 
     Raises:
         InputError: unreadable, or of other applications or slots.
     """
     if settings.profile.onto is None:
         return None
+    from metis.measure.profile_files import load_profile
+
     path = Path(settings.profile.onto)
     found = load_profile(path, app_names(settings), settings.cluster.slots)
     if found.space != space:
@@ -78,8 +86,10 @@ def onto_profile(settings: Settings, space: ColocationSpace) -> Profile | None:
     return found
 
 
-def chosen_colocations(settings: Settings, space: ColocationSpace, onto: Profile | None = None) -> IntArray:
-    """What `profile` asks to measure, int [n, apps], without what `onto` holds already."""
+def chosen_colocations(settings: Settings, space: ColocationSpace, onto: "Profile | None" = None) -> IntArray:
+    """Return what `profile` asks to measure, int [n, apps], without what `onto` holds already."""
+    from metis.measure.testbed import list_colocations
+
     chosen = settings.profile
     given = None if chosen.colocations is None else _given_colocations(chosen.colocations, space)
     wanted = list_colocations(space, chosen.choose, share=chosen.share, seed=chosen.seed, given=given)
@@ -89,61 +99,42 @@ def chosen_colocations(settings: Settings, space: ColocationSpace, onto: Profile
     return np.asarray(wanted[~np.isin(space.index(wanted), known)])
 
 
-def _given_colocations(given: list[list[int]] | str, space: ColocationSpace) -> IntArray:
-    """Counts per application, a row per co-location: as given, or of a file that `read_placement` reads."""
+def _given_colocations(given: tuple[tuple[int, ...], ...] | str, space: ColocationSpace) -> IntArray:
+    """Return counts per application, a row per co-location: as given, or of a file of placements."""
     if isinstance(given, str):
         return read_placement(Path(given), space)
     odd = [row for row in given if len(row) != len(space.apps)]
     if odd:
-        raise InputError(f"profile.colocations: {odd[0]}: give a count for each of {list(space.apps)}")
+        raise InputError(f"profile.colocations: {list(odd[0])}: give a count for each of {list(space.apps)}")
     return np.array(given, dtype=np.int64).reshape(-1, len(space.apps))
 
 
-def simulator_settings(settings: Settings) -> SimulatorSettings:
-    """The simulator's settings."""
-    made: SimulatorSettings = settings.simulator.made()
-    return made
-
-
-def needs_latency(settings: Settings) -> bool:
-    """Whether latency must be simulated too."""
-    return settings.objective.kind == "latency"
-
-
 def make_objective(settings: Settings) -> Objective:
-    """The objective."""
-    chosen = settings.objective
-    made: dict[str, Objective] = {
-        "rps": objectives.MeanRps(),
-        "slo": objectives.SloShare(chosen.level),
-        "free_nodes": objectives.FreeNodes(chosen.beta),
-        "latency": objectives.Latency(),
-    }
-    return made[chosen.kind]
+    """Return the objective."""
+    return settings.objective
 
 
 def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
-    """The cluster, with what already runs there and what the rules admit.
+    """Return the cluster, with what already runs there and what the rules admit.
 
     Raises:
         InputError: the existing placement or a rule does not fit; names file, node or application.
     """
-    rules = settings.rules
-    mask = Rules(rules.never_together, rules.at_most, rules.only_beside).mask(space)
-    existing = read_placement(Path(settings.existing), space) if settings.existing else None
-    if existing is None:
+    mask = settings.rules.mask(space)
+    if not settings.existing:
         return Cluster(space, settings.cluster.nodes, allowed=mask)
+    existing = placement_of(Path(settings.existing), space)
     return Cluster(space, settings.cluster.nodes, existing=existing, allowed=mask)
 
 
 def one_group(settings: Settings, apps: tuple[str, ...]) -> IntArray:
-    """The group to place: `group.counts`, or the first of the groups."""
+    """Return the group to place: `group.counts`, or the first of the groups."""
     first: IntArray = make_groups(settings, apps)[0]
     return first
 
 
 def make_groups(settings: Settings, apps: tuple[str, ...]) -> IntArray:
-    """The groups of a run, int [groups, apps]: one by counts, those of a file, or drawn by seed."""
+    """Return the groups of a run, int [groups, apps]: one by counts, those of a file, or drawn by seed."""
     if settings.group.counts is not None:
         return make_group(settings.group.counts, apps)[None]
     chosen = settings.groups
@@ -156,32 +147,33 @@ def make_groups(settings: Settings, apps: tuple[str, ...]) -> IntArray:
     return groups
 
 
-def read_placement(path: Path, space: ColocationSpace) -> IntArray:
-    """A placement, int [nodes, apps], of a file.
-
-    `.npz` or `.json` with `placement` (as `metis place output=json` prints it), or `.csv` with a column per
-    application.
+def placement_of(path: Path, space: ColocationSpace) -> IntArray:
+    """Return the placement of a file, int [nodes, apps]; of several groups that of the first.
 
     Raises:
-        InputError: unreadable, of another shape, or with counts that are none; names the file.
+        InputError: unreadable, of other applications, or a node that holds too many; names the file.
     """
-    if path.suffix == ".json":
-        try:
-            return whole_counts(json.loads(path.read_text(encoding="utf-8"))["placement"], str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: holds no placement ({error})") from None
-    if path.suffix != ".csv":
+    if path.suffix == ".npz":
         arrays = load_arrays(path)
-        if "placement" not in arrays:
-            raise InputError(f"{path}: holds no array named placement")
-        return whole_counts(arrays["placement"], str(path))
-    import pandas as pd
+        if "apps" in arrays and [str(app) for app in arrays["apps"]] != list(space.apps):
+            raise InputError(
+                f"{path}: places {[str(app) for app in arrays['apps']]}, this run has {list(space.apps)}; "
+                "give apps.names as there"
+            )
+        if "placements" in arrays:
+            return _checked(whole_counts(arrays["placements"][0], str(path)), path, space)
+    return _checked(read_placement(path, space), path, space)
 
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable table ({error})") from None
-    unknown = [name for name in frame.columns if name not in (*space.apps, "node")]
-    if unknown:
-        raise InputError(f"{path}: the column {unknown[0]!r} is no application; use {list(space.apps)}")
-    return whole_counts(frame.reindex(columns=list(space.apps), fill_value=0).to_numpy(), str(path))
+
+def _checked(placement: IntArray, path: Path, space: ColocationSpace) -> IntArray:
+    if placement.ndim != 2 or placement.shape[1] != len(space.apps):
+        raise InputError(
+            f"{path}: placement of shape {placement.shape}: give a row per node and a column for each of "
+            f"{list(space.apps)}"
+        )
+    over = np.flatnonzero(placement.sum(axis=1) > space.slots)
+    if over.size:
+        raise InputError(
+            f"{path}: node {over[0]} holds {placement[over[0]].sum()} containers and has {space.slots} slots"
+        )
+    return placement

@@ -1,8 +1,14 @@
-"""The settings a run is made of: what Hydra composes, validated, with bounds and no key unknown."""
+"""The settings of a run: one tree of settings classes, validated by pydantic on these very classes."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field, fields, is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from annotated_types import Len
+from pydantic import TypeAdapter, ValidationError
 
 from baselines.local_search import LocalSearchSettings
 from baselines.medea import MedeaSettings
@@ -17,327 +23,271 @@ from cluster.settings import (
     LoadSettings,
     WatchSettings,
 )
-from flows.configuration.mirror import Mirror, Section, mirror
+from flows.configuration.sections import (
+    AppsSettings,
+    ClusterSettings,
+    ConstraintsSettings,
+    DecodeSettings,
+    GcSettings,
+    GroupSettings,
+    GroupsSettings,
+    ObjectiveSettings,
+    ProfileSettings,
+    RunnerSettings,
+    ServeSettings,
+    TestbedSettings,
+    TrackingSettings,
+)
 from metis.errors import InputError
 from metis.explore.settings import ExploreSettings
+from metis.files import file_digest
 from metis.learn.paper.high_level import GroupSettings as LearnSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.dealer_learner import DealerSettings
 from metis.learn.value.settings import ValueSettings
+from metis.problem.rules import Rules
+from metis.settings import READ, WRITTEN, InputPath, OutputPath, Seed, marks_of, settings
 from metis.simulate.settings import SimulatorSettings
 
-# the settings classes of the science, as sections; a type checker sees their common base
-if TYPE_CHECKING:
-    SimulatorSection: TypeAlias = Mirror
-    OptimumSection: TypeAlias = Mirror
-    LocalSearchSection: TypeAlias = Mirror
-    MedeaSection: TypeAlias = Mirror
-    ParagonSection: TypeAlias = Mirror
-    ValueSection: TypeAlias = Mirror
-    PaperSection: TypeAlias = Mirror
-    LearnSection: TypeAlias = Mirror
-    DealerSection: TypeAlias = Mirror
-    ExploreSection: TypeAlias = Mirror
-    ConnectSection: TypeAlias = Mirror
-    BuildSection: TypeAlias = Mirror
-    LaunchSection: TypeAlias = Mirror
-    LoadSection: TypeAlias = Mirror
-    Ec2Section: TypeAlias = Mirror
-    DeploySection: TypeAlias = Mirror
-    WatchSection: TypeAlias = Mirror
-else:
-    SimulatorSection = mirror(SimulatorSettings)
-    OptimumSection = mirror(OptimumSettings)
-    LocalSearchSection = mirror(LocalSearchSettings)
-    MedeaSection = mirror(MedeaSettings)
-    ParagonSection = mirror(ParagonSettings)
-    ValueSection = mirror(ValueSettings)
-    PaperSection = mirror(SubSchedulerSettings)
-    LearnSection = mirror(LearnSettings)
-    DealerSection = mirror(DealerSettings)
-    ExploreSection = mirror(ExploreSettings)
-    ConnectSection = mirror(ConnectSettings)
-    BuildSection = mirror(BuildSettings)
-    LaunchSection = mirror(LaunchSettings)
-    LoadSection = mirror(LoadSettings)
-    Ec2Section = mirror(Ec2Settings)
-    DeploySection = mirror(DeploySettings)
-    WatchSection = mirror(WatchSettings)
-
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
+SCHEDULERS = (
+    *("optimum", "metis", "metis-flat", "metis-deal", "metis-learned", "greedy+local_search", "greedy"),
+    *("medea", "paragon", "spread"),
+)
 
 
-class ClusterSettings(Section):
-    """Where containers go; `local` has no hosts. `slots` None: as in the profile.
+@settings("settings")
+class Settings:
+    """Everything that a verb or stage may read.
 
-    `inventory` is the YAML file of `cluster=hosts`; `state` a folder for keys and what was launched (None:
-    `cluster/<name>` beside the tracking store); `workers` how many nodes a lab or EC2 has.
+    Attributes:
+        seed: of every random choice that is given no seed of its own.
+        output: what a verb prints: a table, or one JSON document.
+        scheduler: for `place` and sweeps.
+        schedulers: for `run` and `compare`.
+        stages: only these stages of the chain, and what they read.
+        rerun: stages or steps to do again although nothing changed.
+        until: last stage of the chain to do.
+        existing: a placement of containers that run already: a file, or the id of an MLflow run.
+        placement: a placement made elsewhere: a file, or the id of an MLflow run.
+        dry_run: for `deploy`: show what would change, and stop.
+        format: of `export`.
+        report: where `run` also writes its page.
+        out: file or folder that a verb writes to.
+        published: setting -> scheduler -> [median, p5, p95] of a paper, drawn in a sweep's figure.
     """
 
-    kind: Literal["local", "lab", "hosts", "ec2"] = "local"
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "metis"
-    nodes: Annotated[int, Field(ge=1, le=1_000_000)] = 81
-    slots: Annotated[int, Field(ge=1, le=256)] | None = None
-    workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    inventory: str | None = None
-    state: str | None = None
-
-    @property
-    def live(self) -> bool:
-        """Whether it has hosts."""
-        return self.kind != "local"
-
-    @model_validator(mode="after")
-    def _live_is_whole(self) -> "ClusterSettings":
-        if self.kind == "hosts" and not self.inventory:
-            raise ValueError("cluster=hosts needs cluster.inventory=FILE, a YAML file with `hosts:`")
-        if self.live and self.slots is None:
-            raise ValueError(f"cluster={self.kind} needs cluster.slots=K, the containers that a node holds")
-        return self
-
-
-class AppsSettings(Section):
-    """Names of the applications, for profiles that have none; on a live cluster, of the workloads to run.
-
-    `workloads`: folders of YAML files, one per application, beside the packaged ones.
-    """
-
-    names: list[str] | None = None
-    workloads: list[str] = Field(default_factory=list)
-
-
-class ProfileSettings(Section):
-    """What is measured: co-locations on the testbed, or a file of measurements.
-
-    `choose`: a seeded random `share` of the space, all `pairs` and stand-alone runs, `all`, or those `given`
-    in `colocations` (counts per application, or a file with a column each). `onto`: a profile to go on with.
-    """
-
-    kind: Literal["testbed", "file", "explore"] = "testbed"
-    path: str | None = None
-    choose: Literal["share", "pairs", "all", "given"] = "share"
-    colocations: list[list[Annotated[int, Field(ge=0)]]] | str | None = None
-    onto: str | None = None
-    share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
-    at_once: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _whole(self) -> "ProfileSettings":
-        if self.kind == "file" and not self.path:
-            raise ValueError("profile=file needs profile.path=FILE")
-        if (self.choose == "given") != (self.colocations is not None):
-            raise ValueError("profile.choose=given and profile.colocations go together")
-        return self
-
-
-class TestbedSettings(Section):
-    """What answers what would really happen. `path`: a full profile to replay; `swarm`: the live cluster."""
-
-    __test__ = False
-
-    kind: Literal["embedded", "file", "swarm"] = "embedded"
-    path: str | None = None
-    coefficients: str | None = None
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.02
-
-    @model_validator(mode="after")
-    def _file_has_path(self) -> "TestbedSettings":
-        if self.kind == "file" and not self.path:
-            raise ValueError("testbed=file needs testbed.path=FILE")
-        return self
-
-
-class ObjectiveSettings(Section):
-    """What is maximised."""
-
-    kind: Literal["rps", "slo", "free_nodes", "latency"] = "rps"
-    level: Annotated[float, Field(gt=0, le=10)] = 0.95
-    beta: Annotated[float, Field(ge=0, le=100)] = 1.0
-
-
-class RulesSettings(Section):
-    """See metis.problem.rules.Rules."""
-
-    never_together: list[tuple[str, str]] = Field(default_factory=list)
-    at_most: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
-    only_beside: dict[str, list[str]] = Field(default_factory=dict)
-
-    @field_validator("at_most", "only_beside", mode="before")
-    @classmethod
-    def _none_given(cls, value: Any) -> Any:
-        return {} if value is None else value
-
-
-class GroupSettings(Section):
-    """One group: `counts` by position or name, or `size` containers drawn at random."""
-
-    counts: list[float] | dict[str, float] | None = None
-    size: Count = 200
-
-
-class GroupsSettings(Section):
-    """Several groups: of a file, or drawn."""
-
-    path: str | None = None
-    rows: str | int | None = None
-    count: Annotated[int, Field(ge=1, le=10_000)] = 10
-    skewed: bool = False
-    arrive: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-class ConstraintsSettings(Section):
-    """Interference constraints: of a file in the published columns, or found in the simulator."""
-
-    path: str | None = None
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-
-class DecodeSettings(Section):
-    """How the value learner places: see metis.learn.value.scheduler.ValueScheduler."""
-
-    beam: Count = 16
-    candidates: Count = 32
-    fine: Count = 27
-    sharpen: bool = True
-
-
-class RunnerSettings(Section):
-    """Where independent work runs: here, in `threads`, or on a Dask cluster at `address`.
-
-    `jobs`: how many at once, jobs of a sweep included. `address` None with dask: workers on this machine.
-    """
-
-    kind: Literal["local", "threads", "dask"] = "local"
-    jobs: Annotated[int, Field(ge=1, le=1024)] = 2
-    address: str | None = None
-
-
-class TrackingSettings(Section):
-    """Where runs are recorded: a folder with SQLite, or a server."""
-
-    path: str = "mlruns"
-    uri: str | None = None
-    experiment: str = "metis"
-    orchestrate: bool = True
-    ui: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] = 5000
-
-
-class ServeSettings(Section):
-    """What `metis serve` serves, and the Prefect server that knows of it; see conf/serve/default.yaml."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "local"
-    port: Annotated[int, Field(ge=1, le=65535)] = 4200
-    limit: Annotated[int, Field(ge=1, le=1024)] = 2
-    cron: str | None = None
-    timezone: str | None = None
-
-
-class GcSettings(Section):
-    """What `metis gc` takes for old: runs and files of `days` and more, but the newest `keep` of a step."""
-
-    days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
-    keep: Annotated[int, Field(ge=0, le=10_000)] = 1
-    delete: bool = False
-
-
-def _explore_words(given: Any) -> Any:
-    """`explore` as a person writes it: `budget` for measurements, and `0.5%` for a share."""
-    if not isinstance(given, dict):
-        return given
-    words = {("measurements" if name == "budget" else name): value for name, value in given.items()}
-    gain = words.get("until_gain")
-    if isinstance(gain, str) and gain.strip().endswith("%"):
-        try:
-            words["until_gain"] = float(gain.strip()[:-1]) / 100
-        except ValueError:
-            raise InputError(f"explore.until_gain {gain!r}: give a share such as 0.005 or 0.5%") from None
-    return words
-
-
-class Settings(Section):
-    """Everything a verb needs; see conf/config.yaml for what each key means."""
-
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     output: Literal["table", "json"] = "table"
     scheduler: str = "metis"
-    schedulers: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["optimum"])
-    stages: list[str] | None = None
-    rerun: list[str] = Field(default_factory=list)
+    schedulers: Annotated[tuple[str, ...], Len(min_length=1)] = SCHEDULERS
+    stages: tuple[str, ...] | None = None
+    rerun: tuple[str, ...] = ()
     until: str | None = None
-    existing: str | None = None
-    placement: str | None = None
+    existing: InputPath | None = None
+    placement: InputPath | None = None
     dry_run: bool = False
     format: Literal["swarm", "kubernetes", "csv"] = "swarm"
-    report: str | None = None
-    out: str | None = None
+    report: OutputPath | None = None
+    out: OutputPath | None = None
     cluster: ClusterSettings = ClusterSettings()
     apps: AppsSettings = AppsSettings()
     profile: ProfileSettings = ProfileSettings()
     testbed: TestbedSettings = TestbedSettings()
-    simulator: SimulatorSection = Field(default_factory=SimulatorSection)
+    simulator: SimulatorSettings = SimulatorSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
-    rules: RulesSettings = RulesSettings()
+    rules: Rules = Rules()
     group: GroupSettings = GroupSettings()
     groups: GroupsSettings = GroupsSettings()
-    optimum: OptimumSection = Field(default_factory=OptimumSection)
-    local_search: LocalSearchSection = Field(default_factory=LocalSearchSection)
+    optimum: OptimumSettings = OptimumSettings()
+    local_search: LocalSearchSettings = LocalSearchSettings()
     constraints: ConstraintsSettings = ConstraintsSettings()
-    medea: MedeaSection = Field(default_factory=MedeaSection)
-    paragon: ParagonSection = Field(default_factory=ParagonSection)
-    value: ValueSection = Field(default_factory=ValueSection)
-    dealer: DealerSection = Field(default_factory=DealerSection)
-    explore: Annotated[ExploreSection, BeforeValidator(_explore_words)] = Field(
-        default_factory=ExploreSection
-    )
+    medea: MedeaSettings = MedeaSettings()
+    paragon: ParagonSettings = ParagonSettings()
+    value: ValueSettings = ValueSettings()
+    dealer: DealerSettings = DealerSettings()
     decode: DecodeSettings = DecodeSettings()
-    paper: PaperSection = Field(default_factory=PaperSection)
-    highlevel: LearnSection = Field(default_factory=LearnSection)
-    vanilla_rl: LearnSection = Field(default_factory=LearnSection)
-    divide_conquer: LearnSection = Field(default_factory=LearnSection)
+    explore: ExploreSettings = ExploreSettings()
+    paper: SubSchedulerSettings = SubSchedulerSettings()
+    highlevel: LearnSettings = LearnSettings()
+    vanilla_rl: LearnSettings = LearnSettings()
+    divide_conquer: LearnSettings = LearnSettings()
     runner: RunnerSettings = RunnerSettings()
-    connect: ConnectSection = Field(default_factory=ConnectSection)
-    images: BuildSection = Field(default_factory=BuildSection)
-    launch: LaunchSection = Field(default_factory=LaunchSection)
-    load: LoadSection = Field(default_factory=LoadSection)
-    ec2: Ec2Section = Field(default_factory=Ec2Section)
-    deploy: DeploySection = Field(default_factory=DeploySection)
-    watch: WatchSection = Field(default_factory=WatchSection)
+    connect: ConnectSettings = ConnectSettings()
+    images: BuildSettings = BuildSettings()
+    launch: LaunchSettings = LaunchSettings()
+    load: LoadSettings = LoadSettings()
+    ec2: Ec2Settings = Ec2Settings()
+    deploy: DeploySettings = DeploySettings()
+    watch: WatchSettings = WatchSettings()
     gc: GcSettings = GcSettings()
     serve: ServeSettings = ServeSettings()
-    published: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
     tracking: TrackingSettings = TrackingSettings()
+    published: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _swarm_needs_cluster(self) -> "Settings":
+    def __post_init__(self) -> None:
         if self.testbed.kind == "swarm" and not self.cluster.live:
-            raise ValueError("testbed=swarm needs a live cluster: cluster=lab, cluster=hosts or cluster=ec2")
+            raise InputError("testbed=swarm needs a live cluster: cluster=lab, cluster=hosts or cluster=ec2")
         if self.testbed.kind == "swarm" and not self.apps.names:
-            raise ValueError("testbed=swarm needs apps.names=[...], the applications to run")
-        return self
+            raise InputError("testbed=swarm needs apps.names=[...], the applications to run")
 
 
-def validated(composed: dict[str, Any]) -> Settings:
-    """`composed` as settings.
+@cache
+def _adapter() -> TypeAdapter[Settings]:
+    return TypeAdapter(Settings)
+
+
+def validated(composed: Mapping[str, Any]) -> Settings:
+    """Return `composed`, plain nested values, as settings.
 
     Raises:
         InputError: an unknown key, a value of the wrong type or out of range; names key, value and bound.
     """
     try:
-        return Settings.model_validate(composed)
+        return _adapter().validate_python(_without_empty(composed, Settings))
     except ValidationError as error:
         # a wrong `seed` also shows up in all the sections that take theirs from it
-        first = min(error.errors(), key=lambda told: len(told["loc"]))
+        first = min(error.errors(), key=lambda found: len(found["loc"]))
         # pydantic adds the member of a union, such as `list[float]`, which is no key
         key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"{key}: there is no such setting") from None
-        value = "" if first["type"] == "value_error" else f" {first['input']!r}"
-        reason = first["msg"].removeprefix("Value error, ")
-        if reason.startswith(key):  # a section that names itself
-            raise InputError(reason) from None
-        raise InputError(f"{key}{value}: {reason[0].lower()}{reason[1:]}") from None
+        if first["type"] == "unexpected_keyword_argument":
+            raise InputError(unknown_key(key)) from None
+        reason = first["msg"]
+        raise InputError(f"{key} {first['input']!r}: {reason[0].lower()}{reason[1:]}") from None
+
+
+def unknown_key(key: str) -> str:
+    """Return the message for a setting that does not exist, with the nearest that does."""
+    near = get_close_matches(key, [*known_keys(), *section_names()], n=1, cutoff=0.6)
+    return f"{key}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def plain(chosen: Settings) -> dict[str, Any]:
+    """Return settings as nested values that JSON and YAML can hold."""
+    dumped: dict[str, Any] = _adapter().dump_python(chosen, mode="json")
+    return dumped
+
+
+def defaults() -> dict[str, Any]:
+    """Return what every key is without an override, for Hydra to compose onto.
+
+    Sections with a `seed` take that of the run. Empty mappings are null: Hydra adds no key to a mapping
+    that is already there.
+    """
+    tree = plain(Settings())
+    for section in tree.values():
+        if isinstance(section, dict) and "seed" in section:
+            section["seed"] = "${seed}"
+    return _with_null_mappings(tree)
+
+
+def _with_null_mappings(tree: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: (_with_null_mappings(value) or None) if isinstance(value, dict) else value
+        for name, value in tree.items()
+    }
+
+
+def _without_empty(composed: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Leave out null where a mapping is expected: the default, an empty one, is meant."""
+    kept: dict[str, Any] = {}
+    hints = get_type_hints(kind)
+    for name, value in composed.items():
+        hint = hints.get(name)
+        if value is None and _is_mapping(kind, name):
+            continue
+        nested = isinstance(value, Mapping) and is_dataclass(hint) and isinstance(hint, type)
+        kept[str(name)] = _without_empty(value, hint) if nested and isinstance(hint, type) else value
+    return kept
+
+
+@cache
+def _is_mapping(kind: type, name: str) -> bool:
+    made = kind()
+    return isinstance(getattr(made, name, None), Mapping)
+
+
+@cache
+def known_keys() -> tuple[str, ...]:
+    """Return the dotted names of all settings."""
+    return tuple(_keys(Settings))
+
+
+@cache
+def section_names() -> tuple[str, ...]:
+    """Return the names of all settings that hold others."""
+    return tuple(one.name for one in fields(Settings) if is_dataclass(getattr(Settings, one.name, None)))
+
+
+def _keys(kind: type, prefix: str = "") -> Iterator[str]:
+    hints = get_type_hints(kind)
+    for one in fields(kind):
+        hint = hints[one.name]
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from _keys(hint, f"{prefix}{one.name}.")
+        else:
+            yield f"{prefix}{one.name}"
+
+
+@cache
+def open_mappings() -> tuple[str, ...]:
+    """Return the dotted names of the settings that hold keys of the user's own, and of the objective."""
+    found = ["objective"]
+    for key in known_keys():
+        kind: Any = Settings
+        *sections, last = key.split(".")
+        for section in sections:
+            kind = get_type_hints(kind)[section]
+        if _holds_mapping(get_type_hints(kind)[last]):
+            found.append(key)
+    return tuple(found)
+
+
+def _holds_mapping(hint: Any) -> bool:
+    return any(get_origin(one) in (dict, Mapping) for one in (hint, *get_args(hint)))
+
+
+@cache
+def path_keys() -> tuple[str, ...]:
+    """Return the dotted names of the settings that are paths and nothing else."""
+    return tuple(key for key in known_keys() if {READ, WRITTEN} & set(_marks(key)) and _is_text(key))
+
+
+def _is_text(key: str) -> bool:
+    kind: Any = Settings
+    *sections, last = key.split(".")
+    for section in sections:
+        kind = get_type_hints(kind)[section]
+    hint = get_type_hints(kind)[last]
+    return all(one in (str, type(None)) for one in (get_args(hint) or (hint,)))
+
+
+@cache
+def _marks(key: str) -> tuple[Any, ...]:
+    kind: Any = Settings
+    *sections, last = key.split(".")
+    for section in sections:
+        kind = get_type_hints(kind)[section]
+    return tuple(marks_of(get_type_hints(kind, include_extras=True)[last]))
+
+
+def counted(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return what of the settings decides an output, by dotted name: values, and digests of files read.
+
+    Args:
+        tree: as `plain` returns it.
+        keys: dotted names, of single settings or of whole sections. Paths that are only written to, or that
+            do not matter for what is computed, are left out.
+    """
+    found: dict[str, Any] = {}
+    for name in known_keys():
+        if not any(name == key or name.startswith(f"{key}.") for key in keys):
+            continue
+        value: Any = tree
+        for part in name.split("."):
+            value = value[part]
+        marks = _marks(name)
+        if WRITTEN in marks:
+            continue
+        given = READ in marks and isinstance(value, str) and Path(value).is_file()
+        found[name] = file_digest(Path(value)) if given else value
+    return found

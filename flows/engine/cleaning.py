@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.settings import GcSettings
+from flows.configuration.sections import GcSettings
 from flows.engine.store import Store
 from metis.errors import InputError, SurroundingsError
 
 DAY = 86_400.0
 GC_SECONDS = 600
-CACHES = ("cache", "cache/checkpoints", "downloads", "sweeps", "logs")
+CACHES = ("cache", "checkpoints", "downloads", "locks", "logs", "plans", "sweeps")
 
 
 @dataclass(frozen=True)

@@ -11,31 +11,31 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from flows.configuration.settings import RunnerSettings
+from flows.configuration.sections import RunnerSettings
 from metis.errors import SurroundingsError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Tell = Callable[[int, int], None]
+Report = Callable[[int, int], None]
 SPLITS = 4  # parts per worker: small enough that no worker idles long at the end
 CONNECT_SECONDS = 30.0
 
 
-class Runner:
+class Executor:
     """Applies a function to many items, in this process and in order."""
 
     def __init__(self, jobs: int = 1) -> None:
         self.jobs = jobs
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], tell: Tell | None = None
+        self, function: Callable[[Item], Result], items: Sequence[Item], report: Report | None = None
     ) -> list[Result]:
-        """`function` of every item, in the order of the items; `tell(done, total)` as they end."""
+        """`function` of every item, in the order of the items; `report(done, total)` as they end."""
         results = []
         for item in items:
             results.append(function(item))
-            if tell:
-                tell(len(results), len(items))
+            if report:
+                report(len(results), len(items))
         return results
 
     def parts(self, count: int) -> list[range]:
@@ -45,26 +45,26 @@ class Runner:
         return [range(first, last) for first, last in pairwise(bounds)]
 
 
-class _Threads(Runner):
+class _Threads(Executor):
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], tell: Tell | None = None
+        self, function: Callable[[Item], Result], items: Sequence[Item], report: Report | None = None
     ) -> list[Result]:
         with ThreadPoolExecutor(self.jobs) as pool:
             futures = [pool.submit(function, item) for item in items]
             try:
-                return _gathered(futures, as_completed(futures), tell)
+                return _gathered(futures, as_completed(futures), report)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
 
-class _Dask(Runner):
+class _Dask(Executor):
     def __init__(self, client: Any) -> None:
         super().__init__(max(len(client.scheduler_info()["workers"]), 1))
         self._client = client
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], tell: Tell | None = None
+        self, function: Callable[[Item], Result], items: Sequence[Item], report: Report | None = None
     ) -> list[Result]:
         from distributed import as_completed as completed
 
@@ -72,7 +72,7 @@ class _Dask(Runner):
         shared = self._client.scatter(function, broadcast=True)
         futures = [self._client.submit(_apply, shared, item, pure=False) for item in items]
         try:
-            return _gathered(futures, completed(futures), tell)
+            return _gathered(futures, completed(futures), report)
         finally:
             self._client.cancel(futures)
 
@@ -81,23 +81,23 @@ def _apply(function: Callable[[Any], Any], item: Any) -> Any:
     return function(item)
 
 
-def _gathered(futures: Sequence[Any], ended: Any, tell: Tell | None) -> list[Any]:
+def _gathered(futures: Sequence[Any], ended: Any, report: Report | None) -> list[Any]:
     for done, future in enumerate(ended, start=1):
         future.result()  # the first failure is raised at once
-        if tell:
-            tell(done, len(futures))
+        if report:
+            report(done, len(futures))
     return [future.result() for future in futures]
 
 
 @contextmanager
-def runner_of(settings: RunnerSettings) -> Iterator[Runner]:
-    """The runner that `settings` ask for.
+def executor_of(settings: RunnerSettings) -> Iterator[Executor]:
+    """Open the executor that `settings` ask for.
 
     Raises:
         SurroundingsError: no Dask scheduler answers at the address, or it has no worker.
     """
     if settings.kind == "local":
-        yield Runner()
+        yield Executor()
     elif settings.kind == "threads":
         yield _Threads(settings.jobs)
     else:

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from metis.files import file_digest
+
 PACKAGES = ("metis", "baselines", "cluster", "flows")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,14 +21,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def file_digest(path: Path) -> str:
-    """A short digest of a file's bytes; of nothing for a file that is not there."""
-    if not path.is_file():
-        return "missing"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
-
-
 def folder_digest(folder: Path, names: Iterable[str]) -> str:
     """A digest of some files of a folder, by name and content."""
     return digest({name: file_digest(folder / name) for name in sorted(names)})
@@ -34,7 +28,13 @@ def folder_digest(folder: Path, names: Iterable[str]) -> str:
 
 @cache
 def source_digest(module: str) -> str:
-    """Digest of a module's source and of every module of ours that it imports, directly or not."""
+    """Return a digest of a module's source and of every module of ours that it imports, directly or not.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    if module not in sources(module):
+        raise ModuleNotFoundError(f"{module}: its source was not found, so that it could not count for a key")
     return digest({name: file_digest(path) for name, path in sorted(sources(module).items())})
 
 

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from flows.engine.work import Progress
 
-TELL_EVERY = 5.0  # seconds between two lines of progress
+REPORT_EVERY = 5.0  # seconds between two lines of progress
 
 
 def log_path(root: Path, run_id: str) -> Path:
@@ -20,14 +20,14 @@ def log_path(root: Path, run_id: str) -> Path:
 
 @contextmanager
 def step_log(path: Path, about: str, progress: Progress) -> Iterator[Progress]:
-    """Keep a log at `path` while the block goes on; what it gives tells progress there and to `progress`.
+    """Keep a log at `path` while the block goes on; the progress that it yields is written there, too.
 
     It is removed when the block ends well: what a step did is in its MLflow run.
 
     Args:
         path: of the log.
         about: its first line: the step and the command.
-        progress: who is told besides.
+        progress: receives it as well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", buffering=1) as file:
@@ -35,7 +35,7 @@ def step_log(path: Path, about: str, progress: Progress) -> Iterator[Progress]:
         warned = _Warnings(file)
         logging.getLogger().addHandler(warned)
         try:
-            yield _told_to(file, progress)
+            yield _also_to(file, progress)
         except BaseException:
             file.write(traceback.format_exc())
             raise
@@ -45,7 +45,7 @@ def step_log(path: Path, about: str, progress: Progress) -> Iterator[Progress]:
 
 
 class _Warnings(logging.Handler):
-    """What libraries warn of; less than that is chatter."""
+    """Writes what libraries warn of; less than that is chatter."""
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(logging.WARNING)
@@ -55,17 +55,17 @@ class _Warnings(logging.Handler):
         _line(self._file, f"{record.name}: {record.getMessage()}")
 
 
-def _told_to(file: TextIO, progress: Progress) -> Progress:
-    told = time.monotonic()
+def _also_to(file: TextIO, progress: Progress) -> Progress:
+    last = time.monotonic()
 
-    def tell(text: str, done: int, total: int, known: str = "") -> None:
-        nonlocal told
+    def report(text: str, done: int, total: int, known: str = "") -> None:
+        nonlocal last
         progress(text, done, total, known)
-        if done == total or time.monotonic() - told >= TELL_EVERY:
-            told = time.monotonic()
+        if done == total or time.monotonic() - last >= REPORT_EVERY:
+            last = time.monotonic()
             _line(file, f"{text}: {done} of {total}{known}")
 
-    return tell
+    return report
 
 
 def _line(file: TextIO, text: str) -> None:

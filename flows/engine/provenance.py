@@ -1,4 +1,4 @@
-"""What MLflow is told of every run, by one scheme, so that its compare view answers: see docs/mlflow.md."""
+"""What MLflow records of every run, by one scheme, so that its compare view is useful: see docs/mlflow.md."""
 
 import getpass
 import json
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.configuration.settings import Settings
-from flows.engine.keys import ROOT, digest, file_digest
+from flows.engine.keys import ROOT, digest
+from metis.files import file_digest
 from metis.problem.counts import IntArray
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "cvxpy", "highspy", "tensorflow", "mlflow", "prefect")
@@ -44,15 +45,15 @@ class Dataset:
         from mlflow.entities import Dataset as Entity
         from mlflow.entities import DatasetInput, InputTag
 
-        kind, told = "code", json.dumps({"tags": {"mlflow.source.name": self.source}})
+        kind, source = "code", json.dumps({"tags": {"mlflow.source.name": self.source}})
         if self.source.startswith("runs:"):  # which MLflow's own kind for files resolves, but has no kind for
-            kind, told = "local", json.dumps({"uri": self.source})
+            kind, source = "local", json.dumps({"uri": self.source})
         schema = [{"name": name, "type": "long", "required": True} for name in self.columns]
         entity = Entity(
             name=self.name,
             digest=self.digest,
             source_type=kind,
-            source=told,
+            source=source,
             schema=json.dumps({"mlflow_colspec": schema}),
             profile=json.dumps({"num_rows": self.rows}),
         )
@@ -83,22 +84,22 @@ def sizes_of(groups: IntArray) -> str:
     return str(least) if least == most else f"{least}-{most}"
 
 
-def told_params(settings: Settings, groups: IntArray, scheduler: str | None = None) -> dict[str, str]:
+def run_params(settings: Settings, groups: IntArray, scheduler: str | None = None) -> dict[str, str]:
     """The parameters that every run about placing has under the same names."""
-    told = {"scheduler": scheduler} if scheduler else {}
-    return told | {
+    named = {"scheduler": scheduler} if scheduler else {}
+    return named | {
         "nodes": str(settings.cluster.nodes),
         "containers": sizes_of(groups),
         "groups": str(len(groups)),
         "objective": settings.objective.kind,
-        "simulator": settings.simulator.made().kind,
+        "simulator": settings.simulator.kind,
         "testbed": settings.testbed.kind,
         "seed": str(settings.seed),
     }
 
 
-def told_tags(params: Mapping[str, str]) -> dict[str, str]:
-    """Those of `told_params` by which runs are searched and filtered."""
+def run_tags(params: Mapping[str, str]) -> dict[str, str]:
+    """Those of `run_params` by which runs are searched and filtered."""
     names = ("scheduler", "nodes", "containers", "seed")
     return {f"metis.{name}": params[name] for name in names if name in params}
 
@@ -151,7 +152,7 @@ def _commit() -> str | None:
         return None  # installed: a repository further up would be another project's
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        told = subprocess.run(
+        ended = subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -161,4 +162,4 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip() or None
+    return ended.stdout.strip() or None

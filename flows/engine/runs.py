@@ -16,13 +16,23 @@ ABOUT = "about"  # artifacts for people: no part of the output, so that they cha
 
 @dataclass(frozen=True)
 class Record:
-    """A finished stage: where its output lies, and the digest of it."""
+    """A finished step.
+
+    Attributes:
+        run_id: its MLflow run.
+        key: of the step.
+        digest: of its output, timings left out.
+        folder: where its output lies.
+        seconds: wall time that it took.
+        cpu_seconds: CPU time of the process meanwhile; NaN where it was not recorded.
+    """
 
     run_id: str
     key: str
     digest: str
     folder: Path
     seconds: float
+    cpu_seconds: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flows.configuration.settings import TrackingSettings
+from flows.configuration.sections import TrackingSettings
+from flows.engine.console import say
 from flows.engine.folders import (
     Fetched,
     alone,
@@ -24,8 +26,10 @@ from flows.engine.folders import (
     without_secrets,
 )
 from flows.engine.keys import folder_digest
+from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs
 from flows.engine.provenance import Dataset, provenance, versions
 from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording
+from flows.engine.work import TIMINGS
 from metis.errors import InputError, MetisError
 
 __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
@@ -44,7 +48,7 @@ QUIET = {  # nothing sent to anybody, no log of its own, no line on standard out
 
 
 class Store:
-    """MLflow, as stages see it.
+    """MLflow, as stages see it; opened when it is first written to.
 
     Raises:
         SurroundingsError: the tracking store cannot be opened or written.
@@ -54,45 +58,62 @@ class Store:
         for name, value in (PATIENCE | QUIET).items():
             os.environ.setdefault(name, value)
         self.root = Path(settings.path).absolute()
+        self.uri = settings.uri or sqlite_uri(self.root)
+        self._name = settings.experiment
+        self._remote = settings.uri is not None
+        self._fetched = Fetched(self.root)
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
-        self.uri = settings.uri or sqlite_uri(self.root)
-        self._fetched = Fetched(self.root)
+
+    @cached_property
+    def _client(self) -> Any:
         with surroundings(self.uri):
             from mlflow import MlflowClient
 
-            if settings.uri is None:  # takes seconds: not while others wait at the lock
+            if not self._remote:  # takes seconds: not while others wait at the lock
                 import_module("mlflow.store.tracking.sqlalchemy_store")
         with surroundings(self.uri), alone(self.root):
             for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # errors would come with tracebacks
-            self._client = MlflowClient(self.uri)
-            self.experiment = self._experiment(settings.experiment, remote=settings.uri is not None)
+            if not self._remote and not (self.root / DATABASE).exists():
+                say(f"new tracking store: {self.root}")
+            client = MlflowClient(self.uri)
+            self._experiment = self._experiment_of(client)
+            return client
 
-    def _experiment(self, name: str, *, remote: bool) -> str:
+    @property
+    def experiment(self) -> str:
+        """Id of the experiment."""
+        _ = self._client
+        return self._experiment
+
+    def _experiment_of(self, client: Any) -> str:
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(name)
+        found = client.get_experiment_by_name(self._name)
         if found:
             return str(found.experiment_id)
-        location = None if remote else (self.root / "artifacts").as_uri()
+        location = None if self._remote else (self.root / "artifacts").as_uri()
         try:
-            return str(self._client.create_experiment(name, artifact_location=location, tags=VIEW))
+            return str(client.create_experiment(self._name, artifact_location=location, tags=VIEW))
         except MlflowException:  # another machine may just have made it
-            found = self._client.get_experiment_by_name(name)
+            found = client.get_experiment_by_name(self._name)
             if found is None:
                 raise
             return str(found.experiment_id)
 
     def find(self, step: str, key: str) -> Record | None:
-        """The newest finished run of this step and key whose output is whole, if any."""
+        """Return the newest finished run of this step and key whose output is whole, if any."""
+        runs = None if self._remote else finished_runs(self.root, self._name, step, key)
         with surroundings(self.uri):
-            runs = self._client.search_runs(
-                [self.experiment],
-                f"tags.`metis.step` = '{step}' and tags.`metis.key` = '{key}' and status = 'FINISHED'",
-                order_by=["attributes.start_time DESC"],
-                max_results=5,
-            )
+            if runs is None:
+                wanted = (
+                    f"tags.`metis.step` = '{step}' and tags.`metis.key` = '{key}' and status = 'FINISHED'"
+                )
+                order = ["attributes.start_time DESC"]
+                client = self._client
+                found = client.search_runs([self.experiment], wanted, order_by=order, max_results=MOST)
+                runs = [FoundRun.of(run) for run in found]
             for run in runs:
                 record = self._record(run)
                 if record is not None:
@@ -135,39 +156,36 @@ class Store:
                 if not _absent(error):
                     raise
                 raise InputError(f"MLflow run {run_id!r}: there is none under {self.root}") from None
-            record = self._record(run) if run.info.status == "FINISHED" else None
+            record = self._record(FoundRun.of(run)) if run.info.status == "FINISHED" else None
         if record is None:
             raise InputError(f"MLflow run {run_id!r}: it has no whole output (status {run.info.status})")
         return record
 
-    def _folder(self, run: Any) -> Path:
-        """Where a run's artifacts lie; fetched first from a store that is not on this machine."""
-        if is_local(run.info.artifact_uri):
-            return file_path(run.info.artifact_uri)
+    def _folder(self, run: FoundRun) -> Path:
+        """Return where a run's artifacts lie; fetched first from a store that is not on this machine."""
+        if is_local(run.artifact_uri):
+            return file_path(run.artifact_uri)
 
         from mlflow.exceptions import MlflowException
-
-        run_id = str(run.info.run_id)
 
         def fetch(folder: Path) -> None:
             try:
                 for name in _files(run):
-                    self._client.download_artifacts(run_id, name, str(folder))
+                    self._client.download_artifacts(run.run_id, name, str(folder))
             except MlflowException as error:
                 if not _absent(error):
                     raise  # a server that is away is no damage
 
-        return self._fetched.fetch(run_id, lambda folder: _whole(run, folder), fetch)
+        return self._fetched.fetch(run.run_id, lambda folder: _whole(run, folder), fetch)
 
-    def _record(self, run: Any) -> Record | None:
-        tags = run.data.tags
-        if "metis.digest" not in tags:
+    def _record(self, run: FoundRun) -> Record | None:
+        if "metis.digest" not in run.tags:
             return None
         folder = self._folder(run)
         if not _whole(run, folder):
             return None  # damaged or deleted by hand: done again
-        seconds = (run.info.end_time - run.info.start_time) / 1000
-        return Record(run.info.run_id, tags.get("metis.key", ""), tags["metis.digest"], folder, seconds)
+        key, content = run.tags.get("metis.key", ""), run.tags["metis.digest"]
+        return Record(run.run_id, key, content, folder, run.seconds, run.cpu_seconds)
 
     @contextmanager
     def recording(
@@ -178,11 +196,11 @@ class Store:
         inputs: Mapping[str, str],
         params: Mapping[str, Any],
         identity: Mapping[str, str],
-        told: Mapping[str, str] | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> Iterator[Recording]:
-        """Do a step: its run ends FINISHED with its files, or FAILED with the reason; `told`: more tags."""
+        """Do a step: its run ends FINISHED with its files, or FAILED with the reason; `more`: further tags."""
         tags = {
-            **(told or {}),
+            **(more or {}),
             "metis.step": step,
             "metis.stage": stage,
             "metis.key": key,
@@ -225,10 +243,17 @@ class Store:
                     name=str(run.info.run_name),
                     status=str(run.info.status),
                     error=run.data.tags.get("metis.error", "ended without a word"),
-                    folder=self._folder(run) if run.info.status == "FINISHED" else None,
+                    folder=self._folder(FoundRun.of(run)) if run.info.status == "FINISHED" else None,
                 )
                 for run in runs
             ]
+
+    def origin(self, run_id: str) -> tuple[str, str]:
+        """Return when a run began, as text, and which run of the chain it was part of."""
+        with surroundings(self.uri):
+            run = self._client.get_run(run_id)
+        began = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
+        return began.isoformat(timespec="milliseconds"), run.data.tags.get("metis.chain", "")
 
     def log_file(self, run_id: str, path: Path) -> None:
         """Add a file to a run's artifacts."""
@@ -238,7 +263,7 @@ class Store:
     def _start(self, name: str, tags: Mapping[str, str]) -> Any:
         """MLflow's words on a new run: `run_id`, `artifact_uri`."""
         with surroundings(self.uri):
-            tags = _told(provenance() | dict(tags))
+            tags = _public(provenance() | dict(tags))
             return self._client.create_run(self.experiment, tags=tags, run_name=name).info
 
     @contextmanager
@@ -261,7 +286,7 @@ class Store:
     def _keep(self, recording: Recording, *, at_hand: bool) -> None:
         run_id, output = recording.run_id, recording.folder
         files = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
-        kept = {"metis.files": json.dumps(files), "metis.digest": folder_digest(output, files)}
+        kept = {"metis.files": json.dumps(files), "metis.digest": output_digest(output, files)}
         with surroundings(self.uri):
             self._client.log_artifacts(run_id, str(output))
             self._client.log_artifacts(run_id, str(recording.about), ABOUT)
@@ -298,7 +323,7 @@ class Store:
 
         given = [Param(name, str(value)[:6000]) for name, value in (params or {}).items()]
         first, later = given[:PARAM_CHUNK], given[PARAM_CHUNK:]
-        named = [RunTag(name, value) for name, value in _told(tags or {}).items()]
+        named = [RunTag(name, value) for name, value in _public(tags or {}).items()]
         with surroundings(self.uri):
             if first or named or metrics:
                 self._client.log_batch(run_id, _metrics([metrics or {}], [0]), first, named)
@@ -344,19 +369,24 @@ def _metrics(rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> list[
     ]
 
 
-def _told(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags as they may be read by everybody: a command may hold a server's password."""
+def _public(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags as anybody may read them: a command may hold a server's password."""
     return {name: without_secrets(str(value)) for name, value in tags.items()}
 
 
-def _files(run: Any) -> list[str]:
-    files: list[str] = json.loads(run.data.tags.get("metis.files", "[]"))
+def output_digest(folder: Path, files: Sequence[str]) -> str:
+    """Return the digest of an output: of its files but the timings, which differ each time."""
+    return folder_digest(folder, [name for name in files if name != TIMINGS])
+
+
+def _files(run: FoundRun) -> list[str]:
+    files: list[str] = json.loads(run.tags.get("metis.files", "[]"))
     return files
 
 
-def _whole(run: Any, folder: Path) -> bool:
+def _whole(run: FoundRun, folder: Path) -> bool:
     """Whether a run's output is in `folder` as it was written."""
-    return bool(folder_digest(folder, _files(run)) == run.data.tags.get("metis.digest"))
+    return bool(output_digest(folder, _files(run)) == run.tags.get("metis.digest"))
 
 
 def _absent(error: Any) -> bool:

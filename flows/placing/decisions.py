@@ -1,31 +1,28 @@
-"""Placing many groups with one scheduler, and judging placements: shared by the chain and by the verbs."""
+"""What a scheduler decided for groups, and placing groups one after another."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from baselines.registry import Materials, make_scheduler, sections_of, timed_place
 from flows.configuration.objects import make_cluster, make_objective
 from flows.configuration.settings import Settings
-from metis.errors import InputError
-from metis.files import load_arrays, save_arrays
+from flows.engine.work import TIMINGS, read_json
+from metis.files import load_arrays, save_arrays, written_whole
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.evaluation import evaluate, gap
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from flows.engine.work import Progress
-
-OPTIMUM = "optimum"
-Tell = Callable[[int, int], None]
+FILE, TRACES = "decisions.npz", "traces.json"
+# of a trace: what differs each time, such as the seconds in a learning curve, goes to the MLflow run only
+NOT_KEPT = ("curve", "seconds", "cpu_seconds")
+Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,36 +32,73 @@ class Decisions:
     Attributes:
         placements: int [groups, nodes, apps], new containers.
         seconds: wall time of each decision after one warm-up, [groups].
-        traces: what the scheduler wanted remembered, per group.
+        cpu_seconds: CPU time of the process meanwhile, all its threads, [groups].
+        traces: what the scheduler wants remembered, per group.
     """
 
     placements: IntArray
-    seconds: np.ndarray[Any, np.dtype[np.float64]]
+    seconds: FloatArray
+    cpu_seconds: FloatArray
     traces: Sequence[Mapping[str, Any]]
 
-    def save(self, path: Path, groups: IntArray) -> None:
-        """Write placements and seconds as `.npz`."""
-        save_arrays(path, {"placements": self.placements, "seconds": self.seconds, "groups": groups})
+    @classmethod
+    def of(cls, made: Sequence[Decision]) -> "Decisions":
+        """Return single decisions, one per group, together."""
+        return cls(
+            np.stack([decision.placement for decision in made]),
+            np.array([decision.seconds for decision in made]),
+            np.array([decision.cpu_seconds for decision in made]),
+            [decision.trace for decision in made],
+        )
 
     @classmethod
-    def load(cls, path: Path, traces: Sequence[Mapping[str, Any]]) -> "Decisions":
+    def joined(cls, parts: "Sequence[Decisions]") -> "Decisions":
+        """Return the decisions for groups that were placed in parts, in order."""
+        return cls(
+            np.concatenate([part.placements for part in parts]),
+            np.concatenate([part.seconds for part in parts]),
+            np.concatenate([part.cpu_seconds for part in parts]),
+            [trace for part in parts for trace in part.traces],
+        )
+
+    def save(self, folder: Path, groups: IntArray, apps: Sequence[str]) -> None:
+        """Write placements and traces, and the seconds beside them."""
+        arrays = {"placements": self.placements, "groups": groups, "apps": list(apps)}
+        save_arrays(folder / FILE, arrays)
+        kept = [{k: v for k, v in trace.items() if k not in NOT_KEPT} for trace in self.traces]
+        with written_whole(folder / TRACES) as file:
+            file.write(json.dumps(kept, indent=1, sort_keys=True).encode())
+        rows = [f"{s!r},{c!r}" for s, c in zip(self.seconds.tolist(), self.cpu_seconds.tolist(), strict=True)]
+        with written_whole(folder / TIMINGS) as file:
+            file.write("\n".join(["seconds,cpu_seconds", *rows, ""]).encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> "Decisions":
         """Read what `save` wrote."""
-        stored = load_arrays(path)
-        return cls(stored["placements"], stored["seconds"], traces)
-
-
-def scheduler_options(settings: Settings, name: str) -> dict[str, dict[str, Any]]:
-    """The sections of settings that a scheduler reads."""
-    everything = settings.model_dump(mode="json")
-    return {section: everything[section] for section in sections_of(name)}
+        stored = load_arrays(folder / FILE)
+        timings = np.loadtxt(folder / TIMINGS, delimiter=",", skiprows=1, ndmin=2)
+        return cls(stored["placements"], timings[:, 0], timings[:, 1], read_json(folder / TRACES))
 
 
 def scheduler_for(
-    settings: Settings, name: str, tables: Tables, weights: Callable[[str], Any] | None = None
+    settings: Settings,
+    name: str,
+    tables: Tables,
+    weights: Callable[[str], Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Scheduler:
-    """The scheduler called `name` under these settings; `weights` gives those of a learner by its name."""
-    options = scheduler_options(settings, name)
-    return make_scheduler(name, Materials(tables, options, settings.seed, weights))
+    """Return the scheduler called `name` under these settings.
+
+    Args:
+        settings: of the run.
+        name: of the scheduler.
+        tables: the simulator's.
+        weights: gives the trained weights of a learner by its name.
+        options: sections of settings that replace those of `settings`.
+    """
+    given = options or {}
+    chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
+    return make_scheduler(name, Materials(tables, chosen, settings.seed, weights))
 
 
 def place_groups(
@@ -72,7 +106,7 @@ def place_groups(
     settings: Settings,
     tables: Tables,
     groups: IntArray,
-    tell: Tell | None = None,
+    report: Report | None = None,
     *,
     timed: bool = True,
 ) -> Decisions:
@@ -89,129 +123,14 @@ def place_groups(
         made.append(place(group, cluster, worth))
         if settings.groups.arrive:
             cluster = replace(cluster, existing=cluster.existing + made[-1].placement)
-        if tell:
-            tell(i + 1, len(groups))
-    return Decisions(
-        np.stack([decision.placement for decision in made]),
-        np.array([decision.seconds for decision in made]),
-        [decision.trace for decision in made],
-    )
+        if report:
+            report(i + 1, len(groups))
+    return Decisions.of(made)
 
 
-def place_optima(settings: Settings, truth: Tables, groups: IntArray, progress: "Progress") -> Decisions:
-    """The exact optimum of every group on the testbed's tables; nobody asks for its seconds."""
-    return place_groups(
-        scheduler_for(settings, OPTIMUM, truth),
-        settings,
-        truth,
-        groups,
-        lambda done, total: progress("true optimum", done, total),
-        timed=False,
-    )
-
-
-def joined(parts: Sequence[Decisions]) -> Decisions:
-    """The decisions for groups that were placed in parts, in order."""
-    return Decisions(
-        np.concatenate([part.placements for part in parts]),
-        np.concatenate([part.seconds for part in parts]),
-        [trace for part in parts for trace in part.traces],
-    )
-
-
-def judge(
-    decisions: Mapping[str, Decisions],
-    settings: Settings,
-    tables: Tables,
-    groups: IntArray,
-    truth: Tables | None = None,
-    true_optimum: Decisions | None = None,
-) -> "pd.DataFrame":
-    """One row per scheduler and group.
-
-    Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
-    bound), seconds, free_nodes, slo_<level>; with a testbed also true_rps, true_value and true_ratio; with
-    `medea.ends` worst and best, the values between which Medea is indifferent.
-
-    Args:
-        decisions: by scheduler; `optimum` must be among them.
-        settings: cluster and objective.
-        tables: the simulator's.
-        groups: int [groups, apps].
-        truth: the testbed's tables.
-        true_optimum: the optimum's decisions on `truth`.
-    """
-    import pandas as pd  # slow to import, and placing alone does not need it
-
-    if truth is not None and truth.space != tables.space:
-        raise InputError(
-            f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
-            f"the profile {list(tables.space.apps)} on {tables.space.slots}; both must be alike"
-        )
-    objective = make_objective(settings)
-    rows = []
-    for i, group in enumerate(groups):
-        for name, decided in decisions.items():
-            cluster = met_by(decided, i, settings, tables)
-            worth = objective.bind(group, cluster, tables)
-            best, bound = _optimum_of(decisions[OPTIMUM], i, group, cluster, worth, settings)
-            true_worth = None if truth is None else objective.bind(group, cluster, truth)
-            true_best = None
-            if truth is not None and true_worth is not None:
-                true_best, _ = _optimum_of(true_optimum, i, group, cluster, true_worth, settings)
-            placement = decided.placements[i]
-            judged = evaluate(placement, cluster, tables, worth)
-            row: dict[str, Any] = {
-                "scheduler": name,
-                "group": i,
-                "rps": judged.rps,
-                "value": judged.value,
-                "bound": bound,
-                "ratio": ratio(judged.value, best),
-                "gap": gap(judged.value, bound),
-                "seconds": float(decided.seconds[i]),
-                "free_nodes": judged.free_nodes,
-                **{f"slo_{level}": share for level, share in judged.slo.items()},
-            }
-            ends = {name: decided.traces[i][name] for name in ("worst", "best") if name in decided.traces[i]}
-            row |= ends
-            if truth is not None and true_worth is not None:
-                real = evaluate(placement, cluster, truth, true_worth)
-                row |= {"true_rps": real.rps, "true_value": real.value}
-                if true_best is not None:
-                    row["true_ratio"] = ratio(real.value, true_best)
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def met_by(decided: Decisions, i: int, settings: Settings, tables: Tables) -> Cluster:
-    """The cluster that group i met: where groups arrive, with what the same scheduler placed before."""
+def cluster_before(decided: Decisions, i: int, settings: Settings, tables: Tables) -> Cluster:
+    """Return the cluster that group i met: where groups arrive, with what the same scheduler placed before."""
     start = make_cluster(settings, tables.space)
     if not settings.groups.arrive:
         return start
     return replace(start, existing=start.existing + decided.placements[:i].sum(axis=0))
-
-
-def _optimum_of(
-    known: Decisions | None,
-    i: int,
-    group: IntArray,
-    cluster: Cluster,
-    worth: FloatArray,
-    settings: Settings,
-) -> tuple[float, float]:
-    """Value and bound of the optimum for group i on this very cluster: known, or solved now."""
-    if known is not None and not settings.groups.arrive:
-        placement, bound = known.placements[i], float(known.traces[i]["bound"])
-    else:
-        from baselines.optimum import place_optimum
-
-        placement, trace = place_optimum(group, cluster, worth, settings.optimum.made())
-        bound = float(trace["bound"])
-    value = float(worth[cluster.space.index(placement + cluster.existing)].sum())
-    return value, max(bound, value)
-
-
-def ratio(value: float, best: float) -> float:
-    """`value` as a share of `best`; 1 where both are 0."""
-    return value / best if best > 0 else 1.0

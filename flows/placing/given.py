@@ -1,87 +1,65 @@
-"""Placements by name: a file, or an MLflow run that made one."""
+"""Placements by name: a file, or the id of an MLflow run that made one."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from flows.configuration.objects import read_placement
+from flows.configuration.objects import placement_of
 from flows.configuration.settings import Settings
+from flows.engine.store import Store
 from metis.errors import InputError
-from metis.files import load_arrays
-from metis.problem.counts import IntArray, whole_counts
+from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 
 RUN_ID = re.compile(r"^[0-9a-f]{32}$")
-MADE = ("proposal.npz", "placement.npz")  # of watch and deploy; those of the schedulers have many groups
-DECISIONS = "decisions.npz"
-TABLE = "placements.csv"
+# of watch, deploy, and the schedulers: those have many groups, of which the first is meant
+FILES = ("proposal.npz", "placement.npz", "decisions.npz")
 
 
-def given_placement(settings: Settings, space: ColocationSpace) -> IntArray:
-    """The placement that `placement=` names, int [nodes, apps].
+def with_files(settings: Settings, store: Store) -> Settings:
+    """Return settings in which the ids of MLflow runs are replaced by the files of their placements.
 
     Raises:
-        InputError: neither a file nor a run, or a placement of other applications.
+        InputError: neither a file nor a run that holds a placement.
     """
-    named = settings.placement
-    if not named:
-        raise InputError("placement: give a file (.npz, .json, .csv) or the id of an MLflow run")
-    if not RUN_ID.match(named) or Path(named).exists():
-        if not Path(named).is_file():
-            raise InputError(f"placement {named!r}: no such file; give one, or the id of an MLflow run")
-        return _of_file(Path(named), space)
-    from flows.engine.store import Store
-
-    return of_folder(Store(settings.tracking).record(named).folder, space, f"MLflow run {named}")
+    changed = {}
+    for key in ("existing", "placement"):
+        named = getattr(settings, key)
+        if named and not Path(named).is_file():
+            changed[key] = str(_file_of_run(key, named, store))
+    return replace(settings, **changed) if changed else settings
 
 
-def of_folder(folder: Path, space: ColocationSpace, name: str) -> IntArray:
-    """The placement in a step's output: what was proposed or deployed, or the first group of a scheduler."""
-    for made in MADE:
-        if (folder / made).is_file():
-            return _of_file(folder / made, space)
-    if not (folder / DECISIONS).is_file():
-        raise InputError(f"{name}: holds no placement; name a run of highlevel, baselines, deploy or watch")
-    table = folder / TABLE
-    if table.is_file():
-        apps = table.read_text(encoding="utf-8").partition("\n")[0].strip().split(",")[2:]
-        _check_apps(name, apps, space)
-    placements = load_arrays(folder / DECISIONS)["placements"]
-    return whole_counts(placements[0], name)
-
-
-def chosen_placement(inputs: Mapping[str, Path], scheduler: str, space: ColocationSpace) -> IntArray:
-    """The placement of group 0 by `scheduler`, among the inputs of a stage."""
-    for stage in ("highlevel", "baselines"):
-        folder = inputs.get(f"{stage}/{scheduler}")
-        if folder is not None:
-            return of_folder(folder, space, f"{stage}/{scheduler}")
+def _file_of_run(key: str, named: str, store: Store) -> Path:
+    if not RUN_ID.match(named):
+        raise InputError(f"{key} {named!r}: no such file; give one, or the id of an MLflow run")
+    folder = store.record(named).folder
+    for name in FILES:
+        if (folder / name).is_file():
+            return folder / name
     raise InputError(
-        f"deploy: {scheduler!r} placed nothing in this run; give placement=FILE or an MLflow run"
+        f"{key}: MLflow run {named} holds no placement; name a run of highlevel, baselines, deploy or watch"
     )
 
 
-def _of_file(path: Path, space: ColocationSpace) -> IntArray:
-    if path.suffix == ".npz":
-        arrays = load_arrays(path)
-        if "apps" in arrays:
-            _check_apps(str(path), [str(app) for app in arrays["apps"]], space)
-    placement = read_placement(path, space)
-    if placement.ndim != 2 or placement.shape[1] != len(space.apps):
-        raise InputError(
-            f"{path}: placement of shape {placement.shape}: give a row per node and a column for each of "
-            f"{list(space.apps)}"
-        )
-    over = np.flatnonzero(placement.sum(axis=1) > space.slots)
-    if over.size:
-        raise InputError(
-            f"{path}: node {over[0]} holds {placement[over[0]].sum()} containers and has {space.slots} slots"
-        )
-    return placement
+def given_placement(settings: Settings, space: ColocationSpace) -> IntArray:
+    """Return the placement that `placement=` names, int [nodes, apps].
+
+    Raises:
+        InputError: nothing is named, or a placement of other applications.
+    """
+    if not settings.placement:
+        raise InputError("placement: give a file (.npz, .json, .csv) or the id of an MLflow run")
+    return placement_of(Path(settings.placement), space)
 
 
-def _check_apps(name: str, apps: list[str], space: ColocationSpace) -> None:
-    if apps != list(space.apps):
-        raise InputError(f"{name}: places {apps}, this run has {list(space.apps)}; give apps.names as there")
+def chosen_placement(inputs: Mapping[str, Path], scheduler: str, space: ColocationSpace) -> IntArray:
+    """Return the placement of group 0 by `scheduler`, among the inputs of a stage."""
+    for stage in ("highlevel", "baselines"):
+        folder = inputs.get(f"{stage}/{scheduler}")
+        if folder is not None:
+            return placement_of(folder / "decisions.npz", space)
+    raise InputError(
+        f"deploy: {scheduler!r} placed nothing in this run; give placement=FILE or an MLflow run"
+    )

@@ -15,33 +15,33 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.configuration.settings import TrackingSettings
-from flows.engine.chain import Chain, Outcome
-from flows.engine.store import Record
+from flows.configuration.sections import TrackingSettings
+from flows.engine.memo import Memo, Outcome
+from flows.engine.runs import Record
 from flows.engine.work import Progress
 
 LONG = 2.0  # seconds after which a step is worth a progress artifact
 EVERY = 2.0  # seconds between two updates of it
-COLUMNS = ("rps", "true_rps", "ratio", "seconds", "free_nodes")
+COLUMNS = ("rps", "true_rps", "ratio", "seconds", "cpu_seconds", "free_nodes")
 
 
 class StepProgress:
-    """Tells the progress of a step to `progress`, and of a long one to Prefect's UI."""
+    """Reports the progress of a step to `progress`, and of a long one to Prefect's UI."""
 
     def __init__(self, step: str, progress: Progress) -> None:
         self._step = step
         self._progress = progress
-        self._told = time.monotonic() - EVERY + LONG
+        self._last = time.monotonic() - EVERY + LONG
         self._artifact: UUID | None = None
         self._shown = True
 
     def __call__(self, text: str, done: int, total: int, known: str = "") -> None:
-        """Tell it."""
+        """Report it."""
         self._progress(text, done, total, known)
         ended = done >= total and self._artifact is not None
-        if not self._shown or (time.monotonic() - self._told < EVERY and not ended):
+        if not self._shown or (time.monotonic() - self._last < EVERY and not ended):
             return
-        self._told = time.monotonic()
+        self._last = time.monotonic()
         share, described = 100.0 * done / max(total, 1), f"{self._step}: {text}, {done} of {total}{known}"
         self._shown = _shown(lambda: self._show(share, described))
 
@@ -53,11 +53,11 @@ class StepProgress:
             update_progress_artifact(self._artifact, share, description=described)
 
 
-def show_run(chain: Chain, step: str, record: Record) -> None:
+def show_run(memo: Memo, step: str, record: Record) -> None:
     """Link the MLflow run of a step."""
-    link = run_link(chain.settings.tracking, chain.store.experiment, record.run_id)
-    text, told = f"{step} in MLflow", f"{step} took {record.seconds:.1f} s"
-    _shown(lambda: create_link_artifact(link, text, key=_key("mlflow", step), description=told))
+    link = run_link(memo.settings.tracking, memo.store.experiment, record.run_id)
+    text, about = f"{step} in MLflow", f"{step} took {record.seconds:.1f} s"
+    _shown(lambda: create_link_artifact(link, text, key=_key("mlflow", step), description=about))
 
 
 def show_results(outcome: Outcome) -> None:
@@ -65,34 +65,34 @@ def show_results(outcome: Outcome) -> None:
     folder = outcome.folder("evaluate")
     if folder is None:
         return
-    import pandas as pd
+    from flows.stages.evaluate import read_results
 
-    results = pd.read_csv(folder / "results.csv")
+    results = read_results(folder)
     columns = [name for name in COLUMNS if name in results]
     means = results.groupby("scheduler")[columns].mean().sort_values("ratio", ascending=False)
     rows = means.round(4).reset_index().to_dict("records")
     table = [{str(name): value for name, value in row.items()} for row in rows]
     groups = results["group"].nunique()
-    told = f"Means over {groups} groups; ratio: share of the exact optimum."
-    _shown(lambda: create_table_artifact(table, key="results", description=told))
+    about = f"Means over {groups} groups; ratio: share of the exact optimum."
+    _shown(lambda: create_table_artifact(table, key="results", description=about))
 
 
-def show_page(chain: Chain, outcome: Outcome) -> None:
+def show_page(memo: Memo, outcome: Outcome) -> None:
     """Link the report page of a run, as MLflow shows it."""
     record = outcome.records.get("report")
     if record is None:
         return
-    run = run_link(chain.settings.tracking, chain.store.experiment, record.run_id)
-    link, told = f"{run}/artifacts/report.html", f"The same page as a file: {record.folder / 'report.html'}"
-    _shown(lambda: create_link_artifact(link, link_text="report.html", key="report", description=told))
+    run = run_link(memo.settings.tracking, memo.store.experiment, record.run_id)
+    link, about = f"{run}/artifacts/report.html", f"The same page as a file: {record.folder / 'report.html'}"
+    _shown(lambda: create_link_artifact(link, link_text="report.html", key="report", description=about))
 
 
 def run_link(tracking: TrackingSettings, experiment: str, run_id: str) -> str:
-    """Address of a run in the MLflow UI: as told, of the server, or of `metis ui`; no user, no password."""
+    """Address of a run in the MLflow UI: as set, of the server, or of `metis ui`; no user, no password."""
     base = f"http://127.0.0.1:{tracking.port}"
-    told = tracking.ui or tracking.uri or ""
-    if told.startswith(("http://", "https://")):
-        parts = urlsplit(told)
+    given = tracking.ui or tracking.uri or ""
+    if given.startswith(("http://", "https://")):
+        parts = urlsplit(given)
         base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
     return f"{base}/#/experiments/{experiment}/runs/{run_id}"
 
@@ -103,10 +103,10 @@ def _key(kind: str, step: str) -> str:
 
 
 def _shown(show: Callable[[], Any]) -> bool:
-    """Show something; a UI that cannot be told never fails a step."""
+    """Show something; a UI that cannot be reached never fails a step."""
     try:
         show()
     except Exception:
-        logging.getLogger(__name__).debug("Prefect could not be told", exc_info=True)
+        logging.getLogger(__name__).debug("Prefect could not be reached", exc_info=True)
         return False
     return True

@@ -2,42 +2,30 @@
 
 The types become the JSON schema of a deployment: Prefect's server checks it when a run is created (unknown
 settings, stages, sizes, wrong types). What words make together (a value out of range, two that do not fit)
-only composing them tells: the flow does that with its parameters, before it starts to run.
+only composing them shows: the flow does that with its parameters, before it starts to run.
 """
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from flows.configuration.compose import compose_plain
-from flows.configuration.settings import Settings, validated
+from flows.configuration.settings import Settings, known_keys, open_mappings, section_names, validated
+from flows.prefect.variables import BASE
+from flows.stages.chain import CHAIN
 from metis.errors import InputError
 
-BASE = "METIS_OVERRIDES"  # what every run of this process composes first, as a shell would write it
+
 GROUPS = ("size", "experiment")  # of the configuration; they are no settings of their own
-OTHER_WORDS = {"explore": ("budget",)}
-STAGES = {
-    "setup": "Make the hosts of the cluster ready.",
-    "build": "Build the applications' images and bring them to every node.",
-    "explore": "Measure only what pays for the groups of the run.",
-    "profile": "Measure co-locations on the testbed.",
-    "simulator": "Fit the simulator to the profile.",
-    "constraints": "Find the interference constraints that Medea and Paragon live on.",
-    "subscheduler": "Train the learners for a sub-cluster, once for all groups.",
-    "highlevel": "Place every group with the learned schedulers.",
-    "baselines": "Place every group with the schedulers that do not learn.",
-    "evaluate": "Judge every placement: RPS, gap to the optimum, seconds.",
-    "report": "Write the page of tables and figures.",
-    "deploy": "Deploy a placement to the live cluster and measure it.",
-    "watch": "Measure what is deployed, back into the profile.",
-}
+STAGES = tuple(stage.name for stage in CHAIN)
 
 
 def composed(words: Sequence[str]) -> Settings:
-    """The settings of `METIS_OVERRIDES`, then `words`.
+    """Return the settings of `METIS_OVERRIDES`, then `words`.
 
     Raises:
         InputError: a word is not understood, or a value out of range; says which.
@@ -46,30 +34,17 @@ def composed(words: Sequence[str]) -> Settings:
 
 
 def base_words() -> list[str]:
-    """The overrides of the whole process."""
+    """Return the overrides of the whole process."""
     return shlex.split(os.environ.get(BASE, ""))
 
 
 def override_pattern() -> str:
-    """A regular expression that overrides of known settings and groups match, and others do not."""
-    return rf"^\+{{0,2}}({'|'.join([*_names(Settings), *GROUPS])})="
-
-
-def _names(model: type[BaseModel]) -> list[str]:
-    names = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            inner = "|".join([*_names(kind), *OTHER_WORDS.get(name, ())])
-            names.append(rf"{name}(\.({inner}))?")
-        else:
-            # of a mapping, such as `rules.at_most.Redis=2`, every key is possible
-            names.append(rf"{name}(\..+)?" if _maps(kind) else name)
-    return names
-
-
-def _maps(kind: Any) -> bool:
-    return any(get_origin(each) is dict for each in (kind, *getattr(kind, "__args__", ())))
+    """Return a regular expression that overrides of known settings and groups match, and others do not."""
+    keys = [re.escape(key) for key in known_keys()]
+    # of a mapping, such as `rules.at_most.Redis=2`, every key is possible; so are the objective's own
+    open_keys = [re.escape(key) for key in open_mappings()]
+    names = [*keys, *section_names(), *GROUPS, *(rf"{key}\..+" for key in open_keys)]
+    return rf"^\+{{0,2}}({'|'.join(names)})="
 
 
 def _composes(words: list[str]) -> list[str]:
@@ -83,8 +58,8 @@ def _composes(words: list[str]) -> list[str]:
 if TYPE_CHECKING:
     Stage = str
 else:
-    Stage = Literal[tuple(STAGES)]
-# refused in few words by the server; composing, which tells more, does not look at the pattern
+    Stage = Literal[STAGES]
+# refused in few words by the server; composing, which says more, does not look at the pattern
 KNOWN = {"type": "string", "if": {"pattern": override_pattern()}, "else": False}
 Override = Annotated[str, WithJsonSchema(KNOWN)]
 Overrides = Annotated[
@@ -107,8 +82,20 @@ Again = Annotated[bool, Field(description="Do the stage again although nothing c
 NONE: Any = ()  # the default of a list: nothing that a call could change
 
 
+def words_of(
+    overrides: Sequence[str],
+    stages: Sequence[str] | None,
+    rerun: Sequence[str],
+    until: str | None,
+    size: str | None,
+) -> list[str]:
+    """Return the overrides that the parameters of a deployment mean."""
+    asked = [*listed("stages", stages), *listed("rerun", rerun), *([f"until={until}"] if until else [])]
+    return [*sized(size), *overrides, *asked]
+
+
 def listed(name: str, values: Sequence[str] | None) -> list[str]:
-    """The override that gives the list `values` to the setting `name`; no word without values."""
+    """Return the override that gives the list `values` to the setting `name`; no word without values."""
     if not values:
         return []
     quoted = (f"'{value}'" for value in values)
@@ -116,5 +103,5 @@ def listed(name: str, values: Sequence[str] | None) -> list[str]:
 
 
 def sized(size: str | None) -> list[str]:
-    """The override that chooses a size."""
+    """Return the override that chooses a size."""
     return [f"size={size}"] if size else []

@@ -1,4 +1,4 @@
-"""Which Prefect server a tracking folder uses: the one that is told, the one that serves it, or its own.
+"""Which Prefect server a tracking folder uses: the one that is named, the one that serves it, or its own.
 
 Everything of Prefect's lies in `prefect/` of the tracking folder. Nothing here imports Prefect: a `metis run`
 that finds everything finished never does.
@@ -67,19 +67,19 @@ def running(root: Path) -> str | None:
 def server(root: Path, port: int) -> Iterator[str]:
     """The API address of a server for `root`, started on the loopback address where none runs yet.
 
-    A server that was told by `PREFECT_API_URL`, or that runs already, is used and left running.
+    A server that was named by `PREFECT_API_URL`, or that runs already, is used and left running.
 
     Raises:
         SurroundingsError: the port is taken, or the server does not come up.
     """
     prepare(root)
-    told = os.environ.get("PREFECT_API_URL")
-    if told:
-        if not _answers(told):
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        if not _answers(named):
             raise SurroundingsError(
-                f"PREFECT_API_URL {without_secrets(told)} does not answer; start that server, or unset it"
+                f"PREFECT_API_URL {without_secrets(named)} does not answer; start that server, or unset it"
             )
-        yield told
+        yield named
         return
     url = f"http://127.0.0.1:{port}/api"
     _check_free(port)

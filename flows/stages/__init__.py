@@ -1,1 +1,1 @@
-"""The stages of the chain, one module each: `run(work)` reads inputs and writes files into `work.folder`."""
+"""The stages of the chain, one module each: what it declares, and its function."""

@@ -1,108 +1,55 @@
 """Stage baselines: one scheduler that does not learn places every group."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
-import pandas as pd
-
-from baselines.registry import learner_of
-from flows.configuration.objects import make_cluster, make_groups, make_objective
-from flows.configuration.settings import ConstraintsSettings, Settings
-from flows.engine.executor import runner_of
-from flows.engine.provenance import groups_dataset, told_params, told_tags
+from baselines.registry import learner_of, learns, modules_of, sections_of
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.placing.decisions import Decisions, Tell, joined, place_groups, scheduler_for
-from flows.stages.constraints import APPLIST
-from metis.files import written_whole
-from metis.problem.counts import IntArray
-from metis.problem.tables import Tables
-from metis.simulate.simulator import FittedSimulator
+from flows.placing.groups import place_all
+from flows.stages.shared import PROBLEM, all_schedulers
 
 
 def run(work: Work) -> None:
-    """Write `decisions.npz`, `placements.csv` and `traces.json` of the scheduler `work.part`."""
+    """Write `decisions.npz`, `placements.csv`, `traces.json` and `timings.csv` of the scheduler `work.part`."""
     place_all(work)
 
 
-def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -> Decisions:
-    """Place every group with the scheduler `work.part` and write what it decided.
+def placing_settings(settings: Settings, part: str) -> tuple[str, ...]:
+    """Return the settings that decide where the scheduler `part` places: the problem, and its own sections.
 
-    Args:
-        work: the step.
-        weights: gives a learner's trained weights.
+    Interference constraints count by the output of their stage, not by how they were found.
     """
-    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
-    groups = make_groups(work.settings, tables.space.apps)
-    params = told_params(work.settings, groups, work.part)
-    given = [groups_dataset(work.settings, groups, tables.space.apps)]
-    work.recording.describe(told_tags(params), params, given)
-    learner = learner_of(work.part)
-    trained = weights(learner, tables) if weights and learner else None
-    place = partial(_place_some, _with_constraints(work), work.part, tables, trained)
-    with runner_of(work.settings.runner) as runner:
-        together = work.settings.groups.arrive or runner.jobs == 1  # what arrives meets what came before
-        if together:
-            decisions = place(groups, partial(work.progress, work.part))
-        else:
-            parts = [groups[list(rows)] for rows in runner.parts(len(groups))]
-            decisions = joined(runner.map(place, parts, partial(work.progress, work.part)))
-    if work.part == "medea" and work.settings.medea.made().ends:
-        decisions = _with_ends(work, decisions, tables, groups)
-    decisions.save(work.folder / "decisions.npz", groups)
-    _write_csv(work, decisions.placements, tables.space.apps)
-    work.write_json("traces.json", list(decisions.traces))
-    _draw(work, decisions.placements[0], tables.space.apps)
-    work.recording.metrics({"seconds": decisions.seconds.mean(), "seconds_max": decisions.seconds.max()})
-    return decisions
+    del settings
+    return (*PROBLEM, *(name for name in sections_of(part) if name != "constraints"), "seed")
 
 
-def _with_ends(work: Work, decisions: Decisions, tables: Tables, groups: IntArray) -> Decisions:
-    """The traces with `worst` and `best`: Medea is indifferent between these two."""
-    from baselines.medea import medea_ends
-    from baselines.registry import Materials, constraints_of
-
-    settings = _with_constraints(work)
-    cluster, objective = make_cluster(settings, tables.space), make_objective(settings)
-    options = {"constraints": settings.constraints.model_dump(mode="json")}
-    constraints = constraints_of(Materials(tables, options))
-    traces = []
-    for i, (group, trace) in enumerate(zip(groups, decisions.traces, strict=True)):
-        worth = objective.bind(group, cluster, tables)
-        worst, best = medea_ends(constraints, group, cluster, worth, settings.medea.made())
-        traces.append({**trace, "worst": worst, "best": best})
-        work.progress("medea, worst and best", i + 1, len(groups))
-    return replace(decisions, traces=traces)
+def placing_inputs(settings: Settings, part: str) -> tuple[str, ...]:
+    """Return the steps that the scheduler `part` reads."""
+    del settings
+    constraints = ("constraints",) if "constraints" in sections_of(part) else ()
+    learner = learner_of(part)
+    return ("simulator", *constraints, *((f"subscheduler/{learner}",) if learner else ()))
 
 
-def _place_some(
-    settings: Settings, name: str, tables: Tables, trained: Any, groups: IntArray, tell: Tell | None = None
-) -> Decisions:
-    """Some of the groups, on whatever worker this is."""
-    scheduler = scheduler_for(settings, name, tables, lambda learner: trained)
-    return place_groups(scheduler, settings, tables, groups, tell)
+def placing_modules(settings: Settings, part: str) -> tuple[str, ...]:
+    """Return the modules whose source counts for the scheduler `part`."""
+    del settings
+    return ("metis.problem.cluster", "metis.problem.objectives", *modules_of(part))
 
 
-def _write_csv(work: Work, placements: IntArray, apps: tuple[str, ...]) -> None:
-    groups, nodes, _ = placements.shape
-    frame = pd.DataFrame(placements.reshape(groups * nodes, -1), columns=list(apps))
-    frame.insert(0, "node", list(range(nodes)) * groups)
-    frame.insert(0, "group", [group for group in range(groups) for _ in range(nodes)])
-    with written_whole(work.folder / "placements.csv") as file:
-        file.write(frame.to_csv(index=False).encode())
+def _schedulers(settings: Settings) -> Sequence[str]:
+    return [name for name in all_schedulers(settings) if not learns(name)]
 
 
-def _draw(work: Work, placement: IntArray, apps: tuple[str, ...]) -> None:
-    from flows.report.placement_picture import placement_svg
-
-    picture = placement_svg(placement, apps, f"{work.part}, group 0")
-    (work.recording.about / "placement-group-0.svg").write_bytes(picture)
-
-
-def _with_constraints(work: Work) -> Settings:
-    """The settings with the constraints stage's file, for the schedulers that live on it."""
-    folder = work.inputs.get("constraints")
-    if folder is None:
-        return work.settings
-    return work.settings.model_copy(update={"constraints": ConstraintsSettings(path=str(folder / APPLIST))})
+STAGE = Stage(
+    name="baselines",
+    about="Place every group with the schedulers that do not learn.",
+    run=run,
+    settings=placing_settings,
+    unkeyed=("runner", "simulator.kind", "testbed.kind", "apps.names"),
+    inputs=placing_inputs,
+    modules=placing_modules,
+    parts=_schedulers,
+    timed=True,
+)

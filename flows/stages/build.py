@@ -2,30 +2,52 @@
 
 from pathlib import Path
 
-from cluster.catalog import load_catalog
-from cluster.distribute import distribute
-from cluster.hosts import Fleet
-from cluster.images import build, write_images
-from cluster.inventory import Inventory
+from flows.configuration.settings import Settings
 from flows.engine.console import say
+from flows.engine.declaration import Stage
+from flows.engine.keys import digest
 from flows.engine.work import Work
+from flows.stages.shared import workload_digests
 
 
 def run(work: Work) -> None:
-    """Write `images.json`; what is there already is neither built nor brought again."""
+    """Write `images.json`; what is there already is neither built nor distributed again."""
+    from cluster.catalog import load_catalog
+    from cluster.distribute import distribute
+    from cluster.hosts import Fleet
+    from cluster.images import build, write_images
+    from cluster.inventory import Inventory
+
     settings = work.settings
-    images = settings.images.made()
     folders = [Path(folder) for folder in settings.apps.workloads]
     workloads = load_catalog(folders, settings.apps.names or [])
     inventory = Inventory.load(work.inputs["setup"] / "inventory.json")
     done: list[str] = []
 
-    def tell(text: str) -> None:
-        done.append(text)
-        say(f"  {text}")
+    def report(line: str) -> None:
+        done.append(line)
+        say(f"  {line}")
 
-    built = build(workloads, images, tell=tell)
-    with Fleet(inventory, settings.connect.made()) as fleet:
-        known = distribute(fleet, built, images, tell=tell)
+    built = build(workloads, settings.images, tell=report)
+    with Fleet(inventory, settings.connect) as fleet:
+        known = distribute(fleet, built, settings.images, tell=report)
     write_images(work.folder / "images.json", known)
     work.recording.metrics({"images": len({one.tag for one in known}), "built_or_brought": len(done)})
+
+
+def _arguments(settings: Settings) -> str:
+    """A build argument may be a secret: what is recorded is its digest."""
+    return digest(settings.images.arguments)
+
+
+STAGE = Stage(
+    name="build",
+    about="Build the applications' images and bring them to every node.",
+    run=run,
+    settings=("images",),
+    unkeyed=("images.arguments", "apps", "connect"),
+    derived={"workloads": workload_digests, "arguments": _arguments},
+    after=lambda settings: ("setup",),
+    present=lambda settings: settings.cluster.live and bool(settings.apps.names),
+    always=lambda settings: True,
+)

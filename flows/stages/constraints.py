@@ -1,24 +1,35 @@
-"""Stage constraints: the interference constraints that Medea and Paragon live on."""
+"""Stage constraints: the interference constraints that Medea and Paragon are built on."""
 
 import shutil
 from pathlib import Path
 
-from baselines.registry import Materials, constraints_of
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from metis.simulate.simulator import FittedSimulator
+from flows.stages.simulator import tables_in
 
 APPLIST = "interference_applist.csv"
 
 
 def run(work: Work) -> None:
     """Write the two published tables, and all constraints as `constraints.json`."""
-    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    from baselines.registry import Materials, constraints_of
+
+    tables = tables_in(work.inputs["simulator"])
     chosen = work.settings.constraints
-    options = {"constraints": chosen.model_dump(mode="json")}
-    found = constraints_of(Materials(tables, options))
+    found = constraints_of(Materials(tables, {"constraints": chosen}))
     if chosen.path:
         shutil.copyfile(Path(chosen.path), work.folder / APPLIST)  # read above, so known to be sound
     else:
         found.write(work.folder)
     work.write_json("constraints.json", found.rows())
     work.recording.metrics({"constraints": len(found)})
+
+
+STAGE = Stage(
+    name="constraints",
+    about="Find the interference constraints that Medea and Paragon live on.",
+    run=run,
+    settings=("constraints",),
+    inputs=("simulator",),
+    modules=("baselines.constraints", "baselines.pairwise"),
+)

@@ -1,49 +1,62 @@
 """Stage deploy: bring a placement to the live cluster, a few nodes at a time, and measure what it reaches."""
 
+from typing import TYPE_CHECKING
+
+from flows.configuration.settings import Settings
 from flows.engine.console import say
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.live.deployment import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
-from flows.live.session import Running, alone_rps, connected, known_profile, known_tables
-from flows.placing.given import chosen_placement, given_placement
-from metis.files import save_arrays, written_whole
+from flows.stages.evaluate import placing_steps
+from flows.stages.shared import asks_for
 from metis.problem.counts import IntArray
+
+if TYPE_CHECKING:
+    from flows.live.session import LiveSession
+
+# settings of a live cluster that its session reads
+LIVE = ("cluster", "apps", "connect", "images", "launch", "load", "profile.at_once", "tracking.path")
 
 
 def run(work: Work) -> None:
     """Write `placement.npz`, `plan.json`, and of what was measured `containers.csv` and `deployed.svg`."""
-    with connected(work.settings, work.inputs) as running:
-        _bring(work, running, _wanted(work, running))
-        if work.settings.deploy.made().measure:
-            _measure(work, running)
+    from flows.live.session import connected
+
+    with connected(work.settings, work.inputs) as session:
+        _bring(work, session, _wanted(work, session))
+        if work.settings.deploy.measure:
+            _measure(work, session)
 
 
-def _wanted(work: Work, running: Running) -> IntArray:
-    """The placement, int [nodes, apps]: rows as given, or where nobody gave them where most can stay."""
+def _wanted(work: Work, session: "LiveSession") -> IntArray:
+    """Return the placement, int [nodes, apps]: rows as given, else where most containers can stay."""
     from cluster.deployer import aligned
+    from flows.live.deployment import whole_placement
+    from flows.placing.given import chosen_placement, given_placement
 
-    settings, nodes = work.settings, len(running.nodes)
+    settings, nodes = work.settings, len(session.nodes)
     if settings.placement:
-        return whole_placement(given_placement(settings, running.space), nodes)
-    placement = whole_placement(chosen_placement(work.inputs, settings.scheduler, running.space), nodes)
-    return placement if len(placement) > nodes else aligned(placement, running.placement())
+        return whole_placement(given_placement(settings, session.space), nodes)
+    placement = whole_placement(chosen_placement(work.inputs, settings.scheduler, session.space), nodes)
+    return placement if len(placement) > nodes else aligned(placement, session.placement())
 
 
-def _bring(work: Work, running: Running, placement: IntArray) -> None:
+def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
     from cluster.deployer import carry_out
+    from flows.live.deployment import plan_lines, plan_rows
+    from metis.files import save_arrays
 
-    changes = running.plan(placement)
+    changes = session.plan(placement)
     for line in plan_lines(changes):
         say(line)
-    chosen = work.settings.deploy.made()
     carry_out(
-        running.launcher,
+        session.launcher,
         changes,
-        running.session,
-        chosen.at_once,
+        session.name,
+        work.settings.deploy.at_once,
         lambda done, total, node: work.progress("nodes changed", done, total, f", {node}" if node else ""),
     )
     work.write_json("plan.json", plan_rows(changes))
-    arrays = {"placement": placement, "apps": list(running.space.apps), "nodes": list(running.nodes)}
+    arrays = {"placement": placement, "apps": list(session.space.apps), "nodes": list(session.nodes)}
     save_arrays(work.folder / "placement.npz", arrays)
     numbers = {
         "started": sum(len(change.start) for change in changes),
@@ -53,21 +66,44 @@ def _bring(work: Work, running: Running, placement: IntArray) -> None:
     work.recording.metrics(numbers)
 
 
-def _measure(work: Work, running: Running) -> None:
-    containers = running.standing()
+def _measure(work: Work, session: "LiveSession") -> None:
+    from flows.live.deployment import compared, comparison_figure, summary
+    from flows.live.session import alone_rps, known_profile, known_tables
+
+    containers = session.standing()
     if not containers:
         return
-    heard = running.source("load")(containers)
-    profile = known_profile(work.inputs)
-    tables, alone = known_tables(work.inputs, running.space), alone_rps(profile)
-    table = compared(running, containers, heard, tables, alone)
-    with written_whole(work.folder / "containers.csv") as file:
-        file.write(table.to_csv(index=False).encode())
-    with written_whole(work.folder / "deployed.svg") as file:
-        file.write(comparison_figure(table))
+    measured = session.source("load")(containers)
+    tables = known_tables(work.inputs, session.space)
+    alone = alone_rps(known_profile(work.inputs))
+    table = compared(session, containers, measured, tables, alone)
+    work.write("containers.csv", table.to_csv(index=False).encode())
+    work.write("deployed.svg", comparison_figure(table))
     work.recording.metrics(summary(table))
     if tables is None or not alone:
         lacking = "no simulator" if tables is None else "no stand-alone RPS"
         say(
-            f"  {lacking} is known for this cluster: RPS is measured, but there is nothing to hold it against"
+            f"  {lacking} is known for this cluster: RPS is measured, but there is nothing to compare it with"
         )
+
+
+def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    own = () if settings.placement else placing_steps(settings)
+    return ("profile", "simulator", *(name for name in own if name.split("/")[1] == settings.scheduler))
+
+
+STAGE = Stage(
+    name="deploy",
+    about="Deploy a placement to the live cluster and measure it.",
+    run=run,
+    settings=("deploy", "load", "placement", "scheduler"),
+    unkeyed=(*LIVE, "tracking"),
+    inputs=_inputs,
+    after=lambda settings: ("setup", "build"),
+    # hours of measurements are not begun as a by-product
+    optional=("profile", "simulator"),
+    modules=(),
+    present=lambda settings: asks_for(settings, "deploy"),
+    always=lambda settings: True,
+)

@@ -2,71 +2,118 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from baselines.registry import learns
+from flows.configuration.objects import knows_truth, make_groups, make_objective, make_testbed
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
+from flows.engine.provenance import Dataset, groups_dataset, run_name, run_params, run_tags
+from flows.engine.work import TIMINGS, Work
+from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
+from flows.stages.simulator import tables_in
 
-from flows.configuration.objects import knows_truth, make_groups, make_testbed, needs_latency
-from flows.engine.provenance import Dataset, groups_dataset, run_name, told_params, told_tags
-from flows.engine.work import Work, read_json
-from flows.placing.decisions import Decisions, judge, place_optima
-from flows.report.placement_picture import placement_svg
-from metis.files import written_whole
-from metis.simulate.simulator import FittedSimulator
+if TYPE_CHECKING:
+    import pandas as pd
 
-WORST = {"rps": "min", "ratio": "min", "true_ratio": "min", "gap": "max", "seconds": "max"}
+    from flows.placing.decisions import Decisions
+
+RESULTS = "results.csv"
+WORST = {
+    "rps": "min",
+    "ratio": "min",
+    "true_ratio": "min",
+    "gap": "max",
+    "seconds": "max",
+    "cpu_seconds": "max",
+}
 
 
 def run(work: Work) -> None:
-    """Write `results.csv`, one row per scheduler and group, and one child run per scheduler."""
-    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    """Write `results.csv`, one row per scheduler and group, `timings.csv`, and one child run per scheduler."""
+    from flows.placing.comparison import judge, place_optima, timings
+
+    tables = tables_in(work.inputs["simulator"])
     groups = make_groups(work.settings, tables.space.apps)
-    told = told_params(work.settings, groups)
+    params = run_params(work.settings, groups)
     given = groups_dataset(work.settings, groups, tables.space.apps)
-    work.recording.describe(told_tags(told), told, [given])
-    decisions = read_decisions(work)
+    work.recording.describe(run_tags(params), params, [given])
+    decisions = read_decisions(work.inputs)
     truth = true_optimum = None
-    if knows_truth(work.settings):
-        truth = make_testbed(work.settings).truth(latency=needs_latency(work.settings))
+    if work.derived["truth"]:
+        truth = make_testbed(work.settings).truth(make_objective(work.settings).needs)
         true_optimum = place_optima(work.settings, truth, groups, work.progress)
     results = judge(decisions, work.settings, tables, groups, truth, true_optimum)
-    with written_whole(work.folder / "results.csv") as file:
-        file.write(results.to_csv(index=False).encode())
-    _child_runs(work, results, decisions, told, given)
+    seconds = timings(decisions)
+    work.write(RESULTS, results.to_csv(index=False).encode())
+    work.write(TIMINGS, seconds.to_csv(index=False).encode())
+    _child_runs(work, results.merge(seconds, on=["scheduler", "group"]), decisions, params, given)
 
 
-def read_decisions(work: Work) -> dict[str, Decisions]:
-    """The decisions of every scheduler among the inputs, by name."""
+def read_decisions(inputs: Mapping[str, Path]) -> "dict[str, Decisions]":
+    """Return the decisions of every scheduler among the inputs of a stage, by name."""
+    from flows.placing.decisions import Decisions
+
     return {
-        step.partition("/")[2]: Decisions.load(folder / "decisions.npz", read_json(folder / "traces.json"))
-        for step, folder in work.inputs.items()
+        step.partition("/")[2]: Decisions.load(folder)
+        for step, folder in inputs.items()
         if step.startswith(("baselines/", "highlevel/"))
     }
 
 
+def read_results(folder: Path) -> "pd.DataFrame":
+    """Return the output of this stage: one row per scheduler and group, with the seconds of each decision."""
+    import pandas as pd
+
+    results = pd.read_csv(folder / RESULTS)
+    return results.merge(pd.read_csv(folder / TIMINGS), on=["scheduler", "group"])
+
+
 def _child_runs(
     work: Work,
-    results: pd.DataFrame,
-    decisions: Mapping[str, Decisions],
-    told: Mapping[str, str],
+    results: "pd.DataFrame",
+    decisions: "Mapping[str, Decisions]",
+    params: Mapping[str, str],
     given: Dataset,
 ) -> None:
-    """A run per scheduler, under the names that MLflow's compare view puts side by side."""
+    """Record a run per scheduler, under the names that MLflow's compare view puts side by side."""
+    from flows.report.placement_picture import placement_svg
+
     for name, rows in results.groupby("scheduler", sort=False):
         numbers = rows.drop(columns=["scheduler", "group"])
         metrics = {str(column): float(numbers[column].mean()) for column in numbers}
         metrics |= {f"{c}_{how}": float(numbers[c].agg(how)) for c, how in WORST.items() if c in numbers}
-        params = {"scheduler": str(name), **told}
+        own = {"scheduler": str(name), **params}
         step, folder = _placed_by(work, str(name))
-        tags = told_tags(params) | {
+        tags = run_tags(own) | {
             "metis.stage": "scheduler",
             "metis.placed_by": work.recording.inputs[step],
         }
         picture = placement_svg(decisions[str(name)].placements[0], tuple(given.columns), f"{name}, group 0")
         files = {"placement.svg": picture, "placements.csv": (folder / "placements.csv").read_bytes()}
-        work.recording.child(run_name(params), tags, params, metrics, [given], files)
+        work.recording.child(run_name(own), tags, own, metrics, [given], files)
 
 
 def _placed_by(work: Work, name: str) -> tuple[str, Path]:
-    """The step that placed with the scheduler `name`, and its output."""
+    """Return the step that placed with the scheduler `name`, and its output."""
     placing = {f"{stage}/{name}" for stage in ("highlevel", "baselines")}
     return next((step, folder) for step, folder in work.inputs.items() if step in placing)
+
+
+def placing_steps(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the steps that place, one per scheduler of the run."""
+    names = all_schedulers(settings)
+    return tuple(f"{'highlevel' if learns(name) else 'baselines'}/{name}" for name in names)
+
+
+STAGE = Stage(
+    name="evaluate",
+    about="Judge every placement: RPS, gap to the optimum, seconds.",
+    run=run,
+    settings=(*PROBLEM, *TESTBED, "optimum"),
+    unkeyed=("simulator.kind", "seed"),
+    derived={"truth": knows_truth, "coefficients": packaged_coefficients},
+    inputs=lambda settings, part: ("simulator", *placing_steps(settings)),
+    modules=("flows.placing.comparison",),
+    doing="evaluated",
+)

@@ -1,43 +1,184 @@
 """Stage explore: profile and simulator in a loop, measuring only what pays for the groups of the run."""
 
-import pandas as pd
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flows.configuration.objects import knows_truth
-from flows.engine.work import Work
-from flows.report.exploration import exploration_figure
-from flows.stages.exploring import explore_groups, testbed_for
-from metis.explore.loop import Exploration
-from metis.files import written_whole
-from metis.problem.tables import Tables
+from flows.configuration.objects import (
+    knows_truth,
+    make_cluster,
+    make_groups,
+    make_objective,
+    make_testbed,
+)
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
+from flows.engine.work import TIMINGS, Progress, Work
+from flows.stages.shared import (
+    MEASURED,
+    PROBLEM,
+    TESTBED,
+    asks_for,
+    hosts_ready,
+    measures_live,
+    packaged_coefficients,
+    workload_digests,
+)
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the intervals whose coverage is told
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metis.explore.loop import Exploration
+    from metis.measure.testbed import Testbed
+    from metis.problem.tables import Tables
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the intervals whose coverage is shown
+PLANNING_GAP = 1e-4  # plans that only propose what to measure need no proof beyond
+TIMED = ("seconds",)  # columns of the history that differ each time
 
 
 def run(work: Work) -> None:
-    """Write `profile.npz`, `history.csv`, `measured.json` and `exploration.svg`; what was stopped goes on.
+    """Write `profile.npz`, `history.csv`, `measured.json`; a stopped exploration goes on.
 
     Where the testbed knows the truth also `calibration.csv`: of intervals, level and coverage.
     """
+    import pandas as pd
+
+    from flows.report.exploration import exploration_figure
+
     with testbed_for(work.settings, work.inputs) as testbed:
         found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
-        truth = testbed.truth() if knows_truth(work.settings) else None
+        truth = testbed.truth(make_objective(work.settings).needs) if knows_truth(work.settings) else None
     found.profile.save(work.folder / "profile.npz")
     history = pd.DataFrame(found.history)
-    with written_whole(work.folder / "history.csv") as file:
-        file.write(history.drop(columns="proposed").to_csv(index=False).encode())
+    kept = history.drop(columns=["proposed", *TIMED])
+    work.write("history.csv", kept.to_csv(index=False).encode())
     work.write_json("measured.json", {"measured": found.measured, "quarantined": found.quarantined})
+    document = exploration_document(found)
+    rows = [{k: v for k, v in row.items() if k not in TIMED} for row in document["history"]]
+    outcome = {k: v for k, v in document.items() if k not in TIMED}
+    work.write_json("exploration.json", {**outcome, "history": rows})
+    work.write(TIMINGS, history[list(TIMED)].to_csv(index=False).encode())
     numbers = history.drop(columns=["proposed", "round"]).dropna(axis=1)
     work.recording.curve([{str(k): float(v) for k, v in row.items()} for row in numbers.to_dict("records")])
     work.recording.metrics({"measurements": found.measurements, "hours": found.hours})
     calibration = None if truth is None else _calibration(found, truth)
     figure = exploration_figure(history.assign(acquisition="plans"), calibration)
-    with written_whole(work.folder / "exploration.svg") as file:
-        file.write(figure)
+    (work.recording.about / "exploration.svg").write_bytes(figure)
     if calibration is not None:
-        with written_whole(work.folder / "calibration.csv") as file:
-            file.write(calibration.to_csv(index=False).encode())
+        work.write("calibration.csv", calibration.to_csv(index=False).encode())
 
 
-def _calibration(found: Exploration, truth: Tables) -> pd.DataFrame:
+def exploration_document(found: "Exploration") -> dict[str, Any]:
+    """Return an exploration as JSON-able values; what is unknown is null."""
+    return {
+        "ratio": _known(found.ratio),
+        "measurements": found.measurements,
+        "rounds": found.rounds,
+        "seconds": found.seconds,
+        "hours": found.hours,
+        "ended": found.ended,
+        "quarantined": found.quarantined,
+        "history": [{name: _known(value) for name, value in row.items()} for row in found.history],
+    }
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def testbed_for(settings: Settings, inputs: Mapping[str, Path]) -> "Iterator[Testbed]":
+    """Open the testbed of a run, on a live cluster by the hosts and images of the stages setup and build.
+
+    Args:
+        settings: of the run.
+        inputs: output folders of `setup` and `build`, where the cluster is live.
+    """
+    if not measures_live(settings):
+        yield make_testbed(settings)
+        return
+    from flows.live.profile import swarm_testbed
+
+    with swarm_testbed(settings, inputs) as testbed:
+        yield testbed
+
+
+def explore_groups(
+    settings: Settings, testbed: "Testbed", path: Path | None, progress: Progress
+) -> "Exploration":
+    """Explore a testbed for all groups of the run.
+
+    Args:
+        settings: groups, cluster, objective and `explore`.
+        testbed: what is measured.
+        path: profile kept up to date after every measurement; a stopped exploration goes on from it.
+        progress: called after every round.
+    """
+    from metis.explore.loop import explore
+
+    cluster = make_cluster(settings, testbed.space)
+    groups = make_groups(settings, testbed.space.apps)
+
+    def report(row: Any) -> None:
+        gain = row["gain_bound"] / row["value"] if row["value"] > 0 else 0.0
+        truly = f", {row['ratio']:.2%} of the true optimum" if row["ratio"] == row["ratio"] else ""
+        known = f", round {row['round']}{truly}, at most {gain:.1%} more to gain"
+        progress("measurements", row["measurements"], row["budget"], known)
+
+    return explore(
+        testbed,
+        [(group, cluster) for group in groups],
+        make_objective(settings),
+        _plan,
+        settings.explore,
+        path=path,
+        progress=report,
+    )
+
+
+def _plan(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
+    from metis.program.colocation_program import solve_colocation_program
+
+    return solve_colocation_program(worth, group, cluster, mip_rel_gap=PLANNING_GAP).placement
+
+
+def _calibration(found: "Exploration", truth: "Tables") -> "pd.DataFrame":
+    import pandas as pd
+
     covered = [found.belief.covered(truth, level) for level in LEVELS]
     return pd.DataFrame({"level": LEVELS, "coverage": covered})
+
+
+def _declared(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    return ("explore", *PROBLEM, *TESTBED, *(MEASURED if measures_live(settings) else ()))
+
+
+STAGE = Stage(
+    name="explore",
+    about="Measure only what pays for the groups of the run.",
+    run=run,
+    settings=_declared,
+    unkeyed=(
+        "connect",
+        "cluster",
+        "images",
+        "profile.path",
+        "profile.at_once",
+        "profile.repeats",
+        "tracking.path",
+    )
+    + ("apps.workloads", "launch", "load"),
+    derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
+    inputs=lambda settings, part: () if measures_live(settings) else ("setup",),
+    after=hosts_ready,
+    modules=("metis.explore.loop",),
+    present=lambda settings: settings.profile.kind == "explore" or asks_for(settings, "explore"),
+    costly=measures_live,
+    doing="explored",
+)

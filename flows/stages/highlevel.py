@@ -1,42 +1,69 @@
 """Stage highlevel: one learned scheduler places every group, over the sub-schedulers where it has them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from baselines.registry import learns
 from flows.configuration.objects import make_groups, make_objective
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.placing.decisions import Decisions, met_by
-from flows.placing.training import load_weights
-from flows.stages.baselines import place_all
-from metis.problem.tables import Tables
-from metis.simulate.simulator import FittedSimulator
+from flows.placing.groups import place_all
+from flows.stages.baselines import placing_inputs, placing_modules, placing_settings
+from flows.stages.shared import all_schedulers
+from flows.stages.simulator import tables_in
+
+if TYPE_CHECKING:
+    from flows.placing.decisions import Decisions
+    from metis.problem.tables import Tables
 
 
 def run(work: Work) -> None:
-    """Write `decisions.npz`, `placements.csv` and `traces.json` of the scheduler `work.part`."""
+    """Write `decisions.npz`, `placements.csv`, `traces.json` and `timings.csv` of the scheduler `work.part`."""
 
-    def weights(learner: str, tables: Tables) -> object:
-        folder = work.inputs[f"subscheduler/{learner}"]
-        return load_weights(work.settings, learner, tables, folder / "weights.npz")
+    def weights(learner: str, tables: "Tables") -> object:
+        from flows.placing.training import load_weights
+
+        return load_weights(
+            work.settings, learner, tables, work.inputs[f"subscheduler/{learner}"] / "weights.npz"
+        )
 
     decisions = place_all(work, weights)
     if any("curve" in trace for trace in decisions.traces):
         _log_curves(work, decisions)
 
 
-def _log_curves(work: Work, decisions: Decisions) -> None:
-    """The learning curve of each group, with `ratio`: the best so far to the linear relaxation's bound."""
+def _log_curves(work: Work, decisions: "Decisions") -> None:
+    """Log the learning curve of each group, with `ratio`: the best so far to the linear relaxation's bound."""
+    from flows.placing.decisions import cluster_before
     from metis.program.relaxation import relax
 
-    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    tables = tables_in(work.inputs["simulator"])
     groups = make_groups(work.settings, tables.space.apps)
     for i, (group, trace) in enumerate(zip(groups, decisions.traces, strict=True)):
         rows: Sequence[Mapping[str, Any]] = trace.get("curve", [])
         if not rows:
             continue
-        cluster = met_by(decisions, i, work.settings, tables)
+        cluster = cluster_before(decisions, i, work.settings, tables)
         worth = make_objective(work.settings).bind(group, cluster, tables)
         bound = relax(worth, group, cluster).bound
         curve = [{**row, "ratio": row["best"] / bound if bound > 0 else 1.0} for row in rows]
         named = [{f"group_{i}/{name}": row[name] for name in row} for row in curve]
         work.recording.curve(named, f"curve-group-{i}")
+
+
+def _schedulers(settings: Settings) -> Sequence[str]:
+    return [name for name in all_schedulers(settings) if learns(name)]
+
+
+STAGE = Stage(
+    name="highlevel",
+    about="Place every group with the learned schedulers.",
+    run=run,
+    settings=placing_settings,
+    unkeyed=("runner", "simulator.kind", "testbed.kind", "apps.names"),
+    inputs=placing_inputs,
+    modules=placing_modules,
+    parts=_schedulers,
+    timed=True,
+)

@@ -1,12 +1,28 @@
 """Stage profile: measure co-locations on the testbed, read a file, or take what exploring measured."""
 
+from typing import TYPE_CHECKING
+
 from flows.configuration.objects import measure_profile
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from metis.measure.profile import Profile, describe_profile, load_profile
+from flows.stages.shared import (
+    MEASURED,
+    TESTBED,
+    hosts_ready,
+    measures_live,
+    packaged_coefficients,
+    workload_digests,
+)
+
+if TYPE_CHECKING:
+    from metis.measure.profile import Profile
 
 
 def run(work: Work) -> None:
     """Write `profile.npz` and `profile.json`; of a live cluster also `runs.csv`."""
+    from metis.measure.profile import describe_profile
+
     profile = _profile(work)
     profile.save(work.folder / "profile.npz")
     described = describe_profile(profile)
@@ -14,12 +30,46 @@ def run(work: Work) -> None:
     work.recording.metrics({"colocations": len(profile), "coverage": described["coverage"]})
 
 
-def _profile(work: Work) -> Profile:
+def _profile(work: Work) -> "Profile":
     explored = work.inputs.get("explore")
     if explored:
+        from metis.measure.profile_files import load_profile
+
         return load_profile(explored / "profile.npz")
-    if work.settings.testbed.kind == "swarm" and not work.settings.profile.path:
+    if measures_live(work.settings) and not work.settings.profile.path:
         from flows.live.profile import profile_swarm
 
         return profile_swarm(work)
     return measure_profile(work.settings)
+
+
+def _declared(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    # hours of machines: measured again when what is measured changes, not when a line of ours does
+    return ("profile", *TESTBED, *(MEASURED if measures_live(settings) else ()))
+
+
+def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    explored = ("explore",) if settings.profile.kind == "explore" else ()
+    return (*(() if measures_live(settings) else ("setup",)), *explored)
+
+
+STAGE = Stage(
+    name="profile",
+    about="Measure co-locations on the testbed.",
+    run=run,
+    settings=_declared,
+    unkeyed=("profile.at_once", "cluster", "connect", "images", "explore", "apps.workloads", "tracking.path")
+    + ("launch", "load"),
+    derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
+    inputs=_inputs,
+    after=hosts_ready,
+    modules=lambda settings, part: (
+        ("metis.measure.published",)
+        if measures_live(settings)
+        else ("metis.measure.testbed", "metis.measure.published")
+    ),
+    costly=lambda settings: measures_live(settings) and not settings.profile.path,
+    doing="measured",
+)

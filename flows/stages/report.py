@@ -1,43 +1,56 @@
 """Stage report: one self-contained page of tables and figures."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from baselines.constraints import read_constraints
-from flows.configuration.objects import make_cluster, make_groups, make_objective
+from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_objective
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
 from flows.engine.work import Work, read_json
-from flows.placing.decisions import OPTIMUM
-from flows.report import ReportData, Section, write_report
-from flows.report.explanation import explained_section
-from flows.report.exploration import exploration_section
 from flows.stages.constraints import APPLIST
-from flows.stages.evaluate import read_decisions
-from metis.problem.cluster import Cluster
+from flows.stages.evaluate import placing_steps, read_decisions, read_results
+from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
+from flows.stages.simulator import fitted_in
 from metis.problem.counts import IntArray
-from metis.problem.evaluation import evaluate
-from metis.problem.tables import Tables
-from metis.simulate.simulator import FittedSimulator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flows.report import ReportData, ReportSection
+    from metis.problem.cluster import Cluster
+    from metis.problem.tables import Tables
+
+PAGE = "report.html"
 
 
 def run(work: Work) -> None:
     """Write `report.html`."""
+    from flows.report import write_report
+
+    write_report(report_data(work), work.folder / PAGE)
+
+
+def report_data(work: Work) -> "ReportData":
+    """Return what the page shows."""
+    from flows.report import ReportData
+    from metis.problem.evaluation import evaluate
+
     settings = work.settings
-    fitted = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz")
+    fitted = fitted_in(work.inputs["simulator"])
     tables = fitted.tables
     groups = make_groups(settings, tables.space.apps)
-    results = pd.read_csv(work.inputs["evaluate"] / "results.csv")
+    results = read_results(work.inputs["evaluate"])
     cluster = make_cluster(settings, tables.space)
     worth = make_objective(settings).bind(groups[0], cluster, tables)
-    decisions = read_decisions(work)
+    decisions = read_decisions(work.inputs)
     example = {name: decided.placements[0] for name, decided in decisions.items()}
     containers = {
         name: evaluate(placement, cluster, tables, worth).container_rps for name, placement in example.items()
     }
     described = read_json(work.inputs["profile"] / "profile.json")
-    data = ReportData(
+    return ReportData(
         title="Where to place long-running containers",
-        subtitle=_subtitle(work, groups, tables.space.slots),
+        subtitle=_subtitle(settings, groups, tables.space.slots),
         facts=_facts(work, described, fitted.report),
         apps=tables.space.apps,
         results=results,
@@ -46,13 +59,19 @@ def run(work: Work) -> None:
         command=work.command,
         sections=[*_explained(work, results, example, tables, cluster), *_explored(work)],
     )
-    write_report(data, work.folder / "report.html")
 
 
 def _explained(
-    work: Work, results: pd.DataFrame, example: Mapping[str, IntArray], tables: Tables, cluster: Cluster
-) -> list[Section]:
-    """The section that explains the placement of the best scheduler, the optimum aside."""
+    work: Work,
+    results: "pd.DataFrame",
+    example: Mapping[str, IntArray],
+    tables: "Tables",
+    cluster: "Cluster",
+) -> "list[ReportSection]":
+    """Return the section that explains the placement of the best scheduler, the optimum aside."""
+    from baselines.constraints import read_constraints
+    from flows.report.explanation import explained_section
+
     others = results[results["scheduler"] != OPTIMUM]
     values = (others if len(others) else results).groupby("scheduler", sort=False)["value"].mean()
     best = str(values.idxmax())
@@ -62,32 +81,54 @@ def _explained(
     return [explained_section(best, example[best], cluster, tables, violated)]
 
 
-def _explored(work: Work) -> list[Section]:
-    """What exploring bought, where the profile comes from it."""
+def _explored(work: Work) -> "list[ReportSection]":
+    """Return the section on the exploration, where the profile comes from one."""
     folder = work.inputs.get("explore")
     if folder is None:
         return []
+    import pandas as pd
+
+    from flows.report.exploration import exploration_section
+
     path = folder / "calibration.csv"
     calibration = pd.read_csv(path) if path.is_file() else None
     measured = read_json(folder / "measured.json")["measured"]
     return [exploration_section(pd.read_csv(folder / "history.csv"), measured, calibration)]
 
 
-def _subtitle(work: Work, groups: IntArray, slots: int) -> str:
+def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     sizes = sorted({int(group.sum()) for group in groups})
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    nodes, objective = work.settings.cluster.nodes, work.settings.objective.kind
+    nodes, objective = settings.cluster.nodes, make_objective(settings).kind
     return f"{nodes} nodes of {slots} slots, {len(groups)} groups of {size} containers, objective {objective}"
 
 
-def _facts(work: Work, described: dict[str, object], fit: dict[str, float]) -> dict[str, str]:
+def _facts(work: Work, described: Mapping[str, Any], fit: Mapping[str, float]) -> dict[str, str]:
     settings = work.settings
     quality = f", R² {fit['r2']:.4f} on rows held out" if "r2" in fit else ", exact where measured"
     return {
         "profile": f"{described['colocations']:,} of {described['space']:,} co-locations measured "
         f"({described.get('source', 'file')})",
-        "simulator": f"{settings.simulator.made().kind}{quality}",
+        "simulator": f"{settings.simulator.kind}{quality}",
         "testbed": settings.testbed.path or f"{settings.testbed.kind}, noise {settings.testbed.noise:g}",
         "seed": str(settings.seed),
         "MLflow run": work.recording.run_id,
     }
+
+
+def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    explored = ("explore",) if settings.profile.kind == "explore" else ()
+    return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored)
+
+
+STAGE = Stage(
+    name="report",
+    about="Write the page of tables and figures.",
+    run=run,
+    settings=(*PROBLEM, *TESTBED, "optimum", "simulator.kind", "seed"),
+    derived={"truth": knows_truth, "coefficients": packaged_coefficients},
+    inputs=_inputs,
+    modules=("flows.report", "flows.report.explanation", "flows.report.exploration"),
+    doing="written",
+)

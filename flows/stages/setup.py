@@ -1,31 +1,35 @@
-"""Stage setup: who takes part. A local run has no hosts to prepare."""
+"""Stage setup: the hosts that take part, made ready and joined; a local run has none."""
 
+from flows.configuration.settings import Settings
 from flows.engine.console import say
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.live.inventory import INVENTORY, reached, refuse_too_small
-from flows.live.state import cluster_state
 
 
 def run(work: Work) -> None:
-    """Write `inventory.json`: hosts that are up, joined to one Swarm, with what each has.
+    """Write `inventory.json`: hosts that are up, joined to one cluster, with the facts of each.
 
-    Done again before each use: nothing changes where all is as it should be, and what changed is told.
+    Done again before each use: nothing changes where all is as it should be, and changes are reported.
     """
-    if not work.settings.cluster.live:
-        work.write_json(INVENTORY, {"kind": work.settings.cluster.kind, "hosts": []})
-        return
-    # the docker SDK and Fabric, which a local run does not need
-    from cluster import swarm
-    from cluster.hosts import Fleet
+    from flows.live.inventory import INVENTORY, prepared
 
     settings = work.settings
-    inventory = reached(settings, _tell)
-    with Fleet(inventory, settings.connect.made()) as fleet:
-        inventory = swarm.prepare(fleet, _tell)
-    refuse_too_small(inventory, settings.cluster.slots or 1, settings.launch.made(), _tell)
-    inventory.save(cluster_state(settings) / INVENTORY)
-    work.write_json(INVENTORY, inventory.as_json())
+    if not settings.cluster.live:
+        work.write_json(INVENTORY, {"kind": settings.cluster.kind, "hosts": []})
+        return
+    work.write_json(INVENTORY, prepared(settings, lambda line: say(f"  {line}")).as_json())
 
 
-def _tell(line: str) -> None:
-    say(f"  {line}")
+def _declared(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    return ("cluster", "ec2") if settings.cluster.live else ("cluster.kind",)
+
+
+STAGE = Stage(
+    name="setup",
+    about="Make the hosts of the cluster ready.",
+    run=run,
+    settings=_declared,
+    unkeyed=("connect", "images", "launch", "tracking.path"),
+    always=lambda settings: settings.cluster.live,
+)

@@ -1,19 +1,61 @@
 """Stage simulator: fit a simulator to the profile and write it out over the whole space."""
 
-from flows.configuration.objects import needs_latency, simulator_settings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
-from metis.measure.profile import load_profile
-from metis.simulate.fitting import fit_simulator
+
+if TYPE_CHECKING:
+    from metis.problem.tables import Tables
+    from metis.simulate.simulator import FittedSimulator
+
+FILE = "simulator.npz"
 
 
 def run(work: Work) -> None:
     """Write `simulator.npz`; R2 and MSE held out become metrics."""
+    from metis.measure.profile_files import load_profile
+
+    from metis.simulate.fitting import fit_simulator
+
     profile = load_profile(work.inputs["profile"] / "profile.npz")
     source = work.recording.inputs.get("profile")
     given = profile_dataset(work.inputs["profile"], source, profile.space.apps, len(profile))
-    work.recording.describe({"metis.seed": str(work.settings.simulator.made().seed)}, {}, [given])
-    fitted = fit_simulator(profile, simulator_settings(work.settings), latency=needs_latency(work.settings))
-    fitted.save(work.folder / "simulator.npz")
+    chosen = work.settings.simulator
+    work.recording.describe({"metis.seed": str(chosen.seed)}, {}, [given])
+    fitted = fit_simulator(profile, chosen, work.derived["quantities"])
+    fitted.save(work.folder / FILE)
     work.write_json("report.json", fitted.report)
     work.recording.metrics(fitted.report)
+
+
+def fitted_in(folder: Path) -> "FittedSimulator":
+    """Return the simulator in the output of this stage."""
+    from metis.simulate.simulator import FittedSimulator
+
+    return FittedSimulator.load(folder / FILE)
+
+
+def tables_in(folder: Path) -> "Tables":
+    """Return the tables of the simulator in the output of this stage."""
+    return fitted_in(folder).tables
+
+
+def _quantities(settings: Settings) -> tuple[str, ...]:
+    return tuple(settings.objective.needs)
+
+
+STAGE = Stage(
+    name="simulator",
+    about="Fit the simulator to the profile.",
+    run=run,
+    settings=("simulator",),
+    # objectives that need the same quantities share a simulator
+    derived={"quantities": _quantities},
+    inputs=("profile",),
+    modules=("metis.simulate.fitting",),
+    doing="fitted",
+)

@@ -1,18 +1,45 @@
 """Stage subscheduler: train a learner on sub-clusters, once for all groups."""
 
-import pandas as pd
+from collections.abc import Sequence
 
+from baselines.registry import learner_of
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.placing.training import save_weights, train_weights
-from metis.files import written_whole
-from metis.simulate.simulator import FittedSimulator
+from flows.stages.shared import all_schedulers
+from flows.stages.simulator import tables_in
+
+MODULES = {
+    "value": ("metis.learn.value.learner", "metis.learn.value.dealer_learner"),
+    "paper": ("metis.learn.paper.sub_scheduler",),
+}
+# all that the weights depend on, the simulator's tables aside: the value learner honours rules when it
+# places, the paper's when it learns
+SETTINGS = {"value": ("value", "dealer"), "paper": ("paper", "rules")}
 
 
 def run(work: Work) -> None:
-    """Write `weights.npz` and the learning curve `curve.csv`; a training that was killed goes on."""
-    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    """Write `weights.npz`; a training that was killed goes on. The learning curve goes to the MLflow run."""
+    from flows.placing.training import save_weights, train_weights
+
+    tables = tables_in(work.inputs["simulator"])
     weights, curve = train_weights(work.settings, work.part, tables, work.scratch, work.progress)
     save_weights(work.settings, weights, tables, work.folder / "weights.npz")
-    with written_whole(work.folder / "curve.csv") as file:
-        file.write(pd.DataFrame(curve).to_csv(index=False).encode())
     work.recording.curve(curve)
+
+
+def _learners(settings: Settings) -> Sequence[str]:
+    return list(dict.fromkeys(learner for learner in map(learner_of, all_schedulers(settings)) if learner))
+
+
+STAGE = Stage(
+    name="subscheduler",
+    about="Train the learners for a sub-cluster, once for all groups.",
+    run=run,
+    settings=lambda settings, part: (*SETTINGS[part], "objective", "seed"),
+    unkeyed=("runner", "cluster.nodes"),
+    inputs=("simulator",),
+    modules=lambda settings, part: MODULES[part],
+    parts=_learners,
+    doing="trained",
+)

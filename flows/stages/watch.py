@@ -1,49 +1,69 @@
-"""Stage watch: measure what is deployed, tell what drifted, and propose a better placement, never make it."""
+"""Stage watch: measure what is deployed, report what drifted, propose a better placement, never make it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.configuration.objects import make_objective
 from flows.engine.console import say
+from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.live.session import alone_rps, connected, known_profile
-from flows.live.watching import Watch, deploy_command, look_line, seen_live, watch, watched_cluster
+from flows.stages.deploy import LIVE
+from flows.stages.shared import asks_for
 from metis.errors import InputError
-from metis.files import save_arrays
+
+if TYPE_CHECKING:
+    from flows.live.session import LiveSession
+    from flows.live.watching import Watch
+    from metis.measure.profile import Profile
 
 NUMBERS = ("value", "best", "gain", "gain_low", "colocations", "unmeasured")
 
 
 def run(work: Work) -> None:
     """Write `watch.json`, `profile.npz` (what is known now), and `proposal.npz` where there is one."""
-    settings = work.settings
+    from flows.live.session import connected, known_profile
+
     profile = known_profile(work.inputs)
     if profile is None:
         raise InputError(
-            "watch: there is no profile to hold measurements against; run stages=[profile] first, or name "
+            "watch: there is no profile to compare measurements with; run stages=[profile] first, or name "
             "one by profile=file profile.path=FILE"
         )
-    with connected(settings, work.inputs) as running:
-        if profile.space != running.space:
+    with connected(work.settings, work.inputs) as session:
+        if profile.space != session.space:
             raise InputError(
                 f"watch: the profile has {list(profile.apps)} on {profile.slots} slots, the cluster "
-                f"{list(running.space.apps)} on {running.space.slots}"
+                f"{list(session.space.apps)} on {session.space.slots}"
             )
-        chosen = settings.watch.made()
+        found = _watched(work, session, profile)
+        nodes = list(session.nodes)
+    _write(work, found, profile, nodes)
 
-        def told(found: Watch) -> None:
-            say(look_line(found.looks[-1]))
-            work.write_json("watch.json", _as_json(found, work))
-            work.progress("looks", len(found.looks), chosen.looks or len(found.looks) + 1)
 
-        found = watch(
-            profile,
-            seen_live(running, alone_rps(profile)),
-            chosen,
-            make_objective(settings),
-            watched_cluster(settings, running.space, len(running.nodes)),
-            told=told,
-        )
-        nodes = list(running.nodes)
+def _watched(work: Work, session: "LiveSession", profile: "Profile") -> "Watch":
+    from flows.live.session import alone_rps
+    from flows.live.watching import look_line, seen_live, watch, watched_cluster
+
+    settings, chosen = work.settings, work.settings.watch
+
+    def looked(found: "Watch") -> None:
+        say(look_line(found.looks[-1]))
+        work.write_json("watch.json", _as_json(found, work))
+        work.progress("looks", len(found.looks), chosen.looks or len(found.looks) + 1)
+
+    return watch(
+        profile,
+        seen_live(session, alone_rps(profile)),
+        chosen,
+        make_objective(settings),
+        watched_cluster(settings, session.space, len(session.nodes)),
+        report=looked,
+    )
+
+
+def _write(work: Work, found: "Watch", profile: "Profile", nodes: list[str]) -> None:
+    from flows.live.watching import deploy_command
+    from metis.files import save_arrays
+
     found.known.profile.save(work.folder / "profile.npz")
     if found.proposal is not None:
         arrays = {"placement": found.proposal, "apps": list(profile.apps), "nodes": nodes}
@@ -54,7 +74,9 @@ def run(work: Work) -> None:
     work.recording.metrics({"looks": len(found.looks), "failed_looks": len(found.looks) - len(rows)})
 
 
-def _as_json(found: Watch, work: Work) -> dict[str, Any]:
+def _as_json(found: "Watch", work: Work) -> dict[str, Any]:
+    from flows.live.watching import deploy_command
+
     proposed = found.proposal is not None
     return {
         "looks": found.looks,
@@ -65,3 +87,18 @@ def _as_json(found: Watch, work: Work) -> dict[str, Any]:
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:
     return {name: float(row[name]) for name in NUMBERS} | {"drifted": float(len(row["drifted"]))}
+
+
+STAGE = Stage(
+    name="watch",
+    about="Measure what is deployed, back into the profile.",
+    run=run,
+    settings=("watch", "load", "objective", "rules"),
+    unkeyed=(*LIVE, "deploy"),
+    inputs=("profile",),
+    after=lambda settings: ("setup", "build"),
+    optional=("profile",),
+    modules=(),
+    present=lambda settings: asks_for(settings, "watch"),
+    always=lambda settings: True,
+)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from flows.configuration.settings import Settings, validated
@@ -16,7 +17,7 @@ PARENT = "METIS_SWEEP_PARENT"
 
 
 def job(composed: Any) -> float:
-    """One job as Hydra calls it; answers the mean ratio to the optimum, which Optuna may maximise."""
+    """Run one job as Hydra calls it; return the mean ratio to the optimum, which Optuna may maximise."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
@@ -34,16 +35,15 @@ def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
         words: the overrides that made them.
     """
     go_easy_on_garbage()
-    import pandas as pd
-
-    from flows.engine.chain import run_chain
+    from flows.prefect.run import run_chain
+    from flows.stages.evaluate import read_results
 
     changed = _changed(words)
     if "scheduler" in changed:
-        settings = settings.model_copy(update={"schedulers": [settings.scheduler]})
+        settings = replace(settings, schedulers=(settings.scheduler,))
     # an ephemeral Prefect server per job would cost more than the job
-    quiet = settings.tracking.model_copy(update={"orchestrate": bool(os.environ.get("PREFECT_API_URL"))})
-    settings = settings.model_copy(update={"tracking": quiet})
+    quiet = replace(settings.tracking, orchestrate=bool(os.environ.get("PREFECT_API_URL")))
+    settings = replace(settings, tracking=quiet)
     store = Store(settings.tracking)
     name = " ".join(f"{key}={value}" for key, value in changed.items()) or "job"
     try:
@@ -52,7 +52,7 @@ def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
             folder = outcome.folder("evaluate")
             if folder is None:
                 return float("nan")
-            results = pd.read_csv(folder / "results.csv")
+            results = read_results(folder)
             fit = outcome.folder("simulator")
             for key, value in (read_json(fit / "report.json") if fit else {}).items():
                 if key in ("r2", "mse"):
@@ -63,9 +63,9 @@ def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
                 file.write(results.to_csv(index=False).encode())
             others = results[results["scheduler"] != "optimum"]
             judged = others if len(others) else results
-            told = {"nodes": str(settings.cluster.nodes), "seed": str(settings.seed)}
-            recording.describe({}, {name: value for name, value in told.items() if name not in changed})
-            means = judged[["ratio", "rps", "seconds"]].mean()
+            known = {"nodes": str(settings.cluster.nodes), "seed": str(settings.seed)}
+            recording.describe({}, {name: value for name, value in known.items() if name not in changed})
+            means = judged[["ratio", "rps", "seconds", "cpu_seconds"]].mean()
             recording.metrics({str(name): float(value) for name, value in means.items()})
             return float(means["ratio"])
     except MetisError as error:

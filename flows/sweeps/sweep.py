@@ -7,7 +7,6 @@ which maximise the mean ratio to the optimum; its study is in memory, and seeded
 the same settings, whose steps are found finished.
 """
 
-import json
 import os
 import re
 import shlex
@@ -21,12 +20,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from flows.configuration.compose import compose_jobs, compose_plain, quote_path
+from flows.configuration.compose import compose_jobs, compose_plain, quote_path, store_defaults
 from flows.configuration.settings import Settings, validated
-from flows.engine.console import say, stdout
+from flows.engine.console import say
 from flows.engine.store import Store
 from flows.sweeps.job import PARENT, job, run_job
-from flows.sweeps.table import aggregate, sweep_figure, sweep_table
+from flows.sweeps.table import aggregate, sweep_figure
 from metis.errors import InputError
 from metis.files import written_whole
 
@@ -34,7 +33,26 @@ FLAGS = ("-m", "--multirun")
 OPTUNA = "hydra/sweeper=optuna"
 PLUGINS = ("hydra/sweeper=", "hydra/launcher=")
 CHOICES = re.compile(r"=.*\b(interval|choice|range|shuffle|tag|int|float)\(")  # for a sweeper, not a value
-BEST = "optimization_results.yaml"  # where Optuna's sweeper tells its best trial
+BEST = "optimization_results.yaml"  # where Optuna's sweeper writes its best trial
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep ends with.
+
+    Attributes:
+        run_id: of its MLflow run.
+        settings: of its first job.
+        summary: one row per setting and scheduler; None where no job was evaluated.
+        folder: of table and figure.
+        exit_code: 1 where a job failed.
+    """
+
+    run_id: str
+    settings: Settings
+    summary: pd.DataFrame | None
+    folder: Path
+    exit_code: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ def is_sweep(arguments: Sequence[str]) -> bool:
     return str(mode).endswith("MULTIRUN")
 
 
-def run_sweep(arguments: Sequence[str]) -> int:
+def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
     """Run every job, then write the aggregate table and figure to the parent run."""
     given = [argument for argument in arguments if argument not in FLAGS]
     overrides = [word if "," in word or CHOICES.search(word) else quote_path(word) for word in given]
@@ -68,16 +86,15 @@ def run_sweep(arguments: Sequence[str]) -> int:
         jobs = store.children(parent)
         failed = [job for job in jobs if job.status != "FINISHED"]
         results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
-        if results is not None:
-            _publish(store, parent, results, first)
+        folder = Path(first.out) if first.out else store.root / "sweeps" / parent[:8]
+        summary = None if results is None else _publish(store, parent, results, first, folder)
         if OPTUNA in overrides:
-            _tell_best(store, parent)
+            _say_best(store, parent)
     for one in failed:
         say(f"metis: {one.name}: {one.error}")
     if failed or not whole:
         say(_command(arguments))
-        return 1
-    return 0
+    return SweepOutcome(parent, first, summary, folder, int(bool(failed) or not whole))
 
 
 def _planned(overrides: Sequence[str]) -> list[Planned]:
@@ -109,11 +126,12 @@ def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     fixed = [o for o in overrides if o.startswith(("experiment=", "+experiment="))]
+    store_defaults()
     try:
         with initialize_config_module("conf", version_base="1.3"):
             composed = compose("config", overrides=fixed, return_hydra_config=True)
     except HydraException:
-        return {}  # composing the job itself will tell what is wrong
+        return {}  # composing the job itself will say what is wrong
     part: Any = {
         "mode": composed.hydra.mode,
         "sweeper": OmegaConf.to_container(composed.hydra.sweeper, resolve=False),
@@ -156,6 +174,7 @@ def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) 
     if settings.runner.jobs > 1 and not any(o.startswith("hydra/launcher=") for o in overrides):
         fixed += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={settings.runner.jobs}"]
     os.environ[PARENT] = parent
+    store_defaults()
     kept = sys.argv
     sys.argv = ["metis", "-m", *fixed, *overrides]
     try:
@@ -172,9 +191,11 @@ def _collect(folders: Sequence[Path]) -> pd.DataFrame | None:
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
-def _publish(store: Store, parent: str, results: pd.DataFrame, settings: Settings) -> None:
+def _publish(
+    store: Store, parent: str, results: pd.DataFrame, settings: Settings, folder: Path
+) -> pd.DataFrame:
+    """Write table and figure into `folder` and to the sweep's run; return the summary."""
     summary = aggregate(results)
-    folder = Path(settings.out) if settings.out else store.root / "sweeps" / parent[:8]
     figure = sweep_figure(results, settings.published)
     for name, content in (
         ("results.csv", results.to_csv(index=False).encode()),
@@ -184,14 +205,10 @@ def _publish(store: Store, parent: str, results: pd.DataFrame, settings: Setting
         with written_whole(folder / name) as file:
             file.write(content)
         store.log_file(parent, folder / name)
-    if settings.output == "json":
-        sys.stdout.write(json.dumps({"sweep": parent, "summary": summary.to_dict("records")}) + "\n")
-        return
-    stdout.print(sweep_table(summary))
-    stdout.print(f"table and figure: {folder}", soft_wrap=True, markup=False)
+    return summary
 
 
-def _tell_best(store: Store, parent: str) -> None:
+def _say_best(store: Store, parent: str) -> None:
     """Optuna's best trial, as words to paste."""
     path = store.root / "sweeps" / BEST
     if not path.is_file():

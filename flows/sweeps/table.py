@@ -1,4 +1,4 @@
-"""What a sweep says: mean, deviation and interval over seeds, rank, and a figure of all schedulers."""
+"""The summary of a sweep: mean, deviation and interval over seeds, rank, and a figure of all schedulers."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
 from scipy import stats
 
 from flows.report.data import slo_columns
 
 MEANS = ("true_rps", "true_value", "true_ratio", "free_nodes", "r2", "mse", "worst", "best")
-MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", "seconds", *MEANS)
+TIMES = ("seconds", "cpu_seconds")
+MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", *TIMES, *MEANS)
+SHOWN = (
+    ("rps", "mean RPS", "{:.4f}"),
+    ("interval", "± 95 %", ""),
+    ("rps_sd", "sd", "{:.4f}"),
+    ("ratio", "of optimum", "{:.2%}"),
+    ("ratio_min", "worst", "{:.2%}"),
+    ("true_ratio", "truly", "{:.2%}"),
+    ("seconds", "seconds", "{:.4f}"),
+    ("cpu_seconds", "CPU s", "{:.4f}"),
+    ("rank", "rank", "{:d}"),
+)
 REPEATS = ("seed", "profile.seed", "groups.seed", "simulator.seed")
 
 
@@ -28,7 +39,7 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
 
     Columns: the settings, `scheduler`, `seeds`, `groups`, `rps`, `rps_sd`, `rps_low` and `rps_high` (95 %
     interval of the mean, Student's t, over seeds where there are several and over groups else), `median`,
-    `p5`, `p95` (over groups), `ratio`, `ratio_min`, `true_rps`, `true_ratio`, `seconds`, `rank` (1 is the
+    `p5`, `p95` (over groups), `ratio`, `ratio_min`, `true_rps`, `true_ratio`, `seconds`, `cpu_seconds`, `rank` (1 is the
     best value under that setting).
     """
     settings = setting_columns(results)
@@ -52,36 +63,26 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
             "ratio_min": part["ratio"].min(),
         }
         row |= {name: part[name].mean() for name in (*MEANS, *slo_columns(part)) if name in part}
-        rows.append(row | {"seconds": part["seconds"].mean()})
+        rows.append(row | {name: part[name].mean() for name in TIMES if name in part})
     summary = pd.DataFrame(rows)
     ranks = summary.groupby(settings, dropna=False)["value"] if settings else summary["value"]
     summary["rank"] = ranks.rank(ascending=False, method="min").astype(int)
     return summary.sort_values([*settings, "rank"], kind="stable", ignore_index=True)
 
 
-def sweep_table(summary: pd.DataFrame) -> Table:
-    """The aggregate as a table for people."""
-    settings = list(summary.columns[: summary.columns.get_loc("scheduler")])
-    table = Table(title="Sweep", title_justify="left", title_style="bold", header_style="bold")
-    for name in (*settings, "scheduler"):
-        table.add_column(name, no_wrap=True)
-    shown = [("rps", "mean RPS", "{:.4f}"), ("interval", "± 95 %", ""), ("rps_sd", "sd", "{:.4f}")]
-    shown += [
-        ("ratio", "of optimum", "{:.2%}"),
-        ("ratio_min", "worst", "{:.2%}"),
-        ("true_ratio", "truly", "{:.2%}"),
-    ]
-    shown += [("seconds", "seconds", "{:.4f}"), ("rank", "rank", "{:d}")]
-    shown = [column for column in shown if column[0] == "interval" or column[0] in summary]
-    for _, heading, _ in shown:
-        table.add_column(heading, justify="right", no_wrap=True)
+def sweep_rows(summary: pd.DataFrame) -> tuple[list[str], list[str], list[list[str]]]:
+    """Return the aggregate as texts: headings of what differs, headings of the figures, and the rows."""
+    settings = [str(name) for name in summary.columns[: summary.columns.get_loc("scheduler")]]
+    named = [*settings, "scheduler"]
+    shown = [column for column in SHOWN if column[0] == "interval" or column[0] in summary]
+    rows = []
     for row in summary.to_dict("records"):
         cells = [
             f"{row['rps_high'] - row['rps']:.4f}" if name == "interval" else form.format(row[name])
             for name, _, form in shown
         ]
-        table.add_row(*(str(row[name]) for name in (*settings, "scheduler")), *cells)
-    return table
+        rows.append([*(str(row[name]) for name in named), *cells])
+    return named, [heading for _, heading, _ in shown], rows
 
 
 def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
@@ -149,10 +150,10 @@ def _beside(
 ) -> None:
     """The published figures, and the range of a scheduler that is indifferent within one."""
     for place, name in enumerate(schedulers, start=1):
-        told = published.get(name)
-        if told:
-            spread = [[told[0] - told[1]], [told[2] - told[0]]]
-            axes.errorbar(place + 0.32, told[0], spread, fmt="D", color="#2f6db2", markersize=4, capsize=2)
+        known = published.get(name)
+        if known:
+            spread = [[known[0] - known[1]], [known[2] - known[0]]]
+            axes.errorbar(place + 0.32, known[0], spread, fmt="D", color="#2f6db2", markersize=4, capsize=2)
         own = part[part["scheduler"] == name]
         if "worst" in own and own["worst"].notna().any():
             axes.vlines(

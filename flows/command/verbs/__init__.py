@@ -1,1 +1,1 @@
-"""The verbs of the command, one module each: `run(arguments)` does it and answers the exit code."""
+"""The verbs of the command, one module each: its docstring is the help, `VERB` the declaration."""

@@ -11,16 +11,14 @@ off midway is cleaned up as well. `status` and `accept` give one document with o
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import Settings, validated
-from flows.engine.console import say, stdout
+from flows.command.request import Request, Verb
+from flows.command.result import Line, Result, Table
+from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.live.inventory import known_inventory
 from flows.live.state import cluster_state
 from metis.errors import InputError, SurroundingsError
@@ -29,33 +27,25 @@ if TYPE_CHECKING:
     from cluster.inventory import Host, Inventory
     from cluster.trust import Shown
 
-Answer = Callable[[Any], None]
 
-
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
     words = {"status": _status, "down": _down, "accept": _accept}
-    word, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    word = request.words[0] if request.words else ""
     if word not in words:
         raise InputError(f"cluster {word!r}: use one of {', '.join(words)}, then overrides")
-    sure = word == "accept" and rest[:1] == ["yes"]
-    settings = validated(compose_plain(rest[1:] if sure else rest))
-    with only_json(settings.output == "json") as answer:
-        told = answer if settings.output == "json" else _nobody
-        return _accept(settings, told, sure) if word == "accept" else words[word](settings, told)
+    if word == "accept":
+        return _accept(request.settings, sure=request.words[1:] == ("yes",))
+    return words[word](request.settings)
 
 
-def _nobody(document: Any) -> None:
-    """Where no document is asked for."""
-
-
-def _status(settings: Settings, answer: Answer) -> int:
+def _status(settings: Settings) -> Result:
     from cluster.engine import told
     from cluster.hosts import Fleet
     from cluster.swarm import membership, state
 
     inventory = known_inventory(settings)
-    with Fleet(inventory, settings.connect.made()) as fleet:
+    with Fleet(inventory, settings.connect) as fleet:
 
         def look(host: "Host") -> dict[str, Any]:
             row = {"host": host.name, "role": host.role, "address": f"{host.address}:{host.port}", "why": ""}
@@ -75,13 +65,12 @@ def _status(settings: Settings, answer: Answer) -> int:
         row["state"] = (
             "not reached" if row["why"] else node["Status"]["State"] if node else "not in the Swarm"
         )
-    answer({"name": inventory.name, "kind": inventory.kind, "hosts": rows})
-    if settings.output == "table":
-        _show(f"Cluster {inventory.name}", ("host", "role", "address", "state", "engine", "why"), rows)
-    return 0 if all(row["state"] == "ready" for row in rows) else 1
+    table = _table(f"Cluster {inventory.name}", ("host", "role", "address", "state", "engine", "why"), rows)
+    document = {"name": inventory.name, "kind": inventory.kind, "hosts": rows}
+    return Result(document, [table], 0 if all(row["state"] == "ready" for row in rows) else 1)
 
 
-def _down(settings: Settings, answer: Answer) -> int:
+def _down(settings: Settings) -> Result:
     said: list[str] = []
 
     def tell(line: str) -> None:
@@ -91,19 +80,18 @@ def _down(settings: Settings, answer: Answer) -> int:
     if settings.cluster.kind == "ec2":
         from cluster.ec2 import terminate
 
-        terminate(cluster_state(settings), settings.cluster.name, settings.ec2.made(), tell)
+        terminate(cluster_state(settings), settings.cluster.name, settings.ec2, tell)
     else:
         from cluster.hosts import Fleet
         from cluster.leaving import leave
 
-        with Fleet(known_inventory(settings), settings.connect.made()) as fleet:
+        with Fleet(known_inventory(settings), settings.connect) as fleet:
             leave(fleet, tell)
-    say(f"cluster {settings.cluster.name}: " + ("is down" if said else "there was nothing to end"))
-    answer({"name": settings.cluster.name, "changed": said})
-    return 0
+    last = f"cluster {settings.cluster.name}: " + ("is down" if said else "there was nothing to end")
+    return Result({"name": settings.cluster.name, "changed": said}, [Line(last)])
 
 
-def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
+def _accept(settings: Settings, sure: bool = False) -> Result:
     """Trust the keys that hosts show now, once a person has seen their fingerprints."""
     from cluster.trust import Shown, key_line, trust
 
@@ -111,26 +99,25 @@ def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
     known_hosts = Path(inventory.known_hosts)
     found = _keys_shown(settings, inventory)
     rows = [_key_row(host, found[host.name]) for host in inventory.hosts]
-    if settings.output == "table":
-        _show("Host keys", ("host", "address", "state", "key"), rows)
+    table = _table("Host keys", ("host", "address", "state", "key"), rows)
     new = [shown for shown in found.values() if isinstance(shown, Shown) and shown.state != "trusted"]
-    accepted = bool(new) and (sure or _asked(len(new)))
+    accepted = bool(new) and (sure or _confirmed(table, len(new)))
     for shown in new if accepted else ():
         trust(known_hosts, shown.host, [key_line(shown.key)])
-    answer({"known_hosts": str(known_hosts), "accepted": accepted, "hosts": rows})
+    document = {"known_hosts": str(known_hosts), "accepted": accepted, "hosts": rows}
     if new and not accepted:
         # said, not raised: the document with the fingerprints must still come out
         say(f"metis: {len(new)} keys are not trusted; once compared: metis cluster accept yes ...")
-        return InputError.exit_code
+        return Result(document, [table], InputError.exit_code)
     say(f"{len(new)} keys accepted, {len(rows) - len(new)} left as they were: {known_hosts}")
-    return 0 if all(row["state"] != "not reached" for row in rows) else 1
+    return Result(document, [table], 0 if all(row["state"] != "not reached" for row in rows) else 1)
 
 
 def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, Shown | SurroundingsError]":
     from cluster.hosts import Fleet
     from cluster.trust import shown_key
 
-    known_hosts, connect = Path(inventory.known_hosts), settings.connect.made()
+    known_hosts, connect = Path(inventory.known_hosts), settings.connect
 
     def look(host: "Host") -> "Shown | SurroundingsError":
         try:
@@ -149,20 +136,22 @@ def _key_row(host: "Host", shown: "Shown | SurroundingsError") -> dict[str, Any]
     return row | {"state": shown.state, "key": shown.fingerprint}
 
 
-def _asked(count: int) -> bool:
+def _confirmed(table: Table, count: int) -> bool:
+    """Ask the person at the terminal, who sees the keys first."""
     if not sys.stdin.isatty():
         return False
+    from flows.command.presenter import present
+
+    present(Result(views=[table]), as_json=False)
     question = f"Trust these {count} keys? Compare them with the machines' own first. [yes/no] "
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() == "yes"
 
 
-def _show(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in columns:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        fit = row["state"] in ("ready", "trusted")
-        cells = (str(row.get(column) or "").replace("[", "\\[") for column in columns)
-        table.add_row(*cells, style=None if fit else "red")
-    stdout.print(table)
+def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
+    cells = [[str(row.get(column) or "") for column in columns] for row in rows]
+    styles = {i: "red" for i, row in enumerate(rows) if row["state"] not in ("ready", "trusted")}
+    return Table(title, columns, cells, styles)
+
+
+VERB = Verb(run, settings=("cluster", "connect", "ec2"), words=2)

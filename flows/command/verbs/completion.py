@@ -5,63 +5,31 @@ metis completion zsh > ~/.zsh/_metis
 metis completion fish > ~/.config/fish/completions/metis.fish
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
-from typing import Any
+from collections.abc import Sequence
 
+from flows.command.request import Request, Verb
+from flows.command.result import Result
 from metis.errors import InputError
 
-BASH = """_metis() {{
-  local word="${{COMP_WORDS[COMP_CWORD]}}"
-  if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "{verbs}" -- "$word")); return; fi
-  COMP_WORDBREAKS="${{COMP_WORDBREAKS//=/}}"
-  COMPREPLY=($(compgen -W "{words}" -- "$word"))
-  [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
-}}
-complete -o default -F _metis metis
-"""
-ZSH = """#compdef metis
-_metis() {{
-  if (( CURRENT == 2 )); then compadd -- {verbs}; else compadd -S '' -- {words}; fi
-}}
-compdef _metis metis
-"""
-FISH = """complete -c metis -f -n "test (count (commandline -opc)) -eq 1" -a "{verbs}"
-complete -c metis -f -n "test (count (commandline -opc)) -gt 1" -a "{words}"
-"""
-SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+SHELLS = ("bash", "zsh", "fish")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """See the module's text."""
-    if len(arguments) != 1 or arguments[0] not in SCRIPTS:
-        given = " ".join(arguments) or "no shell"
-        raise InputError(f"completion: {given!r}: name one of {', '.join(SCRIPTS)}")
-    from flows.command.main import VERBS
+def run(request: Request) -> Result:
+    """See the module's text; `_print` does it."""
+    raise InputError(f"completion: name one of {', '.join(SHELLS)}, not {request.command!r}")
 
-    print(SCRIPTS[arguments[0]].format(verbs=" ".join(VERBS), words=" ".join(words())), end="")
+
+def _print(words: Sequence[str]) -> int:
+    from click.shell_completion import get_completion_class
+
+    from flows.command.main import commands
+
+    shell = get_completion_class(words[0]) if len(words) == 1 and words[0] in SHELLS else None
+    if shell is None:
+        given = " ".join(words) or "no shell"
+        raise InputError(f"completion: {given!r}: name one of {', '.join(SHELLS)}")
+    print(shell(commands, {}, "metis", "_METIS_COMPLETE").source())
     return 0
 
 
-def words() -> list[str]:
-    """What may follow a verb: `group=option` for every file of `conf/`, and `key=` for every setting."""
-    options = [
-        f"{folder.name}={file.name.removesuffix('.yaml')}"
-        for folder in files("conf").iterdir()
-        if folder.is_dir()
-        for file in folder.iterdir()
-        if file.name.endswith(".yaml")
-    ]
-    from flows.configuration.settings import Settings
-
-    defaults: dict[str, Any] = json.loads(Settings().model_dump_json())
-    return sorted(set(options)) + sorted(set(_keys(defaults)))
-
-
-def _keys(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _keys(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}="
+VERB = Verb(run, unparsed=_print)

@@ -4,41 +4,44 @@ metis constraints profile=file profile.path=my.npz
 metis constraints constraints.threshold=0.2 out=FOLDER     also write the two published tables there
 """
 
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
+from typing import Any
 
-from rich.table import Table
+from flows.command.request import Request, Verb
+from flows.command.result import Line, Result, Table
+from flows.engine.work import read_json
+from flows.stages.chain import open_memo
+from metis.errors import SurroundingsError
 
-from baselines.registry import Materials, constraints_of
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
-from flows.engine.console import stdout
-from flows.engine.materials import fitted_simulator
+COLUMNS = ("application", "on its node", "weight", "rps beside 0, 1, ...")
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    settings = validated(compose_plain(arguments))
-    with only_json(settings.output == "json") as answer:
-        tables = fitted_simulator(settings).tables
-        options = {"constraints": settings.constraints.model_dump(mode="json")}
-        found = constraints_of(Materials(tables, options))
-        written = [str(path) for path in found.write(Path(settings.out))] if settings.out else []
-        if settings.output == "json":
-            answer({"constraints": found.rows(), "written": written})
-            return 0
-        rows = found.rows()
-        table = Table(title=f"{len(found)} constraints", title_justify="left", title_style="bold")
-        for heading in rows[0] if rows else ():
-            table.add_column(str(heading))
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
-        stdout.print(table)
-        for path in written:
-            stdout.print(f"written: {path}", markup=False, soft_wrap=True)
-    return 0
+    settings = request.settings
+    with request.progress() as progress:
+        folder = open_memo(settings, progress, request.command).obtain("constraints").folder
+    rows = read_json(folder / "constraints.json")
+    written = _write(folder, Path(settings.out)) if settings.out else []
+    cells = [[_cell(row[column]) for column in COLUMNS] for row in rows]
+    table = Table(f"{len(rows)} constraints", COLUMNS, cells)
+    return Result(
+        {"constraints": rows, "written": written}, [table, *(Line(f"written: {path}") for path in written)]
+    )
 
 
-def _cell(value: object) -> str:
+def _write(folder: Path, out: Path) -> list[str]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tables = sorted(folder.glob("interference_*.csv"))
+        return [str(shutil.copy(table, out / table.name)) for table in tables]
+    except OSError as error:
+        raise SurroundingsError(f"{out}: cannot be written ({error.strerror})") from None
+
+
+def _cell(value: Any) -> str:
     return " ".join(f"{number:.2f}" for number in value) if isinstance(value, list) else str(value)
+
+
+VERB = Verb(run, settings=("out",), stages=("constraints",))

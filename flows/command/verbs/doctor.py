@@ -7,37 +7,20 @@ metis doctor output=json
 Ends with 1 where something is missing that nothing works without.
 """
 
-from collections.abc import Sequence
-
-from rich.table import Table
-
-from flows.command.machine import Finding, examine
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
-from flows.engine.console import stdout
+from flows.command.machine import examine
+from flows.command.request import EVERY, Request, Verb
+from flows.command.result import Result, Table
 
 COLOURS = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    settings = validated(compose_plain(arguments))
-    with only_json(settings.output == "json") as answer:
-        findings = examine(settings)
-        if settings.output == "json":
-            answer({"checks": [vars(one) for one in findings]})
-        else:
-            _show(findings)
-    return int(any(one.state == "missing" for one in findings))
+    findings = examine(request.settings)
+    rows = [[one.what, one.state, one.found, one.cure] for one in findings]
+    table = Table("This machine", ["what", "state", "found", "mend it"], rows, cell_styles={"state": COLOURS})
+    code = int(any(one.state == "missing" for one in findings))
+    return Result({"checks": [vars(one) for one in findings]}, [table], code)
 
 
-def _show(findings: Sequence[Finding]) -> None:
-    table = Table(title="This machine", title_justify="left", title_style="bold")
-    for heading in ("what", "state", "found", "mend it"):
-        table.add_column(heading, overflow="fold")
-    for one in findings:
-        colour = COLOURS[one.state]
-        cells = [cell.replace("[", "\\[") for cell in (one.found, one.cure)]
-        table.add_row(one.what, f"[{colour}]{one.state}[/]", *cells)
-    stdout.print(table)
+VERB = Verb(run, settings=EVERY)

@@ -1,67 +1,59 @@
-"""Tell node by node why a placement is worth what it is: read this before trusting one.
+"""Show node by node why a placement is worth what it is: read this before trusting one.
 
 metis explain group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=greedy
-metis explain placement=placement.json cluster.nodes=81      as `metis place output=json` printed it
+metis explain placement=plan.json cluster.nodes=81      as `metis place out=plan.json` wrote it
+metis explain placement=0f3a... cluster.nodes=81        of an MLflow run
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from rich.table import Table
 
 from baselines.registry import Materials, constraints_of
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
-from flows.configuration.objects import make_cluster, make_objective, one_group, read_placement
-from flows.configuration.settings import Settings, validated
-from flows.engine.console import progress_bar, stdout
-from flows.engine.materials import fitted_simulator, weights_for
-from flows.placing.decisions import scheduler_for
+from flows.command.request import Request, Verb
+from flows.command.result import Line, Result, Table, View
+from flows.command.verbs.place import place
+from flows.configuration.objects import make_cluster
+from flows.engine.memo import Memo
+from flows.placing.given import given_placement
+from flows.placing.known import known_tables
+from flows.stages.chain import open_memo
 from metis.explain import HEADER, Explanation, explain
 from metis.problem.placement import check_placement
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    settings = validated(compose_plain(arguments))
-    with only_json(settings.output == "json") as answer:
-        explanation, name = explained(settings)
-        if settings.output == "json":
-            answer({"scheduler": name, **explanation.as_dict()})
-        else:
-            _show(explanation, name)
-    return 0
+    settings = request.settings
+    with request.progress() as progress:
+        explanation, name = explained(open_memo(settings, progress, request.command))
+    return Result({"scheduler": name, **explanation.as_dict()}, _views(explanation, name))
 
 
-def explained(settings: Settings) -> tuple[Explanation, str]:
-    """The explanation of `placement`, or of what the scheduler places now; and whose it is."""
-    tables = fitted_simulator(settings).tables
+def explained(memo: Memo) -> tuple[Explanation, str]:
+    """Return the explanation of `placement`, or of what the scheduler places now; and whose it is."""
+    settings = memo.settings
+    tables = known_tables(memo)
     cluster = make_cluster(settings, tables.space)
     if settings.placement:
-        placement, name = read_placement(Path(settings.placement), tables.space), settings.placement
+        placement, name = given_placement(settings, tables.space), settings.placement
         if placement.shape == cluster.existing.shape:
             check_placement(placement, placement.sum(axis=0), cluster, name)
     else:
-        group, name = one_group(settings, tables.space.apps), settings.scheduler
-        worth = make_objective(settings).bind(group, cluster, tables)
-        with progress_bar() as progress:
-            scheduler = scheduler_for(settings, name, tables, weights_for(settings, tables, progress))
-        placement = scheduler.place(group, cluster, worth).placement
-    options: dict[str, dict[str, Any]] = {"constraints": settings.constraints.model_dump(mode="json")}
-    constraints = constraints_of(Materials(tables, options))
+        placement, name = place(memo).decision.placement, settings.scheduler
+    constraints = constraints_of(Materials(tables, {"constraints": settings.constraints}))
     return explain(placement, cluster, tables, constraints.node_extents(placement, cluster)), name
 
 
-def _show(explanation: Explanation, name: str) -> None:
+def _views(explanation: Explanation, name: str) -> Sequence[View]:
     whole = explanation.as_dict()
     title = f"{name}: {whole['containers']} containers, mean RPS {whole['rps']:.4f}"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in HEADER:
-        table.add_column(heading, overflow="fold")
-    for row in explanation.rows():
-        table.add_row(*row, end_section=False)
-    stdout.print(table)
     violated = {rule: extent for rule, extent in whole["violated"].items() if extent > 0}
     extent = sum(violated.values())
-    stdout.print(f"{len(violated)} constraints violated, extent {extent:g}; {whole['free_nodes']} nodes free")
+    last = f"{len(violated)} constraints violated, extent {extent:g}; {whole['free_nodes']} nodes free"
+    return [Table(title, HEADER, list(explanation.rows())), Line(last)]
+
+
+VERB = Verb(
+    run,
+    settings=("scheduler", "placement", "existing", "group", "groups", "cluster.nodes", "rules"),
+    stages=("simulator", "constraints", "subscheduler", "highlevel", "baselines"),
+)

@@ -5,47 +5,43 @@ metis export placement=plan.json format=kubernetes out=plan.yaml      kubectl ap
 metis export placement=0f3a... format=csv out=plan.csv                of an MLflow run; `existing=` reads it
 metis export placement=plan.csv cluster=hosts cluster.inventory=h.yaml    for the hosts of that cluster
 
-Nodes are called as in the cluster's inventory, else as in the table's column `node`, else node-1, node-2, ...
+Nodes are called as in the cluster's inventory, else as the placement's file calls them, else node-1, node-2, ...
 Without out= it is printed.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
+from flows.command.request import Request, Verb
+from flows.command.result import Line, Result
 from flows.configuration.objects import app_names, make_testbed
-from flows.configuration.settings import Settings, validated
+from flows.configuration.settings import Settings
 from flows.engine.console import say
+from flows.engine.store import Store
 from flows.live.state import cluster_state
-from flows.placing.given import given_placement
+from flows.placing.given import given_placement, with_files
 from metis.errors import InputError
-from metis.exports import NODE_COLUMN, Plan, kubernetes_manifests, placement_csv, swarm_stack
 from metis.files import written_whole
-from metis.measure.profile import load_profile
 from metis.problem.counts import IntArray
+from metis.problem.placement_files import named_nodes, node_names
 from metis.problem.space import ColocationSpace
 
-SLOTS = 8  # of a node, where nothing says another number
+SLOTS = 8  # of a node, where no setting says another number
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    settings = validated(compose_plain(arguments))
-    with only_json(settings.output == "json") as answer:
-        space = _space(settings)
-        placement = given_placement(settings, space)
-        nodes, registry = _nodes(settings, len(placement))
-        text = export(settings, placement, nodes, space, registry)
-        if settings.out:
-            with written_whole(Path(settings.out)) as file:
-                file.write(text.encode())
-            say(f"{settings.format}: {len(placement)} nodes, {placement.sum()} containers → {settings.out}")
-        if settings.output == "json":
-            answer({"format": settings.format, "nodes": list(nodes), "path": settings.out, "text": text})
-        elif not settings.out:
-            print(text, end="")
-    return 0
+    settings = with_files(request.settings, Store(request.settings.tracking))
+    space = _space(settings)
+    placement = given_placement(settings, space)
+    nodes, registry = _nodes(settings, len(placement))
+    text = export(settings, placement, nodes, space, registry)
+    if settings.out:
+        with written_whole(Path(settings.out)) as file:
+            file.write(text.encode())
+        say(f"{settings.format}: {len(placement)} nodes, {placement.sum()} containers → {settings.out}")
+    document = {"format": settings.format, "nodes": list(nodes), "path": settings.out, "text": text}
+    return Result(document, [] if settings.out else [Line(text.rstrip("\n"))])
 
 
 def export(
@@ -55,7 +51,7 @@ def export(
     space: ColocationSpace,
     registry: str | None = None,
 ) -> str:
-    """The placement in `settings.format`.
+    """Return the placement in `settings.format`.
 
     Args:
         settings: format, workloads, limits.
@@ -70,7 +66,7 @@ def export(
     from cluster.manifest import applications, supports
 
     workloads = load_catalog([Path(folder) for folder in settings.apps.workloads], space.apps)
-    built, launch = settings.images.made(), settings.launch.made()
+    built, launch = settings.images, settings.launch
     plan = Plan(
         placement,
         tuple(nodes),
@@ -81,8 +77,10 @@ def export(
 
 
 def _space(settings: Settings) -> ColocationSpace:
-    """The applications that a placement's columns are: those named, of the profile, or of the testbed."""
+    """Return the applications that the columns are: those named, of the profile, or of the testbed."""
     if settings.profile.path:
+        from metis.measure.profile_files import load_profile
+
         return load_profile(Path(settings.profile.path), app_names(settings), settings.cluster.slots).space
     if settings.apps.names:
         return ColocationSpace(tuple(settings.apps.names), settings.cluster.slots or SLOTS)
@@ -90,7 +88,7 @@ def _space(settings: Settings) -> ColocationSpace:
 
 
 def _nodes(settings: Settings, rows: int) -> tuple[tuple[str, ...], str | None]:
-    """Names for that many nodes, and the registry they pull from."""
+    """Return names for that many nodes, and the registry that they pull from."""
     inventory = cluster_state(settings) / "inventory.json"
     if settings.cluster.live and inventory.is_file():
         from cluster.inventory import Inventory
@@ -100,16 +98,10 @@ def _nodes(settings: Settings, rows: int) -> tuple[tuple[str, ...], str | None]:
         if rows > len(names):
             raise InputError(f"placement: has {rows} nodes, cluster {known.name!r} has {len(names)} workers")
         return tuple(names[:rows]), known.registry
-    return _named_in_table(settings) or tuple(f"node-{i + 1}" for i in range(rows)), None
+    return named_nodes(Path(settings.placement or "")) or node_names(rows), None
 
 
-def _named_in_table(settings: Settings) -> tuple[str, ...] | None:
-    """The column `node` of a table, where it holds names and not numbers."""
-    path = Path(settings.placement or "")
-    if path.suffix != ".csv":
-        return None
-    import pandas as pd
-
-    frame = pd.read_csv(path, dtype={NODE_COLUMN: str})
-    names = [str(name) for name in frame.get(NODE_COLUMN, [])]
-    return tuple(names) if names and not all(name.isdigit() for name in names) else None
+VERB = Verb(
+    run,
+    settings=("placement", "format", "out", "apps", "cluster", "images", "launch", "profile.path", "testbed"),
+)

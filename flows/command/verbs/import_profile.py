@@ -4,40 +4,36 @@ metis import-profile FILE
 metis import-profile FILE out=OUT.npz apps.names=[web,db,cache] cluster.slots=4
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
+from flows.command.request import Request, Verb
+from flows.command.result import Facts, Result
 from flows.configuration.objects import app_names
-from flows.configuration.settings import validated
-from flows.engine.console import facts_table, stdout
 from metis.errors import InputError
-from metis.measure.profile import describe_profile, load_profile
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    if not arguments or arguments[0].startswith("-"):
+    from metis.measure.profile import describe_profile
+    from metis.measure.profile_files import load_profile
+
+    if not request.words:
         raise InputError("import-profile: name the file, as in `metis import-profile FILE`")
-    source = Path(arguments[0])
-    settings = validated(compose_plain(arguments[1:]))
-    with only_json(settings.output == "json") as answer:
-        profile = load_profile(source, app_names(settings), settings.cluster.slots)
-        target = Path(settings.out or f"{source.stem}.profile.npz")
-        if target.exists() and source.exists() and target.samefile(source):
-            raise InputError(f"{target}: would overwrite its source; name another out=")
-        profile.save(target)
-        described = describe_profile(profile)
-        if settings.output == "json":
-            answer({**described, "path": str(target)})
-        else:
-            stdout.print(facts_table(f"{source.name} → {target}", _facts(described)))
-    return 0
+    source, settings = Path(request.words[0]), request.settings
+    profile = load_profile(source, app_names(settings), settings.cluster.slots)
+    target = Path(settings.out or f"{source.stem}.profile.npz")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise InputError(f"{target}: would overwrite its source; name another out=")
+    profile.save(target)
+    described = describe_profile(profile)
+    facts = Facts(f"{source.name} → {target}", _facts(described))
+    return Result({**described, "path": str(target)}, [facts])
 
 
-def _facts(described: dict[str, object]) -> dict[str, object]:
-    """The same in words."""
+def _facts(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same in words."""
     facts = dict(described)
     covered, space = facts.pop("colocations"), facts.pop("space")
     share = facts.pop("coverage")
@@ -48,3 +44,6 @@ def _facts(described: dict[str, object]) -> dict[str, object]:
         "co-locations": f"{covered:,} of {space:,} ({share:.1%})",
         **{name.replace("_", " "): value for name, value in facts.items()},
     }
+
+
+VERB = Verb(run, settings=("out", "apps.names", "cluster.slots"), words=1)

@@ -9,107 +9,81 @@ metis lab down                            remove it: containers, networks, volum
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from rich.table import Table
-
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import Settings, validated
-from flows.engine.console import say, stdout
+from flows.command.request import Request, Verb
+from flows.command.result import Line, Result, Table
+from flows.configuration.settings import Settings
+from flows.engine.console import say
+from flows.live.inventory import DEFAULT_WORKERS
 from flows.live.state import cluster_state
 from metis.errors import InputError
 
-DEFAULT_WORKERS = 2
+COLUMNS = {
+    "node": "node",
+    "role": "role",
+    "container": "state",
+    "in the Swarm": "swarm",
+    "port on 127.0.0.1": "port",
+    "inner address": "inner",
+    "core": "core",
+}
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
     words = {"up": _up, "down": _down, "status": _status}
-    word, overrides = (arguments[0], arguments[1:]) if arguments else ("", ())
+    word = request.words[0] if request.words else ""
     if word not in words:
         raise InputError(f"lab {word!r}: use one of {', '.join(words)}, then overrides")
-    settings = lab_settings(overrides)
-    with only_json(settings.output == "json") as answer:
-        told = words[word](settings)
-        if settings.output == "json":
-            answer(told)
-    return 0
+    if request.settings.cluster.kind != "lab":
+        raise InputError(f"cluster.kind {request.settings.cluster.kind!r}: `metis lab` is for cluster=lab")
+    return words[word](request.settings)
 
 
-def lab_settings(overrides: Sequence[str]) -> Settings:
-    """Settings for the lab: `cluster=lab` need not be said.
-
-    Raises:
-        InputError: another kind of cluster is asked for, or an override is wrong.
-    """
-    chosen = [given for given in overrides if given.startswith("cluster=")]
-    settings = validated(compose_plain([*([] if chosen else ["cluster=lab"]), *overrides]))
-    if settings.cluster.kind != "lab":
-        raise InputError(f"cluster.kind {settings.cluster.kind!r}: `metis lab` is for cluster=lab")
-    return settings
-
-
-def _up(settings: Settings) -> dict[str, Any]:
-    # the docker SDK and Fabric are slow to import, and nobody waits for them who asks for help
+def _up(settings: Settings) -> Result:
+    # the docker SDK and Fabric are slow to import
     from cluster import swarm
     from cluster.hosts import Fleet
     from cluster.lab import lab
 
-    begun = time.perf_counter()
-    state, name, connect = cluster_state(settings), settings.cluster.name, settings.connect.made()
+    began = time.perf_counter()
+    state, name, connect = cluster_state(settings), settings.cluster.name, settings.connect
     workers = settings.cluster.workers or DEFAULT_WORKERS
-    inventory = lab.up(state, name, workers, connect, settings.images.made())
+    inventory = lab.up(state, name, workers, connect, settings.images)
     with Fleet(inventory, connect) as fleet:
         inventory = swarm.prepare(fleet, say)
     inventory.save(state / lab.INVENTORY)
-    seconds = time.perf_counter() - begun
-    if settings.output == "table":
-        say(f"lab {name}: {len(inventory.hosts)} nodes in a Swarm after {seconds:.1f} s")
-        say(f"inventory: {state / lab.INVENTORY}")
-    return {"name": name, "inventory": str(state / lab.INVENTORY), "seconds": seconds}
+    seconds = time.perf_counter() - began
+    path = str(state / lab.INVENTORY)
+    views = [
+        Line(f"lab {name}: {len(inventory.hosts)} nodes in a Swarm after {seconds:.1f} s"),
+        Line(f"inventory: {path}"),
+    ]
+    return Result({"name": name, "inventory": path, "seconds": seconds}, views)
 
 
-def _down(settings: Settings) -> dict[str, Any]:
+def _down(settings: Settings) -> Result:
     from cluster.lab import lab
 
     name = settings.cluster.name
-    removed = lab.down(cluster_state(settings), name, settings.connect.made())
-    if settings.output == "table":
-        for thing in removed:
-            say(f"removed {thing}")
-        say(f"lab {name}: nothing is left of it" if removed else f"lab {name}: there was none")
-    return {"name": name, "removed": removed}
+    removed = lab.down(cluster_state(settings), name, settings.connect)
+    last = f"lab {name}: nothing is left of it" if removed else f"lab {name}: there was none"
+    views = [*(Line(f"removed {thing}") for thing in removed), Line(last)]
+    return Result({"name": name, "removed": removed}, views)
 
 
-def _status(settings: Settings) -> dict[str, Any]:
+def _status(settings: Settings) -> Result:
     from cluster.lab import lab
 
     name = settings.cluster.name
-    rows = lab.status(name)
-    if settings.output == "table":
-        _show(name, rows)
-    return {"name": name, "up": bool(rows), "nodes": rows}
+    found = lab.status(name)
+    document = {"name": name, "up": bool(found), "nodes": found}
+    if not found:
+        return Result(document, [Line(f"lab {name} is down; `metis lab up` starts it")])
+    rows = [[str(row[key] or "") for key in COLUMNS.values()] for row in found]
+    fit = [row["state"] == "running" and row["swarm"] in ("Ready", "") for row in found]
+    styles = {i: "red" for i, well in enumerate(fit) if not well}
+    return Result(document, [Table(f"Lab {name}", list(COLUMNS), rows, styles)])
 
 
-def _show(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        stdout.print(f"lab {name} is down; `metis lab up` starts it", markup=False)
-        return
-    table = Table(title=f"Lab {name}", title_justify="left", title_style="bold")
-    for heading in (
-        "node",
-        "role",
-        "container",
-        "in the Swarm",
-        "port on 127.0.0.1",
-        "inner address",
-        "core",
-    ):
-        table.add_column(heading)
-    for row in rows:
-        fit = row["state"] == "running" and row["swarm"] in ("Ready", "")
-        keys = ("node", "role", "state", "swarm", "port", "inner", "core")
-        table.add_row(*(str(row[key] or "") for key in keys), style=None if fit else "red")
-    stdout.print(table)
+VERB = Verb(run, settings=("cluster", "connect", "images"), words=1, implied=("cluster=lab",))

@@ -4,11 +4,16 @@ metis report                          the page of the default run
 metis report experiment=quick report=out.html
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 
+from flows.command.request import EVERY, Request, Verb
+from flows.command.result import Result
 from flows.command.verbs import run as run_verb
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    return run_verb.run([*arguments, "until=report"])
+    return run_verb.run(replace(request, settings=replace(request.settings, until="report", stages=None)))
+
+
+VERB = Verb(run, settings=EVERY)

@@ -8,64 +8,45 @@ metis run until=evaluate                    stop there
 metis run -m group.size=200,300 seed=0,1    a sweep: every combination, one MLflow parent
 """
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from flows.command.output import only_json
-from flows.command.verbs.compare import as_json, title_of
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import Settings, validated
-from flows.engine.chain import Outcome, StepError, run_chain
-from flows.engine.console import comparison_table, progress_bar, say, stdout
-from flows.sweeps.sweep import is_sweep, run_sweep
+from flows.command.comparison import comparison_document, comparison_table, comparison_title
+from flows.command.request import EVERY, Request, Verb
+from flows.command.result import Line, Result, View
+from flows.configuration.settings import Settings
+from flows.engine.memo import Outcome
+from flows.prefect.run import run_chain
+from flows.stages.evaluate import read_results
 from metis.files import written_whole
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    if is_sweep(arguments):
-        return run_sweep(arguments)
-    settings = validated(compose_plain(arguments))
-    with only_json(settings.output == "json") as answer:
-        try:
-            with progress_bar() as progress:
-                outcome = run_chain(settings, progress, resume_command(arguments))
-        except StepError as error:
-            say(f"metis: {error}")
-            say(resume_command(arguments))
-            return error.exit_code
-        page = publish_page(settings, outcome)
-        results = read_results(outcome)
-        if settings.output == "json":
-            answer(
-                {
-                    "done": list(outcome.done),
-                    "runs": {name: record.run_id for name, record in outcome.records.items()},
-                    "report": str(page) if page else None,
-                    "schedulers": {} if results is None else as_json(results),
-                }
-            )
-        else:
-            _show(settings, outcome, results, page)
-    return 0
-
-
-def resume_command(arguments: Sequence[str]) -> str:
-    """The exact command that goes on where a run stopped."""
-    return shlex.join(["metis", "run", *arguments])
-
-
-def read_results(outcome: Outcome) -> pd.DataFrame | None:
-    """The results of the evaluate stage, if it was asked for."""
-    folder = outcome.folder("evaluate")
-    return None if folder is None else pd.read_csv(folder / "results.csv")
+    settings = request.settings
+    with request.progress() as progress:
+        outcome = run_chain(settings, progress, request.command)
+    page = publish_page(settings, outcome)
+    evaluated = outcome.folder("evaluate")
+    results = None if evaluated is None else read_results(evaluated)
+    document = {
+        "done": list(outcome.done),
+        "runs": {name: record.run_id for name, record in outcome.records.items()},
+        "report": str(page) if page else None,
+        "schedulers": {} if results is None else comparison_document(results),
+    }
+    views: list[View] = []
+    if results is not None:
+        views.append(comparison_table(results, comparison_title(settings, results)))
+    reused = len(outcome.records) - len(outcome.done)
+    views.append(Line(f"{len(outcome.done)} steps done, {reused} reused", "dim"))
+    if page is not None:
+        views.append(Line(f"report: {page}"))
+    return Result(document, views)
 
 
 def publish_page(settings: Settings, outcome: Outcome) -> Path | None:
-    """Copy the report to where a person finds it: `report`, or `report.html` beside the tracking store."""
+    """Copy the page to where a person finds it: `report`, or `report.html` beside the tracking store."""
     folder = outcome.folder("report")
     if folder is None:
         return None
@@ -75,10 +56,20 @@ def publish_page(settings: Settings, outcome: Outcome) -> Path | None:
     return target.absolute()
 
 
-def _show(settings: Settings, outcome: Outcome, results: pd.DataFrame | None, page: Path | None) -> None:
-    reused = len(outcome.records) - len(outcome.done)
-    if results is not None:
-        stdout.print(comparison_table(results, title_of(settings, results)))
-    stdout.print(f"{len(outcome.done)} steps done, {reused} reused", style="dim")
-    if page is not None:
-        stdout.print(f"report: {page}", soft_wrap=True, markup=False)
+def _sweep(words: Sequence[str]) -> int | None:
+    """Run a sweep where one is asked for."""
+    if not any(word in ("-m", "--multirun") or "experiment=" in word for word in words):
+        return None
+    from flows.command.presenter import present
+    from flows.command.sweep import sweep_result
+    from flows.sweeps.sweep import is_sweep, run_sweep
+
+    if not is_sweep(words):
+        return None
+    outcome = run_sweep(words)
+    if outcome.summary is not None:
+        present(sweep_result(outcome), as_json=outcome.settings.output == "json")
+    return outcome.exit_code
+
+
+VERB = Verb(run, settings=EVERY, unparsed=_sweep)

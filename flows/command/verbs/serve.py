@@ -14,32 +14,33 @@ prefect flow-run retry ID
 import os
 import shlex
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
+from flows.command.request import EVERY, Request, Verb
+from flows.command.result import Result
 from flows.engine.console import say
-from flows.prefect import server as prefect_server
-from flows.prefect.parameters import BASE
+from flows.prefect import server
+from flows.prefect.variables import BASE
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    settings = validated(compose_plain(arguments))
-    chosen = settings.serve
-    os.environ[BASE] = shlex.join(word for word in arguments if not word.startswith("serve."))
+    chosen = request.settings.serve
+    os.environ[BASE] = shlex.join(word for word in request.overrides if not word.startswith("serve"))
     # a served run logs its steps, and its one line where it fails, for the UI; tracebacks it has none
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "1")
     # so that being ended, like Ctrl-C, ends the server too; Prefect's runner takes both over later
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with prefect_server.server(Path(settings.tracking.path), chosen.port) as url:
+    with server.server(Path(request.settings.tracking.path), chosen.port) as url:
         from flows.prefect.deployments import serve_until_stopped
 
-        shown = prefect_server.without_secrets(url)
+        shown = server.without_secrets(url)
         say(f"Prefect: {shown.removesuffix('/api')} (Ctrl-C ends it). In another shell:")
         say(f"export PREFECT_API_URL={shown}")
         say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
         serve_until_stopped(chosen)
-    return 0
+    return Result()
+
+
+VERB = Verb(run, settings=EVERY)

@@ -7,28 +7,31 @@ metis ui tracking.port=5050
 import os
 import socket
 import sys
-from collections.abc import Sequence
 
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
+from flows.command.request import Request, Verb
+from flows.command.result import Result
 from flows.engine.console import say
 from flows.engine.store import Store
 from metis.errors import SurroundingsError
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text; becomes the server and ends with it."""
-    settings = validated(compose_plain(arguments))
-    port = settings.tracking.port
+    tracking = request.settings.tracking
+    port = tracking.port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise SurroundingsError(f"port {port} is taken; choose another with tracking.port=") from None
-    store = Store(settings.tracking)
+    store = Store(tracking)
+    _ = store.experiment  # made first, so that the UI has something to show
     say(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, command)
+
+
+VERB = Verb(run)

@@ -4,25 +4,17 @@ metis undeploy cluster=lab
 metis undeploy cluster=hosts cluster.inventory=hosts.yaml deploy.session=second
 """
 
-from collections.abc import Sequence
-
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
-from flows.engine.console import stdout
+from flows.command.request import Request, Verb
+from flows.command.result import Line, Result
 from flows.live.session import check_live, undeploy
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    settings = validated(compose_plain(arguments))
-    check_live(settings)
-    with only_json(settings.output == "json") as answer:
-        removed = undeploy(settings)
-        if settings.output == "json":
-            answer({"removed": removed})
-        else:
-            stdout.print(f"{len(removed)} containers removed")
-            for name in removed:
-                stdout.print(f"  {name}", markup=False)
-    return 0
+    check_live(request.settings)
+    removed = undeploy(request.settings)
+    views = [Line(f"{len(removed)} containers removed"), *(Line(f"  {name}") for name in removed)]
+    return Result({"removed": removed}, views)
+
+
+VERB = Verb(run, settings=("cluster", "apps", "connect", "launch", "deploy.session"))

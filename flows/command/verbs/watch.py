@@ -1,76 +1,64 @@
-"""Measure what is deployed, tell what drifted, and propose a better placement; nothing is ever moved.
+"""Measure what is deployed, report what drifted, and propose a better placement; nothing is ever moved.
 
 metis watch cluster=lab                                       one look, by load as when profiling
-metis watch cluster=lab watch.source=metrics                  by the services' own counters: no load added
+metis watch cluster=lab watch=metrics                         by the services' own counters: no load added
 metis watch cluster=lab watch.interval=3600 watch.looks=24    a day of it; looks=null until interrupted
 metis watch cluster=hosts cluster.inventory=hosts.yaml profile=file profile.path=mine.npz
 
 It needs a profile that was measured on a live cluster: that of the chain, or a file.
 """
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
-
-from flows.command.output import only_json
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
-from flows.engine.chain import StepError
-from flows.engine.console import progress_bar, say, stdout
+from flows.command.request import Request, Verb
+from flows.command.result import Column, Line, Result, Table, View
 from flows.engine.work import read_json
-from flows.live.session import check_live, run_stage
+from flows.live.session import check_live
+from flows.stages.chain import open_memo
+
+NUMBERS = ("measured", "expected", "interval")
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(request: Request) -> Result:
     """See the module's text."""
-    settings = validated(compose_plain(arguments))
+    settings = request.settings
     check_live(settings)
-    command = shlex.join(["metis", "watch", *arguments])
-    with only_json(settings.output == "json") as answer:
-        try:
-            with progress_bar() as progress:
-                outcome = run_stage(settings, "watch", progress, command)
-        except StepError as error:
-            say(f"metis: {error}")
-            say(command)
-            return error.exit_code
-        record = outcome.records["watch"]
-        found = read_json(record.folder / "watch.json")
-        if settings.output == "json":
-            answer({"run": record.run_id, **found})
-        else:
-            _show(record.run_id, found)
-    return 0
+    with request.progress() as progress:
+        record = open_memo(settings, progress, request.command).obtain("watch")
+    found = read_json(record.folder / "watch.json")
+    views = [*_drifted(found), *_last(found), Line(f"MLflow run: {record.run_id}")]
+    return Result({"run": record.run_id, **found}, views)
 
 
-def _show(run_id: str, found: dict[str, Any]) -> None:
-    last = found["looks"][-1]
+def _drifted(found: Mapping[str, Any]) -> list[View]:
     drifted = [(row["look"], one) for row in found["looks"] for one in row.get("drifted", ())]
-    if drifted:
-        table = Table(title="Drifted", title_justify="left", title_style="bold")
-        for heading in ("look", "co-location", "application"):
-            table.add_column(heading)
-        for heading in ("measured", "expected", "interval"):
-            table.add_column(heading, justify="right")
-        for number, one in drifted:
-            interval = f"{one['low']:.3f} to {one['high']:.3f}"
-            numbers = (f"{one['measured']:.3f}", f"{one['expected']:.3f}", interval)
-            table.add_row(str(number), one["colocation"], one["app"], *numbers)
-        stdout.print(table)
-    for app, unit in last.get("units", {}).items():
-        stdout.print(
+    if not drifted:
+        return []
+    rows = []
+    for number, one in drifted:
+        interval = f"{one['low']:.3f} to {one['high']:.3f}"
+        numbers = (f"{one['measured']:.3f}", f"{one['expected']:.3f}", interval)
+        rows.append([str(number), one["colocation"], one["app"], *numbers])
+    columns = ["look", "co-location", "application", *(Column(name, right=True) for name in NUMBERS)]
+    return [Table("Drifted", columns, rows)]
+
+
+def _last(found: Mapping[str, Any]) -> list[View]:
+    last = found["looks"][-1]
+    views: list[View] = [
+        Line(
             f"alone, {app} reaches {unit:.2f} of what it did when it was profiled: its machine or itself "
-            "changed, and `metis run rerun=[profile]` would be wise",
-            markup=False,
+            "changed, and `metis run rerun=[profile]` would be wise"
         )
-    for node, why in last.get("silent", {}).items():
-        stdout.print(f"not measured: {node}: {why}", markup=False)
+        for app, unit in last.get("units", {}).items()
+    ]
+    views += [Line(f"not measured: {node}: {why}") for node, why in last.get("silent", {}).items()]
     if found["proposed"]:
-        sure = f"{last['gain_low']:+.1%} if the {last['unmeasured']} nodes nobody measured disappoint"
-        stdout.print(f"proposed: {last['gain']:+.1%} of what runs now ({sure}); {last['moves']} to start")
-        stdout.print(found["command"], markup=False, soft_wrap=True)
-    elif "error" not in last:
-        stdout.print("nothing better to propose")
-    stdout.print(f"MLflow run: {run_id}", markup=False)
+        sure = f"{last['gain_low']:+.1%} if the {last['unmeasured']} nodes never measured disappoint"
+        gain = f"proposed: {last['gain']:+.1%} of what runs now ({sure}); {last['moves']} to start"
+        return [*views, Line(gain), Line(str(found["command"]))]
+    return views if "error" in last else [*views, Line("nothing better to propose")]
+
+
+VERB = Verb(run, settings=("profile",), stages=("watch",))

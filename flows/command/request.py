@@ -1,0 +1,155 @@
+"""What a verb is asked: its words, overrides and settings, with those refused that have no effect."""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flows.command.result import Result
+from flows.configuration.settings import Settings
+from flows.engine.console import progress_bar
+from flows.engine.work import Progress
+from metis.errors import InputError
+
+ALWAYS = ("output", "tracking", "seed")
+EVERY = ("*",)
+FLAGS = {"--dry-run": "dry_run=true"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A verb with what was said after it.
+
+    Attributes:
+        verb: its name.
+        words: what stands before the overrides, for instance `up` of `metis lab up`.
+        overrides: `key=value` words.
+        settings: composed of them.
+    """
+
+    verb: str
+    words: tuple[str, ...]
+    overrides: tuple[str, ...]
+    settings: Settings
+
+    @property
+    def command(self) -> str:
+        """The command as it was typed: typed again, it goes on where it stopped."""
+        return shlex.join(["metis", self.verb, *self.words, *self.overrides])
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Show progress on standard error within the block."""
+        with progress_bar() as progress:
+            yield progress
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command.
+
+    Attributes:
+        run: does it.
+        settings: dotted names of what it reads itself; `EVERY` for all.
+        stages: whose output it may ask for: it reads what these read, too.
+        words: how many words may stand before the overrides.
+        implied: overrides that need not be typed, unless the same key is.
+        unparsed: does it with the bare words and returns the exit code, or None where `run` is to do it.
+    """
+
+    run: Callable[[Request], Result]
+    settings: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    words: int = 0
+    implied: tuple[str, ...] = ()
+    unparsed: Callable[[Sequence[str]], int | None] | None = None
+
+
+def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
+    """Return what was asked of a verb.
+
+    Raises:
+        InputError: a word is not understood, or has no effect for this verb; says which.
+    """
+    from flows.configuration.compose import compose_plain
+    from flows.configuration.settings import validated
+
+    typed = [FLAGS.get(word, word) for word in given]
+    words: list[str] = []
+    while typed and len(words) < verb.words and "=" not in typed[0] and typed[0][:1] not in ("-", "~"):
+        words.append(typed.pop(0))
+    refuse_without_effect(name, verb, typed)
+    keys = {word.partition("=")[0].lstrip("+") for word in typed}
+    implied = [word for word in verb.implied if word.partition("=")[0] not in keys]
+    settings = validated(compose_plain([*implied, *typed]))
+    return Request(name, tuple(words), tuple(typed), settings)
+
+
+def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str]) -> None:
+    """Refuse overrides that would be accepted and change nothing.
+
+    Raises:
+        InputError: names the override, and what the verb reads of its section.
+    """
+    from flows.configuration.compose import is_choice
+    from flows.configuration.settings import known_keys, section_names
+
+    reads = read_by(verb)
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key.startswith("hydra"):
+            raise InputError(f"{key}: has no effect but in a sweep, `metis run -m`")
+        known = key in known_keys() or key.partition(".")[0] in section_names() or key.startswith("objective")
+        if reads == EVERY or not known or (is_choice(word) and _is_global(key)):
+            continue
+        if not any(_touches(key, one) for one in (*ALWAYS, *reads)):
+            raise InputError(f"{key}: has no effect for `metis {name}`")
+
+
+def read_by(verb: Verb) -> tuple[str, ...]:
+    """Return the dotted names of all settings that a verb reads, by itself or through its stages."""
+    from baselines.registry import ENTRIES, sections_of
+    from flows.stages.chain import STAGES
+
+    if verb.settings == EVERY:
+        return EVERY
+    defaults = Settings()
+    found = list(verb.settings)
+    for name in _with_inputs(verb.stages, defaults):
+        stage = STAGES[name]
+        found += stage.unkeyed
+        if name in ("baselines", "highlevel"):
+            found += [section for entry in ENTRIES for section in sections_of(entry)]
+            found += ["local_search"]
+        parts = stage.parts(defaults) if stage.parts else ("",)
+        for part in parts:
+            found += stage.step(defaults, part).declared
+    if verb.stages:
+        found += ["objective", "testbed", "cluster", "value", "dealer", "paper", "launch", "load", "explore"]
+    return tuple(dict.fromkeys(found))
+
+
+def _with_inputs(stages: Sequence[str], settings: Settings) -> list[str]:
+    from flows.stages.chain import CHAIN, STAGES
+
+    needed: set[str] = set()
+    waiting = list(stages)
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        for step in STAGES[name].steps(settings) or [STAGES[name].step(settings, "")]:
+            waiting += [one.partition("/")[0] for one in (*step.inputs, *step.after)]
+        if name == "profile":
+            waiting.append("explore")
+    return [stage.name for stage in CHAIN if stage.name in needed]
+
+
+def _touches(key: str, read: str) -> bool:
+    return key == read or key.startswith(f"{read}.") or read.startswith(f"{key}.")
+
+
+def _is_global(key: str) -> bool:
+    """Whether a configuration group sets several sections, so that some of it may not matter to a verb."""
+    return key in ("experiment", "size", "cluster", "group", "subscheduler", "highlevel", "profile", "apps")

@@ -1,0 +1,246 @@
+"""Settings of a run that belong to no package of the science: cluster, profile, groups, runner, tracking."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic import Field
+
+from metis.errors import InputError
+from metis.settings import Count, InputPath, OutputPath, Seed, settings
+
+Port = Annotated[int, Ge(1), Le(65535)]
+
+
+@settings("cluster")
+class ClusterSettings:
+    """Where containers go.
+
+    Attributes:
+        kind: `local` has no hosts; `lab`, `hosts` and `ec2` are live clusters.
+        name: of a live cluster.
+        nodes: that containers are placed on.
+        slots: containers that a node holds; null: as in the profile.
+        workers: nodes that a lab or EC2 starts.
+        inventory: YAML file of the hosts, for `cluster=hosts`.
+        state: folder of keys and of what was launched; null: `cluster/NAME` beside the tracking store.
+    """
+
+    kind: Literal["local", "lab", "hosts", "ec2"] = "local"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "metis"
+    nodes: Annotated[int, Ge(1), Le(1_000_000)] = 81
+    slots: Annotated[int, Ge(1), Le(256)] | None = None
+    workers: Annotated[int, Ge(1), Le(10_000)] | None = None
+    inventory: OutputPath | None = None
+    state: OutputPath | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it has hosts."""
+        return self.kind != "local"
+
+    def __post_init__(self) -> None:
+        if self.kind == "hosts" and not self.inventory:
+            raise InputError("cluster=hosts needs cluster.inventory=FILE, a YAML file with `hosts:`")
+        if self.live and self.slots is None:
+            raise InputError(f"cluster={self.kind} needs cluster.slots=K, the containers that a node holds")
+
+
+@settings("apps")
+class AppsSettings:
+    """The applications.
+
+    Attributes:
+        names: of the applications, for profiles that have none; on a live cluster, of the workloads to run.
+        workloads: folders of applications of your own, beside the packaged ones.
+    """
+
+    names: tuple[str, ...] | None = None
+    workloads: tuple[OutputPath, ...] = ()
+
+
+@settings("profile")
+class ProfileSettings:
+    """What is measured: co-locations on the testbed, or a file of measurements.
+
+    Attributes:
+        kind: `testbed` measures, `file` reads `path`, `explore` measures what pays for the groups.
+        path: file of measurements.
+        choose: a seeded random `share` of the space, all `pairs`, `all`, or those `given`; stand-alone runs
+            always.
+        colocations: those given: counts per application, or a file with a column for each.
+        onto: a profile to go on with.
+        share: of the co-locations.
+        repeats: runs of each co-location.
+        at_once: co-locations measured at once on a live cluster; null: one per worker.
+        seed: of the choice and of the measurement noise.
+    """
+
+    kind: Literal["testbed", "file", "explore"] = "testbed"
+    path: InputPath | None = None
+    choose: Literal["share", "pairs", "all", "given"] = "share"
+    colocations: tuple[tuple[Annotated[int, Ge(0)], ...], ...] | InputPath | None = None
+    onto: InputPath | None = None
+    share: Annotated[float, Gt(0), Le(1)] = 0.2
+    repeats: Annotated[int, Ge(1), Le(1000)] = 1
+    at_once: Annotated[int, Ge(1), Le(10_000)] | None = None
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.kind == "file" and not self.path:
+            raise InputError("profile=file needs profile.path=FILE")
+        if (self.choose == "given") != (self.colocations is not None):
+            raise InputError("profile.choose=given and profile.colocations go together")
+
+
+@settings("testbed")
+class TestbedSettings:
+    """What knows what would really happen.
+
+    Attributes:
+        kind: `embedded` is a parametric model, `file` replays a full profile, `swarm` is the live cluster.
+        path: file of a full profile.
+        coefficients: file of the embedded model's coefficients; null: the packaged seven applications.
+        noise: standard deviation of the logarithm of a measured RPS.
+    """
+
+    __test__ = False
+
+    kind: Literal["embedded", "file", "swarm"] = "embedded"
+    path: InputPath | None = None
+    coefficients: InputPath | None = None
+    noise: Annotated[float, Ge(0), Le(1)] = 0.02
+
+    def __post_init__(self) -> None:
+        if self.kind == "file" and not self.path:
+            raise InputError("testbed=file needs testbed.path=FILE")
+
+
+@settings("group")
+class GroupSettings:
+    """One group.
+
+    Attributes:
+        counts: containers per application, by position or by name.
+        size: containers of a group that is drawn at random, where there are no counts.
+    """
+
+    counts: tuple[float, ...] | dict[str, float] | None = None
+    size: Count = 200
+
+
+@settings("groups")
+class GroupsSettings:
+    """Several groups: of a file, or drawn.
+
+    Attributes:
+        path: file of groups.
+        rows: of the file: one such as 7, or a range such as 0:10.
+        count: groups drawn, multinomial and uniform over the applications.
+        skewed: draw shares per application from Dirichlet(1).
+        arrive: one after another onto the same cluster; what was placed stays.
+        seed: of the groups drawn.
+    """
+
+    path: InputPath | None = None
+    rows: str | int | None = None
+    count: Annotated[int, Ge(1), Le(10_000)] = 10
+    skewed: bool = False
+    arrive: bool = False
+    seed: Seed = 0
+
+
+@settings("runner")
+class RunnerSettings:
+    """Where independent work runs.
+
+    Attributes:
+        kind: `local` in this process, in `threads` of it, or on a `dask` cluster.
+        jobs: how many at once, jobs of a sweep included.
+        address: `tcp://host:port` of a Dask scheduler; null: workers on this machine.
+    """
+
+    kind: Literal["local", "threads", "dask"] = "local"
+    jobs: Annotated[int, Ge(1), Le(1024)] = 2
+    address: str | None = None
+
+
+@settings("tracking")
+class TrackingSettings:
+    """Where runs are recorded.
+
+    Attributes:
+        path: folder of the database, artifacts and checkpoints.
+        uri: of a tracking server instead.
+        experiment: name in MLflow.
+        orchestrate: run stages as Prefect tasks.
+        ui: address of the MLflow UI for links, where it is not `uri` nor that of `metis ui`.
+        port: of `metis ui`.
+    """
+
+    path: OutputPath = "mlruns"
+    uri: OutputPath | None = None
+    experiment: str = "metis"
+    orchestrate: bool = True
+    ui: OutputPath | None = None
+    port: Port = 5000
+
+
+@settings("serve")
+class ServeSettings:
+    """What `metis serve` serves, and the Prefect server that knows of it.
+
+    Attributes:
+        name: of the deployments: pipeline/local, profile/local, ...
+        port: of the Prefect server, on the loopback address; unused where PREFECT_API_URL names one.
+        limit: runs at once.
+        cron: when the pipeline runs by itself, for instance `0 3 * * *`.
+        timezone: of the schedule, for instance Europe/Berlin; null: UTC.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "local"
+    port: Port = 4200
+    limit: Annotated[int, Ge(1), Le(1024)] = 2
+    cron: str | None = None
+    timezone: str | None = None
+
+
+@settings("gc")
+class GcSettings:
+    """What `metis gc` regards as old.
+
+    Attributes:
+        days: what is younger stays.
+        keep: newest finished runs of every step that stay whatever their age.
+        delete: delete it, and not only show it.
+    """
+
+    days: Annotated[float, Ge(0), Le(100_000)] = 30.0
+    keep: Annotated[int, Ge(0), Le(10_000)] = 1
+    delete: bool = False
+
+
+@settings("objective")
+class ObjectiveSettings:
+    """What is maximised."""
+
+    kind: Literal["rps", "slo", "free_nodes", "latency"] = "rps"
+    level: Annotated[float, Gt(0), Le(10)] = 0.95
+    beta: Annotated[float, Ge(0), Le(100)] = 1.0
+
+
+@settings("constraints")
+class ConstraintsSettings:
+    """Interference constraints: of a file in the published columns, or found in the simulator."""
+
+    path: InputPath | None = None
+    threshold: Annotated[float, Gt(0)] = 0.1
+
+
+@settings("decode")
+class DecodeSettings:
+    """How the value learner places."""
+
+    beam: Count = 16
+    candidates: Count = 32
+    fine: Count = 27
+    sharpen: bool = True

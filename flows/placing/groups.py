@@ -1,0 +1,115 @@
+"""All groups of a run placed by one scheduler, and what is kept of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from baselines.registry import Materials, constraints_of, learner_of
+from flows.configuration.objects import make_cluster, make_groups, make_objective
+from flows.configuration.settings import Settings
+from flows.engine.executor import executor_of
+from flows.engine.provenance import groups_dataset, run_params, run_tags
+from flows.engine.work import Work
+from flows.placing.decisions import Decisions, Report, place_groups, scheduler_for
+from metis.problem.counts import IntArray
+from metis.problem.tables import Tables
+
+if TYPE_CHECKING:
+    from baselines.constraints import ConstraintsSettings
+
+APPLIST = "interference_applist.csv"
+
+
+def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -> Decisions:
+    """Place every group with the scheduler `work.part` and write what it decided.
+
+    Args:
+        work: the step.
+        weights: gives a learner's trained weights.
+    """
+    from metis.simulate.simulator import FittedSimulator
+
+    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    groups = make_groups(work.settings, tables.space.apps)
+    params = run_params(work.settings, groups, work.part)
+    given = [groups_dataset(work.settings, groups, tables.space.apps)]
+    work.recording.describe(run_tags(params), params, given)
+    learner = learner_of(work.part)
+    trained = weights(learner, tables) if weights and learner else None
+    options = _options(work)
+    place = partial(_place_some, work.settings, work.part, tables, trained, options)
+    with executor_of(work.settings.runner) as executor:
+        together = work.settings.groups.arrive or executor.jobs == 1  # arrivals meet what came before
+        if together:
+            decisions = place(groups, partial(work.progress, work.part))
+        else:
+            parts = [groups[list(rows)] for rows in executor.parts(len(groups))]
+            decisions = Decisions.joined(executor.map(place, parts, partial(work.progress, work.part)))
+    if work.part == "medea" and work.settings.medea.ends:
+        decisions = _with_ends(work, decisions, tables, groups, options)
+    decisions.save(work.folder, groups, tables.space.apps)
+    work.write("placements.csv", _as_csv(decisions.placements, tables.space.apps))
+    _draw(work, decisions.placements[0], tables.space.apps)
+    seconds, cpu = decisions.seconds, decisions.cpu_seconds
+    work.recording.metrics({"seconds": seconds.mean(), "seconds_max": seconds.max()})
+    work.recording.metrics({"decision_cpu_seconds": cpu.mean(), "decision_cpu_seconds_max": cpu.max()})
+    return decisions
+
+
+def _options(work: Work) -> "dict[str, ConstraintsSettings]":
+    """Return the constraints that their stage found, for the schedulers that are built on them."""
+    folder = work.inputs.get("constraints")
+    if folder is None:
+        return {}
+    from baselines.constraints import ConstraintsSettings
+
+    return {"constraints": ConstraintsSettings(path=str(folder / APPLIST))}
+
+
+def _with_ends(
+    work: Work, decisions: Decisions, tables: Tables, groups: IntArray, options: dict[str, Any]
+) -> Decisions:
+    """Return the decisions with `worst` and `best` in the traces: Medea is indifferent between these two."""
+    from baselines.medea import medea_ends
+
+    cluster, objective = make_cluster(work.settings, tables.space), make_objective(work.settings)
+    constraints = constraints_of(Materials(tables, options))
+    traces = []
+    for i, (group, trace) in enumerate(zip(groups, decisions.traces, strict=True)):
+        worth = objective.bind(group, cluster, tables)
+        worst, best = medea_ends(constraints, group, cluster, worth, work.settings.medea)
+        traces.append({**trace, "worst": worst, "best": best})
+        work.progress("medea, worst and best", i + 1, len(groups))
+    return replace(decisions, traces=traces)
+
+
+def _place_some(
+    settings: Settings,
+    name: str,
+    tables: Tables,
+    trained: Any,
+    options: dict[str, Any],
+    groups: IntArray,
+    report: Report | None = None,
+) -> Decisions:
+    """Place some of the groups, on whatever worker this is."""
+    scheduler = scheduler_for(settings, name, tables, lambda learner: trained, options)
+    return place_groups(scheduler, settings, tables, groups, report)
+
+
+def _as_csv(placements: IntArray, apps: tuple[str, ...]) -> bytes:
+    import pandas as pd
+
+    groups, nodes, _ = placements.shape
+    frame = pd.DataFrame(placements.reshape(groups * nodes, -1), columns=list(apps))
+    frame.insert(0, "node", list(range(nodes)) * groups)
+    frame.insert(0, "group", [group for group in range(groups) for _ in range(nodes)])
+    return frame.to_csv(index=False).encode()
+
+
+def _draw(work: Work, placement: IntArray, apps: tuple[str, ...]) -> None:
+    from flows.report.placement_picture import placement_svg
+
+    picture = placement_svg(placement, apps, f"{work.part}, group 0")
+    (work.recording.about / "placement-group-0.svg").write_bytes(picture)

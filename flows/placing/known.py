@@ -1,0 +1,35 @@
+"""What verbs place with: the simulator's tables and trained weights of the memo, found or made."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flows.engine.memo import Memo
+from flows.stages.simulator import tables_in
+from metis.errors import InputError
+from metis.problem.tables import Tables
+
+
+def known_tables(memo: Memo) -> Tables:
+    """Return the simulator's tables under the settings of the memo.
+
+    Raises:
+        InputError: they need a profile of a live cluster that was not measured; says how to.
+    """
+    if not memo.affordable("simulator"):
+        raise InputError(
+            "no profile was measured under these settings: `metis run stages=[profile]` with them measures "
+            "one, `metis status` says what differs, and profile=file profile.path=FILE gives one"
+        )
+    return tables_in(memo.obtain("simulator").folder)
+
+
+def known_weights(memo: Memo, tables: Tables) -> Callable[[str], Any]:
+    """Return what gives the trained weights of a learner by its name."""
+
+    def weights(learner: str) -> Any:
+        from flows.placing.training import load_weights
+
+        folder = memo.obtain(f"subscheduler/{learner}").folder
+        return load_weights(memo.settings, learner, tables, folder / "weights.npz")
+
+    return weights

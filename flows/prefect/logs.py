@@ -1,0 +1,36 @@
+"""What Prefect logs of a run: names of runs, and failures in one line without a traceback."""
+
+import logging
+
+from prefect.runtime import flow_run
+
+RUN_LOGGERS = [logging.getLogger(f"prefect.{name}") for name in ("flow_runs", "task_runs")]
+
+
+class _OneLine(logging.Filter):
+    """Leaves out the traceback of a failure that was reported in one line, and Prefect's surprise at it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return not record.getMessage().startswith("Engine execution exited")
+
+
+ONE_LINE = _OneLine()
+
+
+def one_line_per_failure() -> None:
+    """Let failures from now on be logged in one line."""
+    for logger in RUN_LOGGERS:
+        logger.addFilter(ONE_LINE)
+
+
+def keep_from_terminal() -> None:
+    """Keep the lines of Prefect's runs from the terminal: its UI has them, and `metis run` prints its own."""
+    for logger in RUN_LOGGERS:
+        logger.propagate = False
+
+
+def run_name() -> str:
+    """Return what a flow run is called: its flow, and what was asked of it."""
+    words = flow_run.parameters.get("overrides") or []
+    return " ".join([str(flow_run.flow_name), *map(str, words)])[:120]

@@ -1,0 +1,41 @@
+"""A run of a deployment: its parameters composed, its failure logged with the command that resumes."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Failed
+
+from flows.engine.memo import Memo
+from flows.prefect.parameters import base_words, composed
+from flows.stages.chain import chosen_steps, open_memo
+from metis.errors import MetisError
+
+
+def served_memo(words: Sequence[str]) -> Memo:
+    """Return the memo of a served run.
+
+    Args:
+        words: overrides, after those that `METIS_OVERRIDES` holds for the whole process.
+
+    Raises:
+        InputError: a word is not understood, or a value out of range; says which.
+    """
+    settings = composed(words)
+    chosen_steps(settings)
+    return open_memo(settings, command=shlex.join(["metis", "run", *base_words(), *words]))
+
+
+def served_state(run: Callable[[], State[Any]]) -> State[Any]:
+    """Return the state that `run` ends with; where it fails, the last line logged is the command that resumes."""
+    try:
+        state = run()
+    except MetisError as error:
+        state = Failed(message=str(error))
+    if state.is_failed():
+        get_run_logger().error("metis: %s", state.message)
+        get_run_logger().error("prefect flow-run retry %s", flow_run.id)
+    return state

@@ -1,0 +1,112 @@
+"""The chain: its stages in order, the steps of a run, and a run without Prefect."""
+
+from collections.abc import Iterable, Mapping
+
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage, Step
+from flows.engine.memo import Memo, Outcome
+from flows.engine.store import Store
+from flows.engine.work import Progress, no_progress
+from flows.placing.given import with_files
+from flows.stages import (
+    baselines,
+    build,
+    constraints,
+    deploy,
+    evaluate,
+    explore,
+    highlevel,
+    profile,
+    report,
+    setup,
+    simulator,
+    subscheduler,
+    watch,
+)
+from metis.errors import InputError
+
+CHAIN: tuple[Stage, ...] = (
+    setup.STAGE,
+    build.STAGE,
+    explore.STAGE,
+    profile.STAGE,
+    simulator.STAGE,
+    constraints.STAGE,
+    subscheduler.STAGE,
+    highlevel.STAGE,
+    baselines.STAGE,
+    evaluate.STAGE,
+    report.STAGE,
+    deploy.STAGE,
+    watch.STAGE,
+)
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in CHAIN}
+
+
+def all_steps(settings: Settings) -> list[Step]:
+    """Return the steps of a run under these settings, in order."""
+    return [step for stage in CHAIN for step in stage.steps(settings)]
+
+
+def chosen_steps(settings: Settings) -> list[Step]:
+    """Return the steps that `stages` and `until` ask for, with all that they read, in order.
+
+    Raises:
+        InputError: one of `stages`, `until` or `rerun` is no stage; lists those there are.
+    """
+    steps = all_steps(settings)
+    by_name = {step.name: step for step in steps}
+    stages = list(dict.fromkeys(step.stage.name for step in steps))
+    for given in [*(settings.stages or []), *([settings.until] if settings.until else []), *settings.rerun]:
+        if given not in stages and given not in by_name:
+            raise InputError(f"{given!r} is not a stage of this chain: use {', '.join(stages)}")
+    wanted = list(by_name)
+    if settings.until:
+        last = max(i for i, step in enumerate(steps) if settings.until in (step.name, step.stage.name))
+        wanted = [step.name for step in steps[: last + 1]]
+    if settings.stages is not None:
+        wanted = [s.name for s in steps if s.stage.name in settings.stages or s.name in settings.stages]
+    needed = _with_inputs(wanted, by_name)
+    return [step for step in steps if step.name in needed]
+
+
+def asked_for(step: Step, settings: Settings) -> bool:
+    """Whether a step is done by itself; hosts are made ready only where something else needs them."""
+    return not step.always or step.stage.name in (*(settings.stages or ()), *settings.rerun, settings.until)
+
+
+def open_memo(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Memo:
+    """Return the memo of a run: its steps found or made under `settings`."""
+    store = Store(settings.tracking)
+    return Memo(with_files(settings, store), STAGES, store, progress, command, again=settings.rerun)
+
+
+def _with_inputs(names: Iterable[str], by_name: Mapping[str, Step]) -> set[str]:
+    needed: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += (*by_name[name].inputs, *by_name[name].after)
+    return needed
+
+
+def found(memo: Memo) -> Outcome | None:
+    """Return the outcome of a run of which nothing is left to do; None where something is."""
+    for step in chosen_steps(memo.settings):
+        if asked_for(step, memo.settings) and memo.find(step.name) is None:
+            return None
+    return memo.outcome()
+
+
+def run_steps(memo: Memo) -> Outcome:
+    """Find or make every step that the settings ask for, one after another.
+
+    Raises:
+        StepError: a step failed; what was finished before stays finished.
+    """
+    for step in chosen_steps(memo.settings):
+        if asked_for(step, memo.settings):
+            memo.obtain(step.name)
+    return memo.outcome()

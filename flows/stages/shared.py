@@ -1,0 +1,55 @@
+"""What several stages declare alike: the problem to be solved, the schedulers of a run, a live cluster."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from flows.configuration.settings import Settings
+from flows.engine.keys import digest
+from metis.files import file_digest
+
+OPTIMUM = "optimum"
+GROUPS = ("group", "groups")
+PROBLEM = ("cluster.nodes", "cluster.slots", "rules", "objective", "existing", *GROUPS)
+TESTBED = ("testbed", "apps.names", "cluster.slots")
+# what a measurement on a live cluster depends on
+MEASURED = ("launch", "load", "apps.names")
+
+
+def all_schedulers(settings: Settings) -> list[str]:
+    """Return the schedulers of a run, each once; the optimum is always among them, as the reference."""
+    deployed = [settings.scheduler] if asks_for(settings, "deploy") and not settings.placement else []
+    return list(dict.fromkeys([OPTIMUM, *settings.schedulers, *deployed]))
+
+
+def asks_for(settings: Settings, stage: str) -> bool:
+    """Whether a stage that is not part of every run is asked for by name."""
+    return stage in (settings.stages or ()) or stage in settings.rerun or settings.until == stage
+
+
+def measures_live(settings: Settings) -> bool:
+    """Whether the testbed is the live cluster."""
+    return settings.testbed.kind == "swarm"
+
+
+def hosts_ready(settings: Settings) -> tuple[str, ...]:
+    """Return the steps after which the live cluster can be measured; none where it is not the testbed."""
+    return ("setup", "build") if measures_live(settings) else ()
+
+
+def packaged_coefficients(settings: Settings) -> str | None:
+    """Return the digest of the packaged testbed's coefficients, where these are used."""
+    if settings.testbed.kind != "embedded" or settings.testbed.coefficients:
+        return None
+    return file_digest(Path(str(files("metis.measure.data") / "seven_apps.yaml")))
+
+
+def workload_digests(settings: Settings) -> dict[str, str] | None:
+    """Return the digest of what each application's image is built from, by name; None without live hosts."""
+    if not settings.cluster.live:
+        return None
+    from cluster.catalog import load_catalog, workload_digest
+
+    folders = [Path(folder) for folder in settings.apps.workloads]
+    workloads = load_catalog(folders, settings.apps.names or [])
+    built = settings.images
+    return {one.name: digest([workload_digest(one, built), dict(one.env), one.path]) for one in workloads}
