@@ -63,8 +63,8 @@ def scheduler_for(
     settings: Settings, name: str, tables: Tables, weights: Callable[[str], Any] | None = None
 ) -> Scheduler:
     """The scheduler called `name` under these settings; `weights` gives those of a learner by its name."""
-    options = scheduler_options(settings, name)
-    return make_scheduler(name, Materials(tables, options, settings.seed, weights))
+    options = {section: getattr(settings, section).made() for section in sections_of(name)}
+    return make_scheduler(name, Materials(tables, options, weights))
 
 
 def place_groups(

@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from baselines.constraints import ConstraintsSettings
+from baselines.divide_conquer import DivideConquerSettings
 from baselines.local_search import LocalSearchSettings
 from baselines.medea import MedeaSettings
 from baselines.optimum import OptimumSettings
 from baselines.paragon import ParagonSettings
+from baselines.vanilla_rl import VanillaRlSettings
 from cluster.settings import (
     BuildSettings,
     ConnectSettings,
@@ -20,10 +23,9 @@ from cluster.settings import (
 from flows.mirror import Mirror, Section, mirror
 from metis.errors import InputError
 from metis.explore.settings import ExploreSettings
-from metis.learn.paper.high_level import GroupSettings as LearnSettings
+from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
-from metis.learn.value.dealer_learner import DealerSettings
-from metis.learn.value.settings import ValueSettings
+from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.simulate.settings import SimulatorSettings
 
 # the settings classes of the science, as sections; a type checker sees their common base
@@ -35,7 +37,11 @@ if TYPE_CHECKING:
     ParagonSection: TypeAlias = Mirror
     ValueSection: TypeAlias = Mirror
     PaperSection: TypeAlias = Mirror
-    LearnSection: TypeAlias = Mirror
+    ConstraintsSection: TypeAlias = Mirror
+    DecodeSection: TypeAlias = Mirror
+    HighLevelSection: TypeAlias = Mirror
+    VanillaRlSection: TypeAlias = Mirror
+    DivideConquerSection: TypeAlias = Mirror
     DealerSection: TypeAlias = Mirror
     ExploreSection: TypeAlias = Mirror
     ConnectSection: TypeAlias = Mirror
@@ -53,7 +59,11 @@ else:
     ParagonSection = mirror(ParagonSettings)
     ValueSection = mirror(ValueSettings)
     PaperSection = mirror(SubSchedulerSettings)
-    LearnSection = mirror(LearnSettings)
+    ConstraintsSection = mirror(ConstraintsSettings)
+    DecodeSection = mirror(DecodeSettings)
+    HighLevelSection = mirror(HighLevelSettings)
+    VanillaRlSection = mirror(VanillaRlSettings)
+    DivideConquerSection = mirror(DivideConquerSettings)
     DealerSection = mirror(DealerSettings)
     ExploreSection = mirror(ExploreSettings)
     ConnectSection = mirror(ConnectSettings)
@@ -189,22 +199,6 @@ class GroupsSettings(Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class ConstraintsSettings(Section):
-    """Interference constraints: of a file in the published columns, or found in the simulator."""
-
-    path: str | None = None
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-
-class DecodeSettings(Section):
-    """How the value learner places: see metis.learn.value.scheduler.ValueScheduler."""
-
-    beam: Count = 16
-    candidates: Count = 32
-    fine: Count = 27
-    sharpen: bool = True
-
-
 class RunnerSettings(Section):
     """Where independent work runs: here, in `threads`, or on a Dask cluster at `address`.
 
@@ -286,7 +280,7 @@ class Settings(Section):
     groups: GroupsSettings = GroupsSettings()
     optimum: OptimumSection = Field(default_factory=OptimumSection)
     local_search: LocalSearchSection = Field(default_factory=LocalSearchSection)
-    constraints: ConstraintsSettings = ConstraintsSettings()
+    constraints: ConstraintsSection = Field(default_factory=ConstraintsSection)
     medea: MedeaSection = Field(default_factory=MedeaSection)
     paragon: ParagonSection = Field(default_factory=ParagonSection)
     value: ValueSection = Field(default_factory=ValueSection)
@@ -294,11 +288,11 @@ class Settings(Section):
     explore: Annotated[ExploreSection, BeforeValidator(_explore_words)] = Field(
         default_factory=ExploreSection
     )
-    decode: DecodeSettings = DecodeSettings()
+    decode: DecodeSection = Field(default_factory=DecodeSection)
     paper: PaperSection = Field(default_factory=PaperSection)
-    highlevel: LearnSection = Field(default_factory=LearnSection)
-    vanilla_rl: LearnSection = Field(default_factory=LearnSection)
-    divide_conquer: LearnSection = Field(default_factory=LearnSection)
+    highlevel: HighLevelSection = Field(default_factory=HighLevelSection)
+    vanilla_rl: VanillaRlSection = Field(default_factory=VanillaRlSection)
+    divide_conquer: DivideConquerSection = Field(default_factory=DivideConquerSection)
     runner: RunnerSettings = RunnerSettings()
     connect: ConnectSection = Field(default_factory=ConnectSection)
     images: BuildSection = Field(default_factory=BuildSection)

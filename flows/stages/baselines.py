@@ -12,7 +12,7 @@ from flows.build import make_cluster, make_groups, make_objective
 from flows.placing import Decisions, Tell, joined, place_groups, scheduler_for
 from flows.recorded import groups_dataset, told_params, told_tags
 from flows.runner import runner_of
-from flows.settings import ConstraintsSettings, Settings
+from flows.settings import Settings
 from flows.stages.constraints import APPLIST
 from flows.work import Work
 from metis.files import written_whole
@@ -60,13 +60,12 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
 
 def _with_ends(work: Work, decisions: Decisions, tables: Tables, groups: IntArray) -> Decisions:
     """The traces with `worst` and `best`: Medea is indifferent between these two."""
+    from baselines.constraints import constraints_of
     from baselines.medea import medea_ends
-    from baselines.registry import Materials, constraints_of
 
     settings = _with_constraints(work)
     cluster, objective = make_cluster(settings, tables.space), make_objective(settings)
-    options = {"constraints": settings.constraints.model_dump(mode="json")}
-    constraints = constraints_of(Materials(tables, options))
+    constraints = constraints_of(tables, settings.constraints.made())
     traces = []
     for i, (group, trace) in enumerate(zip(groups, decisions.traces, strict=True)):
         worth = objective.bind(group, cluster, tables)
@@ -105,4 +104,5 @@ def _with_constraints(work: Work) -> Settings:
     folder = work.inputs.get("constraints")
     if folder is None:
         return work.settings
-    return work.settings.model_copy(update={"constraints": ConstraintsSettings(path=str(folder / APPLIST))})
+    constraints = work.settings.constraints.model_copy(update={"path": str(folder / APPLIST)})
+    return work.settings.model_copy(update={"constraints": constraints})

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from baselines.registry import Materials, constraints_of
+from baselines.constraints import constraints_of
 from flows.work import Work
 from metis.simulate.simulator import FittedSimulator
 
@@ -13,9 +13,8 @@ APPLIST = "interference_applist.csv"
 def run(work: Work) -> None:
     """Write the two published tables, and all constraints as `constraints.json`."""
     tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
-    chosen = work.settings.constraints
-    options = {"constraints": chosen.model_dump(mode="json")}
-    found = constraints_of(Materials(tables, options))
+    chosen = work.settings.constraints.made()
+    found = constraints_of(tables, chosen)
     if chosen.path:
         shutil.copyfile(Path(chosen.path), work.folder / APPLIST)  # read above, so known to be sound
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from baselines.registry import Materials, constraints_of
+from baselines.constraints import constraints_of
 from flows.compose import compose_plain
 from flows.console import stdout
 from flows.materials import fitted_simulator
@@ -22,8 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     settings = validated(compose_plain(arguments))
     with only_json(settings.output == "json") as answer:
         tables = fitted_simulator(settings).tables
-        options = {"constraints": settings.constraints.model_dump(mode="json")}
-        found = constraints_of(Materials(tables, options))
+        found = constraints_of(tables, settings.constraints.made())
         written = [str(path) for path in found.write(Path(settings.out))] if settings.out else []
         if settings.output == "json":
             answer({"constraints": found.rows(), "written": written})

@@ -6,11 +6,10 @@ metis explain placement=placement.json cluster.nodes=81      as `metis place out
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from baselines.registry import Materials, constraints_of
+from baselines.constraints import constraints_of
 from flows.build import make_cluster, make_objective, one_group, read_placement
 from flows.compose import compose_plain
 from flows.console import progress_bar, stdout
@@ -48,8 +47,7 @@ def explained(settings: Settings) -> tuple[Explanation, str]:
         with progress_bar() as progress:
             scheduler = scheduler_for(settings, name, tables, weights_for(settings, tables, progress))
         placement = scheduler.place(group, cluster, worth).placement
-    options: dict[str, dict[str, Any]] = {"constraints": settings.constraints.model_dump(mode="json")}
-    constraints = constraints_of(Materials(tables, options))
+    constraints = constraints_of(tables, settings.constraints.made())
     return explain(placement, cluster, tables, constraints.node_extents(placement, cluster)), name
 
 
