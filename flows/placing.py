@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.registry import Materials, make_scheduler, sections_of, timed_place
+from baselines.contract import Materials
+from baselines.registry import make_scheduler, sections_of, timed_place
 from flows.build import make_cluster, make_objective
 from flows.settings import Settings
 from metis.errors import InputError

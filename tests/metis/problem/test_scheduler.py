@@ -34,7 +34,7 @@ def test_wall_and_processor_time_are_taken_around_the_call(monkeypatch):
 
 @pytest.mark.parametrize("returned", [None, np.diag(GROUP), (np.diag(GROUP),), ("ab", {})])
 def test_a_function_that_returns_no_placement_is_named(returned):
-    with pytest.raises(PlacementError, match="^mine: "):
+    with pytest.raises(PlacementError, match=r"^mine: "):
         TimedScheduler("mine", lambda *_: returned).place(GROUP, CLUSTER, np.zeros(SPACE.size))
 
 
