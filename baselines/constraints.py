@@ -1,4 +1,4 @@
-"""Interference constraints: what Medea and Paragon know of the interference between applications.
+"""Interference constraints between applications, which Medea and Paragon place by.
 
 Affinity (at least so many of one application beside another) and cardinality (at most so many), found
 where the RPS of one container passes a threshold (Metis, SC 2020; the published `interference_*.csv`).
@@ -10,28 +10,45 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Gt, Lt
 from numpy.typing import NDArray
 
-from baselines.pairwise import check_curves
+from baselines.pairwise import check_curves, pairwise_curves
 from metis.errors import InputError
 from metis.files import written_whole
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.settings import InputPath, settings
 
 APPLIST = "interference_applist.csv"
 RPSLIST = "interference_rpslist.csv"
 COLUMNS = ("app_s", "app_c", "less_or_lager", "threshold")  # spelt as published
 
 
+@settings("constraints")
+class ConstraintsSettings:
+    """Where interference constraints come from: a file, or the simulator's tables.
+
+    Attributes:
+        path: file in the published columns, such as `interference_applist.csv`; None for the tables.
+        threshold: change of RPS beside k neighbours that makes a constraint, without a file.
+    """
+
+    path: InputPath | None = None
+    threshold: Annotated[float, Gt(0), Lt(1)] = 0.1
+
+
 @dataclass(frozen=True)
 class Constraint:
-    """Where a container of `app` runs, its node holds at least or at most `threshold` of `other`.
+    """A bound on the containers of `other` on every node that runs `app`.
 
-    Where `other` is `app` itself, the container counts too.
+    Such a node holds at least or at most `threshold` of them. Where `other` is `app` itself, the container
+    counts too.
 
     Attributes:
         app: the application that is disturbed or helped.
@@ -129,7 +146,7 @@ class Constraints:
     def excess(self, counts: IntArray) -> FloatArray:
         """How far counts [..., apps] are over or under each threshold, [..., items], 0 or more.
 
-        For one container of `app`; whether there is one is not asked.
+        For one container of `app`; whether there is one is not checked.
         """
         sign = np.array([-1 if item.at_least else 1 for item in self.items], dtype=np.int64)
         threshold = np.array([item.threshold for item in self.items], dtype=np.int64)
@@ -201,7 +218,7 @@ class Constraints:
         return Constraints(self.apps, items, self.rps)
 
     def check_space(self, space: ColocationSpace) -> None:
-        """Raise `InputError` unless these constraints speak of the applications and slots of `space`."""
+        """Raise `InputError` unless these constraints are for the applications and slots of `space`."""
         if self.apps != space.apps:
             raise InputError(f"constraints for {list(self.apps)}, but the cluster runs {list(space.apps)}")
         for item in self.items:
@@ -251,8 +268,20 @@ class Constraints:
         return paths
 
 
+def constraints_of(tables: Tables, settings: ConstraintsSettings | None = None) -> Constraints:
+    """Read the constraints of `settings.path`, or find them in the simulator's tables.
+
+    Raises:
+        InputError: see `read_constraints` and `find_constraints`.
+    """
+    settings, space = settings or ConstraintsSettings(), tables.space
+    if settings.path:
+        return read_constraints(Path(settings.path), space.apps, space.slots)
+    return find_constraints(pairwise_curves(tables), space.apps, settings.threshold)
+
+
 def find_constraints(curves: FloatArray, apps: tuple[str, ...], threshold: float = 0.1) -> Constraints:
-    """Constraints where one container's RPS passes 1 +- threshold (Metis, SC 2020, on Medea and Paragon).
+    """Find constraints where one container's RPS passes 1 +- threshold (Metis, SC 2020).
 
     Per ordered pair (s, c): the first count at which s gains more than the threshold makes an affinity;
     the count before the first at which it loses more makes a cardinality.

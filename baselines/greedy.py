@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.contract import Entry
 from baselines.stepwise import place_stepwise
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -41,3 +42,6 @@ class _Gains:
             self._gains[self._node] = -np.inf
         self._node = int(self._gains.argmax())
         return self._node
+
+
+SCHEDULER = Entry(lambda materials: place_greedy)

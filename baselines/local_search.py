@@ -1,33 +1,31 @@
 """Local search: the best move or swap between two nodes, until none helps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
-from metis.errors import InputError
+from baselines.contract import ImproveFunction, Improver, Materials
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
+from metis.settings import settings
 
 
-@dataclass(frozen=True)
+@settings("local_search")
 class LocalSearchSettings:
-    """Bounds of the search.
+    """When local search stops.
 
     Attributes:
         max_steps: moves and swaps at most.
         tolerance: a step must gain more than this share of the value, so that rounding never loops.
     """
 
-    max_steps: int = 100_000
-    tolerance: float = 1e-12
-
-    def __post_init__(self) -> None:
-        if self.max_steps < 0 or self.tolerance < 0:
-            raise InputError(f"local_search: max_steps {self.max_steps} and tolerance must be 0 or more")
+    max_steps: Annotated[int, Ge(0)] = 100_000
+    tolerance: Annotated[float, Ge(0)] = 1e-12
 
 
 def improve(
@@ -77,9 +75,9 @@ class _Exchange:
         # one more entry, so that the id -1 of an impossible co-location is worth -inf
         self._worth = np.append(np.where(allowed, worth, -np.inf), -np.inf)
         self._plain = worth
-        nobody = np.full((1, len(space.apps)), -1)
-        self._plus = np.vstack([space.plus, nobody])
-        self._minus = np.vstack([space.minus, nobody])
+        impossible = np.full((1, len(space.apps)), -1)
+        self._plus = np.vstack([space.plus, impossible])
+        self._minus = np.vstack([space.minus, impossible])
 
     def table(self, ids: IntArray, new: IntArray) -> FloatArray:
         """Gains [n, kinds, kinds] of nodes that hold `ids` [n], of which `new` [n, apps] are new."""
@@ -109,3 +107,10 @@ def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:
         total[c] = best[c] + others[partner[c]]
     c = int(total.argmax())
     return float(total[c]), int(first[c]), int(partner[c]), c // kinds, c % kinds
+
+
+def _build(materials: Materials) -> ImproveFunction:
+    return partial(improve, settings=materials.settings("local_search", LocalSearchSettings))
+
+
+IMPROVER = Improver(_build, ("local_search",))

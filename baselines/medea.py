@@ -8,12 +8,14 @@ one optimum: `container` is the published one, `aggregate` counts containers per
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
-from baselines.constraints import Constraint, Constraints
+from baselines.constraints import Constraint, Constraints, ConstraintsSettings, constraints_of
+from baselines.contract import Entry, Materials
 from metis.errors import InputError, SolverError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -21,18 +23,18 @@ from metis.problem.groups import check_group
 from metis.problem.scheduler import PlaceFunction
 from metis.problem.space import ColocationSpace
 from metis.program.colocation_program import ROUNDING, ProgramResult, relative_gap, solve_colocation_program
+from metis.settings import Seed, settings
 
-FORMULATIONS = ("container", "aggregate", "colocation")
 PUBLISHED_WEIGHTS = (("Redis", "MMS", 2.0), ("Redis", "ISR", 2.0))
 TIE_GAP = 0.05  # a random cost only has to pick one of many placements, not the best of them
 
 
-@dataclass(frozen=True)
+@settings("medea")
 class MedeaSettings:
     """How Medea is solved.
 
     Attributes:
-        formulation: `container`, `aggregate` or `colocation`.
+        formulation: `container` (as published), `aggregate` or `colocation`: same optimum, different size.
         weights: (app, other, weight) of ordered pairs; None for the published ones, as far as these
             applications are there; empty for the constraints' own.
         time_limit: seconds of wall time to minimise the violation.
@@ -44,25 +46,13 @@ class MedeaSettings:
             (`medea_ends`), which is no part of a decision.
     """
 
-    formulation: str = "colocation"
+    formulation: Literal["container", "aggregate", "colocation"] = "colocation"
     weights: tuple[tuple[str, str, float], ...] | None = None
-    time_limit: float = 60.0
-    mip_rel_gap: float = 1e-6
-    draws: int = 9
-    seed: int = 0
+    time_limit: Annotated[float, Gt(0)] = 60.0
+    mip_rel_gap: Annotated[float, Ge(0), Lt(1)] = 1e-6
+    draws: Annotated[int, Ge(0), Le(999)] = 9
+    seed: Seed = 0
     ends: bool = False
-
-    def __post_init__(self) -> None:
-        if self.formulation not in FORMULATIONS:
-            raise InputError(f"medea.formulation {self.formulation!r}: use one of {list(FORMULATIONS)}")
-        if not self.time_limit > 0:
-            raise InputError(f"medea.time_limit {self.time_limit:g}: give seconds, more than 0")
-        if not 0 <= self.mip_rel_gap < 1:
-            raise InputError(f"medea.mip_rel_gap {self.mip_rel_gap:g}: give 0 to 1, such as 1e-6")
-        if not 0 <= self.draws <= 999 or self.seed < 0:
-            raise InputError(
-                f"medea.draws {self.draws}, medea.seed {self.seed}: give 0 to 999, and 0 or more"
-            )
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class MedeaResult:
         value: its weighted extent of violation.
         bound: no placement has less.
         gap: relative distance of the two.
-        proven: whether the gap is within the one asked for.
+        proven: whether the gap is within `mip_rel_gap`.
         seconds: wall time.
     """
 
@@ -88,7 +78,7 @@ class MedeaResult:
 
 @dataclass(frozen=True)
 class MedeaRange:
-    """What placements of least violation are worth: Medea is indifferent between them.
+    """Values of the placements of least violation, between which Medea is indifferent.
 
     Attributes:
         minimum: the least violation (weighted extent).
@@ -112,7 +102,7 @@ class MedeaRange:
 
 
 def medea_scheduler(constraints: Constraints, settings: MedeaSettings | None = None) -> PlaceFunction:
-    """Medea as a function (group, cluster, worth) -> (placement, trace); `worth` only ranks its ties.
+    """Return Medea as a function (group, cluster, worth) -> (placement, trace); `worth` only ranks its ties.
 
     The trace states the violation (`weighted`, `extent`, `count`, `total`), `bound`, `gap`, `proven`,
     `solve_seconds` (without the tie-breaks) and `draws`, the values of the tie-breaks.
@@ -181,7 +171,7 @@ def medea_range(
     worth: FloatArray,
     settings: MedeaSettings | None = None,
 ) -> MedeaRange:
-    """The values that placements of least violation can have, by `worth` [space.size].
+    """Find the values that placements of least violation can have, by `worth` [space.size].
 
     Median over the seeded tie-breaks (9 unless `settings` says otherwise), worst and best by integer
     programs of their own.
@@ -213,7 +203,7 @@ def medea_ends(
     worth: FloatArray,
     settings: MedeaSettings | None = None,
 ) -> tuple[float, float]:
-    """The least and the greatest value, by `worth` [space.size], of placements of least violation.
+    """Find the least and the greatest value, by `worth` [space.size], of placements of least violation.
 
     Raises:
         SolverError: one of the three programs found nothing within the time limit.
@@ -249,7 +239,7 @@ def _ends(
 
 
 def weigh(constraints: Constraints, settings: MedeaSettings) -> Constraints:
-    """The constraints with the weights that `settings` gives them."""
+    """Return the constraints with the weights that `settings` gives them."""
     if settings.weights is not None:
         return constraints.weighted(settings.weights)
     known = set(constraints.apps)
@@ -283,7 +273,7 @@ def _admits(hard: list[Constraint], candidates: NDArray[np.bool_], space: Coloca
 def _smallest_conflict(
     hard: list[Constraint], candidates: NDArray[np.bool_], space: ColocationSpace
 ) -> list[Constraint]:
-    """Those of `hard` of which none can go without some of `candidates` [size] becoming possible."""
+    """Return a part of `hard` that excludes all `candidates` [size], and no smaller part of which does."""
     conflict = list(hard)
     for item in hard:
         rest = [kept for kept in conflict if kept is not item]
@@ -358,3 +348,11 @@ def _bounded(weighted: Constraints, cluster: Cluster) -> Cluster:
     """The cluster with the hard constraints among its rules."""
     allowed = cluster.allowed & weighted.mask(cluster.space)
     return Cluster(cluster.space, cluster.nodes, cluster.existing, allowed)
+
+
+def _build(materials: Materials) -> PlaceFunction:
+    constraints = constraints_of(materials.tables, materials.settings("constraints", ConstraintsSettings))
+    return medea_scheduler(constraints, materials.settings("medea", MedeaSettings))
+
+
+SCHEDULER = Entry(_build, ("medea", "constraints"))

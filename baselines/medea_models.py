@@ -98,7 +98,7 @@ def _solve(
     placement = np.round(np.asarray(new.value)).astype(np.int64).T
     try:
         check_placement(placement, group, cluster, "Medea")
-    except PlacementError:  # at a time limit HiGHS may answer zeros
+    except PlacementError:  # at a time limit HiGHS may return zeros
         raise SolverError(NOT_IN_TIME) from None
     return ModelResult(placement, float(problem.solver_stats.extra_stats.mip_dual_bound))
 

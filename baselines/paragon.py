@@ -6,12 +6,20 @@ interference are the applications themselves.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
-from baselines.constraints import Constraint, Constraints, find_constraints
+from baselines.constraints import (
+    Constraint,
+    Constraints,
+    ConstraintsSettings,
+    constraints_of,
+    find_constraints,
+)
+from baselines.contract import Entry, Materials
 from baselines.pairwise import pairwise_curves
 from baselines.stepwise import place_stepwise
 from metis.errors import InputError
@@ -20,12 +28,12 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.scheduler import PlaceFunction
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
+from metis.settings import Seed, settings
 
-SOURCES = ("constraints", "profile")
 EXACT = 9  # decimals: scores are small fractions, so what differs by less is a tie
 
 
-@dataclass(frozen=True)
+@settings("paragon")
 class ParagonSettings:
     """How Paragon scores and breaks ties.
 
@@ -33,23 +41,13 @@ class ParagonSettings:
         sources: `constraints` (as published) or `profile` (measured from the simulator's tables).
         sensitivity: scores are moved towards harmless by this factor, 1 for not at all.
         drop: for `profile`: the share of RPS whose loss an application does not tolerate.
-        seed: of the ties.
+        seed: of the choice between nodes that tie.
     """
 
-    sources: str = "constraints"
-    sensitivity: float = 3.0
-    drop: float = 0.05
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.sources not in SOURCES:
-            raise InputError(f"paragon.sources {self.sources!r}: use one of {list(SOURCES)}")
-        if not 1 <= self.sensitivity <= 1000:
-            raise InputError(f"paragon.sensitivity {self.sensitivity:g}: give 1 to 1000")
-        if not 0 < self.drop < 1:
-            raise InputError(f"paragon.drop {self.drop:g}: give a share between 0 and 1, such as 0.05")
-        if self.seed < 0:
-            raise InputError(f"paragon.seed {self.seed}: give 0 or more")
+    sources: Literal["constraints", "profile"] = "constraints"
+    sensitivity: Annotated[float, Ge(1), Le(1000)] = 3.0
+    drop: Annotated[float, Gt(0), Lt(1)] = 0.05
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,11 @@ class Scores:
 def paragon_scheduler(
     constraints: Constraints, settings: ParagonSettings | None = None, tables: Tables | None = None
 ) -> PlaceFunction:
-    """Paragon as a function (group, cluster, worth) -> (placement, trace); blind to `worth`.
+    """Return Paragon as a function (group, cluster, worth) -> (placement, trace); blind to `worth`.
 
     Args:
         constraints: their cardinalities give the scores of `sources="constraints"`.
-        settings: None for the published ones.
+        settings: None for the defaults.
         tables: the simulator's tables, for `sources="profile"` only.
 
     Raises:
@@ -162,3 +160,11 @@ def _dense_rank(keys: FloatArray) -> IntArray:
     rank = np.empty(len(keys), dtype=np.int64)
     rank[order] = np.concatenate([[0], np.cumsum(new)])
     return rank
+
+
+def _build(materials: Materials) -> PlaceFunction:
+    constraints = constraints_of(materials.tables, materials.settings("constraints", ConstraintsSettings))
+    return paragon_scheduler(constraints, materials.settings("paragon", ParagonSettings), materials.tables)
+
+
+SCHEDULER = Entry(_build, ("paragon", "constraints"))

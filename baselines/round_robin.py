@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.contract import Entry
 from baselines.stepwise import place_stepwise
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -27,3 +28,6 @@ def place_round_robin(
         return node
 
     return place_stepwise(group, cluster, choose), {}
+
+
+SCHEDULER = Entry(lambda materials: place_round_robin)

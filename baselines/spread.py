@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.contract import Entry
 from baselines.stepwise import place_stepwise
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -26,3 +27,6 @@ def place_spread(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[
         return int(np.where(admitted, load, np.iinfo(np.int64).max).argmin())
 
     return place_stepwise(group, cluster, choose), {}
+
+
+SCHEDULER = Entry(lambda materials: place_spread)

@@ -1,4 +1,4 @@
-"""What the schedulers that place one container at a time share: their order, and which nodes admit one."""
+"""Placing one container at a time: in which order, and on which nodes."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def place_stepwise(group: IntArray, cluster: Cluster, choose: Choose) -> IntArra
         group: counts per application, [apps].
         cluster: where to.
         choose: called as `choose(app, ids, admitted)` with the co-location ids of the nodes [nodes] and
-            the nodes that have a slot and break no rule, bool [nodes]; answers the node.
+            the nodes that have a slot and break no rule, bool [nodes]; returns the node.
 
     Raises:
         PlacementError: no node admits a container; names its application.

@@ -1,50 +1,50 @@
 """Vanilla RL: one softmax over all nodes, no tree (a baseline of Metis, SC 2020)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from metis.learn.loop import Progress
-from metis.learn.paper.high_level import GroupSettings, place_over_nodes
-from metis.learn.paper.reinforce import ReinforceSettings
+from baselines.contract import Entry, Materials
+from metis.learn.paper.high_level import GroupSettings, NodeLearner
+from metis.learn.paper.reinforce import Bonus, Rate, ReinforceSettings, Replayed, Sampled
 from metis.problem.cluster import Cluster
-from metis.problem.counts import FloatArray, IntArray
+from metis.problem.scheduler import PlaceFunction
+from metis.settings import settings
 
-PUBLISHED_VANILLA = ReinforceSettings(learning_rate=1e-3, entropy=0.01, replayed=10)
+
+@settings("vanilla_rl.learn")
+class VanillaRlLearning(ReinforceSettings):
+    """How vanilla RL learns: with more episodes an update than the 10 new and 10 replayed published."""
+
+    episodes: Sampled = 30
+    learning_rate: Rate = 1e-3
+    entropy: Bonus = 0.01
+    replayed: Replayed = 30
+
+
+@settings("vanilla_rl")
+class VanillaRlSettings(GroupSettings):
+    """The learning for one group; the fan-out is not used, it is the number of nodes."""
+
+    learn: VanillaRlLearning = VanillaRlLearning()
 
 
 @dataclass(frozen=True)
-class VanillaRl:
+class VanillaRl(NodeLearner):
     """Vanilla RL, a `PlaceFunction` for `TimedScheduler`.
 
     It is divide-and-conquer with a fan-out of the cluster's nodes: the same policy, rollout and update.
-
-    Attributes:
-        settings: the learning for each group; its fan-out is set to the number of nodes.
-        progress: called after every update.
-        checkpoint: file to resume an interrupted group from.
     """
 
-    settings: GroupSettings = field(default_factory=lambda: GroupSettings(learn=PUBLISHED_VANILLA))
-    progress: Progress | None = None
-    checkpoint: Path | None = None
+    name: ClassVar[str] = "vanilla_rl"
+    settings: GroupSettings = field(default_factory=VanillaRlSettings)
 
-    def __call__(
-        self, group: IntArray, cluster: Cluster, worth: FloatArray
-    ) -> tuple[IntArray, Mapping[str, Any]]:
-        """Learn to place `group`; return the best episode's placement and the learning curve.
+    def settings_for(self, cluster: Cluster) -> GroupSettings:
+        """One level, with a child per node."""
+        return replace(self.settings, fan_out=max(2, cluster.nodes))
 
-        Raises:
-            PlacementError: a rule leaves no node for a container.
-        """
-        settings = replace(self.settings, fan_out=max(2, cluster.nodes))
-        return place_over_nodes(
-            group,
-            cluster,
-            worth,
-            settings,
-            name="vanilla_rl",
-            progress=self.progress,
-            checkpoint=self.checkpoint,
-        )
+
+def _build(materials: Materials) -> PlaceFunction:
+    return VanillaRl(materials.settings("vanilla_rl", VanillaRlSettings))
+
+
+SCHEDULER = Entry(_build, ("vanilla_rl",), learns=True)

@@ -18,11 +18,11 @@ import numpy as np
 from baselines.local_search import improve
 from baselines.optimum import place_optimum
 from metis.learn.loop import Budget, train
-from metis.learn.value.dealer_learner import DealerLearner, DealerSettings
+from metis.learn.value.dealer_learner import DealerLearner
 from metis.learn.value.learner import ValueLearner
+from metis.learn.value.problem import ValueProblem
 from metis.learn.value.scheduler import ValueScheduler
-from metis.learn.value.settings import ValueSettings
-from metis.learn.value.task import ValueTask
+from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.learn.value.weights import ValueWeights
 from metis.measure.published import read_published
 from metis.problem.cluster import Cluster
@@ -52,7 +52,7 @@ def main() -> None:
     weights = trained(tables, objective, args.steps, args.seed)
     for name, highlevel, cluster, groups in settings(tables.space, args.groups):
         if args.only in name:
-            scheduler = ValueScheduler(weights, highlevel, sharpen=not args.plain)
+            scheduler = ValueScheduler(weights, highlevel, DecodeSettings(sharpen=not args.plain))
             report(name, scheduler, cluster, groups, tables, objective)
 
 
@@ -64,13 +64,13 @@ def trained(tables: Tables, objective: Objective, steps: int, seed: int) -> Valu
     cluster, group = Cluster(tables.space, 81), np.full(len(tables.space.apps), 40)
     worth = objective.bind(group, cluster, tables)
     bonus = float(worth[0]) / (group.sum() / (cluster.nodes * tables.space.slots))  # at a load of 1
-    task = ValueTask.of(tables.space, objective.name, worth, bonus)
-    learner = ValueLearner(task, ValueSettings(steps=steps, seed=seed))
+    problem = ValueProblem.of(tables.space, objective.name, worth, bonus)
+    learner = ValueLearner(problem, ValueSettings(steps=steps, seed=seed))
     start = process_time()
     train(learner, Budget(steps))
     middle = process_time()
     dealer_settings = DealerSettings(seed=seed)
-    dealer = DealerLearner(learner.network, task, learner.settings.max_nodes, dealer_settings)
+    dealer = DealerLearner(learner.network, problem, learner.settings.max_nodes, dealer_settings)
     curve = train(dealer, Budget(dealer_settings.steps))
     print(f"training: {middle - start:.1f} CPU-seconds, {steps} steps, objective {objective.name}")
     print(

@@ -9,6 +9,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    Literal,
     TypeVar,
     dataclass_transform,
     get_args,
@@ -49,22 +50,25 @@ Share = Annotated[float, Ge(0), Le(1)]
 
 @dataclass_transform(frozen_default=True)
 def settings(section: str) -> Callable[[type[Made]], type[Made]]:
-    """Make a class a frozen dataclass that checks the bounds in its annotations, however it is made.
+    """Make a class a frozen dataclass that checks bounds and choices in its annotations, however it is made.
 
-    pydantic validates the same class, from the same annotations; unknown keys are refused there.
+    A subclass inherits fields, their meanings and `__post_init__`, and may give other defaults. pydantic
+    validates the same class, from the same annotations; unknown keys are refused there.
 
     Args:
         section: name of the settings in errors, such as `medea`.
 
     Raises:
-        InputError: a value is out of its bounds; names section, key, value and bound. Raised on creation.
+        InputError: a value is out of its bounds or no choice of its `Literal`; names section, key, value
+            and what would be right. Raised on creation.
     """
 
     def made(given: type[Made]) -> type[Made]:
-        own: Callable[[Any], None] | None = given.__dict__.get("__post_init__")
+        own: Callable[[Any], None] | None = getattr(given, "__post_init__", None)
 
         def check(self: Any) -> None:
             check_bounds(self, section)
+            check_choices(self, section)
             if own is not None:
                 own(self)
 
@@ -88,6 +92,29 @@ def check_bounds(made: Any, section: str) -> None:
         for kind, limit, words in bounds:
             if not _holds(kind, value, limit):
                 raise InputError(f"{section}.{name} {value:g}: give {words} {limit:g}")
+
+
+def check_choices(made: Any, section: str) -> None:
+    """Refuse values that are none of the choices of a `Literal` annotation.
+
+    Raises:
+        InputError: names section, key, value and choices.
+    """
+    for name, choices in choices_of(made.__class__).items():
+        value = getattr(made, name)
+        if value is not None and value not in choices:
+            raise InputError(f"{section}.{name} {value!r}: use one of {list(choices)}")
+
+
+@cache
+def choices_of(kind: Any) -> dict[str, tuple[Any, ...]]:
+    """Choices of the fields of a settings class that are a `Literal`, or that or None."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, hint in get_type_hints(kind).items():
+        parts = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+        if parts and not _holds_elements(get_origin(hint)):
+            found[name] = get_args(parts[0])
+    return found
 
 
 @cache
@@ -119,6 +146,14 @@ def marks_of(hint: Any) -> Iterator[Any]:
 
 def meanings(kind: type) -> Mapping[str, str]:
     """What each field of a settings class means, by name, from the docstring's `Attributes:`."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        found |= _documented(base)
+    return {one.name: found.get(one.name, "") for one in fields(kind)}
+
+
+def _documented(kind: type) -> dict[str, str]:
+    """Meanings by name in the docstring of this class alone."""
     text = cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
     found: dict[str, str] = {}
     names: list[str] = []
@@ -131,7 +166,7 @@ def meanings(kind: type) -> Mapping[str, str]:
             found |= {name: f"{found[name]} {line.strip()}" for name in names}
         elif line.strip():
             break
-    return {one.name: found.get(one.name, "") for one in fields(kind)}
+    return found
 
 
 def _holds_elements(origin: Any) -> bool:

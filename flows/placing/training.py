@@ -113,9 +113,9 @@ def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -
         weights.save(path)
 
 
-def value_task(settings: Settings, tables: Tables) -> Any:
+def value_problem(settings: Settings, tables: Tables) -> Any:
     """What the value learner learns: the objective's worth per container, and the vacancy bonuses to come."""
-    from metis.learn.value.task import ValueTask
+    from metis.learn.value.problem import ValueProblem
 
     objective = make_objective(settings)
     everyone = np.ones(len(tables.space.apps), dtype=np.int64)
@@ -125,7 +125,7 @@ def value_task(settings: Settings, tables: Tables) -> Any:
         # a group of n containers on N nodes is worth beta / N per vacant node against 1 / n per container
         vacancy = objective.beta * tables.space.slots / len(everyone)
         worth[0] = 0.0
-    return ValueTask.of(tables.space, objective.name, worth, vacancy)
+    return ValueProblem.of(tables.space, objective.name, worth, vacancy)
 
 
 def _train_value(
@@ -136,23 +136,23 @@ def _train_value(
     from metis.learn.value.dealer_learner import DealerLearner
     from metis.learn.value.learner import ValueLearner
 
-    task = value_task(settings, tables)
-    learner = ValueLearner(task, settings.value.made())
+    problem = value_problem(settings, tables)
+    learner = ValueLearner(problem, settings.value.made())
     curve = train(
         learner,
         Budget(learner.settings.steps),
-        key=f"{learner.settings.key} {task.digest}",
+        key=f"{learner.settings.key} {problem.digest}",
         checkpoint=folder / "value.npz",
         judge=HeldOut(settings, tables).judge(learner),
         judge_every=max(1, learner.settings.steps // JUDGED),
         progress=tell,
     )
     weights = learner.weights()
-    dealer = DealerLearner(weights.network, task, weights.sub_nodes, settings.dealer.made())
+    dealer = DealerLearner(weights.network, problem, weights.sub_nodes, settings.dealer.made())
     dealt = train(
         dealer,
         Budget(dealer.settings.steps),
-        key=f"{dealer.settings.key} {task.digest} {learner.settings.key}",
+        key=f"{dealer.settings.key} {problem.digest} {learner.settings.key}",
         checkpoint=folder / "dealer.npz",
         progress=tell,
     )

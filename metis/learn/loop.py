@@ -20,11 +20,11 @@ class Learner(Protocol):
     """Anything that learns by repeated steps and can be saved and restored whole."""
 
     def step(self) -> dict[str, float]:
-        """One iteration (rollouts and updates). Metrics must hold `loss` and `episodes` (of this step)."""
+        """Run one iteration; return its metrics, at least `loss` and `episodes` (of this step)."""
         ...
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything needed to go on: weights, optimiser, replay, random generator. Plain arrays."""
+        """Return everything needed to go on: weights, optimiser, replay, random generator. Plain arrays."""
         ...
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -64,11 +64,14 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `learner` until `budget` is spent; return the learning curve, one dict per step.
 
+    Each row holds the step's metrics, `episodes` so far, and `seconds` (wall time) and `cpu_seconds` (all
+    threads of this process) since the training began, in all sittings together.
+
     Args:
         learner: what learns; changed in place.
         budget: when to stop.
         key: what is being trained (settings and seed); a checkpoint of another key is not taken up.
-        checkpoint: file to resume from and to save to, removed by nobody; None to keep nothing.
+        checkpoint: file to resume from and to save to, left in place at the end; None to keep nothing.
         checkpoint_every: seconds between saves, hence the most that an interruption loses.
         judge: measures the learner on held-out groups; its metrics join the curve.
         judge_every: steps between calls of `judge`; 0 for the last step only.

@@ -1,8 +1,8 @@
-"""The contract of every scheduler: a group, a cluster and each co-location's worth give a placement."""
+"""The contract of every scheduler: group, cluster and the worth of co-locations in, a placement out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Protocol
 
 from metis.errors import InputError, PlacementError
@@ -14,21 +14,23 @@ from metis.problem.placement import check_placement
 
 @dataclass(frozen=True)
 class Decision:
-    """What a scheduler answers.
+    """A placement, how long it took, and what the scheduler recorded on the way.
 
     Attributes:
         placement: the new containers, int [nodes, apps]; existing ones are not counted.
         seconds: wall time of the decision.
-        trace: what the scheduler wants remembered (bounds, curves, steps); JSON-able values.
+        cpu_seconds: processor time of the decision, all threads of this process together.
+        trace: what the scheduler recorded (bounds, curves, steps); JSON-able values.
     """
 
     placement: IntArray
     seconds: float
+    cpu_seconds: float
     trace: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Scheduler(Protocol):
-    """Places a group on a cluster, given each co-location's worth (always maximised)."""
+    """Places a group on a cluster, given the worth of each co-location (always maximised)."""
 
     def place(self, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
         """Place `group` [apps] on `cluster`; `worth` [space.size] is what one node adds."""
@@ -40,7 +42,12 @@ PlaceFunction = Callable[[IntArray, Cluster, FloatArray], tuple[IntArray, Mappin
 
 @dataclass(frozen=True)
 class TimedScheduler:
-    """A `Scheduler` made of a plain function: it measures the time and checks the placement."""
+    """A `Scheduler` made of a plain function: it measures the time and checks the placement.
+
+    Attributes:
+        name: of the scheduler, for errors.
+        function: called as `function(group, cluster, worth)`; returns placement [nodes, apps] and trace.
+    """
 
     name: str
     function: PlaceFunction
@@ -50,18 +57,19 @@ class TimedScheduler:
 
         Raises:
             InputError: the group does not fit.
-            PlacementError: the function lost a container, broke capacity or a rule, or answered no placement.
+            PlacementError: the function lost a container, broke capacity or a rule, or returned no
+                placement.
         """
         check_group(group, cluster)
-        start = perf_counter()
-        answer = self.function(group, cluster, worth)
-        seconds = perf_counter() - start
+        start, cpu_start = perf_counter(), process_time()
+        returned = self.function(group, cluster, worth)
+        seconds, cpu_seconds = perf_counter() - start, process_time() - cpu_start
         try:
-            placement, trace = answer
+            placement, trace = returned
             placement = whole_counts(placement, self.name)
         except (TypeError, ValueError):
-            raise PlacementError(f"{self.name}: must answer (placement [nodes, apps], trace)") from None
+            raise PlacementError(f"{self.name}: must return (placement [nodes, apps], trace)") from None
         except InputError as error:
             raise PlacementError(str(error)) from None
         check_placement(placement, group, cluster, self.name)
-        return Decision(placement, seconds, trace)
+        return Decision(placement, seconds, cpu_seconds, trace)

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from baselines.divide_conquer import PUBLISHED_DC, DivideConquer
-from metis.errors import PlacementError
+from baselines.divide_conquer import DivideConquer, DivideConquerSettings
+from metis.errors import InputError, PlacementError
 from metis.learn.paper.high_level import GroupSettings
 from metis.learn.paper.reinforce import ReinforceSettings
 from metis.problem.cluster import Cluster
@@ -69,5 +72,14 @@ def test_existing_containers_count_in_the_value():
     assert decision.trace["curve"][-1]["best"] == pytest.approx(0.3)
 
 
-def test_published_settings():
-    assert (PUBLISHED_DC.episodes, PUBLISHED_DC.replayed, PUBLISHED_DC.hidden) == (10, 10, 128)
+def test_changing_one_key_keeps_the_other_defaults_of_this_learner():
+    chosen = TypeAdapter(DivideConquerSettings).validate_python({"learn": {"hidden": 8}})
+    assert chosen.learn == replace(DivideConquerSettings().learn, hidden=8)
+    assert (chosen.learn.episodes, chosen.learn.entropy) == (30, 0.003)
+
+
+def test_what_is_out_of_bounds_is_named():
+    with pytest.raises(InputError, match=r"divide_conquer\.fan_out 1: give at least 2"):
+        DivideConquerSettings(fan_out=1)
+    with pytest.raises(InputError, match=r"eta 1\.0001: give at least learn\.eta_floor, 1\.001"):
+        replace(DivideConquerSettings().learn, eta=1.0001)

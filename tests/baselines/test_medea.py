@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from baselines.constraints import Constraint, Constraints, read_constraints
-from baselines.medea import FORMULATIONS, MedeaSettings, medea_range, medea_scheduler, solve_medea
+from baselines.medea import MedeaSettings, medea_range, medea_scheduler, solve_medea
 from baselines.medea_models import forbidden_boxes
 from metis.errors import InputError, SolverError
 from metis.problem.cluster import Cluster
@@ -21,6 +21,7 @@ PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 APPS = ("Redis", "MMS", "Checksum", "YCSB-A", "YCSB-B", "SceneDetect", "ISR")
 AB = ColocationSpace(("a", "b"), 4)
 ABC = ColocationSpace(("a", "b", "c"), 3)
+FORMULATIONS = ("container", "aggregate", "colocation")
 every_formulation = pytest.mark.parametrize("formulation", FORMULATIONS)
 
 

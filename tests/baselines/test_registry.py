@@ -1,11 +1,40 @@
+import json
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 
-from baselines.registry import ENTRIES, Materials, make_scheduler, modules_of, sections_of, timed_place
+from baselines.constraints import ConstraintsSettings, constraints_of
+from baselines.contract import Entry, Improver, Materials
+from baselines.divide_conquer import DivideConquerSettings
+from baselines.local_search import LocalSearchSettings
+from baselines.medea import MedeaSettings
+from baselines.optimum import OptimumSettings
+from baselines.paragon import ParagonSettings
+from baselines.registry import (
+    IMPROVERS,
+    SCHEDULERS,
+    check_name,
+    entry_of,
+    learner_of,
+    learns,
+    make_scheduler,
+    modules_of,
+    sections_of,
+    timed_place,
+)
+from baselines.vanilla_rl import VanillaRlSettings
 from metis.errors import InputError, PlacementError
+from metis.learn.paper.high_level import HighLevelSettings
+from metis.learn.paper.policy import initial_weights
+from metis.learn.paper.sub_scheduler import SubSchedulers
+from metis.learn.paper.tree import TreeShape
+from metis.learn.value.dealer_learner import DealerLearner
+from metis.learn.value.learner import ValueLearner
+from metis.learn.value.problem import ValueProblem
+from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.problem.cluster import Cluster
 from metis.problem.objectives import MeanRps
 from metis.problem.scheduler import Decision
@@ -21,8 +50,19 @@ def tables():
     return Tables(SPACE, np.where(SPACE.counts > 0, crowded[:, None], 0.0))
 
 
-WITHOUT_LEARNING = [name for name, entry in ENTRIES.items() if not (entry.learner or entry.learns)]
+WITHOUT_LEARNING = [name for name in SCHEDULERS if not learns(name)]
 MATERIALS = Materials(tables())
+SETTINGS = {
+    "optimum": OptimumSettings(gap=1e-4),
+    "local_search": LocalSearchSettings(max_steps=3),
+    "constraints": ConstraintsSettings(threshold=0.2),
+    "medea": MedeaSettings(draws=1),
+    "paragon": ParagonSettings(seed=3),
+    "decode": DecodeSettings(beam=2),
+    "highlevel": HighLevelSettings(steps=1),
+    "vanilla_rl": VanillaRlSettings(steps=1),
+    "divide_conquer": DivideConquerSettings(steps=1),
+}
 
 
 def one_by_one(group, cluster, worth):
@@ -42,7 +82,7 @@ def test_every_name_makes_a_scheduler_that_keeps_the_contract(name, suffix):
     worth = MeanRps().bind(GROUP, cluster, MATERIALS.tables)
     decision = make_scheduler(name + suffix, MATERIALS).place(GROUP, cluster, worth)
     assert (decision.placement.sum(axis=0) == GROUP).all()
-    assert decision.seconds >= 0
+    json.dumps(dict(decision.trace))
     assert ("steps" in decision.trace) == bool(suffix)
 
 
@@ -69,8 +109,92 @@ def forgetful(group, cluster, worth):
     return np.zeros_like(cluster.existing), {}
 
 
+@pytest.fixture(scope="module")
+def weights():
+    """Weights of both learners, hardly trained."""
+    worth = MeanRps().bind(GROUP, Cluster(SPACE, 4), MATERIALS.tables)
+    problem = ValueProblem.of(SPACE, "rps", worth)
+    small = ValueSettings(hidden=(8,), episodes=4, max_nodes=3, wide_nodes=9, updates=1, steps=1)
+    learner = ValueLearner(problem, small)
+    learner.step()
+    dealer = DealerLearner(learner.network, problem, 3, DealerSettings(hidden=4)).dealer
+    shape = TreeShape(3, 1, 3, hidden=4)
+    fresh = initial_weights(shape, np.random.default_rng(0))
+    paper = SubSchedulers(SPACE, shape, tuple(array[None] for array in fresh))
+    return {"value": learner.weights(dealer), "paper": paper}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_entry_is_exported_builds_and_places(name, weights):
+    entry = entry_of(name)
+    assert isinstance(entry, Entry)
+    assert set(entry.sections) <= SETTINGS.keys()
+    assert entry.learner in (None, "value", "paper")
+    assert (learner_of(name), learns(name)) == (entry.learner, entry.learns)
+    assert check_name(name) == name
+    cluster = Cluster(SPACE, 4)
+    worth = MeanRps().bind(GROUP, cluster, MATERIALS.tables)
+    materials = Materials(MATERIALS.tables, SETTINGS, weights.__getitem__)
+    decision = make_scheduler(name, materials).place(GROUP, cluster, worth)
+    assert (decision.placement.sum(axis=0) == GROUP).all()
+
+
+@pytest.mark.parametrize("name", IMPROVERS)
+def test_every_improver_is_exported_and_reads_sections_there_are(name):
+    improver = import_module(IMPROVERS[name]).IMPROVER
+    assert isinstance(improver, Improver)
+    assert set(improver.sections) <= SETTINGS.keys()
+
+
+def test_a_scheduler_that_needs_weights_says_so():
+    with pytest.raises(InputError, match=r"give Materials\.weights for 'paper'"):
+        make_scheduler("metis-paper", MATERIALS)
+
+
+def test_the_very_settings_object_reaches_the_scheduler():
+    chosen = VanillaRlSettings(steps=7)
+    place = entry_of("vanilla_rl").build(Materials(MATERIALS.tables, {"vanilla_rl": chosen}))
+    assert place.settings is chosen
+    assert entry_of("vanilla_rl").build(MATERIALS).settings == VanillaRlSettings()
+
+
+def test_a_settings_object_of_another_class_is_refused():
+    wrong = Materials(MATERIALS.tables, {"medea": {"draws": 0}})
+    with pytest.raises(InputError, match=r"options\['medea'\] is a dict: give a MedeaSettings"):
+        make_scheduler("medea", wrong)
+
+
+def test_constraints_come_from_a_file_or_from_the_tables(tmp_path):
+    found = constraints_of(MATERIALS.tables)
+    assert len(found) > 0
+    assert found.items == constraints_of(MATERIALS.tables, ConstraintsSettings(threshold=0.1)).items
+    assert found.items != constraints_of(MATERIALS.tables, ConstraintsSettings(threshold=0.5)).items
+    path, _ = found.write(tmp_path)
+    assert constraints_of(MATERIALS.tables, ConstraintsSettings(path=str(path))).items == found.items
+
+
+def test_a_scheduler_in_a_file_of_the_users(tmp_path, monkeypatch):
+    (tmp_path / "mine_for_this_test.py").write_text(
+        "def place(group, cluster, worth):\n"
+        "    placement = cluster.existing * 0\n"
+        "    placement[0] = group\n"
+        "    return placement, {'note': 'mine'}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "mine_for_this_test:place+local_search"
+    assert check_name(name) == name
+    assert modules_of(name) == ["mine_for_this_test", "baselines.local_search"]
+    assert (learner_of(name), learns(name), sections_of(name)) == (None, False, ["local_search"])
+    group, cluster = np.array([1, 1, 1]), Cluster(SPACE, 3)
+    worth = MeanRps().bind(group, cluster, MATERIALS.tables)
+    decision = make_scheduler(name, MATERIALS).place(group, cluster, worth)
+    assert decision.placement.sum() == 3
+    assert decision.trace["note"] == "mine"
+    assert decision.trace["steps"] >= 0
+
+
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("gredy", "'gredy' is unknown: use one of optimum, greedy, round_robin, spread"),
         ("", "'' is unknown"),
@@ -85,8 +209,8 @@ def forgetful(group, cluster, worth):
         ("numpy:pi", "'numpy:pi'"),
     ],
 )
-def test_unknown_names_are_refused_with_what_there_is(name, told):
-    with pytest.raises(InputError, match=told):
+def test_unknown_names_are_refused_with_what_there_is(name, message):
+    with pytest.raises(InputError, match=message):
         make_scheduler(name, MATERIALS)
 
 
@@ -97,9 +221,10 @@ def test_so_are_they_before_anything_is_made(function, name):
         function(name)
 
 
-def test_what_decides_a_schedulers_answer():
+def test_what_decides_where_a_scheduler_places():
     assert modules_of("greedy+local_search") == ["baselines.greedy", "baselines.local_search"]
     assert modules_of("a.b:c") == ["a.b"]
+    assert modules_of("metis-deal") == ["baselines.metis"]
     assert sections_of("optimum+local_search") == ["optimum", "local_search"]
     assert sections_of("a.b:c") == []
 
@@ -107,7 +232,7 @@ def test_what_decides_a_schedulers_answer():
 def test_options_reach_their_scheduler():
     cluster = Cluster(SPACE, 4)
     worth = MeanRps().bind(GROUP, cluster, MATERIALS.tables)
-    still = Materials(MATERIALS.tables, {"local_search": {"max_steps": 0}})
+    still = Materials(MATERIALS.tables, {"local_search": LocalSearchSettings(max_steps=0)})
     name = f"{__name__}:one_by_one+local_search"
     assert make_scheduler(name, still).place(GROUP, cluster, worth).trace["steps"] == 0
     assert make_scheduler(name, MATERIALS).place(GROUP, cluster, worth).trace["steps"] > 0
@@ -120,15 +245,16 @@ def test_time_is_taken_after_one_warm_up_of_what_is_quick(seconds, expected):
     class Counted:
         def place(self, group, cluster, worth):
             calls.append(group)
-            return Decision(np.zeros((1, 3), dtype=int), seconds)
+            return Decision(np.zeros((1, 3), dtype=int), seconds, seconds)
 
     timed_place(Counted(), GROUP, Cluster(SPACE, 4), np.zeros(SPACE.size))
     assert len(calls) == expected
 
 
-def test_importing_the_registry_loads_no_heavy_library():
+def test_importing_the_registry_and_every_entry_loads_no_heavy_library():
     code = (
         "import sys, baselines.registry, metis.simulate.fitting\n"
+        "[baselines.registry.entry_of(name) for name in baselines.registry.SCHEDULERS]\n"
         "import metis.measure.testbed, metis.measure.profile\n"
         "heavy = {'tensorflow', 'cvxpy', 'mlflow', 'prefect', 'hydra', 'sklearn', 'flows'}\n"
         "heavy &= set(sys.modules)\n"

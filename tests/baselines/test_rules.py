@@ -5,7 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baselines.registry import ENTRIES, Materials, make_scheduler
+from baselines.contract import Materials
+from baselines.medea import MedeaSettings
+from baselines.registry import SCHEDULERS, learns, make_scheduler
 from metis.errors import InputError, PlacementError
 from metis.problem.cluster import Cluster
 from metis.problem.objectives import MeanRps
@@ -14,7 +16,7 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("Redis", "MMS", "Checksum", "ISR"), 4)
-WITHOUT_LEARNING = [name for name, entry in ENTRIES.items() if not (entry.learner or entry.learns)]
+WITHOUT_LEARNING = [name for name in SCHEDULERS if not learns(name)]
 NAMES = [name + suffix for name in WITHOUT_LEARNING for suffix in ("", "+local_search")]
 REFUSALS = ("no placement satisfies the rules", "no node can hold")
 
@@ -57,17 +59,17 @@ def cases(draw):
 
 
 def tried(name, group, cluster, tables):
-    """The placement, or None where the scheduler says that it finds none."""
+    """The placement, or None where the scheduler reports that there is none."""
     before = cluster.existing.copy()
     worth = MeanRps().bind(group, cluster, tables)
-    quick = Materials(tables, {"medea": {"draws": 0}})  # its random draws cost a solve each
+    quick = Materials(tables, {"medea": MedeaSettings(draws=0)})  # its random draws cost a solve each
     try:
         placement = make_scheduler(name, quick).place(group, cluster, worth).placement
-    except InputError as told:
-        assert any(words in str(told) for words in REFUSALS)  # noqa: PT017
+    except InputError as error:
+        assert any(words in str(error) for words in REFUSALS)  # noqa: PT017
         return None
-    except PlacementError as told:
-        assert "no node admits" in str(told)  # noqa: PT017
+    except PlacementError as error:
+        assert "no node admits" in str(error)  # noqa: PT017
         return None
     finally:
         np.testing.assert_array_equal(cluster.existing, before)
@@ -92,7 +94,7 @@ def test_rules_hold_for_every_scheduler(name, case):
 
 @settings(max_examples=60, deadline=None)
 @given(cases())
-def test_where_the_optimum_finds_nothing_nobody_does(case):
+def test_where_the_optimum_finds_nothing_no_other_does(case):
     _, cluster, group, tables = case
     if tried("optimum", group, cluster, tables) is None:
         for name in ("greedy", "spread", "round_robin"):
@@ -101,7 +103,7 @@ def test_where_the_optimum_finds_nothing_nobody_does(case):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_guest_is_placed_beside_its_host(name):
-    """`only_beside`, on a group that nobody can fail to place: two slots stay free beside every two Redis."""
+    """`only_beside`, on a group that any scheduler can place: two slots stay free beside every two Redis."""
     rules = Rules(at_most={"Redis": 2}, only_beside={"MMS": ["Redis"], "ISR": ["Redis", "MMS"]})
     cluster = Cluster(SPACE, 6, allowed=rules.mask(SPACE))
     group = np.array([6, 2, 1, 1])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.vanilla_rl import PUBLISHED_VANILLA, VanillaRl
+from baselines.vanilla_rl import VanillaRl, VanillaRlSettings
 from metis.learn.paper.high_level import GroupSettings
 from metis.learn.paper.reinforce import ReinforceSettings
 from metis.problem.cluster import Cluster
@@ -13,6 +13,7 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
 SPACE = ColocationSpace(("A", "B"), 3)
+SHORT = ReinforceSettings(hidden=8, replayed=4, demonstrations=3)
 
 
 def vanilla(**changes):
@@ -37,17 +38,20 @@ def test_any_size_and_any_start(seed, nodes):
     rng = np.random.default_rng(seed)
     cluster = Cluster(SPACE, nodes, rng.multinomial(2, [0.4, 0.2, 0.4], size=nodes)[:, :2])
     group = rng.multinomial(int(rng.integers(1, cluster.free_slots + 1)), [0.3, 0.7])
-    decision = vanilla(steps=2, seed=seed).place(group, cluster, rng.random(SPACE.size))
+    decision = vanilla(steps=2, seed=seed, learn=SHORT).place(group, cluster, rng.random(SPACE.size))
     assert decision.placement.sum() == group.sum()
 
 
 def test_one_decision_per_container_whatever_the_fan_out_says():
     cluster, group = Cluster(SPACE, 4), np.array([3, 3])
     results = [
-        vanilla(steps=3, fan_out=k).place(group, cluster, SPACE.totals / 6.0).placement for k in (2, 3)
+        vanilla(steps=3, fan_out=k, learn=SHORT).place(group, cluster, SPACE.totals / 6.0).placement
+        for k in (2, 3)
     ]
     np.testing.assert_array_equal(*results)
 
 
-def test_published_settings():
-    assert (PUBLISHED_VANILLA.learning_rate, PUBLISHED_VANILLA.replayed) == (1e-3, 10)
+def test_more_episodes_an_update_than_published_at_the_published_rate():
+    learn = VanillaRl().settings.learn
+    assert learn == VanillaRlSettings().learn
+    assert (learn.episodes, learn.replayed, learn.learning_rate, learn.entropy) == (30, 30, 1e-3, 0.01)

@@ -4,6 +4,13 @@ from dataclasses import asdict
 
 import pytest
 
+from baselines.constraints import ConstraintsSettings
+from baselines.divide_conquer import DivideConquerSettings
+from baselines.local_search import LocalSearchSettings
+from baselines.medea import MedeaSettings
+from baselines.optimum import OptimumSettings
+from baselines.paragon import ParagonSettings
+from baselines.vanilla_rl import VanillaRlSettings
 from cluster.settings import (
     BuildSettings,
     ConnectSettings,
@@ -16,16 +23,26 @@ from cluster.settings import (
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from metis.explore.settings import ExploreSettings
-from metis.learn.value.dealer_learner import DealerSettings
-from metis.learn.value.scheduler import ValueScheduler
-from metis.learn.value.settings import ValueSettings
+from metis.learn.paper.high_level import HighLevelSettings
+from metis.learn.paper.sub_scheduler import SubSchedulerSettings
+from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 
 
 @pytest.mark.parametrize(
     ("section", "settings"),
     [
+        ("optimum", OptimumSettings),
+        ("local_search", LocalSearchSettings),
+        ("constraints", ConstraintsSettings),
+        ("medea", MedeaSettings),
+        ("paragon", ParagonSettings),
         ("value", ValueSettings),
         ("dealer", DealerSettings),
+        ("decode", DecodeSettings),
+        ("paper", SubSchedulerSettings),
+        ("highlevel", HighLevelSettings),
+        ("vanilla_rl", VanillaRlSettings),
+        ("divide_conquer", DivideConquerSettings),
         ("explore", ExploreSettings),
         ("connect", ConnectSettings),
         ("images", BuildSettings),
@@ -39,9 +56,3 @@ from metis.learn.value.settings import ValueSettings
 def test_conf_agrees_with_the_settings_class(section, settings):
     composed = validated(compose_plain([]))
     assert asdict(getattr(composed, section).made()) == asdict(settings())
-
-
-def test_conf_agrees_with_the_decoder():
-    composed = validated(compose_plain([])).decode.model_dump()
-    defaults = {name: getattr(ValueScheduler, name) for name in composed}
-    assert composed == defaults

@@ -1,56 +1,78 @@
 """The scheduler of the paper: REINFORCE for each group, over frozen sub-schedulers or over bare nodes.
 
 `PaperScheduler` is the high level (Metis, SC 2020): per container it picks a sub-cluster, whose
-frozen sub-scheduler then places what it got. `place_over_nodes` is the same learner on a tree whose
-leaves are nodes, which divide-and-conquer (the full tree) and vanilla RL (one level) share.
+frozen sub-scheduler then places what it got. `NodeLearner` is the same learner on a tree whose leaves are
+nodes, which divide-and-conquer (the full tree) and vanilla RL (one level) share.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Gt
 
 from metis.errors import InputError, PlacementError
 from metis.learn.loop import Budget, Progress, train
 from metis.learn.paper.policy import Start
-from metis.learn.paper.reinforce import ReinforceOnGroup, ReinforceSettings, Task
+from metis.learn.paper.reinforce import (
+    Bonus,
+    Rate,
+    ReinforceOnGroup,
+    ReinforceSettings,
+    Replayed,
+    Sampled,
+    TreeProblem,
+)
 from metis.learn.paper.sub_scheduler import SubSchedulers, admitted_moves, judge_nodes
 from metis.learn.paper.tree import TreeShape, levels_for, split_evenly, spread
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.rules import placing_order
+from metis.settings import Count, Seed, settings
 
 CURVE_POINTS = 500
-PUBLISHED_HIGH_LEVEL = ReinforceSettings(
-    learning_rate=1.5e-2, entropy=0.1, replayed=10, demonstrations=30, episodes=10
-)
+
+Curve = list[dict[str, float]]
 
 
-@dataclass(frozen=True)
+@settings("learner")
 class GroupSettings:
-    """The learning for one group.
+    """The learning for one group, as all schedulers that learn each group anew have it.
 
     Attributes:
         fan_out: children at every level of the tree over the leaves.
         steps: updates at most.
         seconds: wall time at most; None for no limit, and then the placement depends on the seed alone.
         seed: of everything random.
-        learn: how to learn; by default as published for the high level.
+        learn: how to learn.
     """
 
-    fan_out: int = 3
-    steps: int = 2000
-    seconds: float | None = 60.0
-    seed: int = 0
-    learn: ReinforceSettings = PUBLISHED_HIGH_LEVEL
+    fan_out: Annotated[int, Ge(2)] = 3
+    steps: Count = 100_000
+    seconds: Annotated[float, Gt(0)] | None = 20.0
+    seed: Seed = 0
+    learn: ReinforceSettings = ReinforceSettings()
 
-    def __post_init__(self) -> None:
-        if self.fan_out < 2:
-            raise InputError(f"fan-out {self.fan_out}: give at least 2")
-        Budget(self.steps, self.seconds)
+
+@settings("highlevel.learn")
+class HighLevelLearning(ReinforceSettings):
+    """How the high level learns: as published."""
+
+    episodes: Sampled = 10
+    learning_rate: Rate = 1.5e-2
+    entropy: Bonus = 0.1
+    replayed: Replayed = 10
+    demonstrations: Replayed = 30
+
+
+@settings("highlevel")
+class HighLevelSettings(GroupSettings):
+    """The learning of the paper's high level for one group."""
+
+    learn: HighLevelLearning = HighLevelLearning()
 
 
 @dataclass(frozen=True)
@@ -90,21 +112,104 @@ def cut(cluster: Cluster, tree: TreeShape) -> SubClusters:
     return SubClusters(nodes, start, where)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupLearner:
+    """What the schedulers that learn each group anew have in common.
+
+    Attributes:
+        progress: called after every update.
+        checkpoint: file to resume an interrupted group from.
+    """
+
+    progress: Progress | None = None
+    checkpoint: Path | None = None
+
+    def learn(self, units: TreeProblem, settings: GroupSettings, key: str) -> tuple[IntArray, Curve]:
+        """Train for one problem given per unit (node or sub-cluster).
+
+        Args:
+            units: the problem.
+            settings: the learning.
+            key: of the checkpoint.
+
+        Returns:
+            The loads of the best episode, int [units, apps], and the learning curve.
+        """
+        count = len(units.nodes)
+        levels = levels_for(count, settings.fan_out)
+        apps, hidden = len(units.demand), settings.learn.hidden
+        shape = TreeShape(settings.fan_out, levels, apps, sees_remaining=False, hidden=hidden)
+        leaf = spread(count, settings.fan_out, levels)
+
+        def on_leaves(values: IntArray) -> IntArray:
+            padded = np.zeros((shape.leaves, *values.shape[1:]), dtype=np.int64)
+            padded[leaf] = values
+            return padded
+
+        problem = replace(
+            units,
+            counts=on_leaves(units.counts),
+            ids=on_leaves(units.ids),
+            nodes=on_leaves(units.nodes),
+            judge=lambda loads, lost: units.judge(loads[:, leaf], lost),
+        )
+        learner = ReinforceOnGroup(shape, settings.learn, settings.seed, problem)
+        budget = Budget(settings.steps, settings.seconds)
+        curve = train(learner, budget, key=key, checkpoint=self.checkpoint, progress=self.progress)
+        return learner.best_loads()[leaf], curve
+
+
 @dataclass(frozen=True)
-class PaperScheduler:
+class NodeLearner(GroupLearner):
+    """Learns to place each group with a tree whose leaves are the nodes: a `PlaceFunction`.
+
+    Attributes:
+        name: of the scheduler, for its checkpoint.
+        settings: the learning for each group; the fan-out decides the depth of the tree.
+    """
+
+    name: ClassVar[str]
+    settings: GroupSettings
+
+    def settings_for(self, cluster: Cluster) -> GroupSettings:
+        """Return the settings for the tree over the nodes of `cluster`."""
+        del cluster
+        return self.settings
+
+    def __call__(
+        self, group: IntArray, cluster: Cluster, worth: FloatArray
+    ) -> tuple[IntArray, Mapping[str, Any]]:
+        """Learn to place `group`; return the best episode's placement and the learning curve.
+
+        Raises:
+            PlacementError: a rule leaves no node for a container.
+        """
+        nodes = np.ones(cluster.nodes, dtype=np.int64)
+        problem = TreeProblem(
+            demand=group,
+            counts=cluster.existing,
+            ids=cluster.space.index(cluster.existing),
+            nodes=nodes,
+            moves=admitted_moves(cluster),
+            order=np.array(placing_order(cluster.space, cluster.allowed)),
+            judge=judge_nodes(cluster.space, cluster.existing, nodes, worth),
+        )
+        settings = self.settings_for(cluster)
+        placement, curve = self.learn(problem, settings, _key(self.name, settings, group, cluster, worth))
+        return _place_the_lost(placement, group, cluster, worth), _trace(curve)
+
+
+@dataclass(frozen=True)
+class PaperScheduler(GroupLearner):
     """The high level over frozen sub-schedulers: a `PlaceFunction` for `TimedScheduler`.
 
     Attributes:
         sub_schedulers: trained for the objective in use.
         settings: the learning for each group.
-        progress: called after every update.
-        checkpoint: file to resume an interrupted group from.
     """
 
     sub_schedulers: SubSchedulers
-    settings: GroupSettings = field(default_factory=GroupSettings)
-    progress: Progress | None = None
-    checkpoint: Path | None = None
+    settings: GroupSettings = field(default_factory=HighLevelSettings)
 
     def __call__(
         self, group: IntArray, cluster: Cluster, worth: FloatArray
@@ -125,14 +230,15 @@ class PaperScheduler:
         if len(parts.nodes) == 1:  # one sub-cluster leaves nothing to choose
             settings = replace(settings, steps=1)
         key = _key("high level", settings, group, cluster, worth)
-        task = self._task(group, cluster, worth, parts)
-        loads, curve = _learn(task, settings, key, self.progress, self.checkpoint)
+        loads, curve = self.learn(self._problem(group, cluster, worth, parts), settings, key)
         placed = self.sub_schedulers.place(replace(parts.start, demand=loads))
         placement = placed[parts.where[:, 0], parts.where[:, 1]]
         return _place_the_lost(placement, group, cluster, worth), _trace(curve)
 
-    def _task(self, group: IntArray, cluster: Cluster, worth: FloatArray, parts: SubClusters) -> Task:
-        """The group as a task over sub-clusters; a sub-cluster's state is how full it is."""
+    def _problem(
+        self, group: IntArray, cluster: Cluster, worth: FloatArray, parts: SubClusters
+    ) -> TreeProblem:
+        """Return the group as a problem over sub-clusters; the state of each is how full it is."""
         units, slots, apps = len(parts.nodes), cluster.space.slots, len(group)
         capacity = int(parts.nodes.max()) * slots
         filled = np.append(np.arange(1, capacity + 1), -1)
@@ -144,7 +250,7 @@ class PaperScheduler:
             unplaced = (start.demand - placed.sum(axis=1)).reshape(len(loads), -1).sum(axis=1)
             return judge_placed(placed.reshape(len(loads), units, -1, apps), lost + unplaced)
 
-        return Task(
+        return TreeProblem(
             demand=group,
             counts=parts.start.counts.sum(axis=1),
             ids=parts.start.counts.sum(axis=(1, 2)) + capacity - parts.nodes * slots,
@@ -155,75 +261,8 @@ class PaperScheduler:
         )
 
 
-def place_over_nodes(
-    group: IntArray,
-    cluster: Cluster,
-    worth: FloatArray,
-    settings: GroupSettings,
-    *,
-    name: str,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-) -> tuple[IntArray, Mapping[str, Any]]:
-    """Learn to place `group` with a tree whose leaves are the nodes; the best episode and the curve.
-
-    Args:
-        group: int [apps].
-        cluster: where to place it.
-        worth: of every co-location, float [size].
-        settings: the learning; the fan-out decides the depth of the tree.
-        name: of the scheduler, for its checkpoint.
-        progress: called after every update.
-        checkpoint: file to resume from.
-
-    Raises:
-        PlacementError: a rule leaves no node for a container.
-    """
-    nodes = np.ones(cluster.nodes, dtype=np.int64)
-    task = Task(
-        demand=group,
-        counts=cluster.existing,
-        ids=cluster.space.index(cluster.existing),
-        nodes=nodes,
-        moves=admitted_moves(cluster),
-        order=np.array(placing_order(cluster.space, cluster.allowed)),
-        judge=judge_nodes(cluster.space, cluster.existing, nodes, worth),
-    )
-    key = _key(name, settings, group, cluster, worth)
-    placement, curve = _learn(task, settings, key, progress, checkpoint)
-    return _place_the_lost(placement, group, cluster, worth), _trace(curve)
-
-
-def _learn(
-    units: Task, settings: GroupSettings, key: str, progress: Progress | None, checkpoint: Path | None
-) -> tuple[IntArray, list[dict[str, float]]]:
-    """Train for one task given per unit (node or sub-cluster); the best loads [units, apps], the curve."""
-    count = len(units.nodes)
-    levels = levels_for(count, settings.fan_out)
-    apps, hidden = len(units.demand), settings.learn.hidden
-    shape = TreeShape(settings.fan_out, levels, apps, sees_remaining=False, hidden=hidden)
-    leaf = spread(count, settings.fan_out, levels)
-
-    def on_leaves(values: IntArray) -> IntArray:
-        padded = np.zeros((shape.leaves, *values.shape[1:]), dtype=np.int64)
-        padded[leaf] = values
-        return padded
-
-    task = replace(
-        units,
-        counts=on_leaves(units.counts),
-        ids=on_leaves(units.ids),
-        nodes=on_leaves(units.nodes),
-        judge=lambda loads, lost: units.judge(loads[:, leaf], lost),
-    )
-    learner = ReinforceOnGroup(shape, settings.learn, settings.seed, task)
-    budget = Budget(settings.steps, settings.seconds)
-    curve = train(learner, budget, key=key, checkpoint=checkpoint, progress=progress)
-    return learner.best_loads()[leaf], curve
-
-
 def _repeated(start: Start, times: int, demand: IntArray) -> Start:
-    """`start` so many times over, with the demand of every row."""
+    """Repeat `start` so many times, with the demand of every row."""
 
     def again(values: IntArray) -> IntArray:
         return np.tile(values, (times, *[1] * (values.ndim - 1)))
@@ -257,8 +296,8 @@ def _key(name: str, settings: GroupSettings, group: IntArray, cluster: Cluster, 
     return f"{name} {settings} {group.tolist()} {digest.hexdigest()}"
 
 
-def _trace(curve: list[dict[str, float]]) -> dict[str, Any]:
-    """The learning curve, thinned to at most `CURVE_POINTS` rows, the last one kept."""
+def _trace(curve: Curve) -> dict[str, Any]:
+    """Return the learning curve, thinned to at most `CURVE_POINTS` rows, the last one kept."""
     rows = np.unique(np.linspace(0, len(curve) - 1, CURVE_POINTS).astype(int))
     columns = ("episodes", "seconds", "cpu_seconds", "best", "value", "entropy")
     return {"curve": [{name: curve[i][name] for name in columns} for i in rows]}

@@ -2,20 +2,30 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.learn.paper.policy import Rollout, Start, Weights, improve, initial_weights, run_episodes
 from metis.learn.paper.tree import TreeShape
 from metis.problem.counts import FloatArray, IntArray
+from metis.settings import Count, settings
+
+# for the learners whose defaults differ
+Sampled = Annotated[int, Ge(2)]
+Rate = Annotated[float, Gt(0), Le(1)]
+Bonus = Annotated[float, Ge(0)]
+Replayed = Annotated[int, Ge(0)]
 
 
-@dataclass(frozen=True)
+@settings("learn")
 class ReinforceSettings:
     """How a policy learns; the defaults are those published for the sub-scheduler.
+
+    Every learner has a subclass with the defaults that it runs with.
 
     Attributes:
         episodes: new episodes per update and group.
@@ -31,39 +41,26 @@ class ReinforceSettings:
         demonstrations_within: they are replayed while within this share of the best.
     """
 
-    episodes: int = 10
-    learning_rate: float = 1e-2
-    entropy: float = 0.01
-    hidden: int = 128
-    replayed: int = 0
-    eta: float = 1.02
-    eta_floor: float = 1.001
-    eta_step: float = 0.9
-    kept: int = 100
-    demonstrations: int = 0
-    demonstrations_within: float = 0.05
+    episodes: Sampled = 10
+    learning_rate: Rate = 1e-2
+    entropy: Bonus = 0.01
+    hidden: Count = 128
+    replayed: Replayed = 0
+    eta: Annotated[float, Ge(1)] = 1.02
+    eta_floor: Annotated[float, Ge(1)] = 1.001
+    eta_step: Annotated[float, Gt(0), Le(1)] = 0.9
+    kept: Count = 100
+    demonstrations: Annotated[int, Ge(0)] = 0
+    demonstrations_within: Annotated[float, Ge(0)] = 0.05
 
     def __post_init__(self) -> None:
-        if self.episodes < 2 or min(self.replayed, self.demonstrations) < 0 or self.kept < 1:
-            raise InputError(
-                f"{self.episodes} episodes per update, {self.replayed} replayed, {self.demonstrations} "
-                f"demonstrations, {self.kept} kept: give at least 2, 0, 0 and 1"
-            )
-        if not 0 < self.learning_rate <= 1 or self.entropy < 0:
-            raise InputError(
-                f"learning rate {self.learning_rate:g}, entropy bonus {self.entropy:g}: "
-                "give a rate above 0 and up to 1, a bonus of 0 or more"
-            )
-        if not 1 <= self.eta_floor <= self.eta or not 0 < self.eta_step <= 1:
-            raise InputError(
-                f"eta {self.eta:g}, its floor {self.eta_floor:g}, its step {self.eta_step:g}: "
-                "eta is at least its floor, the floor at least 1, the step above 0 and up to 1"
-            )
+        if self.eta_floor > self.eta:
+            raise InputError(f"learn.eta {self.eta:g}: give at least learn.eta_floor, {self.eta_floor:g}")
 
 
 @dataclass(frozen=True)
-class Task:
-    """A group to place, as a tree sees it: `policy.Start` without the leading axis, and the judge.
+class TreeProblem:
+    """A group to place on the leaves of a tree: `policy.Start` without the leading axis, and the judge.
 
     Attributes:
         demand: containers to place, int [apps].
@@ -85,7 +82,7 @@ class Task:
     judge: Callable[[IntArray, IntArray], FloatArray]
 
     def starts(self, episodes: int) -> Start:
-        """The start of so many episodes of this task."""
+        """Return the start of so many episodes of this problem."""
 
         def rows(values: IntArray) -> IntArray:
             return np.broadcast_to(values, (episodes, *values.shape))
@@ -95,21 +92,21 @@ class Task:
         )
 
     def sequence(self) -> IntArray:
-        """The applications of the containers in the order of their placing, int [T]."""
+        """Return the application of each container in the order of placing, int [T]."""
         return np.repeat(self.order, self.demand[self.order])
 
 
 class Reinforce:
-    """A `Learner`: each step rolls out episodes of one task and makes one update.
+    """A `Learner`: each step rolls out episodes of one problem and makes one update.
 
-    Rewards are standardised over the update's samples, all of one task; what the paper subtracts before
+    Rewards are standardised over the update's samples, all of one problem; what the paper subtracts before
     (round-robin's value, or the best so far) is the same for all of them and therefore falls out.
 
     Args:
         shape: the tree.
         settings: how to learn.
         seed: of weights, sampling and replay.
-        draw: the task of a step, by the step's number.
+        draw: returns the problem of a step, by the step's number.
         weights: to go on from; None for fresh ones.
     """
 
@@ -118,7 +115,7 @@ class Reinforce:
         shape: TreeShape,
         settings: ReinforceSettings,
         seed: int,
-        draw: Callable[[int], Task],
+        draw: Callable[[int], TreeProblem],
         weights: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
         import tensorflow as tf
@@ -131,9 +128,9 @@ class Reinforce:
 
     def step(self) -> dict[str, float]:
         """See `Learner.step`; besides the required, `entropy` and `value`, the mean of the new episodes."""
-        task = self.draw(self.count)
-        rollout = self._roll(task, self.settings.episodes)
-        values = task.judge(rollout.loads, rollout.lost)
+        problem = self.draw(self.count)
+        rollout = self._roll(problem, self.settings.episodes)
+        values = problem.judge(rollout.loads, rollout.lost)
         metrics = self._learn(rollout, values)
         return metrics | {"episodes": float(self.settings.episodes), "value": float(values.mean())}
 
@@ -155,9 +152,9 @@ class Reinforce:
         self.moments = tuple(tf.constant(state[f"moments/{i}"]) for i in range(len(self.moments)))
         self.count = int(state["count"])
 
-    def _roll(self, task: Task, episodes: int, forced: IntArray | None = None) -> Rollout:
+    def _roll(self, problem: TreeProblem, episodes: int, forced: IntArray | None = None) -> Rollout:
         seed = (self.seed % 2**31, self.count)
-        return run_episodes(self.shape, self.weights, task.starts(episodes), seed, forced=forced)
+        return run_episodes(self.shape, self.weights, problem.starts(episodes), seed, forced=forced)
 
     def _learn(self, rollout: Rollout, values: FloatArray) -> dict[str, float]:
         spread = values.std()
@@ -200,11 +197,13 @@ class ReinforceOnGroup(Reinforce):
         best: leaf of every container in the best episode, int [T]; its value is `best_value`.
     """
 
-    def __init__(self, shape: TreeShape, settings: ReinforceSettings, seed: int, task: Task) -> None:
-        super().__init__(shape, settings, seed, lambda _: task)
-        self.task = task
+    def __init__(
+        self, shape: TreeShape, settings: ReinforceSettings, seed: int, problem: TreeProblem
+    ) -> None:
+        super().__init__(shape, settings, seed, lambda _: problem)
+        self.problem = problem
         self.eta = settings.eta
-        containers = int(task.demand.sum())
+        containers = int(problem.demand.sum())
         self.best, self.best_value = np.full(containers, -1, dtype=np.int64), -np.inf
         self.memory, self.demonstrations = Episodes(containers), Episodes(containers)
 
@@ -216,15 +215,15 @@ class ReinforceOnGroup(Reinforce):
         known = self._replayed(rng)
         forced = np.full((len(self.best), new), -1, dtype=np.int64)
         if showing:
-            forced = balanced_episodes(self.task, new, rng)
-        rollout = self._roll(self.task, new + len(known.values), np.hstack([forced, known.leaves]))
-        fresh = self.task.judge(rollout.loads[:new], rollout.lost[:new])
+            forced = balanced_episodes(self.problem, new, rng)
+        rollout = self._roll(self.problem, new + len(known.values), np.hstack([forced, known.leaves]))
+        fresh = self.problem.judge(rollout.loads[:new], rollout.lost[:new])
         metrics = self._learn(rollout, np.concatenate([fresh, known.values]))
         self._remember(rollout.leaves[:, :new], fresh, showing)
         return metrics | {"episodes": float(new), "value": float(fresh.mean()), "best": self.best_value}
 
     def _replayed(self, rng: np.random.Generator) -> Episodes:
-        """This step's replays: drawn among the best, and the demonstrations while they are good."""
+        """Draw the episodes replayed in this step, of the best and of demonstrations that are near them."""
         pool = Episodes(len(self.best))
         for kept in (self.memory, self.demonstrations):
             pool.add(kept.leaves, kept.values)
@@ -273,25 +272,27 @@ class ReinforceOnGroup(Reinforce):
         """Containers the best episode put at every leaf, int [leaves, apps]."""
         loads = np.zeros((self.shape.leaves, self.shape.apps), dtype=np.int64)
         placed = self.best >= 0
-        np.add.at(loads, (self.best[placed], self.task.sequence()[placed]), 1)
+        np.add.at(loads, (self.best[placed], self.problem.sequence()[placed]), 1)
         return loads
 
 
-def balanced_episodes(task: Task, episodes: int, rng: np.random.Generator) -> IntArray:
-    """Load balancing: every container to the leaf of least load per node, ties at random, int [T, episodes].
+def balanced_episodes(problem: TreeProblem, episodes: int, rng: np.random.Generator) -> IntArray:
+    """Balance the load: every container to the leaf of least load per node, ties at random.
+
+    Returns the leaf of every container, int [T, episodes].
 
     The load is that of the container's application first, then of all, which spreads each evenly.
     A container that no leaf admits gets -1.
     """
-    sequence, every = task.sequence(), np.arange(episodes)
-    nodes = np.maximum(task.nodes, 1)
-    ids = np.tile(task.ids, (episodes, 1))
-    held = np.tile(task.counts, (episodes, 1, 1))
+    sequence, every = problem.sequence(), np.arange(episodes)
+    nodes = np.maximum(problem.nodes, 1)
+    ids = np.tile(problem.ids, (episodes, 1))
+    held = np.tile(problem.counts, (episodes, 1, 1))
     leaves = np.full((len(sequence), episodes), -1, dtype=np.int64)
     for t, a in enumerate(sequence):
-        after = task.moves[ids, a]
+        after = problem.moves[ids, a]
         load = (held[:, :, a] + held.sum(axis=2) / 1e3) / nodes + rng.random(ids.shape) / 1e6
-        load[(after < 0) | (task.nodes == 0)] = np.inf
+        load[(after < 0) | (problem.nodes == 0)] = np.inf
         leaf = load.argmin(axis=1)
         fits = np.isfinite(load[every, leaf])
         leaves[t] = np.where(fits, leaf, -1)

@@ -1,19 +1,20 @@
 """Sub-schedulers: trained on random groups for a small sub-cluster, then frozen (Metis, SC 2020)."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.learn.loop import Budget, Progress, train
 from metis.learn.paper.policy import Start, run_episodes
-from metis.learn.paper.reinforce import Reinforce, ReinforceSettings, Task
+from metis.learn.paper.reinforce import Rate, Reinforce, ReinforceSettings, Sampled, TreeProblem
 from metis.learn.paper.tree import TreeShape, levels_for
 from metis.learn.paper.weights import load_weights, save_weights
 from metis.problem.cluster import Cluster
@@ -22,12 +23,21 @@ from metis.problem.objectives import Objective
 from metis.problem.rules import placing_order
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
+from metis.settings import Count, settings
 
 DRAWS = 100
 WEIGHT_NAMES = ("w1", "b1", "w2", "b2")
 
 
-@dataclass(frozen=True)
+@settings("paper.learn")
+class SubSchedulerLearning(ReinforceSettings):
+    """How sub-schedulers learn: with more episodes an update than the 10 published, at half their rate."""
+
+    episodes: Sampled = 64
+    learning_rate: Rate = 5e-3
+
+
+@settings("paper")
 class SubSchedulerSettings:
     """Sub-clusters and the training of their schedulers.
 
@@ -43,26 +53,24 @@ class SubSchedulerSettings:
         learn: how to learn.
     """
 
-    nodes: int = 27
-    fan_out: int = 3
-    ranges: int | None = None
+    nodes: Count = 27
+    fan_out: Annotated[int, Ge(2)] = 3
+    ranges: Count | None = None
     chained: bool = False
-    steps: int = 2000
-    seconds: float | None = None
-    learn: ReinforceSettings = field(default_factory=ReinforceSettings)
+    steps: Count = 600
+    seconds: Annotated[float, Gt(0)] | None = None
+    learn: SubSchedulerLearning = SubSchedulerLearning()
 
     def __post_init__(self) -> None:
-        if self.fan_out < 2 or self.fan_out ** levels_for(self.nodes, self.fan_out) != self.nodes:
+        if self.fan_out ** levels_for(self.nodes, self.fan_out) != self.nodes:
             raise InputError(
-                f"a sub-cluster of {self.nodes} nodes with fan-out {self.fan_out}: "
-                "the nodes must be a power of the fan-out, such as 27 and 3"
+                f"paper.nodes {self.nodes}: a sub-cluster with paper.fan_out {self.fan_out} must have a "
+                "power of it as nodes, such as 27 for 3"
             )
-        if self.ranges is not None and self.ranges < 1:
-            raise InputError(f"{self.ranges} load ranges: give at least 1, or leave it out")
 
 
 def load_ranges(capacity: int, ranges: int | None) -> list[tuple[int, int]]:
-    """First and last number of containers of every load range; the last range ends at `capacity`.
+    """Return first and last number of containers of every load range; the last ends at `capacity`.
 
     Raises:
         InputError: more ranges than containers.
@@ -97,7 +105,7 @@ class SubSchedulers:
         space: ColocationSpace,
         models: Sequence[Sequence[NDArray[np.float32]]],
     ) -> "SubSchedulers":
-        """The sub-schedulers made of the weights of each range, in order."""
+        """Return the sub-schedulers made of the weights of each range, in order."""
         weights = tuple(np.stack(rows) for rows in zip(*models, strict=True))
         return cls(space, sub_tree(settings, space), weights)
 
@@ -153,7 +161,7 @@ class SubSchedulers:
 
 
 def fingerprint(objective: Objective, tables: Tables) -> dict[str, str]:
-    """What sub-schedulers depend on: learner, applications, slots, objective and a digest of the worth."""
+    """Describe what sub-schedulers depend on: applications, slots, objective, a digest of the worth."""
     space = tables.space
     group = np.ones(len(space.apps), dtype=np.int64)
     worth = objective.bind(group, Cluster(space, 1 + len(group)), tables)
@@ -219,7 +227,7 @@ def train_model(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[NDArray[np.float32]], list[dict[str, float]]]:
-    """Train the model of one load range; its weights and learning curve.
+    """Train the model of one load range; return its weights and learning curve.
 
     Unless given `weights` to begin with, a range does not depend on the others: they may be trained side
     by side, on as many machines as there are, and then `SubSchedulers.joined`.
@@ -237,7 +245,7 @@ def train_model(
 
 
 def sub_tree(settings: SubSchedulerSettings, space: ColocationSpace) -> TreeShape:
-    """The tree over a sub-cluster."""
+    """Return the tree over a sub-cluster."""
     levels = levels_for(settings.nodes, settings.fan_out)
     return TreeShape(settings.fan_out, levels, len(space.apps), hidden=settings.learn.hidden)
 
@@ -251,16 +259,16 @@ def sub_scheduler_learner(
     allowed: NDArray[np.bool_] | None = None,
     weights: Sequence[NDArray[np.float32]] | None = None,
 ) -> Reinforce:
-    """The learner of one load range: each step a random group for an empty sub-cluster."""
+    """Make the learner of one load range: each step a random group for an empty sub-cluster."""
     space = tables.space
     first, last = load_ranges(settings.nodes * space.slots, settings.ranges)[model]
     cluster = Cluster(space, settings.nodes, allowed=allowed)  # type: ignore[arg-type]
     moves, order = admitted_moves(cluster), np.array(placing_order(space, cluster.allowed))
     nodes = np.ones(settings.nodes, dtype=np.int64)
 
-    def draw(step: int) -> Task:
+    def draw(step: int) -> TreeProblem:
         group, worth = _draw_group(objective, cluster, tables, (first, last), (seed, model, step))
-        return Task(
+        return TreeProblem(
             demand=group,
             counts=cluster.existing,
             ids=np.zeros(settings.nodes, dtype=np.int64),
@@ -279,9 +287,9 @@ def sub_scheduler_learner(
 def _draw_group(
     objective: Objective, cluster: Cluster, tables: Tables, load: tuple[int, int], seed: Sequence[int]
 ) -> tuple[IntArray, FloatArray]:
-    """A random group of a load range, and the worth of every co-location for it.
+    """Draw a group of a load range; return it and the worth of every co-location for it.
 
-    A small group may hold nothing that the objective measures (latency): such a one is drawn again.
+    A small group may hold nothing that the objective measures (latency): it is then drawn again.
     """
     rng, apps = np.random.default_rng(seed), len(cluster.space.apps)
     for _ in range(DRAWS):
@@ -293,7 +301,7 @@ def _draw_group(
 
 
 def admitted_moves(cluster: Cluster) -> IntArray:
-    """Id of a co-location after one more container, [size, apps]; -1 where full or against a rule."""
+    """Return the id after one more container, [size, apps]; -1 where full or against a rule."""
     after = cluster.space.plus
     return np.asarray(np.where((after >= 0) & cluster.allowed[after], after, -1))
 
@@ -301,7 +309,9 @@ def admitted_moves(cluster: Cluster) -> IntArray:
 def judge_nodes(
     space: ColocationSpace, existing: IntArray, nodes: IntArray, worth: FloatArray
 ) -> Callable[[IntArray, IntArray], FloatArray]:
-    """A `Task.judge` for leaves that are nodes: the sum of worth, less the most worth per lost container.
+    """Return a `TreeProblem.judge` for leaves that are nodes.
+
+    The value is the sum of worth, less the most worth per lost container.
 
     Args:
         space: the co-locations.
@@ -319,10 +329,11 @@ def judge_nodes(
 
 
 def _numbered(progress: Progress | None, model: int, models: int) -> Progress | None:
+    """Return `progress` with the number of the model in every event."""
     if progress is None:
         return None
 
-    def tell(row: Any) -> None:
+    def report(row: Mapping[str, Any]) -> None:
         progress({**row, "model": model, "models": models})
 
-    return tell
+    return report

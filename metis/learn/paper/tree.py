@@ -1,4 +1,4 @@
-"""The tree that the learners of the paper descend: from the whole cluster to one node, by fan-out."""
+"""Trees of decisions, from the whole cluster down to one node, by fan-out."""
 
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ class TreeShape:
 
 
 def levels_for(units: int, fan_out: int) -> int:
-    """Levels of the smallest tree with at least `units` leaves; at least 1."""
+    """Return the levels of the smallest tree with at least `units` leaves; at least 1."""
     levels = 1
     while fan_out**levels < units:
         levels += 1
@@ -58,7 +58,7 @@ def levels_for(units: int, fan_out: int) -> int:
 
 
 def spread(units: int, fan_out: int, levels: int) -> IntArray:
-    """The leaf of each of `units` units, int [units], ascending, as even as possible at every level.
+    """Spread units over the leaves as evenly as possible at every level; leaves ascending, int [units].
 
     The leaves left over are closed: with 100 nodes in a tree of 243 leaves no part of it holds more
     than one node over its fair share, so no level faces children of very different size.
@@ -76,5 +76,5 @@ def spread(units: int, fan_out: int, levels: int) -> IntArray:
 
 
 def split_evenly(nodes: int, parts: int) -> IntArray:
-    """Nodes per part, int [parts], differing by at most 1, the larger first."""
+    """Split nodes into parts, int [parts], differing by at most 1, the larger first."""
     return (nodes + parts - 1 - np.arange(parts)) // parts

@@ -1,4 +1,4 @@
-"""Trained weights on disk, with what they were trained for, so that none is used for anything else."""
+"""Files of trained weights, with the fingerprint of what they were trained for."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the next node may become: all co-locations searched for many states in one matrix product."""
+"""Choices for the next node: all co-locations scored for many states in one matrix product."""
 
 from functools import cached_property
 
@@ -54,7 +54,7 @@ class Choices:
         ]
 
     def fitting(self, most: IntArray, rest: IntArray, nodes: IntArray, take: int) -> BoolArray:
-        """Which co-locations fit `take` nodes so that what remains can still be placed, [n, choices].
+        """Return which co-locations fit `take` nodes so that what remains can still be placed, [n, choices].
 
         Args:
             most: of each application that a node may end with, [n, apps].

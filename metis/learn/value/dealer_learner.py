@@ -1,54 +1,17 @@
 """Training the high level's policy by REINFORCE against the value network's judgement of its deals."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.errors import InputError
 from metis.learn.value.dealing import FANOUT, Dealer, deal, evenly, play_deals
 from metis.learn.value.fitting import Adam, backward, forward
 from metis.learn.value.network import Float32Array, ValueNetwork, glorot
-from metis.learn.value.settings import ValueSettings
-from metis.learn.value.task import ValueTask, draw_starts
+from metis.learn.value.problem import ValueProblem, draw_starts
+from metis.learn.value.settings import DealerSettings, ValueSettings
 from metis.problem.counts import FloatArray, IntArray
-
-
-@dataclass(frozen=True)
-class DealerSettings:
-    """Settings of the learned high level.
-
-    Attributes:
-        hidden: tanh units.
-        episodes: groups dealt per step.
-        min_load, max_load: share of the slots that a training group takes.
-        learning_rate: of Adam.
-        steps: training steps.
-        seed: of weights and episodes.
-    """
-
-    hidden: int = 64
-    episodes: int = 24
-    min_load: float = 0.05
-    max_load: float = 0.6
-    learning_rate: float = 1e-2
-    steps: int = 60
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.hidden, self.episodes, self.steps) < 1 or not 0 < self.learning_rate < 1:
-            raise InputError(f"highlevel: hidden, episodes, steps and learning_rate must be positive: {self}")
-        if not 0 < self.min_load <= self.max_load <= 1:
-            raise InputError(
-                f"highlevel.min_load {self.min_load}, max_load {self.max_load}: 0 < min <= max <= 1"
-            )
-
-    @property
-    def key(self) -> str:
-        """All settings in one line: what a checkpoint must agree with."""
-        return repr(asdict(self))
 
 
 class DealerLearner:
@@ -59,12 +22,16 @@ class DealerLearner:
     """
 
     def __init__(
-        self, network: ValueNetwork, task: ValueTask, sub_nodes: int, settings: DealerSettings | None = None
+        self,
+        network: ValueNetwork,
+        problem: ValueProblem,
+        sub_nodes: int,
+        settings: DealerSettings | None = None,
     ) -> None:
         self.settings = settings or DealerSettings()
-        self._network, self._task, self._sub_nodes = network, task, sub_nodes
+        self._network, self._problem, self._sub_nodes = network, problem, sub_nodes
         rng = np.random.default_rng([self.settings.seed, 0])
-        sizes = (2 * len(task.space.apps) + 2, self.settings.hidden, 1)
+        sizes = (2 * len(problem.space.apps) + 2, self.settings.hidden, 1)
         self._layers = [part for layer in glorot(sizes, rng) for part in layer]
         self._adam = Adam.start(self._layers)
         self._steps = 0
@@ -76,12 +43,12 @@ class DealerLearner:
 
     def step(self) -> dict[str, float]:
         """Deal `episodes` groups, then make one update. See `Learner.step`."""
-        settings, task = self.settings, self._task
+        settings, problem = self.settings, self._problem
         rng = np.random.default_rng([settings.seed, 1, self._steps])
         drawn = ValueSettings(min_load=settings.min_load, max_load=settings.max_load, full_share=0.0)
         nodes = FANOUT * self._sub_nodes
-        starts = draw_starts(settings.episodes, (nodes, nodes), task, drawn, rng)
-        free = np.full((settings.episodes, FANOUT), self._sub_nodes * task.space.slots)
+        starts = draw_starts(settings.episodes, (nodes, nodes), problem, drawn, rng)
+        free = np.full((settings.episodes, FANOUT), self._sub_nodes * problem.space.slots)
         counts, seen, chosen = play_deals(self._layers, starts.rest, free, rng)
         even = np.stack([deal(group, row) for group, row in zip(starts.rest, free, strict=True)])
         value = self._judge(counts, starts.vacancy)

@@ -14,7 +14,7 @@ EVEN = np.float32(8.0)
 
 
 def deal(group: IntArray, free: IntArray) -> IntArray:
-    """Shares of `group` [apps] in proportion to the free slots `free` [parts], int [parts, apps].
+    """Deal `group` [apps] in proportion to the free slots `free` [parts]; int [parts, apps].
 
     Container by container, application by application, to the parts in a fixed even rotation, so that a
     part's share of every application, and of all, is its quota up to one or two.
@@ -111,13 +111,13 @@ def play_deals(
 
 
 def evenly(inputs: Float32Array) -> Float32Array:
-    """What the policy begins with, [...]: the child behind its quota, of this application and of all."""
+    """Return the score before training, [...]: higher for a child that is behind its quota."""
     apps = (inputs.shape[-1] - 2) // 2
     return np.asarray(-EVEN * (2 * inputs[..., apps + 1] + inputs[..., apps]))
 
 
 def observe(counts: Float32Array, given: Float32Array, quota: Float32Array, app: IntArray) -> Float32Array:
-    """What the policy sees, [n, 3, 2 apps + 2]: each child's lead over its quota, and the application."""
+    """Return the policy's input, [n, 3, 2 apps + 2]: a child's lead over its quota, and the application."""
     n, children, apps = counts.shape
     lead = (counts - quota[:, :, None] * given[:, None, :]) / 4
     inputs = np.zeros((n, children, 2 * apps + 2), dtype=np.float32)

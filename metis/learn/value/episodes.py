@@ -1,4 +1,4 @@
-"""Episodes: many sub-clusters filled side by side, one node after another, to see what a state returns."""
+"""Episodes: many sub-clusters filled side by side, node after node, and the returns of the states met."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from metis.learn.value.choices import Choices
 from metis.learn.value.network import Float32Array, ValueNetwork
-from metis.learn.value.task import Starts
+from metis.learn.value.problem import Starts
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 
 
 @dataclass(frozen=True)
 class States:
-    """States met in episodes and what came of them.
+    """States met in episodes and their returns.
 
     Attributes:
         rest: containers still to place, [n, apps].
@@ -36,7 +36,7 @@ def after(
     nodes: IntArray,
     vacancy: Float32Array,
 ) -> FloatArray:
-    """Worth to come from `rest` [n, apps] on `nodes` [n]: exact on the last node, V before it, [n]."""
+    """Return the worth to come from `rest` [n, apps] on `nodes` [n], [n]: exact on the last node, else V."""
     worth = network.value(rest, nodes, vacancy).astype(np.float64)
     last = np.flatnonzero(nodes == 1)
     if last.size:
@@ -45,7 +45,7 @@ def after(
 
 
 def alone(space: ColocationSpace, table: FloatArray, rest: IntArray, vacancy: Float32Array) -> FloatArray:
-    """Worth of one node that takes all of `rest` [n, apps]."""
+    """Return the worth of one node that takes all of `rest` [n, apps]."""
     return np.asarray(table[space.index(rest)] + np.where(rest.any(axis=1), 0.0, vacancy))
 
 

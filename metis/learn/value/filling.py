@@ -1,6 +1,6 @@
 """Fill clusters node after node along a beam, guided by the value network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from metis.learn.value.choices import BoolArray, Choices, Limits
 from metis.learn.value.episodes import after
 from metis.learn.value.network import ValueNetwork
 from metis.learn.value.pricing import COOLING, Bound
+from metis.learn.value.settings import DecodeSettings
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 
@@ -46,7 +47,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Filler:
-    """What filling needs to know besides the group.
+    """Fills clusters with groups along a beam of partial placements.
 
     Attributes:
         network: V and prices.
@@ -54,11 +55,7 @@ class Filler:
         table: their worth in the network's unit, float64 [size], 0 when empty.
         vacancy: bonus of an empty node, in the same unit.
         allowed: co-locations a node may end with, bool [size].
-        beam: partial placements kept; `candidates` of each are rescored per step.
-        candidates: see `beam`.
-        fine: nodes filled one by one in the end; those before are filled in bulk.
-        sharpen: whether the network's prices are sharpened on the group (see `pricing`). Without, the
-            bulk is filled by steps of 1 / fine of the nodes left, and V alone judges what remains.
+        decode: width of the beam and how it goes on.
     """
 
     network: ValueNetwork
@@ -66,10 +63,7 @@ class Filler:
     table: FloatArray
     vacancy: float
     allowed: BoolArray
-    beam: int = 16
-    candidates: int = 32
-    fine: int = 27
-    sharpen: bool = True
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
 
     def fill(self, groups: IntArray, kinds: list[Kind]) -> "Filled":
         """Place every group on a cluster of its own, all side by side.
@@ -86,15 +80,15 @@ class Filler:
         bound = np.inf
         while ahead and len(beams.problem):
             left = sum(nodes for _, nodes in ahead)
-            if self.sharpen and (guide is None or left <= guide.until):
+            if self.decode.sharpen and (guide is None or left <= guide.until):
                 guide = self._guide(beams, ahead, left, guide)
                 bound = min(bound, guide.worth) if not history else bound
-            if guide is not None and len(groups) == 1 and left > self.fine:
+            if guide is not None and len(groups) == 1 and left > self.decode.fine:
                 steps, beams, guide = self._bulk(beams, ahead, left, guide)
             else:
                 steps = []
             if not steps:
-                take = 1 if self.sharpen else max(1, min(ahead[0][1], left // self.fine))
+                take = 1 if self.decode.sharpen else max(1, min(ahead[0][1], left // self.decode.fine))
                 step, beams = self._advance(beams, ahead, take, left, guide)
                 steps = [step]
             history += steps
@@ -132,11 +126,11 @@ class Filler:
     ) -> "tuple[list[_Step], _Beams, _Guide]":
         """Fill most nodes of the first kind as the fractional filling says, all but `fine` of the cluster's.
 
-        The shares are rounded and need not make up the group exactly, so the bound is asked again: where
+        The shares are rounded and need not make up the group exactly, so the bound is computed again: where
         it fell, a smaller part is filled. No step when there is nothing to fill.
         """
         nodes = ahead[0][1]
-        spare = nodes - -(-nodes * self.fine // left)
+        spare = nodes - -(-nodes * self.decode.fine // left)
         steps, filled = self._rounded(beams, ahead, left, guide, spare)
         while steps:
             take = sum(step.take for step in steps)
@@ -155,7 +149,7 @@ class Filler:
         """The shares of `spare` nodes of the first kind, rounded down, as steps and what follows them."""
         choices = ahead[0][0]
         edges = np.r_[guide.bound.starts, len(guide.shares)]
-        # the guide may still know kinds that were filled since it was made
+        # the guide may still hold kinds that were filled since it was made
         first = len(guide.bound.starts) - len(ahead)
         part = slice(edges[first], edges[first + 1])
         whole = np.floor(guide.shares[part] * spare + 1e-6).astype(np.int64)
@@ -191,7 +185,7 @@ class Filler:
             prices = np.tile(guide.prices.astype(np.float32), (rows, 1))
         most = (beams.rest - beams.held) // take + choices.held
         fits = (most, beams.rest, np.full(rows, left), take)
-        picks, valid = choices.best(prices, bonus, fits, self.candidates)
+        picks, valid = choices.best(prices, bonus, fits, self.decode.candidates)
         row, column = np.nonzero(valid)
         picked = picks[row, column]
         ids = choices.ids[picked]
@@ -199,7 +193,7 @@ class Filler:
         gained = beams.gained[row] + take * (self.table[ids] + np.where(ids == 0, self.vacancy, 0))
         to_come = self._to_come(rest, _less(ahead, take), guide)
         clusters = len(np.unique(beams.problem))
-        width = max(2, min(self.beam, MOST_ROWS // clusters)) if clusters > 1 else self.beam
+        width = max(2, min(self.decode.beam, MOST_ROWS // clusters)) if clusters > 1 else self.decode.beam
         kept = _best_distinct(beams.problem[row], rest, gained + to_come, width)
         held = beams.held - take * choices.held
         step = _Step(take, row[kept], ids[kept])
@@ -218,7 +212,7 @@ class Filler:
         if guide is not None and left > 1:
             rents = guide.rents[len(guide.rents) - len(ahead) :]
             most = rest @ guide.prices + sum(n * rent for (_, n), rent in zip(ahead, rents, strict=True))
-            if left > self.fine:
+            if left > self.decode.fine:
                 return np.asarray(most)
         value = after(self.network, self.space, self.table, rest, np.full(len(rest), left), bonus)
         return np.asarray(np.minimum(value, most))

@@ -1,9 +1,9 @@
 """Fitting the network: loss, its gradient and Adam, as pure functions of arrays.
 
-A network of a few thousand weights and minibatches of some hundred states: an update took 15 ms through
-TensorFlow, whose import takes 5 s more, where a whole step of 24 updates and their episodes takes 0.2
-CPU-seconds here. So this is numpy, `metis place` needs no TensorFlow, and a training that was interrupted
-goes on to the same bits.
+The gradient and Adam are written by hand because TensorFlow costs too much here: its import takes 5 s, and
+one update of this network (a few thousand weights, minibatches of some hundred states) took 15 ms, where a
+whole step of 24 updates and their episodes takes 0.2 CPU-seconds in numpy. So `metis place` needs no
+TensorFlow, and a training that was interrupted goes on to the same bits.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Layers = list[Float32Array]  # weights and biases by turns
 
 @dataclass(frozen=True)
 class Minibatch:
-    """What one update learns from: `seen` states with their returns, then `priced` ones with a best choice.
+    """The minibatch of one update: `seen` states with their returns, then `priced` ones with a best choice.
 
     Attributes:
         inputs: features of the seen and then of the priced states, [seen + priced, features].
@@ -42,7 +42,7 @@ class Minibatch:
 
 
 def losses(outputs: Float32Array, batch: Minibatch, strength: float) -> tuple[float, float, Float32Array]:
-    """Value loss, mean bound, and the gradient of strength x value loss + bound by `outputs`.
+    """Return value loss, mean bound, and the gradient of strength x value loss + bound by `outputs`.
 
     The bound per node is prices . share + (worth - prices . best): of any prices it is at least the
     worth of the linear relaxation, and its gradient by the prices is share - best.
@@ -61,7 +61,7 @@ def losses(outputs: Float32Array, batch: Minibatch, strength: float) -> tuple[fl
 
 
 def forward(layers: Layers, inputs: Float32Array) -> list[Float32Array]:
-    """Inputs, every hidden layer's activations, and the outputs."""
+    """Return inputs, every hidden layer's activations, and the outputs."""
     activations = [inputs]
     for i in range(0, len(layers), 2):
         raw = activations[-1] @ layers[i] + layers[i + 1]
@@ -70,7 +70,7 @@ def forward(layers: Layers, inputs: Float32Array) -> list[Float32Array]:
 
 
 def backward(layers: Layers, activations: list[Float32Array], gradient: Float32Array) -> Layers:
-    """Gradient by every weight and bias, given the one by the outputs."""
+    """Return the gradient by every weight and bias, given the one by the outputs."""
     gradients: Layers = []
     for i in range(len(layers) - 2, -1, -2):
         below = activations[i // 2]
@@ -82,7 +82,11 @@ def backward(layers: Layers, activations: list[Float32Array], gradient: Float32A
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam's moments after `count` updates (Kingma and Ba, 2015)."""
+    """Adam's moments after `count` updates (Kingma and Ba, 2015).
+
+    By hand, in numpy: TensorFlow's takes 5 s to import (see the module's text). The second moment decays by
+    0.99 instead of the usual 0.999.
+    """
 
     first: Layers
     second: Layers
@@ -90,11 +94,11 @@ class Adam:
 
     @classmethod
     def start(cls, layers: Layers) -> "Adam":
-        """No update made yet."""
+        """Return the moments before any update."""
         return cls([np.zeros_like(p) for p in layers], [np.zeros_like(p) for p in layers])
 
     def update(self, layers: Layers, gradients: Layers, rate: float) -> tuple[Layers, "Adam"]:
-        """The layers after one more update, and the moments after it."""
+        """Return the layers after one more update, and the moments after it."""
         count = self.count + 1
         first = [
             np.float32(0.9) * m + np.float32(0.1) * g for m, g in zip(self.first, gradients, strict=True)
@@ -111,13 +115,13 @@ class Adam:
         return new, Adam(first, second, count)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Plain arrays to save."""
+        """Return plain arrays to save."""
         arrays = {f"first{i}": m for i, m in enumerate(self.first)}
         arrays |= {f"second{i}": v for i, v in enumerate(self.second)}
         return arrays | {"count": np.array(self.count)}
 
     def restored(self, state: Mapping[str, NDArray[Any]]) -> "Adam":
-        """The moments that `state` returned."""
+        """Return the moments that `state` held."""
         each = range(len(self.first))
         return Adam(
             [np.asarray(state[f"first{i}"]) for i in each],

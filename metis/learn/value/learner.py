@@ -13,8 +13,8 @@ from metis.learn.value.dealing import Dealer
 from metis.learn.value.episodes import States, play
 from metis.learn.value.fitting import Adam, Minibatch, backward, forward, losses
 from metis.learn.value.network import ValueNetwork, features, glorot, width
+from metis.learn.value.problem import ValueProblem, draw_starts
 from metis.learn.value.settings import ValueSettings
-from metis.learn.value.task import ValueTask, draw_starts
 from metis.learn.value.weights import ValueWeights
 
 
@@ -28,17 +28,17 @@ class ValueLearner:
     V on clusters far larger than any that is played.
     """
 
-    def __init__(self, task: ValueTask, settings: ValueSettings | None = None) -> None:
-        self.task = task
+    def __init__(self, problem: ValueProblem, settings: ValueSettings | None = None) -> None:
+        self.problem = problem
         self.settings = settings or ValueSettings()
-        self._admitted = np.ones(task.space.size, dtype=bool)
+        self._admitted = np.ones(problem.space.size, dtype=bool)
         self._choices = Choices(
-            task.space,
-            task.table.astype(np.float32),
+            problem.space,
+            problem.table.astype(np.float32),
             self._admitted,
-            Limits(task.space, self._admitted),
+            Limits(problem.space, self._admitted),
         )
-        apps = len(task.space.apps)
+        apps = len(problem.space.apps)
         rng = np.random.default_rng([self.settings.seed, 0])
         layers = glorot((width(apps), *self.settings.hidden, apps + 1), rng)
         self._layers = [part for layer in layers for part in layer]
@@ -49,11 +49,11 @@ class ValueLearner:
     @property
     def network(self) -> ValueNetwork:
         """The network as trained so far."""
-        return ValueNetwork(tuple(self._layers[::2]), tuple(self._layers[1::2]), self.task.space.slots)
+        return ValueNetwork(tuple(self._layers[::2]), tuple(self._layers[1::2]), self.problem.space.slots)
 
     def weights(self, dealer: Dealer | None = None) -> ValueWeights:
         """What placing needs of the network as trained so far, with a learned high level or without."""
-        return ValueWeights(self.network, self.task, self.settings.max_nodes, dealer)
+        return ValueWeights(self.network, self.problem, self.settings.max_nodes, dealer)
 
     def step(self) -> dict[str, float]:
         """Play `episodes` sub-clusters, then make `updates` updates. See `Learner.step`."""
@@ -62,13 +62,15 @@ class ValueLearner:
             return self._step()
 
     def _step(self) -> dict[str, float]:
-        settings, task = self.settings, self.task
+        settings, problem = self.settings, self.problem
         rng = np.random.default_rng([settings.seed, 1, self._steps])
         done = min(1.0, self._steps / max(1, settings.steps - 1))
         noise = settings.noise + (settings.last_noise - settings.noise) * done
-        starts = draw_starts(settings.episodes, (settings.min_nodes, settings.max_nodes), task, settings, rng)
+        starts = draw_starts(
+            settings.episodes, (settings.min_nodes, settings.max_nodes), problem, settings, rng
+        )
         states = play(
-            self.network, self._choices, task.space, task.table, starts, settings.candidates, noise, rng
+            self.network, self._choices, problem.space, problem.table, starts, settings.candidates, noise, rng
         )
         self._replay.add(states)
         losses = [self._learn(rng, done) for _ in range(settings.updates)]
@@ -82,11 +84,11 @@ class ValueLearner:
         }
 
     def _learn(self, rng: np.random.Generator, done: float) -> tuple[float, float]:
-        settings, task, slots = self.settings, self.task, self.task.space.slots
+        settings, problem, slots = self.settings, self.problem, self.problem.space.slots
         seen = self._replay.sample(settings.minibatch, rng)
         again = settings.priced - settings.priced // 2
         fresh = draw_starts(
-            settings.priced // 2, (settings.max_nodes, settings.wide_nodes), task, settings, rng
+            settings.priced // 2, (settings.max_nodes, settings.wide_nodes), problem, settings, rng
         )
         rest = np.concatenate([seen.rest, seen.rest[:again], fresh.rest])
         nodes = np.concatenate([seen.nodes, seen.nodes[:again], fresh.nodes])

@@ -1,7 +1,7 @@
 """The value network: prices of the containers still to come and the rent of a node.
 
 V(r, m), the worth of the best placement of counts r on m nodes, is m times a function of r / m when m
-is large. The network therefore sees a node's share of what remains and answers per node:
+is large. The network therefore sees a node's share of what remains, and its outputs are per node:
 V(r, m) = prices . r + rent m. The prices are what one container more is worth, which is what a choice of
 co-location needs; one forward pass gives both.
 """
@@ -56,8 +56,8 @@ class ValueNetwork:
 def features(rest: IntArray, nodes: IntArray, vacancy: Float32Array, slots: int) -> Float32Array:
     """What the network sees, float32 [n, 3 apps + 4].
 
-    A node's share of every application and its logarithm tell the mix at any scale; exp(-rest) tells the
-    last few containers from many; then load, 1 / nodes, the vacancy's worth and its square root.
+    A node's share of every application and its logarithm show the mix at any scale; exp(-rest) separates
+    the last few containers from many; then load, 1 / nodes, the vacancy's worth and its square root.
     """
     counts = rest.astype(np.float32)
     one = (1.0 / nodes.astype(np.float32))[:, None]

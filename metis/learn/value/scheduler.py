@@ -1,9 +1,9 @@
 """The scheduler of the value learner: recover the scale, deal to sub-clusters or not, fill, lay out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,12 +12,13 @@ from metis.errors import InputError, PlacementError
 from metis.learn.value.choices import Limits
 from metis.learn.value.dealing import deal
 from metis.learn.value.filling import Filled, Filler, Kind
+from metis.learn.value.settings import DecodeSettings
 from metis.learn.value.weights import ValueWeights
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.scheduler import Decision, TimedScheduler
 
-HIGH_LEVELS = ("flat", "deal", "learned")
+HighLevel = Literal["flat", "deal", "learned"]
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,19 @@ class ValueScheduler:
         weights: trained for the worth that will be given (any positive multiple of it).
         highlevel: `flat` fills the whole cluster at once; `deal` deals the group evenly to sub-clusters of
             the size trained on and fills these side by side; `learned` lets the learned 3-way policy deal.
-        beam, candidates, fine, sharpen: see `Filler`.
+        decode: how clusters are filled.
     """
 
     weights: ValueWeights
-    highlevel: str = "flat"
-    beam: int = 16
-    candidates: int = 32
-    fine: int = 27
-    sharpen: bool = True
+    highlevel: HighLevel = "flat"
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
 
     def __post_init__(self) -> None:
-        if self.highlevel not in HIGH_LEVELS:
-            raise InputError(f"highlevel {self.highlevel!r}: use one of {list(HIGH_LEVELS)}")
+        if self.highlevel not in get_args(HighLevel):
+            raise InputError(f"highlevel {self.highlevel!r}: use one of {list(get_args(HighLevel))}")
         if self.highlevel == "learned" and self.weights.dealer is None:
             raise InputError(
                 "highlevel learned: these weights hold no dealer; train one, or use flat or deal"
-            )
-        if min(self.beam, self.candidates, self.fine) < 1:
-            raise InputError(
-                f"beam {self.beam}, candidates {self.candidates}, fine {self.fine}: give at least 1"
             )
 
     def place(self, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
@@ -62,7 +56,7 @@ class ValueScheduler:
     def arrange(
         self, group: IntArray, cluster: Cluster, worth: FloatArray
     ) -> tuple[IntArray, Mapping[str, Any]]:
-        """The new containers of every node, [nodes, apps], and the trace: a `PlaceFunction`.
+        """Return the new containers of every node, [nodes, apps], and the trace: a `PlaceFunction`.
 
         The trace holds the seconds of dealing and of filling, the sub-clusters, the value `predicted` by
         V and, where the whole cluster was filled at once along sharpened prices, the `bound` these prove:
@@ -76,20 +70,17 @@ class ValueScheduler:
         self, group: IntArray, cluster: Cluster, worth: FloatArray
     ) -> tuple[IntArray, Mapping[str, Any]]:
         start = perf_counter()
-        task = self.weights.task
+        problem = self.weights.problem
         self.weights.check(cluster.space)
-        unit = task.unit(worth)
+        unit = problem.unit(worth)
         vacancy = float(worth[0]) / unit
         filler = Filler(
             self.weights.network,
             cluster.space,
-            task.table,
+            problem.table,
             vacancy,
             cluster.allowed,
-            self.beam,
-            self.candidates,
-            self.fine,
-            self.sharpen,
+            self.decode,
         )
         shares, parts = self._deal(group, cluster)
         dealt, bound = perf_counter(), 0.0
@@ -103,9 +94,9 @@ class ValueScheduler:
                 lost = int(np.flatnonzero(ends.min(axis=1) < 0)[0])
                 _refuse(shares[members[lost]], cluster, order.shape[1])
             placement[order] = cluster.space.counts[ends] - cluster.existing[order]
-        everyone = group + cluster.existing.sum(axis=0)
+        everything = group + cluster.existing.sum(axis=0)
         predicted = self.weights.network.value(
-            everyone[None], np.array([cluster.nodes]), np.array([vacancy], dtype=np.float32)
+            everything[None], np.array([cluster.nodes]), np.array([vacancy], dtype=np.float32)
         )
         trace = {
             "deal_seconds": dealt - start,
@@ -134,7 +125,11 @@ def _persistent(filler: Filler, groups: IntArray, kinds: list[Kind]) -> Filled:
     for wider in (8, 64):
         if filled.ends.min() >= 0:
             break
-        filler = replace(filler, beam=filler.beam * wider, candidates=filler.candidates * wider, sharpen=True)
+        decode = filler.decode
+        widened = replace(
+            decode, beam=decode.beam * wider, candidates=decode.candidates * wider, sharpen=True
+        )
+        filler = replace(filler, decode=widened)
         filled = filler.fill(groups, kinds)
     return filled
 

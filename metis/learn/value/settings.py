@@ -1,13 +1,22 @@
-"""Every number of the value learner that a user may change."""
+"""Settings of the value learner: its training, its learned high level, and how it places."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from metis.errors import InputError
+from metis.settings import Count, Seed, Share, settings
+
+PositiveShare = Annotated[float, Gt(0), Le(1)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Rate = Annotated[float, Gt(0), Lt(1)]
 
 
-@dataclass(frozen=True)
+@settings("value")
 class ValueSettings:
-    """Settings of the value learner and, below the line, of how its weights are used.
+    """How the value learner is trained.
 
     Attributes:
         hidden: units of each hidden layer (tanh).
@@ -26,61 +35,98 @@ class ValueSettings:
         updates: gradient updates per training step.
         minibatch: remembered states per update.
         priced: states per update whose prices are trained, half of them remembered.
-        value_strength: of the value loss beside the bound.
+        value_strength: weight of the value loss beside the bound.
         learning_rate: of Adam at the first step; it falls along a cosine to a hundredth.
         steps: training steps, over which noise and learning rate fall.
         seed: of weights, episodes and minibatches.
     """
 
-    hidden: tuple[int, ...] = (64, 64)
-    episodes: int = 96
-    candidates: int = 16
-    min_nodes: int = 2
-    max_nodes: int = 27
-    wide_nodes: int = 1000
-    min_load: float = 0.01
-    max_load: float = 1.0
-    full_share: float = 0.1
-    min_mix: float = 0.3
-    max_mix: float = 30.0
-    noise: float = 0.03
-    last_noise: float = 0.003
-    replay: int = 60_000
-    updates: int = 24
-    minibatch: int = 512
-    priced: int = 256
-    value_strength: float = 10.0
-    learning_rate: float = 4e-3
-    steps: int = 150
-    seed: int = 0
+    hidden: tuple[Count, ...] = (64, 64)
+    episodes: Count = 96
+    candidates: Count = 16
+    min_nodes: Annotated[int, Ge(2)] = 2
+    max_nodes: Count = 27
+    wide_nodes: Count = 1000
+    min_load: PositiveShare = 0.01
+    max_load: PositiveShare = 1.0
+    full_share: Share = 0.1
+    min_mix: Positive = 0.3
+    max_mix: Positive = 30.0
+    noise: NotNegative = 0.03
+    last_noise: NotNegative = 0.003
+    replay: Count = 60_000
+    updates: Count = 24
+    minibatch: Count = 512
+    priced: Count = 256
+    value_strength: NotNegative = 10.0
+    learning_rate: Rate = 4e-3
+    steps: Count = 150
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be trained with.
-
-        Raises:
-            InputError: names the setting, its value and what would be right.
-        """
-        whole = ("episodes", "candidates", "min_nodes", "replay", "updates", "minibatch", "priced", "steps")
-        for name in whole:
-            if getattr(self, name) < 1:
-                raise InputError(f"value.{name} {getattr(self, name)}: give at least 1")
         if not self.hidden or min(self.hidden) < 1:
             raise InputError(f"value.hidden {list(self.hidden)}: give at least one layer of at least 1 unit")
-        if not 2 <= self.min_nodes <= self.max_nodes <= self.wide_nodes:
+        if not self.min_nodes <= self.max_nodes <= self.wide_nodes:
             raise InputError(
                 f"value.min_nodes {self.min_nodes}, max_nodes {self.max_nodes}, wide_nodes "
-                f"{self.wide_nodes}: must rise in this order, from 2"
+                f"{self.wide_nodes}: must rise in this order"
             )
-        if not 0 < self.min_load <= self.max_load <= 1:
-            raise InputError(f"value.min_load {self.min_load}, max_load {self.max_load}: 0 < min <= max <= 1")
-        if not 0 < self.min_mix <= self.max_mix:
-            raise InputError(f"value.min_mix {self.min_mix}, max_mix {self.max_mix}: 0 < min <= max")
-        if not 0 <= self.full_share <= 1 or min(self.noise, self.last_noise) < 0:
-            raise InputError("value.full_share must lie in 0..1, value.noise and last_noise be 0 or more")
-        if not 0 < self.learning_rate < 1:
-            raise InputError(f"value.learning_rate {self.learning_rate:g}: give between 0 and 1")
+        if self.min_load > self.max_load:
+            raise InputError(f"value.min_load {self.min_load:g}: give at most max_load, {self.max_load:g}")
+        if self.min_mix > self.max_mix:
+            raise InputError(f"value.min_mix {self.min_mix:g}: give at most max_mix, {self.max_mix:g}")
 
     @property
     def key(self) -> str:
         """All settings in one line: what a checkpoint must agree with."""
         return repr(asdict(self))
+
+
+@settings("dealer")
+class DealerSettings:
+    """How the learned high level, which deals a group to sub-clusters, is trained.
+
+    Attributes:
+        hidden: tanh units.
+        episodes: groups dealt per step.
+        min_load, max_load: share of the slots that a training group takes.
+        learning_rate: of Adam.
+        steps: training steps.
+        seed: of weights and episodes.
+    """
+
+    hidden: Count = 64
+    episodes: Count = 24
+    min_load: PositiveShare = 0.05
+    max_load: PositiveShare = 0.6
+    learning_rate: Rate = 1e-2
+    steps: Count = 60
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.min_load > self.max_load:
+            raise InputError(f"dealer.min_load {self.min_load:g}: give at most max_load, {self.max_load:g}")
+
+    @property
+    def key(self) -> str:
+        """All settings in one line: what a checkpoint must agree with."""
+        return repr(asdict(self))
+
+
+@settings("decode")
+class DecodeSettings:
+    """How the value learner places a group.
+
+    Attributes:
+        beam: partial placements kept.
+        candidates: co-locations of each partial placement that are rescored per step.
+        fine: nodes filled one by one in the end; those before are filled in bulk.
+        sharpen: whether the network's prices are sharpened on the group (see `metis.learn.value.pricing`).
+            Without, the bulk is filled by steps of 1 / fine of the nodes left, and V alone judges what
+            remains.
+    """
+
+    beam: Count = 16
+    candidates: Count = 32
+    fine: Count = 27
+    sharpen: bool = True

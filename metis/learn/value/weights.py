@@ -12,39 +12,39 @@ from metis.errors import InputError
 from metis.learn.paper.weights import load_weights, save_weights
 from metis.learn.value.dealing import Dealer
 from metis.learn.value.network import Float32Array, ValueNetwork
-from metis.learn.value.task import ValueTask
+from metis.learn.value.problem import ValueProblem
 from metis.problem.space import ColocationSpace
 
 
 @dataclass(frozen=True)
 class ValueWeights:
-    """What a trained learner leaves behind: all that placing needs.
+    """Trained weights of the value learner: all that placing needs.
 
     Attributes:
         network: V and prices.
-        task: the space, objective and worth table it was trained for.
+        problem: the space, objective and worth table it was trained for.
         sub_nodes: nodes of the largest sub-cluster it was trained on.
         dealer: the learned high level; None when none was trained.
     """
 
     network: ValueNetwork
-    task: ValueTask
+    problem: ValueProblem
     sub_nodes: int
     dealer: Dealer | None = None
 
     def save(self, path: Path) -> None:
         """Write an `.npz`, whole or not at all."""
-        task = self.task
+        problem = self.problem
         arrays: dict[str, Any] = {f"weights{i}": w for i, w in enumerate(self.network.weights)}
         arrays |= {f"biases{i}": b for i, b in enumerate(self.network.biases)}
         arrays |= {f"dealer{i}": p for i, p in enumerate(self.dealer.layers if self.dealer else ())}
-        arrays |= {"apps": np.array(task.space.apps), "slots": np.array(task.space.slots)}
+        arrays |= {"apps": np.array(problem.space.apps), "slots": np.array(problem.space.slots)}
         arrays |= {
-            "table": task.table,
-            "vacancy": np.array(task.vacancy),
+            "table": problem.table,
+            "vacancy": np.array(problem.vacancy),
             "sub_nodes": np.array(self.sub_nodes),
         }
-        save_weights(path, arrays, fingerprint(task.space, task.objective) | {"worth": task.digest})
+        save_weights(path, arrays, fingerprint(problem.space, problem.objective) | {"worth": problem.digest})
 
     @classmethod
     def load(cls, path: Path, space: ColocationSpace, objective: str) -> "ValueWeights":
@@ -56,30 +56,32 @@ class ValueWeights:
         """
         arrays = load_weights(path, fingerprint(space, objective))
         try:
-            task = ValueTask(space, objective, arrays["table"], float(arrays["vacancy"]))
+            problem = ValueProblem(space, objective, arrays["table"], float(arrays["vacancy"]))
             network = ValueNetwork(_numbered(arrays, "weights"), _numbered(arrays, "biases"), space.slots)
             sub_nodes = int(arrays["sub_nodes"])
         except KeyError as error:
             raise InputError(f"{path}: not a file of value weights, {error} is missing") from None
-        load_weights(path, {"worth": task.digest})
+        load_weights(path, {"worth": problem.digest})
         dealer = _numbered(arrays, "dealer")
-        return cls(network, task, sub_nodes, Dealer(dealer) if dealer else None)
+        return cls(network, problem, sub_nodes, Dealer(dealer) if dealer else None)
 
     def check(self, space: ColocationSpace) -> None:
-        """Refuse to serve another space.
+        """Refuse another space.
 
         Raises:
             InputError: names what differs.
         """
-        mine = self.task.space
+        mine = self.problem.space
         if mine.slots != space.slots:
-            raise InputError(f"these weights know nodes of {mine.slots} slots, the cluster has {space.slots}")
+            raise InputError(
+                f"these weights are for nodes of {mine.slots} slots, the cluster has {space.slots}"
+            )
         if mine.apps != space.apps:
-            raise InputError(f"these weights know {list(mine.apps)}, the cluster has {list(space.apps)}")
+            raise InputError(f"these weights are for {list(mine.apps)}, the cluster has {list(space.apps)}")
 
 
 def fingerprint(space: ColocationSpace, objective: str) -> dict[str, str]:
-    """What weights must agree with to be used at all."""
+    """Describe what weights must agree with to be used at all."""
     return {
         "learner": "value",
         "applications": ", ".join(space.apps),

@@ -8,9 +8,9 @@ from metis.learn.loop import Budget, train
 from metis.learn.value.fitting import Minibatch, backward, forward, losses
 from metis.learn.value.learner import ValueLearner
 from metis.learn.value.network import ValueNetwork, features, glorot, width
+from metis.learn.value.problem import ValueProblem, draw_starts
 from metis.learn.value.scheduler import ValueScheduler
-from metis.learn.value.settings import ValueSettings
-from metis.learn.value.task import ValueTask, draw_starts
+from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.learn.value.weights import ValueWeights
 from metis.problem.cluster import Cluster
 from metis.problem.objectives import FreeNodes, MeanRps, SloShare
@@ -33,10 +33,12 @@ def made_tables(apps: int, slots: int, seed: int = 0) -> Tables:
     return Tables(space, np.where(space.counts > 0, np.clip(rps, 0.05, None), 0.0))
 
 
-def made_task(apps: int = 3, slots: int = 4) -> tuple[ValueTask, Tables]:
+def made_problem(apps: int = 3, slots: int = 4) -> tuple[ValueProblem, Tables]:
     tables = made_tables(apps, slots)
     group = np.ones(apps, dtype=np.int64)
-    return ValueTask.of(tables.space, "rps", MeanRps().bind(group, Cluster(tables.space, 9), tables)), tables
+    return ValueProblem.of(
+        tables.space, "rps", MeanRps().bind(group, Cluster(tables.space, 9), tables)
+    ), tables
 
 
 def test_gradient_is_that_of_the_loss():
@@ -83,29 +85,29 @@ def test_value_of_no_node_is_0_and_grows_with_the_cluster():
     assert features(rest, np.array([1, 5]), bonus, 4).shape == (2, width(3))
 
 
-def test_task_recovers_the_scale_of_any_binding():
-    task, tables = made_task()
+def test_problem_recovers_the_scale_of_any_binding():
+    problem, tables = made_problem()
     cluster = Cluster(tables.space, 9, existing=np.tile([1, 0, 0], (9, 1)))
     group = np.array([5, 2, 1])
     worth = MeanRps().bind(group, cluster, tables)
-    unit = task.unit(worth)
-    np.testing.assert_allclose(worth / unit, task.table, rtol=1e-9)
+    unit = problem.unit(worth)
+    np.testing.assert_allclose(worth / unit, problem.table, rtol=1e-9)
     vacant = FreeNodes(beta=0.5).bind(group, cluster, tables)
-    assert vacant[0] / task.unit(vacant) == pytest.approx(0.5 / 9 / unit)
+    assert vacant[0] / problem.unit(vacant) == pytest.approx(0.5 / 9 / unit)
 
 
-def test_task_refuses_another_worth():
-    task, tables = made_task()
+def test_problem_refuses_another_worth():
+    problem, tables = made_problem()
     cluster = Cluster(tables.space, 9)
     with pytest.raises(InputError, match="objective rps"):
-        task.unit(SloShare(0.9).bind(np.array([1, 1, 1]), cluster, tables))
+        problem.unit(SloShare(0.9).bind(np.array([1, 1, 1]), cluster, tables))
     with pytest.raises(InputError, match="4 slots"):
-        task.unit(np.ones(7))
+        problem.unit(np.ones(7))
 
 
 def test_starts_fit_their_clusters_and_span_the_loads():
-    task, _ = made_task()
-    starts = draw_starts(500, (2, 9), task, SMALL, np.random.default_rng(0))
+    problem, _ = made_problem()
+    starts = draw_starts(500, (2, 9), problem, SMALL, np.random.default_rng(0))
     load = starts.rest.sum(axis=1) / (starts.nodes * 4)
     assert load.max() == 1.0
     assert load.min() < 0.15
@@ -120,13 +122,15 @@ def test_it_learns_a_small_space():
     """The stated bar: 99 % of the optimum after 40 steps, by V alone, filling node after node."""
     from baselines.optimum import place_optimum
 
-    task, tables = made_task()
-    learner = ValueLearner(task, SMALL)
+    problem, tables = made_problem()
+    learner = ValueLearner(problem, SMALL)
     cluster = Cluster(tables.space, 9)
     groups = np.random.default_rng(5).multinomial(20, [0.5, 0.3, 0.2], size=6)
 
     def ratio() -> float:
-        scheduler = ValueScheduler(learner.weights(), beam=1, candidates=8, sharpen=False)
+        scheduler = ValueScheduler(
+            learner.weights(), decode=DecodeSettings(beam=1, candidates=8, sharpen=False)
+        )
         ratios = []
         for group in groups:
             worth = MeanRps().bind(group, cluster, tables)
@@ -141,19 +145,19 @@ def test_it_learns_a_small_space():
 
 
 def test_bound_falls_and_value_fits():
-    task, _ = made_task()
-    curve = train(ValueLearner(task, SMALL), Budget(SMALL.steps))
+    problem, _ = made_problem()
+    curve = train(ValueLearner(problem, SMALL), Budget(SMALL.steps))
     assert np.mean([row["bound"] for row in curve[-5:]]) < curve[0]["bound"]
     assert np.mean([row["value_loss"] for row in curve[-5:]]) < 0.1 * curve[0]["value_loss"]
 
 
 def test_interrupted_training_goes_on_to_the_same_weights(tmp_path):
-    task, _ = made_task()
-    whole = ValueLearner(task, SMALL)
+    problem, _ = made_problem()
+    whole = ValueLearner(problem, SMALL)
     train(whole, Budget(6))
-    first = ValueLearner(task, SMALL)
+    first = ValueLearner(problem, SMALL)
     train(first, Budget(3), key=SMALL.key, checkpoint=tmp_path / "checkpoint.npz")
-    second = ValueLearner(task, SMALL)
+    second = ValueLearner(problem, SMALL)
     curve = train(second, Budget(6), key=SMALL.key, checkpoint=tmp_path / "checkpoint.npz")
     assert len(curve) == 6
     for name, array in whole.state().items():
@@ -161,8 +165,8 @@ def test_interrupted_training_goes_on_to_the_same_weights(tmp_path):
 
 
 def test_same_seed_same_weights_other_seed_others():
-    task, _ = made_task()
-    learners = [ValueLearner(task, ValueSettings(**{**vars(SMALL), "seed": seed})) for seed in (1, 1, 2)]
+    problem, _ = made_problem()
+    learners = [ValueLearner(problem, ValueSettings(**{**vars(SMALL), "seed": seed})) for seed in (1, 1, 2)]
     for learner in learners:
         train(learner, Budget(2))
     first, second, other = (learner.network.weights[0] for learner in learners)
@@ -171,8 +175,8 @@ def test_same_seed_same_weights_other_seed_others():
 
 
 def test_weights_come_back_and_are_refused_elsewhere(tmp_path):
-    task, tables = made_task()
-    learner = ValueLearner(task, SMALL)
+    problem, tables = made_problem()
+    learner = ValueLearner(problem, SMALL)
     learner.step()
     path = tmp_path / "value.npz"
     learner.weights().save(path)
@@ -205,3 +209,10 @@ def test_weights_come_back_and_are_refused_elsewhere(tmp_path):
 def test_settings_name_what_is_wrong(wrong, named):
     with pytest.raises(InputError, match=named):
         ValueSettings(**wrong)
+
+
+def test_so_do_those_of_the_high_level_and_of_placing():
+    with pytest.raises(InputError, match=r"dealer\.min_load 0\.7: give at most max_load, 0\.6"):
+        DealerSettings(min_load=0.7)
+    with pytest.raises(InputError, match=r"decode\.beam 0"):
+        DecodeSettings(beam=0)

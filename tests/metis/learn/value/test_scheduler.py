@@ -9,18 +9,19 @@ from baselines.optimum import place_optimum
 from metis.errors import InputError, PlacementError
 from metis.learn.loop import Budget, train
 from metis.learn.value.choices import Choices, Limits
-from metis.learn.value.dealer_learner import DealerLearner, DealerSettings
+from metis.learn.value.dealer_learner import DealerLearner
 from metis.learn.value.dealing import deal
 from metis.learn.value.filling import Filler, Kind
 from metis.learn.value.learner import ValueLearner
 from metis.learn.value.pricing import Bound
+from metis.learn.value.problem import ValueProblem
 from metis.learn.value.scheduler import ValueScheduler
-from metis.learn.value.task import ValueTask
+from metis.learn.value.settings import DealerSettings, DecodeSettings
 from metis.problem.cluster import Cluster
 from metis.problem.objectives import FreeNodes, MeanRps, Objective, SloShare
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
-from tests.metis.test_value_learner import SMALL, made_tables
+from tests.metis.learn.value.test_learner import SMALL, made_tables
 
 TABLES = made_tables(3, 4)
 SPACE = TABLES.space
@@ -29,7 +30,7 @@ SPACE = TABLES.space
 def trained(objective: Objective, vacancy: float = 0.0) -> ValueLearner:
     group, cluster = np.ones(3, dtype=np.int64), Cluster(SPACE, 9)
     worth = objective.bind(group, cluster, TABLES)
-    learner = ValueLearner(ValueTask.of(SPACE, objective.name, worth, vacancy), SMALL)
+    learner = ValueLearner(ValueProblem.of(SPACE, objective.name, worth, vacancy), SMALL)
     train(learner, Budget(SMALL.steps))
     return learner
 
@@ -47,7 +48,7 @@ def test_hand_solved():
     """Two applications that must not meet, two nodes of two slots: each gets a node of its own."""
     space = ColocationSpace(("a", "b"), 2)
     worth = space.totals - 0.9 * (space.counts > 0).all(axis=1) * space.totals
-    learner = ValueLearner(ValueTask.of(space, "made", worth), SMALL)
+    learner = ValueLearner(ValueProblem.of(space, "made", worth), SMALL)
     learner.step()
     placed = ValueScheduler(learner.weights()).place(np.array([2, 2]), Cluster(space, 2), worth).placement
     assert sorted(placed.tolist()) == [[0, 2], [2, 0]]
@@ -101,7 +102,7 @@ def test_any_prices_bound_the_optimum_and_sharpening_tightens(seed):
 @pytest.mark.parametrize("sharpen", [True, False])
 def test_near_the_optimum_on_a_larger_cluster(learner, highlevel, sharpen):
     cluster = Cluster(SPACE, 45)
-    scheduler = ValueScheduler(learner.weights(), highlevel, fine=20, sharpen=sharpen)
+    scheduler = ValueScheduler(learner.weights(), highlevel, DecodeSettings(fine=20, sharpen=sharpen))
     for group in (np.array([40, 30, 20]), np.array([60, 60, 60])):
         worth = MeanRps().bind(group, cluster, TABLES)
         decision = scheduler.place(group, cluster, worth)
@@ -136,7 +137,7 @@ def test_many_nodes_with_existing_containers(learner):
     best = value(place_optimum(group, cluster, worth)[0], cluster, worth)
     # dealing cannot know which sub-cluster holds what: it loses more where much runs already
     for highlevel, bar in (("flat", 0.995), ("deal", 0.95)):
-        scheduler = ValueScheduler(learner.weights(), highlevel, fine=10)
+        scheduler = ValueScheduler(learner.weights(), highlevel, DecodeSettings(fine=10))
         assert value(scheduler.place(group, cluster, worth).placement, cluster, worth) >= bar * best
 
 
@@ -172,7 +173,7 @@ def test_rules_hold_or_the_refusal_is_right(learner, rules, seed, held, sharpen)
     cluster = Cluster(SPACE, 7, existing, allowed)
     group = rng.multinomial(rng.integers(1, max(2, cluster.free_slots)), [0.4, 0.3, 0.3])
     worth = MeanRps().bind(group, cluster, TABLES)
-    scheduler = ValueScheduler(learner.weights(), sharpen=sharpen)
+    scheduler = ValueScheduler(learner.weights(), decode=DecodeSettings(sharpen=sharpen))
     try:
         place_optimum(group, cluster, worth)
     except (PlacementError, InputError):
@@ -220,7 +221,7 @@ def test_dealing_loses_nothing_fits_and_is_even(free, seed):
 
 def test_learned_high_level(learner):
     settings = DealerSettings(steps=30, episodes=16)
-    dealer = DealerLearner(learner.network, learner.task, 9, settings)
+    dealer = DealerLearner(learner.network, learner.problem, 9, settings)
     curve = train(dealer, Budget(settings.steps))
     # drawn deals lose little against even ones, judged by V, and training never makes them worse than that
     first, last = (np.mean([row["over_even"] for row in part]) for part in (curve[:5], curve[-5:]))
@@ -237,7 +238,7 @@ def test_learned_high_level(learner):
 
 def test_interrupted_dealer_goes_on_to_the_same_weights(learner):
     settings = DealerSettings(steps=4, episodes=4)
-    whole, first, second = (DealerLearner(learner.network, learner.task, 3, settings) for _ in range(3))
+    whole, first, second = (DealerLearner(learner.network, learner.problem, 3, settings) for _ in range(3))
     for _ in range(4):
         whole.step()
     for _ in range(2):
@@ -251,7 +252,7 @@ def test_interrupted_dealer_goes_on_to_the_same_weights(learner):
 
 def test_filler_reports_what_cannot_be_placed(learner):
     allowed = Rules(at_most={"a": 1}).mask(SPACE)
-    filler = Filler(learner.network, SPACE, learner.task.table, 0.0, allowed)
+    filler = Filler(learner.network, SPACE, learner.problem.table, 0.0, allowed)
     filled = filler.fill(np.array([[5, 0, 0], [3, 0, 0]]), [Kind(np.zeros(3, dtype=np.int64), 4)])
     ends, worth = filled.ends, filled.worth
     assert (ends[0] == -1).all()
@@ -261,7 +262,7 @@ def test_filler_reports_what_cannot_be_placed(learner):
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"highlevel": "tree"}, "'tree'"), ({"highlevel": "learned"}, "no dealer"), ({"beam": 0}, "beam 0")],
+    [({"highlevel": "tree"}, "'tree'"), ({"highlevel": "learned"}, "no dealer")],
 )
 def test_scheduler_names_what_is_wrong(learner, wrong, named):
     with pytest.raises(InputError, match=named):

@@ -32,11 +32,11 @@ class Counter:
 
 
 def test_a_curve_of_every_step():
-    told = []
-    curve = train(Counter(), Budget(4), progress=told.append)
+    seen = []
+    curve = train(Counter(), Budget(4), progress=seen.append)
     assert [row["loss"] for row in curve] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
     assert [row["episodes"] for row in curve] == [5, 10, 15, 20]
-    assert [(row["step"], row["steps"]) for row in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(row["step"], row["steps"]) for row in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     seconds = [row["seconds"] for row in curve]
     assert seconds == sorted(seconds)
     assert curve[-1]["cpu_seconds"] >= 0

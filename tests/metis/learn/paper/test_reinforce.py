@@ -11,7 +11,7 @@ from metis.errors import InputError, PlacementError
 from metis.learn.loop import Budget, train
 from metis.learn.paper.high_level import GroupSettings, PaperScheduler, cut
 from metis.learn.paper.policy import initial_weights
-from metis.learn.paper.reinforce import ReinforceOnGroup, ReinforceSettings, Task, balanced_episodes
+from metis.learn.paper.reinforce import ReinforceOnGroup, ReinforceSettings, TreeProblem, balanced_episodes
 from metis.learn.paper.sub_scheduler import (
     SubSchedulers,
     SubSchedulerSettings,
@@ -38,11 +38,11 @@ def hostile_tables(space=SPACE):
     return Tables(space, np.where(mixed[:, None], 0.5, 1.0) * (space.counts > 0))
 
 
-def hostile_task(group=(5, 4), nodes=NODES, tables=None):
+def hostile_problem(group=(5, 4), nodes=NODES, tables=None):
     tables = tables or hostile_tables()
     cluster = Cluster(SPACE, len(nodes))
     group = np.array(group)
-    return Task(
+    return TreeProblem(
         demand=group,
         counts=cluster.existing,
         ids=np.zeros(len(nodes), dtype=int),
@@ -57,7 +57,7 @@ def group_learner(seed=0, **changes):
     learn = ReinforceSettings(
         **({"episodes": 20, "replayed": 10, "demonstrations": 5, "hidden": 16} | changes)
     )
-    return ReinforceOnGroup(TreeShape(3, 1, 2, False, learn.hidden), learn, seed, hostile_task())
+    return ReinforceOnGroup(TreeShape(3, 1, 2, False, learn.hidden), learn, seed, hostile_problem())
 
 
 def same(one, other):
@@ -115,8 +115,8 @@ def test_replay_keeps_the_best_and_demonstrations_while_they_are_near():
 
 
 def test_demonstrations_balance_the_load():
-    task = hostile_task((7, 4))
-    leaves = balanced_episodes(task, 6, np.random.default_rng(0))
+    problem = hostile_problem((7, 4))
+    leaves = balanced_episodes(problem, 6, np.random.default_rng(0))
     assert leaves.shape == (11, 6)
     for episode in leaves.T:
         assert sorted(np.bincount(episode[:7], minlength=3)) == [2, 2, 3]
@@ -125,7 +125,7 @@ def test_demonstrations_balance_the_load():
 
 
 def test_a_lost_container_costs_more_than_any_brings():
-    judge = hostile_task().judge
+    judge = hostile_problem().judge
     loads = np.array([[[4, 0], [0, 4], [1, 0]], [[4, 0], [0, 4], [0, 0]]])
     whole, short = judge(loads, np.array([0, 1]))
     assert whole == pytest.approx(1.0)
@@ -183,19 +183,19 @@ def test_weights_are_refused_for_anything_else(sub_schedulers, tmp_path):
 def test_ranges_are_trained_apart_or_chained(tmp_path):
     learn = ReinforceSettings(episodes=4, hidden=4)
     chosen = SubSchedulerSettings(nodes=3, ranges=2, steps=3, learn=learn)
-    told = []
+    seen = []
     made, _ = train_sub_schedulers(
-        MeanRps(), hostile_tables(), chosen, 5, checkpoints=tmp_path, progress=lambda row: told.append(row)
+        MeanRps(), hostile_tables(), chosen, 5, checkpoints=tmp_path, progress=lambda row: seen.append(row)
     )
     assert made.ranges == [(1, 6), (7, 12)]
-    assert [(row["model"], row["step"]) for row in told] == [(m, s) for m in (0, 1) for s in (1, 2, 3)]
+    assert [(row["model"], row["step"]) for row in seen] == [(m, s) for m in (0, 1) for s in (1, 2, 3)]
     alone, _ = train_model(MeanRps(), hostile_tables(), chosen, 5, 1)
     assert all(np.array_equal(one, both[1]) for one, both in zip(alone, made.weights, strict=True))
-    told.clear()
+    seen.clear()
     again, _ = train_sub_schedulers(
-        MeanRps(), hostile_tables(), chosen, 5, checkpoints=tmp_path, progress=lambda row: told.append(row)
+        MeanRps(), hostile_tables(), chosen, 5, checkpoints=tmp_path, progress=lambda row: seen.append(row)
     )
-    assert told == []  # both were finished: taken from their checkpoints
+    assert seen == []  # both were finished: taken from their checkpoints
     assert all(map(np.array_equal, again.weights, made.weights))
     chained, _ = train_sub_schedulers(MeanRps(), hostile_tables(), replace(chosen, chained=True), 5)
     np.testing.assert_array_equal(chained.weights[0][0], made.weights[0][0])
@@ -262,12 +262,12 @@ def test_sub_clusters_are_as_few_and_as_even_as_can_be():
 @pytest.mark.parametrize(
     ("settings_class", "values", "named"),
     [
-        (SubSchedulerSettings, {"nodes": 28}, "28 nodes"),
-        (SubSchedulerSettings, {"ranges": 0}, "0 load ranges"),
-        (ReinforceSettings, {"episodes": 1}, "1 episodes"),
-        (ReinforceSettings, {"learning_rate": 0}, "learning rate 0"),
+        (SubSchedulerSettings, {"nodes": 28}, "nodes 28"),
+        (SubSchedulerSettings, {"ranges": 0}, "ranges 0"),
+        (ReinforceSettings, {"episodes": 1}, "episodes 1"),
+        (ReinforceSettings, {"learning_rate": 0}, "learning_rate 0"),
         (ReinforceSettings, {"eta": 1.0001}, "eta 1.0001"),
-        (GroupSettings, {"fan_out": 1}, "fan-out 1"),
+        (GroupSettings, {"fan_out": 1}, "fan_out 1"),
     ],
 )
 def test_settings_out_of_range_are_named(settings_class, values, named):

@@ -1,4 +1,4 @@
-"""What is learned: a worth table in units of stand-alone containers, and random groups on sub-clusters."""
+"""The problem that V solves: a worth table in stand-alone containers, and random groups on sub-clusters."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from metis.problem.space import ColocationSpace
 
 
 @dataclass(frozen=True)
-class ValueTask:
+class ValueProblem:
     """The worth of co-locations, free of the scale that binding to a group gives it.
 
     An objective's worth is a table times a positive number (one over the containers), plus a vacancy
@@ -35,8 +35,8 @@ class ValueTask:
     @classmethod
     def of(
         cls, space: ColocationSpace, objective: str, worth: FloatArray, vacancy: float = 0.0
-    ) -> "ValueTask":
-        """The task of a worth table of any positive scale.
+    ) -> "ValueProblem":
+        """Make the problem of a worth table of any positive scale.
 
         Args:
             space: the co-locations.
@@ -65,14 +65,14 @@ class ValueTask:
         return hashlib.sha256(np.round(self.table, 6).tobytes()).hexdigest()[:12]
 
     def unit(self, worth: FloatArray) -> float:
-        """The positive number that `worth` [size] is this table times, its first entry aside.
+        """Return the positive number that `worth` [size] is this table times, its first entry aside.
 
         Raises:
             InputError: `worth` is of another space, objective or simulator.
         """
         if worth.shape != self.table.shape:
             raise InputError(
-                f"these weights know {len(self.table)} co-locations ({len(self.space.apps)} applications, "
+                f"these weights are for {len(self.table)} co-locations ({len(self.space.apps)} applications, "
                 f"{self.space.slots} slots), the worth given has {len(worth)}"
             )
         unit = float(worth[1:] @ self.table[1:]) / float(self.table[1:] @ self.table[1:])
@@ -100,16 +100,16 @@ class Starts:
 
 
 def draw_starts(
-    n: int, nodes: tuple[int, int], task: ValueTask, settings: ValueSettings, rng: np.random.Generator
+    n: int, nodes: tuple[int, int], problem: ValueProblem, settings: ValueSettings, rng: np.random.Generator
 ) -> Starts:
-    """`n` random groups on clusters of nodes[0] to nodes[1] nodes, of all loads and mixes."""
-    apps = len(task.space.apps)
+    """Draw `n` random groups on clusters of nodes[0] to nodes[1] nodes, of all loads and mixes."""
+    apps = len(problem.space.apps)
     sizes = rng.integers(nodes[0], nodes[1] + 1, n)
     loads = rng.uniform(settings.min_load, settings.max_load, n)
     loads[rng.random(n) < settings.full_share] = settings.max_load
-    totals = np.maximum(1, np.round(loads * sizes * task.space.slots)).astype(np.int64)
+    totals = np.maximum(1, np.round(loads * sizes * problem.space.slots)).astype(np.int64)
     concentration = np.exp(rng.uniform(np.log(settings.min_mix), np.log(settings.max_mix), n))
     gammas = rng.gamma(concentration[:, None], size=(n, apps)) + 1e-12
     shares = gammas / gammas.sum(axis=1, keepdims=True)
-    vacancy = (rng.random(n) * task.vacancy).astype(np.float32)
+    vacancy = (rng.random(n) * problem.vacancy).astype(np.float32)
     return Starts(rng.multinomial(totals, shares).astype(np.int64), sizes.astype(np.int64), vacancy)

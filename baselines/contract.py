@@ -1,0 +1,97 @@
+"""The contract between the registry and the files of the schedulers: what each exports and is built from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from metis.errors import InputError
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.scheduler import PlaceFunction
+from metis.problem.tables import Tables
+
+Chosen = TypeVar("Chosen")
+
+ImproveFunction = Callable[[IntArray, Cluster, FloatArray], tuple[IntArray, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What schedulers may need beside group, cluster and worth.
+
+    Attributes:
+        tables: the simulator's tables.
+        options: settings objects by section, such as `{"medea": MedeaSettings(draws=0)}`; a section that
+            is missing has its defaults.
+        weights: returns the trained weights of a learner (`value`: ValueWeights, `paper`: SubSchedulers).
+    """
+
+    tables: Tables
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: Callable[[str], Any] | None = None
+
+    def settings(self, section: str, kind: type[Chosen]) -> Chosen:
+        """The settings of a section, which are of class `kind`; its defaults where there are none.
+
+        Raises:
+            InputError: the options hold something else under this name.
+        """
+        chosen = self.options.get(section)
+        if chosen is None:
+            return kind()
+        if not isinstance(chosen, kind):
+            raise InputError(f"options[{section!r}] is a {type(chosen).__name__}: give a {kind.__name__}")
+        return chosen
+
+    def trained(self, learner: str) -> Any:
+        """The trained weights of `learner`.
+
+        Raises:
+            InputError: these materials hold no weights.
+        """
+        if self.weights is None:
+            raise InputError(f"this scheduler needs trained weights: give Materials.weights for {learner!r}")
+        return self.weights(learner)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scheduler as its file exports it: how it is built and what it reads.
+
+    Attributes:
+        build: makes the place function.
+        sections: sections of settings that it reads.
+        learner: whose trained weights it needs, `value` or `paper`; None for no training beforehand.
+        learns: whether it learns at all, be it for each group anew.
+    """
+
+    build: Callable[[Materials], PlaceFunction]
+    sections: tuple[str, ...] = ()
+    learner: str | None = None
+    learns: bool = False
+
+
+@dataclass(frozen=True)
+class Improver:
+    """What may follow a scheduler after `+`, as its file exports it.
+
+    Attributes:
+        build: makes the function that improves a placement [nodes, apps] of new containers.
+        sections: sections of settings that it reads.
+    """
+
+    build: Callable[[Materials], ImproveFunction]
+    sections: tuple[str, ...] = ()
+
+
+def improved(place: PlaceFunction, improve: ImproveFunction) -> PlaceFunction:
+    """A place function that runs `place`, then `improve` on its placement; both traces are joined."""
+
+    def place_and_improve(
+        group: IntArray, cluster: Cluster, worth: FloatArray
+    ) -> tuple[IntArray, Mapping[str, Any]]:
+        placement, trace = place(group, cluster, worth)
+        better, steps = improve(placement, cluster, worth)
+        return better, {**trace, **steps}
+
+    return place_and_improve

@@ -1,0 +1,12 @@
+"""Metis as published (SC 2020): a high level learned for each group over frozen sub-schedulers."""
+
+from baselines.contract import Entry, Materials
+from metis.learn.paper.high_level import HighLevelSettings, PaperScheduler
+from metis.problem.scheduler import PlaceFunction
+
+
+def _build(materials: Materials) -> PlaceFunction:
+    return PaperScheduler(materials.trained("paper"), materials.settings("highlevel", HighLevelSettings))
+
+
+SCHEDULER = Entry(_build, ("highlevel",), learner="paper", learns=True)
