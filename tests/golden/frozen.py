@@ -139,7 +139,8 @@ def fingerprint() -> str:
     """What floats depend on beside the code: numpy, its BLAS, the kind of processor."""
     configuration: Any = np.show_config(mode="dicts")
     blas = configuration["Build Dependencies"]["blas"]
-    cores = {str(one.get("architecture")) for one in threadpool_info() if one["user_api"] == "blas"}
+    # numpy's own library only: others join when solvers are imported
+    cores = {str(one.get("architecture")) for one in threadpool_info() if "numpy" in one["filepath"]}
     vectors = configuration["SIMD Extensions"].get("found", ["none"])[-1]
     return (
         f"numpy {np.__version__}, {blas['name']} {blas['version']} {' '.join(sorted(cores))}, "
