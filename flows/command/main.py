@@ -37,8 +37,8 @@ VERBS = {
     "gc": "delete old runs and artifacts; shows what it would delete unless asked to",
     "completion": "print the shell's completion script",
 }
-HELP = """Everything after the verb is a Hydra override: `cluster.nodes=27`, `simulator=forest`, `output=json`.
-Paths need no quoting beyond the shell's: `profile.path='my files/a=b.npz'`.
+HELP = """Everything after the verb is a Hydra override: `cluster.nodes=27`, `simulator=forest`,
+`output=json`. Paths need no quoting beyond the shell's: `profile.path='my files/a=b.npz'`.
 `metis VERB --help` shows examples; `metis config` every setting; `metis --version` the version."""
 CONTEXT = {"help_option_names": ["-h", "--help"], "ignore_unknown_options": True}
 

@@ -74,7 +74,9 @@ def _table(view: Table) -> "rich.table.Table":
         justify: Any = "right" if column.right else "left"
         table.add_column(column.heading, justify=justify, no_wrap=not column.wrap, overflow="fold")
     for i, row in enumerate(view.rows):
-        styles = [view.cell_styles.get(c.heading, {}).get(cell, "") for c, cell in zip(columns, row, strict=True)]
+        styles = [
+            view.cell_styles.get(c.heading, {}).get(cell, "") for c, cell in zip(columns, row, strict=True)
+        ]
         cells = [Text(cell, style=style) for cell, style in zip(row, styles, strict=True)]
         table.add_row(*cells, style=view.styles.get(i))
     return table

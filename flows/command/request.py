@@ -108,7 +108,7 @@ def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str]) -> No
 
 def read_by(verb: Verb) -> tuple[str, ...]:
     """Return the dotted names of all settings that a verb reads, by itself or through its stages."""
-    from baselines.registry import ENTRIES, sections_of
+    from baselines.registry import SCHEDULERS, sections_of
     from flows.stages.chain import STAGES
 
     if verb.settings == EVERY:
@@ -119,7 +119,7 @@ def read_by(verb: Verb) -> tuple[str, ...]:
         stage = STAGES[name]
         found += stage.unkeyed
         if name in ("baselines", "highlevel"):
-            found += [section for entry in ENTRIES for section in sections_of(entry)]
+            found += [section for entry in SCHEDULERS for section in sections_of(entry)]
             found += ["local_search"]
         parts = stage.parts(defaults) if stage.parts else ("",)
         for part in parts:

@@ -114,7 +114,9 @@ def is_choice(word: str) -> bool:
 def groups() -> dict[str, list[str]]:
     """Return the configuration groups of `conf/` and their options."""
     return {
-        folder.name: sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+        folder.name: sorted(
+            f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+        )
         for folder in sorted(files("conf").iterdir(), key=lambda one: one.name)
         if folder.is_dir() and not folder.name.startswith("_")
     }

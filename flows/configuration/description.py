@@ -16,7 +16,9 @@ WIDTH = 110
 
 def as_yaml(tree: Mapping[str, Any]) -> str:
     """Return settings as YAML, in the order of the settings classes."""
-    return yaml.safe_dump(dict(tree), sort_keys=False, default_flow_style=None, width=WIDTH, allow_unicode=True)
+    return yaml.safe_dump(
+        dict(tree), sort_keys=False, default_flow_style=None, width=WIDTH, allow_unicode=True
+    )
 
 
 def described(tree: Mapping[str, Any], only: tuple[str, ...] | None = None) -> str:

@@ -226,21 +226,3 @@ class ObjectiveSettings:
     kind: Literal["rps", "slo", "free_nodes", "latency"] = "rps"
     level: Annotated[float, Gt(0), Le(10)] = 0.95
     beta: Annotated[float, Ge(0), Le(100)] = 1.0
-
-
-@settings("constraints")
-class ConstraintsSettings:
-    """Interference constraints: of a file in the published columns, or found in the simulator."""
-
-    path: InputPath | None = None
-    threshold: Annotated[float, Gt(0)] = 0.1
-
-
-@settings("decode")
-class DecodeSettings:
-    """How the value learner places."""
-
-    beam: Count = 16
-    candidates: Count = 32
-    fine: Count = 27
-    sharpen: bool = True

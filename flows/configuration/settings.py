@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from annotated_types import Len
 from pydantic import TypeAdapter, ValidationError
 
+from baselines.constraints import ConstraintsSettings
+from baselines.divide_conquer import DivideConquerSettings
 from baselines.local_search import LocalSearchSettings
 from baselines.medea import MedeaSettings
 from baselines.optimum import OptimumSettings
 from baselines.paragon import ParagonSettings
+from baselines.vanilla_rl import VanillaRlSettings
 from cluster.settings import (
     BuildSettings,
     ConnectSettings,
@@ -26,8 +29,6 @@ from cluster.settings import (
 from flows.configuration.sections import (
     AppsSettings,
     ClusterSettings,
-    ConstraintsSettings,
-    DecodeSettings,
     GcSettings,
     GroupSettings,
     GroupsSettings,
@@ -41,10 +42,9 @@ from flows.configuration.sections import (
 from metis.errors import InputError
 from metis.explore.settings import ExploreSettings
 from metis.files import file_digest
-from metis.learn.paper.high_level import GroupSettings as LearnSettings
+from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
-from metis.learn.value.dealer_learner import DealerSettings
-from metis.learn.value.settings import ValueSettings
+from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.problem.rules import Rules
 from metis.settings import READ, WRITTEN, InputPath, OutputPath, Seed, marks_of, settings
 from metis.simulate.settings import SimulatorSettings
@@ -108,9 +108,9 @@ class Settings:
     decode: DecodeSettings = DecodeSettings()
     explore: ExploreSettings = ExploreSettings()
     paper: SubSchedulerSettings = SubSchedulerSettings()
-    highlevel: LearnSettings = LearnSettings()
-    vanilla_rl: LearnSettings = LearnSettings()
-    divide_conquer: LearnSettings = LearnSettings()
+    highlevel: HighLevelSettings = HighLevelSettings()
+    vanilla_rl: VanillaRlSettings = VanillaRlSettings()
+    divide_conquer: DivideConquerSettings = DivideConquerSettings()
     runner: RunnerSettings = RunnerSettings()
     connect: ConnectSettings = ConnectSettings()
     images: BuildSettings = BuildSettings()

@@ -198,7 +198,7 @@ class Store:
         identity: Mapping[str, str],
         more: Mapping[str, str] | None = None,
     ) -> Iterator[Recording]:
-        """Do a step: its run ends FINISHED with its files, or FAILED with the reason; `more`: further tags."""
+        """Do a step: its run ends FINISHED with its files, or FAILED with the reason; `more` are tags."""
         tags = {
             **(more or {}),
             "metis.step": step,

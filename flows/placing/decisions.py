@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from baselines.registry import Materials, make_scheduler, sections_of, timed_place
+from baselines.contract import Materials
+from baselines.registry import make_scheduler, sections_of, timed_place
 from flows.configuration.objects import make_cluster, make_objective
 from flows.configuration.settings import Settings
 from flows.engine.work import TIMINGS, read_json
@@ -98,7 +99,7 @@ def scheduler_for(
     """
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
-    return make_scheduler(name, Materials(tables, chosen, settings.seed, weights))
+    return make_scheduler(name, Materials(tables, chosen, weights))
 
 
 def place_groups(
@@ -129,7 +130,7 @@ def place_groups(
 
 
 def cluster_before(decided: Decisions, i: int, settings: Settings, tables: Tables) -> Cluster:
-    """Return the cluster that group i met: where groups arrive, with what the same scheduler placed before."""
+    """Return the cluster that group i met: where groups arrive, with those placed before it."""
     start = make_cluster(settings, tables.space)
     if not settings.groups.arrive:
         return start

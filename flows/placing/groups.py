@@ -5,7 +5,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from baselines.registry import Materials, constraints_of, learner_of
+from baselines.constraints import constraints_of
+from baselines.contract import Materials
+from baselines.registry import learner_of
 from flows.configuration.objects import make_cluster, make_groups, make_objective
 from flows.configuration.settings import Settings
 from flows.engine.executor import executor_of

@@ -19,7 +19,6 @@ from flows.prefect.variables import BASE
 from flows.stages.chain import CHAIN
 from metis.errors import InputError
 
-
 GROUPS = ("size", "experiment")  # of the configuration; they are no settings of their own
 STAGES = tuple(stage.name for stage in CHAIN)
 

@@ -30,7 +30,7 @@ def served_memo(words: Sequence[str]) -> Memo:
 
 
 def served_state(run: Callable[[], State[Any]]) -> State[Any]:
-    """Return the state that `run` ends with; where it fails, the last line logged is the command that resumes."""
+    """Return the state that `run` ends with; the last line logged of a failure is what resumes it."""
     try:
         state = run()
     except MetisError as error:

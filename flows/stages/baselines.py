@@ -11,7 +11,7 @@ from flows.stages.shared import PROBLEM, all_schedulers
 
 
 def run(work: Work) -> None:
-    """Write `decisions.npz`, `placements.csv`, `traces.json` and `timings.csv` of the scheduler `work.part`."""
+    """Write `decisions.npz`, `placements.csv`, `traces.json`, `timings.csv` of the scheduler `work.part`."""
     place_all(work)
 
 

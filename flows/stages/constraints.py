@@ -12,7 +12,8 @@ APPLIST = "interference_applist.csv"
 
 def run(work: Work) -> None:
     """Write the two published tables, and all constraints as `constraints.json`."""
-    from baselines.registry import Materials, constraints_of
+    from baselines.constraints import constraints_of
+    from baselines.contract import Materials
 
     tables = tables_in(work.inputs["simulator"])
     chosen = work.settings.constraints

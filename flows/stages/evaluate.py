@@ -30,7 +30,7 @@ WORST = {
 
 
 def run(work: Work) -> None:
-    """Write `results.csv`, one row per scheduler and group, `timings.csv`, and one child run per scheduler."""
+    """Write `results.csv` and `timings.csv`, a row per scheduler and group, and a child run per scheduler."""
     from flows.placing.comparison import judge, place_optima, timings
 
     tables = tables_in(work.inputs["simulator"])

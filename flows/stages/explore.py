@@ -172,8 +172,10 @@ STAGE = Stage(
         "profile.at_once",
         "profile.repeats",
         "tracking.path",
-    )
-    + ("apps.workloads", "launch", "load"),
+        "apps.workloads",
+        "launch",
+        "load",
+    ),
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
     inputs=lambda settings, part: () if measures_live(settings) else ("setup",),
     after=hosts_ready,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(work: Work) -> None:
-    """Write `decisions.npz`, `placements.csv`, `traces.json` and `timings.csv` of the scheduler `work.part`."""
+    """Write `decisions.npz`, `placements.csv`, `traces.json`, `timings.csv` of the scheduler `work.part`."""
 
     def weights(learner: str, tables: "Tables") -> object:
         from flows.placing.training import load_weights
@@ -34,7 +34,7 @@ def run(work: Work) -> None:
 
 
 def _log_curves(work: Work, decisions: "Decisions") -> None:
-    """Log the learning curve of each group, with `ratio`: the best so far to the linear relaxation's bound."""
+    """Log the learning curve of each group, with `ratio`: the best so far to the bound of the relaxation."""
     from flows.placing.decisions import cluster_before
     from metis.program.relaxation import relax
 

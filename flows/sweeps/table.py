@@ -39,8 +39,8 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
 
     Columns: the settings, `scheduler`, `seeds`, `groups`, `rps`, `rps_sd`, `rps_low` and `rps_high` (95 %
     interval of the mean, Student's t, over seeds where there are several and over groups else), `median`,
-    `p5`, `p95` (over groups), `ratio`, `ratio_min`, `true_rps`, `true_ratio`, `seconds`, `cpu_seconds`, `rank` (1 is the
-    best value under that setting).
+    `p5`, `p95` (over groups), `ratio`, `ratio_min`, `true_rps`, `true_ratio`, `seconds`, `cpu_seconds`,
+    `rank` (1 is the best value under that setting).
     """
     settings = setting_columns(results)
     seed = next((name for name in REPEATS if name in results), None)

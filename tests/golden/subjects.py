@@ -6,21 +6,22 @@ from cluster.images import Image
 from cluster.inventory import Host, Inventory
 from cluster.services import Layout
 from cluster.settings import LaunchSettings
-from flows.cli import main
-from flows.compose import compose_plain
-from flows.learned import train_weights
-from flows.pipeline import run_chain
-from flows.placing import scheduler_for
+from flows.command.main import main
+from flows.configuration.compose import compose_plain
+from flows.placing.training import train_weights
+from flows.engine.chain import run_chain
+from flows.placing.decisions import scheduler_for
 from flows.report.data import summarise
-from flows.settings import validated
+from flows.configuration.settings import validated
 from flows.stages import report as report_stage
-from flows.work import no_progress
-from metis.groups import draw_groups
-from metis.objectives import FreeNodes, Latency, MeanRps, SloShare
-from metis.problem import Cluster
-from metis.rules import Rules
-from metis.simulators import SimulatorSettings, fit_simulator
-from metis.testbed import choose_colocations, load_embedded
+from flows.engine.work import no_progress
+from metis.problem.groups import draw_groups
+from metis.problem.objectives import FreeNodes, Latency, MeanRps, SloShare
+from metis.problem.cluster import Cluster
+from metis.problem.rules import Rules
+from metis.simulate.settings import SimulatorSettings
+from metis.simulate.fitting import fit_simulator
+from metis.measure.testbed import choose_colocations, load_embedded
 
 __all__ = [
     "ENTRIES",

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metis.problem.placement_files import node_names, write_plan
+
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
 from flows.command.verbs.place import place
@@ -23,7 +25,6 @@ from flows.engine.work import read_json
 from flows.live.session import check_live, connected
 from flows.placing.given import given_placement
 from flows.stages.chain import open_memo
-from metis.problem.placement_files import node_names, write_plan
 from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(request: Request) -> Result:
 
 
 def _placed(memo: Memo) -> Path:
-    """Return a file of the placement of the group of `settings` by its scheduler, as `metis place` makes it."""
+    """Place the group by its scheduler, as `metis place` does; return the file of the plan."""
     from flows.engine.keys import digest
 
     placed = place(memo)

@@ -7,7 +7,8 @@ metis explain placement=0f3a... cluster.nodes=81        of an MLflow run
 
 from collections.abc import Sequence
 
-from baselines.registry import Materials, constraints_of
+from baselines.constraints import constraints_of
+from baselines.contract import Materials
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table, View
 from flows.command.verbs.place import place

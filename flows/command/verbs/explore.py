@@ -30,7 +30,9 @@ def run(request: Request) -> Result:
         if not settings.out:
             folder = memo.obtain("explore").folder
             found = _of_folder(folder)
-            return Result({**found, "profile": str(folder / "profile.npz")}, _views(found, folder / "profile.npz"))
+            return Result(
+                {**found, "profile": str(folder / "profile.npz")}, _views(found, folder / "profile.npz")
+            )
         inputs = {name: memo.obtain(name).folder for name in hosts_ready(settings)}
         path = Path(settings.out)
         with testbed_for(settings, inputs) as testbed:

@@ -5,12 +5,14 @@ metis export placement=plan.json format=kubernetes out=plan.yaml      kubectl ap
 metis export placement=0f3a... format=csv out=plan.csv                of an MLflow run; `existing=` reads it
 metis export placement=plan.csv cluster=hosts cluster.inventory=h.yaml    for the hosts of that cluster
 
-Nodes are called as in the cluster's inventory, else as the placement's file calls them, else node-1, node-2, ...
+Nodes are called as in the cluster's inventory, else as in the placement's file, else node-1, node-2, ...
 Without out= it is printed.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+
+from metis.problem.placement_files import named_nodes, node_names
 
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result
@@ -23,7 +25,6 @@ from flows.placing.given import given_placement, with_files
 from metis.errors import InputError
 from metis.files import written_whole
 from metis.problem.counts import IntArray
-from metis.problem.placement_files import named_nodes, node_names
 from metis.problem.space import ColocationSpace
 
 SLOTS = 8  # of a node, where no setting says another number
