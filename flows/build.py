@@ -1,22 +1,23 @@
 """From settings to the things of the science: testbed, profile, simulator, cluster, groups, objective."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from flows.settings import Settings
 from metis.errors import InputError
-from metis.files import load_arrays
-from metis.measure.profile import Profile, load_profile
-from metis.measure.testbed import FileTestbed, Testbed, join_profiles, list_colocations, load_embedded
+from metis.measure.profile import Profile
+from metis.measure.profile_files import load_profile
+from metis.measure.testbed import Testbed, join_profiles, list_colocations, load_embedded
 from metis.problem import objectives
 from metis.problem.cluster import Cluster
-from metis.problem.counts import IntArray, whole_counts
+from metis.problem.counts import IntArray
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
 from metis.problem.objectives import Objective
+from metis.problem.placement_files import read_placement
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
+from metis.simulate.replay import FileTestbed
 from metis.simulate.settings import SimulatorSettings
 
 
@@ -105,21 +106,14 @@ def simulator_settings(settings: Settings) -> SimulatorSettings:
     return made
 
 
-def needs_latency(settings: Settings) -> bool:
-    """Whether latency must be simulated too."""
-    return settings.objective.kind == "latency"
+def tabulated(settings: Settings) -> tuple[str, ...]:
+    """The quantities to simulate for the objective."""
+    return objectives.tabulated(make_objective(settings))
 
 
 def make_objective(settings: Settings) -> Objective:
     """The objective."""
-    chosen = settings.objective
-    made: dict[str, Objective] = {
-        "rps": objectives.MeanRps(),
-        "slo": objectives.SloShare(chosen.level),
-        "free_nodes": objectives.FreeNodes(chosen.beta),
-        "latency": objectives.Latency(),
-    }
-    return made[chosen.kind]
+    return objectives.make_objective(settings.objective.model_dump())
 
 
 def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
@@ -129,7 +123,11 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
         InputError: the existing placement or a rule does not fit; names file, node or application.
     """
     rules = settings.rules
-    mask = Rules(rules.never_together, rules.at_most, rules.only_beside).mask(space)
+    mask = Rules(
+        tuple(rules.never_together),
+        rules.at_most,
+        {app: tuple(others) for app, others in rules.only_beside.items()},
+    ).mask(space)
     existing = read_placement(Path(settings.existing), space) if settings.existing else None
     if existing is None:
         return Cluster(space, settings.cluster.nodes, allowed=mask)
@@ -154,34 +152,3 @@ def make_groups(settings: Settings, apps: tuple[str, ...]) -> IntArray:
     draw = draw_skewed_groups if chosen.skewed else draw_groups
     groups: IntArray = draw(chosen.count, settings.group.size, len(apps), rng)
     return groups
-
-
-def read_placement(path: Path, space: ColocationSpace) -> IntArray:
-    """A placement, int [nodes, apps], of a file.
-
-    `.npz` or `.json` with `placement` (as `metis place output=json` prints it), or `.csv` with a column per
-    application.
-
-    Raises:
-        InputError: unreadable, of another shape, or with counts that are none; names the file.
-    """
-    if path.suffix == ".json":
-        try:
-            return whole_counts(json.loads(path.read_text(encoding="utf-8"))["placement"], str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: holds no placement ({error})") from None
-    if path.suffix != ".csv":
-        arrays = load_arrays(path)
-        if "placement" not in arrays:
-            raise InputError(f"{path}: holds no array named placement")
-        return whole_counts(arrays["placement"], str(path))
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable table ({error})") from None
-    unknown = [name for name in frame.columns if name not in (*space.apps, "node")]
-    if unknown:
-        raise InputError(f"{path}: the column {unknown[0]!r} is no application; use {list(space.apps)}")
-    return whole_counts(frame.reindex(columns=list(space.apps), fill_value=0).to_numpy(), str(path))

@@ -11,7 +11,8 @@ from flows.pipeline import Outcome, make_chain, reusable, run_steps
 from flows.settings import Settings
 from flows.work import Progress
 from metis.errors import InputError, SurroundingsError
-from metis.measure.profile import Profile, load_profile
+from metis.measure.profile import Profile
+from metis.measure.profile_files import load_profile
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.build import measure_profile, needs_latency, simulator_settings
+from flows.build import measure_profile, simulator_settings, tabulated
 from flows.settings import Settings
 from flows.steps import plan
 from flows.work import Progress
 from metis.errors import InputError
-from metis.measure.profile import Profile, load_profile
+from metis.measure.profile import Profile
+from metis.measure.profile_files import load_profile
 from metis.problem.tables import Tables
 from metis.simulate.fitting import fit_simulator
 from metis.simulate.simulator import FittedSimulator
@@ -24,7 +25,7 @@ def fitted_simulator(settings: Settings) -> FittedSimulator:
         except InputError:
             path.unlink(missing_ok=True)  # a damaged cache costs a fit, never the command
     profile = finished_profile(settings) if settings.testbed.kind == "swarm" else measure_profile(settings)
-    fitted = fit_simulator(profile, simulator_settings(settings), latency=needs_latency(settings))
+    fitted = fit_simulator(profile, simulator_settings(settings), tabulated(settings))
     fitted.save(path)
     return fitted
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.build import read_placement
 from flows.settings import Settings
 from metis.errors import InputError
 from metis.files import load_arrays
 from metis.problem.counts import IntArray, whole_counts
+from metis.problem.placement_files import read_placement
 from metis.problem.space import ColocationSpace
 
 RUN_ID = re.compile(r"^[0-9a-f]{32}$")

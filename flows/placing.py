@@ -15,7 +15,7 @@ from metis.errors import InputError
 from metis.files import load_arrays, save_arrays
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.evaluation import evaluate, gap
+from metis.problem.evaluation import evaluate, gap, value
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 
@@ -208,10 +208,10 @@ def _optimum_of(
 
         placement, trace = place_optimum(group, cluster, worth, settings.optimum.made())
         bound = float(trace["bound"])
-    value = float(worth[cluster.space.index(placement + cluster.existing)].sum())
-    return value, max(bound, value)
+    reached = value(placement, cluster, worth)
+    return reached, max(bound, reached)
 
 
-def ratio(value: float, best: float) -> float:
-    """`value` as a share of `best`; 1 where both are 0."""
-    return value / best if best > 0 else 1.0
+def ratio(reached: float, best: float) -> float:
+    """`reached` as a share of `best`; 1 where both are 0."""
+    return reached / best if best > 0 else 1.0

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from baselines.local_search import LocalSearchSettings
 from baselines.medea import MedeaSettings
@@ -24,6 +24,7 @@ from metis.learn.paper.high_level import GroupSettings as LearnSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.dealer_learner import DealerSettings
 from metis.learn.value.settings import ValueSettings
+from metis.problem.objectives import make_objective
 from metis.simulate.settings import SimulatorSettings
 
 # the settings classes of the science, as sections; a type checker sees their common base
@@ -151,11 +152,16 @@ class TestbedSettings(Section):
 
 
 class ObjectiveSettings(Section):
-    """What is maximised."""
+    """What is maximised: `kind`, and the parameters of that class of metis.problem.objectives."""
 
-    kind: Literal["rps", "slo", "free_nodes", "latency"] = "rps"
-    level: Annotated[float, Field(gt=0, le=10)] = 0.95
-    beta: Annotated[float, Field(ge=0, le=100)] = 1.0
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = "rps"
+
+    @model_validator(mode="after")
+    def _made(self) -> "ObjectiveSettings":
+        make_objective(self.model_dump())
+        return self
 
 
 class RulesSettings(Section):
@@ -246,10 +252,10 @@ class GcSettings(Section):
 
 
 def _explore_words(given: Any) -> Any:
-    """`explore` as a person writes it: `budget` for measurements, and `0.5%` for a share."""
+    """`explore` as a person writes it: `0.5%` for a share."""
     if not isinstance(given, dict):
         return given
-    words = {("measurements" if name == "budget" else name): value for name, value in given.items()}
+    words = dict(given)
     gain = words.get("until_gain")
     if isinstance(gain, str) and gain.strip().endswith("%"):
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.registry import learner_of, learns, modules_of
-from flows.build import knows_truth
+from flows.build import knows_truth, tabulated
 from flows.hosted import asks_for, hosts_steps, measured_on, ready, running_steps
 from flows.keys import file_digest
 from flows.learned import LEARNERS, learner_settings
@@ -31,7 +31,7 @@ def plan(settings: Settings) -> list[Step]:
     apps = {"names": settings.apps.names}
     profile: dict[str, Any] = {"profile": _profile_settings(settings), "testbed": testbed, "apps": apps}
     profile["slots"] = settings.cluster.slots
-    simulator = {"simulator": parts["simulator"], "latency": settings.objective.kind == "latency"}
+    simulator = {"simulator": parts["simulator"], "quantities": tabulated(settings)}
     schedulers = all_schedulers(settings)
     placing = [_placing_step(name, settings, problem) for name in schedulers]
     placed = tuple(step.name for step in placing)

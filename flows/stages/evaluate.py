@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from flows.build import knows_truth, make_groups, make_testbed, needs_latency
+from flows.build import knows_truth, make_groups, make_testbed, tabulated
 from flows.placement_picture import placement_svg
 from flows.placing import Decisions, judge, place_optima
 from flows.recorded import Dataset, groups_dataset, run_name, told_params, told_tags
@@ -26,7 +26,7 @@ def run(work: Work) -> None:
     decisions = read_decisions(work)
     truth = true_optimum = None
     if knows_truth(work.settings):
-        truth = make_testbed(work.settings).truth(latency=needs_latency(work.settings))
+        truth = make_testbed(work.settings).truth(tabulated(work.settings))
         true_optimum = place_optima(work.settings, truth, groups, work.progress)
     results = judge(decisions, work.settings, tables, groups, truth, true_optimum)
     with written_whole(work.folder / "results.csv") as file:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from flows.build import knows_truth
+from flows.build import knows_truth, tabulated
 from flows.exploring import explore_groups, testbed_for
 from flows.report.exploration import exploration_figure
 from flows.work import Work
@@ -20,7 +20,7 @@ def run(work: Work) -> None:
     """
     with testbed_for(work.settings, work.inputs) as testbed:
         found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
-        truth = testbed.truth() if knows_truth(work.settings) else None
+        truth = testbed.truth(tabulated(work.settings)) if knows_truth(work.settings) else None
     found.profile.save(work.folder / "profile.npz")
     history = pd.DataFrame(found.history)
     with written_whole(work.folder / "history.csv") as file:

@@ -2,7 +2,8 @@
 
 from flows.build import measure_profile
 from flows.work import Work
-from metis.measure.profile import Profile, describe_profile, load_profile
+from metis.measure.profile import Profile, describe_profile
+from metis.measure.profile_files import load_profile
 
 
 def run(work: Work) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from baselines.registry import check_name
-from flows.build import knows_truth, make_groups, make_testbed, needs_latency
+from flows.build import knows_truth, make_groups, make_testbed, tabulated
 from flows.compose import compose_plain
 from flows.console import comparison_table, progress_bar, stdout
 from flows.materials import fitted_simulator, weights_for
@@ -41,7 +41,7 @@ def compare(settings: Settings, progress: Progress) -> pd.DataFrame:
     tables = fitted_simulator(settings).tables
     groups = make_groups(settings, tables.space.apps)
     # a mistyped name or testbed must not be found out after a minute of work
-    truth = make_testbed(settings).truth(latency=needs_latency(settings)) if knows_truth(settings) else None
+    truth = make_testbed(settings).truth(tabulated(settings)) if knows_truth(settings) else None
     names = [check_name(name) for name in all_schedulers(settings)]
     weights = weights_for(settings, tables, progress)
     schedulers = {name: scheduler_for(settings, name, tables, weights) for name in names}

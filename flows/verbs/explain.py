@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from baselines.registry import Materials, constraints_of
-from flows.build import make_cluster, make_objective, one_group, read_placement
+from flows.build import make_cluster, make_objective, one_group
 from flows.compose import compose_plain
 from flows.console import progress_bar, stdout
 from flows.materials import fitted_simulator, weights_for
@@ -20,6 +20,7 @@ from flows.placing import scheduler_for
 from flows.settings import Settings, validated
 from metis.explain import HEADER, Explanation, explain
 from metis.problem.placement import check_placement
+from metis.problem.placement_files import read_placement
 
 
 def run(arguments: Sequence[str]) -> int:

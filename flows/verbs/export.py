@@ -22,7 +22,7 @@ from flows.settings import Settings, validated
 from metis.errors import InputError
 from metis.exports import NODE_COLUMN, Plan, kubernetes_manifests, placement_csv, swarm_stack
 from metis.files import written_whole
-from metis.measure.profile import load_profile
+from metis.measure.profile_files import load_profile
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 

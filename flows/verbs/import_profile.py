@@ -13,7 +13,8 @@ from flows.console import facts_table, stdout
 from flows.output import only_json
 from flows.settings import validated
 from metis.errors import InputError
-from metis.measure.profile import describe_profile, load_profile
+from metis.measure.profile import describe_profile
+from metis.measure.profile_files import load_profile
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -14,12 +14,12 @@ from metis.problem.placement import check_placement
 
 @dataclass(frozen=True)
 class Decision:
-    """What a scheduler answers.
+    """What a scheduler returns.
 
     Attributes:
         placement: the new containers, int [nodes, apps]; existing ones are not counted.
         seconds: wall time of the decision.
-        trace: what the scheduler wants remembered (bounds, curves, steps); JSON-able values.
+        trace: what is recorded with it (bounds, curves, steps); JSON-able values.
     """
 
     placement: IntArray
@@ -50,17 +50,17 @@ class TimedScheduler:
 
         Raises:
             InputError: the group does not fit.
-            PlacementError: the function lost a container, broke capacity or a rule, or answered no placement.
+            PlacementError: the function lost a container, broke capacity or a rule, or returned no placement.
         """
         check_group(group, cluster)
         start = perf_counter()
-        answer = self.function(group, cluster, worth)
+        returned = self.function(group, cluster, worth)
         seconds = perf_counter() - start
         try:
-            placement, trace = answer
+            placement, trace = returned
             placement = whole_counts(placement, self.name)
         except (TypeError, ValueError):
-            raise PlacementError(f"{self.name}: must answer (placement [nodes, apps], trace)") from None
+            raise PlacementError(f"{self.name}: must return (placement [nodes, apps], trace)") from None
         except InputError as error:
             raise PlacementError(str(error)) from None
         check_placement(placement, group, cluster, self.name)

@@ -17,6 +17,7 @@ from metis.learn.value.pricing import Bound
 from metis.learn.value.scheduler import ValueScheduler
 from metis.learn.value.task import ValueTask
 from metis.problem.cluster import Cluster
+from metis.problem.evaluation import value
 from metis.problem.objectives import FreeNodes, MeanRps, Objective, SloShare
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
@@ -37,10 +38,6 @@ def trained(objective: Objective, vacancy: float = 0.0) -> ValueLearner:
 @pytest.fixture(scope="module")
 def learner() -> ValueLearner:
     return trained(MeanRps())
-
-
-def value(placement, cluster, worth):
-    return worth[cluster.space.index(placement + cluster.existing)].sum()
 
 
 def test_hand_solved():
