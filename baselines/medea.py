@@ -19,6 +19,7 @@ from baselines.contract import Entry, Materials
 from metis.errors import InputError, SolverError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.evaluation import value
 from metis.problem.groups import check_group
 from metis.problem.scheduler import PlaceFunction
 from metis.problem.space import ColocationSpace
@@ -154,13 +155,13 @@ def solve_medea(
             f"medea ({settings.formulation}, {cluster.nodes} nodes, {group.sum()} containers, "
             f"{settings.time_limit:g} s): {error}"
         ) from None
-    value = float(cost[cluster.space.index(placement + cluster.existing)].sum())
+    violation = value(placement, cluster, cost)
     if (cost == np.round(cost)).all():
         bound = float(np.ceil(bound - 1e-6))
-    bound = min(max(bound, 0.0) + 0.0, value)  # no violation is negative, nor is zero
-    gap = relative_gap(value, bound)
+    bound = min(max(bound, 0.0) + 0.0, violation)  # no violation is negative, nor is zero
+    gap = relative_gap(violation, bound)
     return MedeaResult(
-        placement, value, bound, gap, gap <= settings.mip_rel_gap + ROUNDING, perf_counter() - start
+        placement, violation, bound, gap, gap <= settings.mip_rel_gap + ROUNDING, perf_counter() - start
     )
 
 
@@ -187,7 +188,7 @@ def medea_range(
     return MedeaRange(
         minimum=found.value,
         draws=values,
-        median=_value(placement, cluster, worth),
+        median=value(placement, cluster, worth),
         worst=worst.value,
         best=best.value,
         placement=placement,
@@ -336,12 +337,8 @@ def _draws(
 
 
 def _median(placements: list[IntArray], cluster: Cluster, worth: FloatArray) -> tuple[IntArray, FloatArray]:
-    values = np.array([_value(placement, cluster, worth) for placement in placements])
+    values = np.array([value(placement, cluster, worth) for placement in placements])
     return placements[int(np.argsort(values, kind="stable")[(len(values) - 1) // 2])], values
-
-
-def _value(placement: IntArray, cluster: Cluster, worth: FloatArray) -> float:
-    return float(worth[cluster.space.index(placement + cluster.existing)].sum())
 
 
 def _bounded(weighted: Constraints, cluster: Cluster) -> Cluster:

@@ -23,6 +23,7 @@ from baselines.paragon import ParagonSettings, paragon_scheduler
 from metis.measure.published import APPS, read_published
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups, load_groups
 from metis.problem.objectives import MeanRps
 from metis.problem.space import ColocationSpace
@@ -84,7 +85,7 @@ def program(folder: Path, tables: Tables, bars: Bars) -> None:
     rng = np.random.default_rng(0)
     slope = rng.uniform(-0.12, 0.1, (9, 9))
     rps = np.clip(1 + space.counts @ slope.T + rng.normal(0, 0.02, (space.size, 9)), 0.05, None)
-    nine = Tables(space, np.where(space.counts > 0, rps, 0.0))
+    nine = Tables(space, {"rps": np.where(space.counts > 0, rps, 0.0)})
     group = rng.multinomial(2000, np.full(9, 1 / 9))
     optimum(f"optimum, 729 / 2000, {space.size:,} co-locations", group, Cluster(space, 729), nine, bars, 10)
 
@@ -137,7 +138,7 @@ def medians(folder: Path, constraints: Constraints, tables: Tables, groups: int)
             for group in load_groups(folder / f"batch_set_{size}.npz", f"0:{groups}", APPS):
                 worth = MeanRps().bind(group, cluster, tables)
                 placement, _ = place(group, cluster, worth)
-                values.append(float(worth[SPACE.index(placement)].sum()))
+                values.append(value(placement, cluster, worth))
             low, middle, high = np.percentile(values, [5, 50, 95])
             print(
                 f"{name}, 81 / {size}: RPS {middle:.3f} [{low:.3f}-{high:.3f}], paper {paper:.3f}", flush=True
@@ -148,7 +149,7 @@ def published_tables(folder: Path) -> Tables:
     profile = read_published(folder / "0905-6435results-normed.npz")
     rps: FloatArray = np.zeros((SPACE.size, len(APPS)))
     rps[SPACE.index(profile.colocations)] = np.nan_to_num(profile.rps)
-    return Tables(SPACE, rps)
+    return Tables(SPACE, {"rps": rps})
 
 
 def group_of(folder: Path, size: int, row: int) -> IntArray:

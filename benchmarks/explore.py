@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.table import Table
 
 from metis.explore.loop import Exploration, ExploreSettings, explore
-from metis.measure.profile import load_profile
-from metis.measure.testbed import FileTestbed, Testbed, load_embedded
+from metis.measure.profile_files import load_profile
+from metis.measure.testbed import Testbed, load_embedded
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups, load_groups
 from metis.problem.objectives import MeanRps
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.program.colocation_program import solve_colocation_program
+from metis.simulate.replay import FileTestbed
 
 SIZES = ((81, 200), (81, 400), (729, 2000))
 PLANNING_GAP = 1e-4  # proposals and ratios to four digits need no proof beyond
@@ -54,8 +56,8 @@ def mean_ratio(belief: Tables, truth: Tables, wanted: Sequence[tuple[IntArray, C
     ratios = []
     for group, cluster in wanted:
         worth, true = (MeanRps().bind(group, cluster, tables) for tables in (belief, truth))
-        value, best = (true[cluster.space.index(plan(w, group, cluster))].sum() for w in (worth, true))
-        ratios.append(value / best)
+        reached, best = (value(plan(w, group, cluster), cluster, true) for w in (worth, true))
+        ratios.append(reached / best)
     return float(np.mean(ratios))
 
 
@@ -124,7 +126,7 @@ def main() -> None:
     outcomes, rows = [], []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         settings = ExploreSettings(
-            measurements=options.budget,
+            budget=options.budget,
             acquisition=options.acquisition,
             start=options.start,
             start_size=options.start_size,

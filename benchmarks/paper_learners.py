@@ -15,7 +15,6 @@ has the entropy bonus of divide-and-conquer.
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -40,6 +39,7 @@ from metis.learn.paper.tree import TreeShape
 from metis.measure.published import read_published
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
+from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups, load_groups
 from metis.problem.objectives import MeanRps
 from metis.problem.scheduler import PlaceFunction, TimedScheduler
@@ -179,13 +179,12 @@ def placed(
     """Each scheduler's ratio to the optimum, and the CPU-seconds after which it was at 95 %."""
     cluster = Cluster(tables.space, NODES)
     worth = OBJECTIVE.bind(group, cluster, tables)
-    value: Callable[[IntArray], float] = lambda p: float(worth[tables.space.index(p)].sum())  # noqa: E731
-    optimum = value(place_optimum(group, cluster, worth)[0])
+    optimum = value(place_optimum(group, cluster, worth)[0], cluster, worth)
     print(f"group {group.tolist()}: optimum {optimum:.4f}")
     results = {}
     for name, function in schedulers.items():
         decision = TimedScheduler(name, function).place(group, cluster, worth)
-        ratio = value(decision.placement) / optimum
+        ratio = value(decision.placement, cluster, worth) / optimum
         curve = decision.trace.get("curve", [])
         first = next((row["cpu_seconds"] for row in curve if row["best"] >= 0.95 * optimum), np.inf)
         results[name] = (ratio, first)

@@ -19,7 +19,7 @@ from baselines.local_search import improve
 from baselines.optimum import place_optimum
 from baselines.round_robin import place_round_robin
 from baselines.spread import place_spread
-from metis.measure.profile import load_profile
+from metis.measure.profile_files import load_profile
 from metis.measure.testbed import load_embedded
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
@@ -101,7 +101,7 @@ def proofs(tables: Tables, published: Path, repeats: int) -> Table:
     # nine applications with smooth made-up interference: only the size of the space matters here
     harm = rng.uniform(0.02, 0.25, size=(9, 9))
     wide_rps = np.where(wide.counts > 0, np.exp(-(wide.counts @ harm) + np.diag(harm)), 0.0)
-    wide_tables = Tables(wide, wide_rps)
+    wide_tables = Tables(wide, {"rps": wide_rps})
     full = np.full(len(tables.space.apps), 5832 // len(tables.space.apps))
     full[0] += 5832 - full.sum()
     cases = [

@@ -27,6 +27,7 @@ from metis.learn.value.weights import ValueWeights
 from metis.measure.published import read_published
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
+from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups, draw_skewed_groups
 from metis.problem.objectives import FreeNodes, MeanRps, Objective, SloShare
 from metis.problem.space import ColocationSpace
@@ -126,7 +127,6 @@ def report(
     tables: Tables,
     objective: Objective,
 ) -> None:
-    space = cluster.space
     found, searched, walls, processors, bounds = [], [], [], [], []
     for group in groups:
         worth = objective.bind(group, cluster, tables)
@@ -134,14 +134,14 @@ def report(
         decision = scheduler.place(group, cluster, worth)
         walls.append(perf_counter() - wall)
         processors.append(process_time() - processor)
-        value = worth[space.index(decision.placement + cluster.existing)].sum()
-        bounds.append(value / decision.trace.get("bound", np.nan))
+        reached = value(decision.placement, cluster, worth)
+        bounds.append(reached / decision.trace.get("bound", np.nan))
         if cluster.nodes <= 729:
             best, _ = place_optimum(group, cluster, worth)
-            optimum = worth[space.index(best + cluster.existing)].sum()
+            optimum = value(best, cluster, worth)
             better, _ = improve(decision.placement, cluster, worth)
-            found.append(value / optimum)
-            searched.append(worth[space.index(better + cluster.existing)].sum() / optimum)
+            found.append(reached / optimum)
+            searched.append(value(better, cluster, worth) / optimum)
     line = f"{name:26s} "
     if found:
         line += f"mean {100 * np.mean(found):7.3f} % worst {100 * np.min(found):7.3f} %, + search "

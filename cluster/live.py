@@ -14,7 +14,7 @@ from cluster.services import Container
 from cluster.settings import LoadSettings
 from metis.errors import SurroundingsError
 from metis.measure.profile import MEASURES, make_profile
-from metis.operate.watch import Live
+from metis.operate.watch import LiveMeasurement
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 
@@ -150,7 +150,7 @@ def live_profile(
     heard: Heard,
     alone: Mapping[str, float],
     most_failures: float = 0.5,
-) -> Live:
+) -> LiveMeasurement:
     """Measurements of whole co-locations out of what single containers reached.
 
     A node of which any container is not known says nothing: what it holds is then not what was meant.
@@ -188,7 +188,7 @@ def live_profile(
     shape = (-1, len(space.apps))
     columns = {name: np.array([one[name] for one in measures]).reshape(shape) for name in MEASURES}
     counts = np.array(rows, dtype=np.int64).reshape(shape)
-    return Live(make_profile(space.apps, space.slots, counts, columns, {"source": "live"}), silent)
+    return LiveMeasurement(make_profile(space.apps, space.slots, counts, columns, {"source": "live"}), silent)
 
 
 def _node(

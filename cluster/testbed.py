@@ -136,7 +136,7 @@ class SwarmTestbed:
             raise UnmeasuredError(failed or dict.fromkeys(ids, "nothing was measured"), profile)
         return profile
 
-    def truth(self, *, latency: bool = False) -> Tables:
+    def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
         """Nobody knows it.
 
         Raises:

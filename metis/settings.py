@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from inspect import cleandoc
 from typing import (
@@ -43,12 +43,33 @@ InputPath = Annotated[str, READ]
 # a file or folder that is written, or a place that does not count for a key
 OutputPath = Annotated[str, WRITTEN]
 
+
+class Reading:
+    """How a field reads what a user may write, such as `0.5%` for 0.005; stands in its annotation.
+
+    The same function runs before pydantic validates a file and when the class is created in Python, so it
+    must leave a value as it is that was read already.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self.read = read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+
+# a mapping for which null may be written
+NONE_IS_EMPTY = Reading(lambda given: {} if given is None else given)
+
+
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def settings(section: str) -> Callable[[type[Made]], type[Made]]:
     """Make a class a frozen dataclass that checks bounds and choices in its annotations, however it is made.
 
@@ -67,6 +88,8 @@ def settings(section: str) -> Callable[[type[Made]], type[Made]]:
         own: Callable[[Any], None] | None = getattr(given, "__post_init__", None)
 
         def check(self: Any) -> None:
+            for name, read in _readings(self.__class__).items():
+                object.__setattr__(self, name, read(getattr(self, name)))
             check_bounds(self, section)
             check_choices(self, section)
             if own is not None:
@@ -92,6 +115,10 @@ def check_bounds(made: Any, section: str) -> None:
         for kind, limit, words in bounds:
             if not _holds(kind, value, limit):
                 raise InputError(f"{section}.{name} {value:g}: give {words} {limit:g}")
+    for name, choices in _choices_of(made.__class__).items():
+        if getattr(made, name) not in choices:
+            given = getattr(made, name)
+            raise InputError(f"{section}.{name} {given!r}: give one of {', '.join(map(str, choices))}")
 
 
 def check_choices(made: Any, section: str) -> None:
@@ -130,6 +157,27 @@ def bounds_of(kind: Any) -> dict[str, list[Bound]]:
         ]
         if bounds and get_origin(hint) is not ClassVar:
             found[name] = bounds
+    return found
+
+
+@cache
+def _readings(kind: Any) -> dict[str, Callable[[Any], Any]]:
+    """How the fields of a settings class read what is given: name -> function."""
+    hints = get_type_hints(kind, include_extras=True)
+    marks = {name: [m for m in marks_of(hint) if isinstance(m, Reading)] for name, hint in hints.items()}
+    return {name: found[0].read for name, found in marks.items() if found}
+
+
+@cache
+def _choices_of(kind: Any) -> dict[str, tuple[Any, ...]]:
+    """Values of the fields of a settings class that are `Literal`, None among them where it is admitted."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, hint in get_type_hints(kind).items():
+        parts = [hint] if get_origin(hint) is Literal else list(get_args(hint))
+        if parts and all(get_origin(part) is Literal or part is type(None) for part in parts):
+            found[name] = tuple(
+                value for part in parts for value in (get_args(part) if part is not type(None) else (None,))
+            )
     return found
 
 

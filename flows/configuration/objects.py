@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from metis.problem.placement_files import read_placement
 
 from flows.configuration.settings import Settings
 from metis.errors import InputError
@@ -13,6 +12,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
 from metis.problem.objectives import Objective
+from metis.problem.placement_files import read_placement
 from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def app_names(settings: Settings) -> tuple[str, ...] | None:
 def make_testbed(settings: Settings) -> "Testbed":
     """Return the testbed: a full profile replayed where `testbed.path` names one, else the embedded model."""
     from metis.measure.profile_files import load_profile
-
     from metis.measure.testbed import FileTestbed, load_embedded
 
     chosen = settings.testbed
@@ -53,7 +52,6 @@ def knows_truth(settings: Settings) -> bool:
 def measure_profile(settings: Settings) -> "Profile":
     """Return the profile: read from `profile.path`, or measured on the testbed."""
     from metis.measure.profile_files import load_profile
-
     from metis.measure.testbed import join_profiles
 
     chosen = settings.profile

@@ -217,12 +217,3 @@ class GcSettings:
     days: Annotated[float, Ge(0), Le(100_000)] = 30.0
     keep: Annotated[int, Ge(0), Le(10_000)] = 1
     delete: bool = False
-
-
-@settings("objective")
-class ObjectiveSettings:
-    """What is maximised."""
-
-    kind: Literal["rps", "slo", "free_nodes", "latency"] = "rps"
-    level: Annotated[float, Gt(0), Le(10)] = 0.95
-    beta: Annotated[float, Ge(0), Le(100)] = 1.0

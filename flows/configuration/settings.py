@@ -1,7 +1,7 @@
 """The settings of a run: one tree of settings classes, validated by pydantic on these very classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,6 @@ from flows.configuration.sections import (
     GcSettings,
     GroupSettings,
     GroupsSettings,
-    ObjectiveSettings,
     ProfileSettings,
     RunnerSettings,
     ServeSettings,
@@ -45,14 +44,29 @@ from metis.files import file_digest
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
+from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
-from metis.settings import READ, WRITTEN, InputPath, OutputPath, Seed, marks_of, settings
+from metis.settings import (
+    NONE_IS_EMPTY,
+    READ,
+    WRITTEN,
+    InputPath,
+    OutputPath,
+    Reading,
+    Seed,
+    marks_of,
+    settings,
+)
 from metis.simulate.settings import SimulatorSettings
 
 SCHEDULERS = (
     *("optimum", "metis", "metis-flat", "metis-deal", "metis-learned", "greedy+local_search", "greedy"),
     *("medea", "paragon", "spread"),
 )
+
+
+def _objective(given: Any) -> Any:
+    return make_objective(given) if isinstance(given, Mapping) else given
 
 
 @settings("settings")
@@ -94,7 +108,7 @@ class Settings:
     profile: ProfileSettings = ProfileSettings()
     testbed: TestbedSettings = TestbedSettings()
     simulator: SimulatorSettings = SimulatorSettings()
-    objective: ObjectiveSettings = ObjectiveSettings()
+    objective: Annotated[Any, Reading(_objective)] = MeanRps()
     rules: Rules = Rules()
     group: GroupSettings = GroupSettings()
     groups: GroupsSettings = GroupsSettings()
@@ -122,7 +136,7 @@ class Settings:
     gc: GcSettings = GcSettings()
     serve: ServeSettings = ServeSettings()
     tracking: TrackingSettings = TrackingSettings()
-    published: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    published: Annotated[dict[str, dict[str, list[float]]], NONE_IS_EMPTY] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.testbed.kind == "swarm" and not self.cluster.live:
@@ -143,7 +157,7 @@ def validated(composed: Mapping[str, Any]) -> Settings:
         InputError: an unknown key, a value of the wrong type or out of range; names key, value and bound.
     """
     try:
-        return _adapter().validate_python(_without_empty(composed, Settings))
+        return _adapter().validate_python(dict(composed))
     except ValidationError as error:
         # a wrong `seed` also shows up in all the sections that take theirs from it
         first = min(error.errors(), key=lambda found: len(found["loc"]))
@@ -163,8 +177,11 @@ def unknown_key(key: str) -> str:
 
 def plain(chosen: Settings) -> dict[str, Any]:
     """Return settings as nested values that JSON and YAML can hold."""
-    dumped: dict[str, Any] = _adapter().dump_python(chosen, mode="json")
-    return dumped
+    dumped: dict[str, Any] = _adapter().dump_python(chosen, mode="json", exclude={"objective"})
+    parameters = asdict(chosen.objective) if is_dataclass(chosen.objective) else {}
+    objective = {"kind": kind_of(chosen.objective), **parameters}
+    # in the order of the classes
+    return {one.name: objective if one.name == "objective" else dumped[one.name] for one in fields(Settings)}
 
 
 def defaults() -> dict[str, Any]:
@@ -185,25 +202,6 @@ def _with_null_mappings(tree: dict[str, Any]) -> dict[str, Any]:
         name: (_with_null_mappings(value) or None) if isinstance(value, dict) else value
         for name, value in tree.items()
     }
-
-
-def _without_empty(composed: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """Leave out null where a mapping is expected: the default, an empty one, is meant."""
-    kept: dict[str, Any] = {}
-    hints = get_type_hints(kind)
-    for name, value in composed.items():
-        hint = hints.get(name)
-        if value is None and _is_mapping(kind, name):
-            continue
-        nested = isinstance(value, Mapping) and is_dataclass(hint) and isinstance(hint, type)
-        kept[str(name)] = _without_empty(value, hint) if nested and isinstance(hint, type) else value
-    return kept
-
-
-@cache
-def _is_mapping(kind: type, name: str) -> bool:
-    made = kind()
-    return isinstance(getattr(made, name, None), Mapping)
 
 
 @cache

@@ -134,7 +134,7 @@ def profile_swarm(work: Work) -> Profile:
             at_once=testbed.at_once,
             patience=settings.explore.made().patience,
             path=path,
-            told=_teller(work, len(wanted) * chosen.repeats),
+            progress=_teller(work, len(wanted) * chosen.repeats),
         )
         testbed.settle(journal)
         if not journal.sound and onto is None:

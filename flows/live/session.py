@@ -11,7 +11,8 @@ from flows.engine.chain import Outcome, make_chain, reusable, run_steps
 from flows.engine.work import Progress
 from flows.live.state import cluster_state, in_use
 from metis.errors import InputError, SurroundingsError
-from metis.measure.profile import Profile, load_profile
+from metis.measure.profile import Profile
+from metis.measure.profile_files import load_profile
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables

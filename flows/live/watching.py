@@ -12,7 +12,7 @@ from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
 from metis.errors import MetisError, SurroundingsError
 from metis.measure.profile import Profile
-from metis.operate.watch import Known, Look, Measure, Patrol, look
+from metis.operate.watch import Inspection, Knowledge, Measure, Thresholds, inspect_running
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import Objective
@@ -34,17 +34,17 @@ class Watch:
 
     Attributes:
         known: what is known now.
-        looks: a row per look: `look`, `at`, and what `metis.operate.watch.Look.as_dict` tells, or `error`;
-            with a proposal also `moves`, the containers that it would start.
+        looks: a row per look: `look`, `at`, and `metis.operate.watch.Inspection.as_dict`, or `error`; a
+            proposal also `moves`, the containers that it would start.
         proposal: of the last look, int [nodes, apps], rows placed so that most containers stay; None where
             nothing better was found.
         last: the last look that worked.
     """
 
-    known: Known
+    known: Knowledge
     looks: list[dict[str, Any]] = field(default_factory=list)
     proposal: IntArray | None = None
-    last: Look | None = None
+    last: Inspection | None = None
 
 
 def watch(
@@ -75,8 +75,8 @@ def watch(
     Raises:
         MetisError: no look worked; that of the last one.
     """
-    found = Watch(Known.of(profile, settings.noise))
-    patrol = Patrol(settings.level, settings.noise, settings.remeasure, settings.min_gain)
+    found = Watch(Knowledge.of(profile, settings.noise))
+    patrol = Thresholds(settings.level, settings.noise, settings.remeasure, settings.min_gain)
     try:
         for number in count():
             begun = clock()
@@ -93,7 +93,7 @@ def watch(
 
 
 def _look(
-    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Patrol
+    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Thresholds
 ) -> MetisError | None:
     """One look, noted in `found`; answers what went wrong."""
     from cluster.deployer import aligned, moved
@@ -101,7 +101,7 @@ def _look(
     row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
     try:
         running, measure = see()
-        new = look(found.known, running, cluster, measure, objective, optimum, patrol)
+        new = inspect_running(found.known, running, cluster, measure, objective, optimum, patrol)
     except MetisError as error:
         found.looks.append(row | {"error": str(error)})
         return error
@@ -134,7 +134,7 @@ def seen_live(running: "Running", alone: dict[str, float]) -> See:
     """
     from cluster.deployer import placement_of
     from cluster.live import live_profile
-    from metis.operate.watch import Live
+    from metis.operate.watch import LiveMeasurement
 
     settings = running.settings
     source = running.source(settings.watch.made().source)
@@ -144,7 +144,7 @@ def seen_live(running: "Running", alone: dict[str, float]) -> See:
         standing = running.standing()
         placement = placement_of(standing, nodes, running.space.apps)
 
-        def measure(rows: IntArray) -> Live:
+        def measure(rows: IntArray) -> LiveMeasurement:
             names = {nodes[int(row)] for row in rows}
             chosen = [one for one in standing if one.node in names]
             heard = source(chosen)

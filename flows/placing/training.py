@@ -16,6 +16,7 @@ from flows.engine.work import Progress
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups
 from metis.problem.objectives import FreeNodes, Objective
 from metis.problem.tables import Tables
@@ -174,7 +175,6 @@ class HeldOut:
         groups = [draw_groups(1, int(size), len(tables.space.apps), rng)[0] for size in sizes]
         objective = make_objective(settings)
         self._cases = [(group, objective.bind(group, self._cluster, tables)) for group in groups]
-        self._ids = tables.space.index
         best = [place_optimum(group, self._cluster, worth)[0] for group, worth in self._cases]
         self._best = [
             self._value(placement, worth) for placement, (_, worth) in zip(best, self._cases, strict=True)
@@ -200,7 +200,7 @@ class HeldOut:
         return judged
 
     def _value(self, placement: IntArray, worth: FloatArray) -> float:
-        return float(worth[self._ids(placement)].sum())
+        return value(placement, self._cluster, worth)
 
 
 def _train_paper(

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baselines.registry import learns
-from flows.configuration.objects import knows_truth, make_groups, make_objective, make_testbed
+from flows.configuration.objects import knows_truth, make_groups, make_testbed
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import Dataset, groups_dataset, run_name, run_params, run_tags
 from flows.engine.work import TIMINGS, Work
 from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
 from flows.stages.simulator import tables_in
+from metis.problem.objectives import tabulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ def run(work: Work) -> None:
     decisions = read_decisions(work.inputs)
     truth = true_optimum = None
     if work.derived["truth"]:
-        truth = make_testbed(work.settings).truth(make_objective(work.settings).needs)
+        truth = make_testbed(work.settings).truth(tabulated(work.settings.objective))
         true_optimum = place_optima(work.settings, truth, groups, work.progress)
     results = judge(decisions, work.settings, tables, groups, truth, true_optimum)
     seconds = timings(decisions)

@@ -28,6 +28,7 @@ from flows.stages.shared import (
 )
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.objectives import tabulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def run(work: Work) -> None:
 
     with testbed_for(work.settings, work.inputs) as testbed:
         found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
-        truth = testbed.truth(make_objective(work.settings).needs) if knows_truth(work.settings) else None
+        truth = testbed.truth(tabulated(work.settings.objective)) if knows_truth(work.settings) else None
     found.profile.save(work.folder / "profile.npz")
     history = pd.DataFrame(found.history)
     kept = history.drop(columns=["proposed", *TIMED])

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from baselines.registry import learns
-from flows.configuration.objects import make_groups, make_objective
+from flows.configuration.objects import make_groups
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
@@ -45,7 +45,7 @@ def _log_curves(work: Work, decisions: "Decisions") -> None:
         if not rows:
             continue
         cluster = cluster_before(decisions, i, work.settings, tables)
-        worth = make_objective(work.settings).bind(group, cluster, tables)
+        worth = work.settings.objective.bind(group, cluster, tables)
         bound = relax(worth, group, cluster).bound
         curve = [{**row, "ratio": row["best"] / bound if bound > 0 else 1.0} for row in rows]
         named = [{f"group_{i}/{name}": row[name] for name in row} for row in curve]

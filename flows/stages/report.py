@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_objective
+from flows.configuration.objects import knows_truth, make_cluster, make_groups
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work, read_json
@@ -41,7 +41,7 @@ def report_data(work: Work) -> "ReportData":
     groups = make_groups(settings, tables.space.apps)
     results = read_results(work.inputs["evaluate"])
     cluster = make_cluster(settings, tables.space)
-    worth = make_objective(settings).bind(groups[0], cluster, tables)
+    worth = settings.objective.bind(groups[0], cluster, tables)
     decisions = read_decisions(work.inputs)
     example = {name: decided.placements[0] for name, decided in decisions.items()}
     containers = {
@@ -99,7 +99,7 @@ def _explored(work: Work) -> "list[ReportSection]":
 def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     sizes = sorted({int(group.sum()) for group in groups})
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    nodes, objective = settings.cluster.nodes, make_objective(settings).kind
+    nodes, objective = settings.cluster.nodes, settings.objective.kind
     return f"{nodes} nodes of {slots} slots, {len(groups)} groups of {size} containers, objective {objective}"
 
 

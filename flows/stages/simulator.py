@@ -7,6 +7,7 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
+from metis.problem.objectives import tabulated
 
 if TYPE_CHECKING:
     from metis.problem.tables import Tables
@@ -18,7 +19,6 @@ FILE = "simulator.npz"
 def run(work: Work) -> None:
     """Write `simulator.npz`; R2 and MSE held out become metrics."""
     from metis.measure.profile_files import load_profile
-
     from metis.simulate.fitting import fit_simulator
 
     profile = load_profile(work.inputs["profile"] / "profile.npz")
@@ -45,7 +45,7 @@ def tables_in(folder: Path) -> "Tables":
 
 
 def _quantities(settings: Settings) -> tuple[str, ...]:
-    return tuple(settings.objective.needs)
+    return tabulated(settings.objective)
 
 
 STAGE = Stage(

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from flows.configuration.objects import make_objective
 from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
@@ -54,7 +53,7 @@ def _watched(work: Work, session: "LiveSession", profile: "Profile") -> "Watch":
         profile,
         seen_live(session, alone_rps(profile)),
         chosen,
-        make_objective(settings),
+        settings.objective,
         watched_cluster(settings, session.space, len(session.nodes)),
         report=looked,
     )

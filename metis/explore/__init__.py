@@ -1,1 +1,1 @@
-"""Exploring: which co-locations are worth measuring for the groups to be placed."""
+"""Exploration: choosing the co-locations that are worth measuring for the groups to be placed."""

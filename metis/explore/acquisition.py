@@ -1,4 +1,4 @@
-"""What to measure next: the starting design, and what plans on an optimistic belief would use."""
+"""The choice of what to measure next: a starting design, then what optimistic plans would use."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +12,8 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import Objective
 from metis.problem.space import ColocationSpace
-from metis.problem.tables import Tables
 from metis.program.relaxation import relax
-from metis.simulate.ensemble import Ensemble
+from metis.simulate.belief import Belief
 
 Plan = Callable[[FloatArray, IntArray, Cluster], IntArray]
 Proposal = tuple[int, str]  # co-location, and why
@@ -24,7 +23,7 @@ NOTHING = 1e-9  # a spread of worth below it is none
 
 @dataclass(frozen=True)
 class Demand:
-    """A group, its cluster, and what a co-location is worth to it, believed and spread.
+    """A group, its cluster, and the believed worth of every co-location to it.
 
     Attributes:
         group: containers per application, int [apps].
@@ -43,15 +42,17 @@ class Demand:
         return self.worth + optimism * self.spread
 
 
-def demand_of(group: IntArray, cluster: Cluster, objective: Objective, belief: Ensemble) -> Demand:
-    """What `belief` makes of a group's worth; applications are taken as independent, each one spread up."""
-    spread = belief.beliefs[1]
+def demand_of(group: IntArray, cluster: Cluster, objective: Objective, belief: Belief) -> Demand:
+    """The worth of co-locations to a group, as believed, and its spread.
+
+    The spread sums what each quantity of each application, one standard deviation better, would change:
+    they are taken as independent.
+    """
     worth = objective.bind(group, cluster, belief.tables)
     variance = np.zeros_like(worth)
-    for a in range(len(belief.space.apps)):
-        rps = belief.rps.copy()
-        rps[:, a] *= np.exp(spread[:, a])
-        variance += (objective.bind(group, cluster, Tables(belief.space, rps)) - worth) ** 2
+    for name in belief.ensembles:
+        for a in range(len(belief.space.apps)):
+            variance += (objective.bind(group, cluster, belief.better(name, a)) - worth) ** 2
     return Demand(group, cluster, worth, np.sqrt(variance))
 
 
@@ -62,7 +63,7 @@ def start_design(
     candidates: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> list[Proposal]:
-    """The co-locations to begin with, stand-alone runs first, `size` in all where there are as many.
+    """The co-locations to measure first: stand-alone runs, then others by a design, `size` in all.
 
     `pairs` takes one container beside one other (and beside itself) next, `spread` those farthest from what
     is chosen already (most counts differ), `random` any.
@@ -120,7 +121,7 @@ def _farthest(
 
 def propose(
     kind: Acquisition,
-    belief: Ensemble,
+    belief: Belief,
     demands: Sequence[Demand],
     objective: Objective,
     *,
@@ -130,14 +131,15 @@ def propose(
     candidates: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> list[Proposal]:
-    """Up to `count` co-locations worth measuring, the most promising first.
+    """Propose up to `count` co-locations to measure, the most promising first.
 
-    Plans are linear relaxations: what a fractional plan uses is as good a question as what a whole one does.
+    Plans are linear relaxations: what a fractional plan uses is as well worth measuring as what a whole one
+    uses.
 
     Args:
         kind: `optimistic` takes what plans on mean + `optimism` x spread use, `thompson` what plans on a
             drawn member use, `uncertainty` the largest spread of worth wherever it is, `random` anything.
-        belief: the fitted ensemble.
+        belief: the fitted ensembles.
         demands: the groups with their believed worth.
         objective: what is planned for.
         optimism: spreads added to the mean.
@@ -148,7 +150,7 @@ def propose(
     """
     if kind == "random":
         fresh = candidates.copy()
-        fresh[belief.seen.ids] = False
+        fresh[belief.seen_ids] = False
         pool = np.flatnonzero(fresh)
         drawn = rng.choice(pool, min(count, len(pool)), replace=False)
         return [(int(i), "random") for i in drawn]
@@ -158,7 +160,7 @@ def propose(
         score = np.where(open_, score, 0.0)
         return [(int(i), "uncertainty") for i in np.argsort(-score, kind="stable")[:count] if open_[i]]
     if kind == "thompson":
-        members = [Tables(belief.space, belief.draw(rng)) for _ in demands]
+        members = [belief.draw(rng) for _ in demands]
         worths = [
             objective.bind(d.group, d.cluster, member) for d, member in zip(demands, members, strict=True)
         ]
@@ -182,7 +184,7 @@ def propose(
 def _used(
     demands: Sequence[Demand], plans: Sequence[FloatArray], candidates: NDArray[np.bool_], reason: str
 ) -> list[Proposal]:
-    """Candidates that plans use, by what their uncertainty means to the plans' values, largest first."""
+    """The candidates that plans use, by what their uncertainty puts at stake in the plans' values."""
     spreads = np.stack([demand.spread for demand in demands])
     stakes = np.where(candidates, np.stack(plans) * spreads, 0.0)
     total = stakes.sum(axis=0)
@@ -191,9 +193,9 @@ def _used(
 
 
 def _imagine(
-    demands: Sequence[Demand], count: int, objective: Objective, belief: Ensemble, rng: np.random.Generator
+    demands: Sequence[Demand], count: int, objective: Objective, belief: Belief, rng: np.random.Generator
 ) -> list[Demand]:
-    """Groups like the given: of one's size and cluster, applications mixed as in all together."""
+    """Groups drawn like the given ones: of the size and cluster of one, applications mixed as in all."""
     shares = np.mean([demand.group / demand.group.sum() for demand in demands], axis=0)
     drawn = []
     for i in rng.integers(len(demands), size=count):
@@ -205,7 +207,7 @@ def _imagine(
 def _near(
     demands: Sequence[Demand], plans: Sequence[FloatArray], candidates: NDArray[np.bool_], optimism: float
 ) -> list[Proposal]:
-    """Candidates one container away from a plan's, by what they might be worth beyond their price.
+    """The candidates one container away from a plan's co-locations, by their hoped worth beyond their price.
 
     The prices are those at which the plan's own co-locations break even: least squares on their worths.
     """
@@ -227,7 +229,7 @@ def _near(
 
 
 def without(cluster: Cluster, forbidden: Sequence[int]) -> Cluster:
-    """The cluster with some co-locations ruled out, because they could not even be measured."""
+    """The cluster with some co-locations ruled out, such as those that could not be measured."""
     if not forbidden:
         return cluster
     allowed = cluster.allowed.copy()
@@ -236,7 +238,7 @@ def without(cluster: Cluster, forbidden: Sequence[int]) -> Cluster:
 
 
 def candidates_of(space: ColocationSpace, clusters: Sequence[Cluster]) -> NDArray[np.bool_]:
-    """Co-locations that at least one cluster's rules admit, the empty one not among them, bool [size].
+    """The co-locations that the rules of at least one cluster admit, but for the empty one, bool [size].
 
     Raises:
         InputError: a cluster has other applications or slots than the testbed.

@@ -1,7 +1,7 @@
-"""Profile only what pays: plan on an optimistic belief, measure what the plans use, learn, plan again.
+"""The exploration loop: plan on an optimistic belief, measure what the plans use, fit it, plan again.
 
 The paper profiles a fixed share of the co-locations before it places anything (Metis, SC 2020). Here the
-plans themselves say what is worth measuring: a co-location is measured once some optimal plan would use
+plans themselves show what is worth measuring: a co-location is measured once some optimal plan would use
 it, were it as good as the belief can hope. What disappoints leaves the plans, what holds stays in them,
 exactly known.
 """
@@ -34,11 +34,12 @@ from metis.measure.profile import Profile
 from metis.measure.testbed import Testbed
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.evaluation import value
 from metis.problem.groups import check_group
-from metis.problem.objectives import Latency, Objective
+from metis.problem.objectives import Objective
 from metis.problem.space import ColocationSpace
 from metis.program.relaxation import relax
-from metis.simulate.ensemble import Ensemble, fit_ensemble, observe
+from metis.simulate.belief import Belief, fit_belief
 
 __all__ = ["Exploration", "ExploreSettings", "explore"]
 
@@ -50,11 +51,11 @@ FIRST_STEPS, MORE_STEPS = 40, 10  # of the search for hyperparameters, in the fi
 
 @dataclass(frozen=True)
 class Exploration:
-    """What exploring came to.
+    """The result of an exploration.
 
     Attributes:
         profile: the sound measurements; repeated ones merged by their median.
-        belief: the ensemble fitted to them.
+        belief: the ensembles fitted to them, of the quantities that the objective needs.
         plans: the incumbent placement of each group, int [nodes, apps].
         history: a row per round: `round`, `measurements`, `hours`, `value` (believed, mean over groups),
             `optimistic` (value of the optimistic plans), `gain_bound` (their lead over the incumbents),
@@ -71,7 +72,7 @@ class Exploration:
     """
 
     profile: Profile
-    belief: Ensemble
+    belief: Belief
     plans: list[IntArray]
     history: list[dict[str, Any]]
     measured: list[dict[str, Any]]
@@ -100,21 +101,21 @@ def explore(
     Args:
         testbed: what is measured.
         wanted: (group [apps], cluster) pairs; one loop explores for all of them.
-        objective: what a placement is worth; any but latency, which the belief does not model.
+        objective: what a placement is worth; the quantities that it needs are modelled.
         plan: (worth [size], group, cluster) -> placement [nodes, apps], as good as can be: the optimum.
         settings: how to explore.
         path: profile that is kept up to date after every measurement, with a journal beside it from which a
             stopped exploration goes on; None to keep nothing.
         progress: called after every round with its row of the history and `budget`.
-        wait: how to pause, in seconds, before a testbed that did not answer is asked again.
+        wait: how to pause, in seconds, before a testbed that could not be reached is called again.
 
     Raises:
-        InputError: no group, groups that do not fit, or an objective of latency.
+        InputError: no group, groups that do not fit, or whose applications lack a quantity that is needed.
         SurroundingsError: the testbed cannot be reached, or the disk not written; measurements are kept.
     """
     settings = settings or ExploreSettings()
     space = testbed.space
-    candidates = _checked(space, wanted, objective)
+    candidates = _checked(space, wanted)
     journal = load_journal(path, space, _key(settings, wanted, objective))
     optima = _true_optima(testbed, wanted, objective, plan)
     while True:
@@ -123,7 +124,7 @@ def explore(
             testbed,
             seed=settings.seed,
             at_once=settings.at_once,
-            budget=settings.budget,
+            budget=settings.runs,
             patience=settings.patience,
             path=path,
             wait=wait,
@@ -136,23 +137,23 @@ def explore(
         ended, state = _round(journal, wanted, objective, plan, settings, candidates, optima)
         journal.save(path)
         if progress:
-            progress(journal.history[-1] | {"budget": settings.budget})
+            progress(journal.history[-1] | {"budget": settings.runs})
         if ended:
             return _result(journal, state, settings, ended)
 
 
 @dataclass(frozen=True)
 class _State:
-    """What a round believes and would place."""
+    """The belief and the plans of one round."""
 
-    belief: Ensemble
+    belief: Belief
     demands: list[Demand]
     plans: list[IntArray]
     values: list[float]
 
 
 def _begin(journal: Journal, settings: ExploreSettings, candidates: NDArray[np.bool_]) -> bool:
-    """Set the starting design as pending; False where its runs were made before."""
+    """Make the starting design pending; returns whether any of it is left to measure."""
     rng = np.random.default_rng([settings.seed, 0])
     design = start_design(journal.space, settings.start, settings.start_size, candidates, rng)
     shared = [entry for entry in design if journal.space.totals[entry[0]] > 1]
@@ -164,7 +165,7 @@ def _begin(journal: Journal, settings: ExploreSettings, candidates: NDArray[np.b
             made.remove(i)
         elif i not in journal.quarantined:
             journal.pending.append((i, reason))
-    return bool(journal.pending) and len(journal.runs) < settings.budget
+    return bool(journal.pending) and len(journal.runs) < settings.runs
 
 
 def _round(
@@ -176,17 +177,17 @@ def _round(
     candidates: NDArray[np.bool_],
     optima: Sequence[tuple[FloatArray, float]] | None,
 ) -> tuple[str, _State]:
-    """Fit, plan, propose, and note a row of the history; returns why the loop ends, or nothing."""
+    """Fit, plan, propose, and add a row to the history; returns why the loop ends, empty if it goes on."""
     start = time.process_time()
-    # a finished exploration that is taken up again: its last round is told anew, with what it learnt
+    # a finished exploration that is taken up again: its last round is done anew, with what was fitted in it
     again = bool(journal.history) and journal.history[-1]["measurements"] == len(journal.runs)
     number = len(journal.history) - again
     state = _believe(journal, wanted, objective, plan, settings, fit=not again)
-    value = float(np.mean(state.values))
+    mean = float(np.mean(state.values))
     bounds = [relax(d.hope(settings.bound_spreads), d.group, d.cluster).bound for d in state.demands]
-    gain = max(float(np.mean(bounds)) - value, 0.0)
-    content = settings.until_gain is not None and gain <= settings.until_gain * value
-    room = min(settings.per_round, settings.budget - len(journal.runs))
+    gain = max(float(np.mean(bounds)) - mean, 0.0)
+    content = settings.until_gain is not None and gain <= settings.until_gain * mean
+    room = min(settings.per_round, settings.runs - len(journal.runs))
     proposals: list[Proposal] = []
     if room > 0 and not content:
         proposals = propose(
@@ -204,12 +205,12 @@ def _round(
         "round": number,
         "measurements": len(journal.runs),
         "hours": settings.cost(len(journal.runs)),
-        "value": value,
+        "value": mean,
         "optimistic": float(np.mean(bounds)),
         "gain_bound": gain,
         "ratio": _mean_ratio(state.plans, wanted, optima),
         "coverage": state.belief.coverage,
-        "noise": state.belief.seen.noise,
+        "noise": state.belief.noise,
         "seconds": time.process_time() - start,
         "proposed": [[_words(journal.space, i), reason] for i, reason in proposals],
     }
@@ -229,40 +230,46 @@ def _believe(
     fit: bool,
 ) -> _State:
     """Fit the belief to what was measured, and plan on it."""
-    seen = observe(measured_ids(journal), np.array([run["rps"] for run in journal.sound]), settings.noise)
+    alone = journal.profile()
+    quantities = {name: (journal.quantity(name), alone.alone(name)) for name in objective.needs}
     steps = FIRST_STEPS if journal.thetas is None else MORE_STEPS
-    belief = fit_ensemble(journal.space, seen, journal.thetas, steps if fit else 0)
+    belief = fit_belief(
+        journal.space,
+        measured_ids(journal),
+        quantities,
+        settings.noise,
+        journal.thetas,
+        steps if fit else 0,
+    )
     broken = list(journal.quarantined)
     demands = [demand_of(group, without(cluster, broken), objective, belief) for group, cluster in wanted]
     plans = [plan(d.worth, d.group, d.cluster) for d in demands]
-    values = [_value(p, d.cluster, d.worth) for p, d in zip(plans, demands, strict=True)]
+    values = [value(p, d.cluster, d.worth) for p, d in zip(plans, demands, strict=True)]
     return _State(belief, demands, plans, values)
 
 
 def _still_open(
-    journal: Journal, belief: Ensemble, settings: ExploreSettings, candidates: NDArray[np.bool_]
+    journal: Journal, belief: Belief, settings: ExploreSettings, candidates: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """What may still be measured: neither broken nor run often enough, bool [size]."""
+    """The candidates still to be measured: neither quarantined nor run often enough, bool [size]."""
     open_ = candidates.copy()
     open_[list(journal.quarantined)] = False
-    open_[belief.seen.ids[belief.seen.runs >= settings.most_runs]] = False
+    open_[belief.seen_ids[belief.runs >= settings.most_runs]] = False
     return open_
 
 
-def _checked(space: ColocationSpace, wanted: Wanted, objective: Objective) -> NDArray[np.bool_]:
+def _checked(space: ColocationSpace, wanted: Wanted) -> NDArray[np.bool_]:
     if not wanted:
         raise InputError("explore: give at least one group to plan for")
-    if isinstance(objective, Latency):
-        raise InputError("explore: latency is not modelled by its belief; use objective rps, slo or free")
     for group, cluster in wanted:
         check_group(group, cluster)
     return candidates_of(space, [cluster for _, cluster in wanted])
 
 
 def _key(settings: ExploreSettings, wanted: Wanted, objective: Objective) -> str:
-    """Digest of all that decides what is proposed, but the budget and how measuring is organised."""
+    """Digest of all that decides what is proposed; budget and organisation of measuring are left out."""
     outside = (
-        "measurements",
+        "budget",
         "hours",
         "seconds_per_measurement",
         "at_once",
@@ -280,15 +287,15 @@ def _key(settings: ExploreSettings, wanted: Wanted, objective: Objective) -> str
 def _true_optima(
     testbed: Testbed, wanted: Wanted, objective: Objective, plan: Plan
 ) -> list[tuple[FloatArray, float]] | None:
-    """Per group the true worth and the optimum's value on it; None where the testbed knows no truth."""
+    """The true worth and the true optimum's value of each group; None where the testbed knows no truth."""
     try:
-        tables = testbed.truth()
+        tables = testbed.truth(objective.needs)
     except (InputError, NotImplementedError):
         return None
     optima = []
     for group, cluster in wanted:
         worth = objective.bind(group, cluster, tables)
-        optima.append((worth, _value(plan(worth, group, cluster), cluster, worth)))
+        optima.append((worth, value(plan(worth, group, cluster), cluster, worth)))
     return optima
 
 
@@ -298,14 +305,10 @@ def _mean_ratio(
     if optima is None:
         return float("nan")
     reached = [
-        _value(placement, cluster, worth) / best
+        value(placement, cluster, worth) / best
         for placement, (_, cluster), (worth, best) in zip(plans, wanted, optima, strict=True)
     ]
     return float(np.mean(reached))
-
-
-def _value(placement: IntArray, cluster: Cluster, worth: FloatArray) -> float:
-    return float(worth[cluster.space.index(placement + cluster.existing)].sum())
 
 
 def _words(space: ColocationSpace, colocation: int) -> str:

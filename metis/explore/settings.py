@@ -1,23 +1,35 @@
-"""How to explore: budget, starting design, acquisition, noise, and when to stop."""
+"""Settings of an exploration: budget, starting design, acquisition, noise, and when to stop."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError
 from metis.measure.journal import Patience
+from metis.settings import Reading, Seed, settings
 
 # here and not where they are used: settings are read by every command, and must not import scipy
 Acquisition = Literal["optimistic", "thompson", "uncertainty", "random"]
 Start = Literal["spread", "random", "pairs"]
 
 
-@dataclass(frozen=True)
+def _share(given: Any) -> Any:
+    """A share that may be written as a percentage: 0.005 for `0.5%`."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return float(given.strip()[:-1]) / 100 if given.strip().endswith("%") else float(given)
+    except ValueError:
+        raise InputError(f"explore.until_gain {given!r}: give a share such as 0.005 or 0.5%") from None
+
+
+@settings("explore")
 class ExploreSettings:
-    """How to explore.
+    """What an exploration may spend, and how it chooses what to measure.
 
     Attributes:
-        measurements: runs to spend at most, repeats and failed ones included.
-        hours: machine hours to spend at most, at `seconds_per_measurement`; None for no limit of hours.
+        budget: runs to spend at most, repeats and failed ones included.
+        hours: machine hours to spend at most, at `seconds_per_measurement`; null for no limit of hours.
         seconds_per_measurement: what one run costs on one machine.
         acquisition: `optimistic`, `thompson`, or the controls `uncertainty` and `random`.
         start: starting design: `spread` over the space, `pairs` or `random`; stand-alone runs always.
@@ -29,72 +41,47 @@ class ExploreSettings:
         bound_spreads: spreads added to it for the bound on what measuring could still gain.
         imagined: groups like the given ones that are planned for when the given ones propose too little.
         most_runs: runs of one co-location, where they are noisy.
-        noise: deviation of the log-RPS of a run; None to learn it from repeated runs.
-        until_gain: stop once no further measuring can gain this share of the value; None never to.
-        retries: see `Patience`; likewise `pause` (its `seconds`) and `most_rps`.
-        pause: see `Patience.seconds`.
-        most_rps: see `Patience.most_rps`.
+        noise: deviation of the logarithm of one run's RPS or latency; null to learn it from repeated runs.
+        until_gain: stop once no further measuring can gain this share of the value, such as 0.5%; null to
+            spend the budget.
+        retries: further runs of a co-location whose measurement is absurd, and further calls of a testbed
+            that cannot be reached.
+        pause: seconds before the first further call of such a testbed; it doubles each time.
+        most_rps: normalised RPS above which a measurement is absurd.
         seed: of designs, draws and measurement.
     """
 
-    measurements: int = 300
-    hours: float | None = None
-    seconds_per_measurement: float = 360.0
+    budget: Annotated[int, Ge(1), Le(1_000_000)] = 300
+    hours: Annotated[float, Ge(1e-6), Le(1e6)] | None = None
+    seconds_per_measurement: Annotated[float, Ge(1e-3), Le(1e6)] = 360.0
     acquisition: Acquisition = "optimistic"
     start: Start = "spread"
-    start_size: int = 35
-    repeats: int = 2
-    per_round: int = 8
-    at_once: int = 1
-    optimism: float = 2.0
-    bound_spreads: float = 3.0
-    imagined: int = 2
-    most_runs: int = 4
-    noise: float | None = None
-    until_gain: float | None = None
-    retries: int = 2
-    pause: float = 1.0
-    most_rps: float = 20.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        ranges: dict[str, tuple[float, float]] = {
-            "measurements": (1, 1e6),
-            "seconds_per_measurement": (1e-3, 1e6),
-            "start_size": (1, 1e6),
-            "repeats": (0, 1000),
-            "per_round": (1, 1e5),
-            "at_once": (1, 1e5),
-            "optimism": (0, 10),
-            "bound_spreads": (0, 10),
-            "imagined": (0, 1000),
-            "most_runs": (1, 1000),
-            "seed": (0, 2**63 - 1),
-        }
-        optional = {"hours": (1e-6, 1e6), "noise": (0, 1), "until_gain": (0, 1)}
-        ranges |= {name: span for name, span in optional.items() if getattr(self, name) is not None}
-        for name, (least, most) in ranges.items():
-            if not least <= getattr(self, name) <= most:
-                raise InputError(f"explore.{name} {getattr(self, name):g}: give {least:g} to {most:g}")
-        for name, known in (
-            ("acquisition", ("optimistic", "thompson", "uncertainty", "random")),
-            ("start", ("spread", "random", "pairs")),
-        ):
-            if getattr(self, name) not in known:
-                raise InputError(f"explore.{name} {getattr(self, name)!r}: use one of {list(known)}")
-        _ = self.patience  # checks its own ranges
+    start_size: Annotated[int, Ge(1), Le(1_000_000)] = 35
+    repeats: Annotated[int, Ge(0), Le(1000)] = 2
+    per_round: Annotated[int, Ge(1), Le(100_000)] = 8
+    at_once: Annotated[int, Ge(1), Le(100_000)] = 1
+    optimism: Annotated[float, Ge(0), Le(10)] = 2.0
+    bound_spreads: Annotated[float, Ge(0), Le(10)] = 3.0
+    imagined: Annotated[int, Ge(0), Le(1000)] = 2
+    most_runs: Annotated[int, Ge(1), Le(1000)] = 4
+    noise: Annotated[float, Ge(0), Le(1)] | None = None
+    until_gain: Annotated[Annotated[float, Ge(0), Le(1)] | None, Reading(_share)] = None
+    retries: Annotated[int, Ge(0), Le(100)] = 2
+    pause: Annotated[float, Ge(0), Le(3600)] = 1.0
+    most_rps: Annotated[float, Gt(1), Le(1e6)] = 20.0
+    seed: Seed = 0
 
     @property
     def patience(self) -> Patience:
-        """What to make of trouble while measuring."""
+        """How trouble while measuring is met."""
         return Patience(self.retries, self.pause, self.most_rps)
 
     @property
-    def budget(self) -> int:
-        """Runs that measurements and hours allow, at least 1."""
+    def runs(self) -> int:
+        """Runs that budget and hours allow, at least 1."""
         if self.hours is None:
-            return self.measurements
-        return min(self.measurements, max(int(self.hours * 3600 / self.seconds_per_measurement + 1e-9), 1))
+            return self.budget
+        return min(self.budget, max(int(self.hours * 3600 / self.seconds_per_measurement + 1e-9), 1))
 
     def cost(self, runs: int) -> float:
         """Machine hours of `runs` runs."""

@@ -1,12 +1,13 @@
-"""The journal of an exploration: every run, why it was made, and what the loop needs to go on."""
+"""The journal of a series of measurements: every run, its reason, and the state to go on from."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError, SurroundingsError
 from metis.files import load_arrays, save_arrays
@@ -14,25 +15,26 @@ from metis.measure.profile import MEASURES, Profile, make_profile
 from metis.measure.testbed import Testbed, UnmeasuredError
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 from metis.problem.space import ColocationSpace
+from metis.settings import settings
 
 FORMAT = "metis-journal-1"
 Wait = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why there are no measures of a co-location, and whether asking again is of no use."""
+class Failure:
+    """The reason why a co-location could not be measured, and whether another try can never succeed."""
 
-    why: str
-    final: bool
-
-
-Answer = Mapping[str, Any] | Refusal  # measures of one co-location, and `note` where there is one
+    reason: str
+    permanent: bool
 
 
-@dataclass(frozen=True)
+Measurement = Mapping[str, Any] | Failure  # measures of one co-location, with `note` where there is one
+
+
+@settings("patience")
 class Patience:
-    """What to make of trouble while measuring.
+    """How trouble while measuring is met: how often to try again, and what not to believe.
 
     Attributes:
         retries: further runs of a co-location whose measurement is absurd, and further calls of a testbed
@@ -41,31 +43,24 @@ class Patience:
         most_rps: normalised RPS above which a measurement is absurd; so are 0, less, and none at all.
     """
 
-    retries: int = 2
-    seconds: float = 1.0
-    most_rps: float = 20.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.retries <= 100 or not 0 <= self.seconds <= 3600 or not 1 < self.most_rps <= 1e6:
-            raise InputError(
-                f"explore: {self.retries} retries (0 to 100), pause of {self.seconds:g} s (0 to 3600), "
-                f"largest RPS {self.most_rps:g} (above 1): one is out of its range"
-            )
+    retries: Annotated[int, Ge(0), Le(100)] = 2
+    seconds: Annotated[float, Ge(0), Le(3600)] = 1.0
+    most_rps: Annotated[float, Gt(1), Le(1e6)] = 20.0
 
 
 @dataclass
 class Journal:
-    """Everything measured, in order, and where the loop stands.
+    """All runs in order, and the state of the series that they belong to.
 
     Attributes:
         space: the co-locations.
-        key: digest of what is explored for; another exploration takes over the runs alone.
-        runs: per run `id`, `round`, `reason`, `sound`, and the measures as lists per application; where there
-            is something to tell, `why` it is not sound, and the testbed's `note`.
+        key: digest of what is measured for; a series with another key takes over the runs alone.
+        runs: per run `id`, `round`, `reason`, `sound`, and the measures as lists per application; of a run
+            that is not sound `why`, and where the testbed left one its `note`.
         pending: (id, reason) still to be measured in this round.
         history: one row per round.
         quarantined: id -> what was wrong with its last run.
-        thetas: hyperparameters of the last fit.
+        thetas: hyperparameters of the last fit, see `metis.simulate.belief.Belief.thetas`.
     """
 
     space: ColocationSpace
@@ -95,8 +90,14 @@ class Journal:
         provenance |= {"alone_rps": alone} if alone else {}
         return make_profile(self.space.apps, self.space.slots, self.space.counts[ids], measures, provenance)
 
+    def quantity(self, name: str) -> FloatArray:
+        """A quantity in every sound run, see `Profile.quantity`, float64 [runs, apps]; NaN where unknown."""
+        if name == "speed":
+            return np.asarray(self.profile().alone("p99") / self.quantity("p99"))
+        return np.array([run[name] for run in self.sound], dtype=np.float64)
+
     def alone_rps(self) -> dict[str, float]:
-        """RPS of each application alone, before it was divided: the median, where the testbed noted it."""
+        """Requests per second of each application alone, not normalised: the median of those noted."""
         found: dict[str, list[float]] = {}
         for run in self.sound:
             if self.space.totals[run["id"]] == 1 and "raw" in run.get("note", {}):
@@ -105,7 +106,7 @@ class Journal:
         return {app: float(np.median(values)) for app, values in found.items()}
 
     def named_quarantine(self) -> dict[str, str]:
-        """Co-locations that cannot be measured, in words, and why."""
+        """The co-locations that could not be measured, in words, and the reason of each."""
         return {
             describe_colocation(self.space.counts[i], self.space.apps): why
             for i, why in self.quarantined.items()
@@ -140,7 +141,7 @@ def journal_of(path: Path) -> Path:
 def load_journal(path: Path | None, space: ColocationSpace, key: str) -> Journal:
     """The journal of the profile at `path`, or an empty one.
 
-    Of an exploration with another key only runs and quarantine are taken over: what was measured stays true.
+    Of a series with another key only runs and quarantine are taken over: what was measured stays true.
 
     Raises:
         InputError: unreadable, or of other applications or slots; names the file.
@@ -180,9 +181,9 @@ def measure_pending(
     patience: Patience,
     path: Path | None,
     wait: Wait,
-    told: Callable[[Journal], None] = lambda journal: None,
+    progress: Callable[[Journal], None] = lambda journal: None,
 ) -> None:
-    """Measure what is pending, a few at once, saving after each answer, until done or the budget is spent.
+    """Measure what is pending, a few at once, saved after each call, until done or the budget is spent.
 
     Args:
         journal: what is pending, and where the runs are entered.
@@ -190,10 +191,10 @@ def measure_pending(
         seed: of the measurements.
         at_once: co-locations of one call.
         budget: runs of the journal at most.
-        patience: with trouble.
+        patience: how trouble is met.
         path: profile that is kept up to date; None to keep nothing.
         wait: how to pause, in seconds.
-        told: called with the journal after each answer, once it is saved.
+        progress: called with the journal after each measurement, once it is saved.
 
     Raises:
         SurroundingsError: the testbed cannot be reached, or the disk not written; what was measured is kept.
@@ -209,18 +210,18 @@ def measure_pending(
                 chosen[i] = place
         asked = [journal.pending[place] for place in chosen.values()]
         call_seed = int(np.random.SeedSequence([seed, attempts[0]]).generate_state(1)[0])
-        answers = _ask(journal, testbed, [i for i, _ in asked], call_seed, patience, path, wait)
-        retried = _note(journal, asked, answers, patience)
+        measured = _measure(journal, testbed, [i for i, _ in asked], call_seed, patience, path, wait)
+        retried = _enter(journal, asked, measured, patience)
         done = set(chosen.values())
         rest = [entry for place, entry in enumerate(journal.pending) if place not in done]
         journal.pending = retried + [entry for entry in rest if entry[0] not in journal.quarantined]
         journal.save(path)
-        told(journal)
+        progress(journal)
     if len(journal.runs) >= budget:
         journal.pending = []
 
 
-def _ask(
+def _measure(
     journal: Journal,
     testbed: Testbed,
     ids: Sequence[int],
@@ -228,23 +229,23 @@ def _ask(
     patience: Patience,
     path: Path | None,
     wait: Wait,
-) -> dict[int, Answer]:
-    """What the testbed measured of each co-location, nothing where it left one out, or why it refuses."""
+) -> dict[int, Measurement]:
+    """Measure co-locations; by id their measures, or the reason why there are none."""
     space = journal.space
     for attempt in range(patience.retries + 1):
         try:
             measured = testbed.measure(space.counts[list(ids)], seed=seed)
         except UnmeasuredError as error:
             found = {} if error.measured is None else _rows(error.measured)
-            return found | {i: Refusal(why, final=False) for i, why in error.failed.items()}
+            return found | {i: Failure(why, permanent=False) for i, why in error.failed.items()}
         except InputError as error:
             if not journal.runs:
                 raise
             if len(ids) == 1:
-                return {ids[0]: Refusal(str(error), final=True)}
-            # one that cannot be measured must not condemn those asked for with it
-            alone = [_ask(journal, testbed, [i], seed, patience, path, wait) for i in ids]
-            return {i: answer[i] for i, answer in zip(ids, alone, strict=True) if i in answer}
+                return {ids[0]: Failure(str(error), permanent=True)}
+            # one that can never be measured must not quarantine those of the same call
+            alone = [_measure(journal, testbed, [i], seed, patience, path, wait) for i in ids]
+            return {i: one[i] for i, one in zip(ids, alone, strict=True) if i in one}
         except SurroundingsError as error:
             if attempt == patience.retries:
                 kept = f"; {len(journal.runs)} measurements are kept" + (f" in {path}" if path else "")
@@ -255,35 +256,38 @@ def _ask(
     raise AssertionError("the loop returns or raises")
 
 
-def _rows(measured: Profile) -> dict[int, Answer]:
+def _rows(measured: Profile) -> dict[int, Measurement]:
     """Measures and note of each row, by id."""
     notes = measured.provenance.get("notes", {})
-    found: dict[int, Answer] = {}
+    found: dict[int, Measurement] = {}
     for row, i in enumerate(measured.space.index(measured.colocations).tolist()):
         note = {"note": notes[i]} if i in notes else {}
         found[i] = {name: getattr(measured, name)[row] for name in MEASURES} | note
     return found
 
 
-def _note(
-    journal: Journal, asked: Sequence[tuple[int, str]], answers: Mapping[int, Answer], patience: Patience
+def _enter(
+    journal: Journal,
+    asked: Sequence[tuple[int, str]],
+    measured: Mapping[int, Measurement],
+    patience: Patience,
 ) -> list[tuple[int, str]]:
-    """Enter the runs; return those to be made again."""
+    """Enter runs into the journal; returns those to be made again."""
     space, again = journal.space, []
     nothing = np.full(len(space.apps), np.nan)
     for i, reason in asked:
-        answer = answers.get(i, {})
-        values = {} if isinstance(answer, Refusal) else answer
+        found = measured.get(i, {})
+        values = {} if isinstance(found, Failure) else found
         run: dict[str, Any] = {"id": i, "round": len(journal.history), "reason": reason}
         run |= {name: np.asarray(values.get(name, nothing)).tolist() for name in MEASURES}
         run |= {"note": values["note"]} if "note" in values else {}
-        wrong = answer.why if isinstance(answer, Refusal) else _absurd(run["rps"], space, i, patience)
+        wrong = found.reason if isinstance(found, Failure) else _absurd(run["rps"], space, i, patience)
         journal.runs.append(run | {"sound": not wrong} | ({"why": wrong} if wrong else {}))
         if not wrong:
             continue
         sound = [earlier["sound"] for earlier in journal.runs if earlier["id"] == i]
         in_a_row = sound[::-1].index(True) if any(sound) else len(sound)
-        final = isinstance(answer, Refusal) and answer.final
+        final = isinstance(found, Failure) and found.permanent
         if in_a_row > patience.retries or final:
             journal.quarantined[i] = wrong
         else:

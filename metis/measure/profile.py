@@ -1,4 +1,4 @@
-"""Profiles: what was measured, co-location by co-location, in one `.npz` schema without pickle."""
+"""Profiles: measured co-locations, saved in one `.npz` schema without pickle."""
 
 import json
 from collections.abc import Mapping
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from metis.errors import InputError
-from metis.files import load_arrays, save_arrays
+from metis.files import save_arrays
 from metis.problem.counts import FloatArray, IntArray, describe_colocation, whole_counts
 from metis.problem.space import ColocationSpace
 
 FORMAT = "metis-profile-1"
 MEASURES = ("rps", "p50", "p99", "requests", "failures")
+SHARES = ("rps", "speed")  # quantities that are shares of what an application reaches alone
+QUANTITIES = (*SHARES, "p50", "p99")  # what can be simulated
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Profile:
         rps: normalised RPS per application, float64 [n, apps]; NaN where absent.
         p50: median latency in seconds, [n, apps]; NaN where absent or not measured.
         p99: 99th percentile of latency in seconds, likewise.
-        requests: requests answered, [n, apps]; NaN where unknown.
-        failures: requests failed, [n, apps]; NaN where unknown.
+        requests: number of requests, [n, apps]; NaN where unknown.
+        failures: number of failed requests, [n, apps]; NaN where unknown.
         provenance: where it comes from; JSON-able.
         spread: (largest - smallest) / median RPS over repeated runs, [n, apps]; NaN where there was one run
             or the application is absent; None where no co-location was run twice.
@@ -62,11 +64,30 @@ class Profile:
     @property
     def speed(self) -> FloatArray:
         """Stand-alone p99 / p99, [n, apps]; NaN where absent or without either latency."""
-        alone = np.full(len(self.apps), np.nan)
+        return np.asarray(self.alone("p99") / self.p99)
+
+    def quantity(self, name: str) -> FloatArray:
+        """A quantity by name: `rps`, `speed`, `p50` or `p99`, float64 [n, apps]; NaN where absent or unknown.
+
+        Raises:
+            InputError: there is no such quantity.
+        """
+        if name not in QUANTITIES:
+            raise InputError(f"quantity {name!r}: a profile has {', '.join(QUANTITIES)}")
+        return np.asarray(getattr(self, name))
+
+    def alone(self, name: str) -> FloatArray:
+        """What each application reaches alone on a node, by quantity, float64 [apps]; NaN where not measured.
+
+        Of `rps` and `speed` that is 1: they are shares of it.
+        """
+        if name in SHARES:
+            return np.ones(len(self.apps))
+        values, found = self.quantity(name), np.full(len(self.apps), np.nan)
         single = self.colocations.sum(axis=1) == 1
         rows, columns = np.nonzero(self.colocations[single])
-        alone[columns] = self.p99[single][rows, columns]
-        return np.asarray(alone / self.p99)
+        found[columns] = values[single][rows, columns]
+        return found
 
     def rows(self, chosen: Any) -> "Profile":
         """The profile of some of its rows."""
@@ -80,7 +101,7 @@ class Profile:
         return replace(self.rows(fits), slots=slots)
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the profile as `.npz`, whole or not at all; `profile_files.load_profile` reads it."""
         arrays = {name: getattr(self, name) for name in ("colocations", *MEASURES)}
         if self.spread is not None:
             arrays["spread"] = self.spread
@@ -137,52 +158,6 @@ def make_profile(
     )
 
 
-def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | None = None) -> Profile:
-    """Read a profile in our own format or in the published one.
-
-    Args:
-        path: the `.npz` file.
-        apps: names; for the published format, which has none. Ours must agree with them.
-        slots: slots of a node; None for the file's own.
-
-    Raises:
-        InputError: unreadable, of another format, or with rows that make no sense; names file and row.
-    """
-    from metis.measure.published import is_published, read_published
-
-    if not path.is_file():
-        raise InputError(f"{path}: no such profile; give the path of an .npz file")
-    if is_published(path):
-        return read_published(path, apps=apps, slots=slots)
-    stored = load_arrays(path)
-    if str(stored.get("format")) != FORMAT:
-        raise InputError(f"{path}: neither a metis profile nor a published one (arrays {sorted(stored)})")
-    missing = [n for n in ("apps", "slots", "provenance", "colocations", *MEASURES) if n not in stored]
-    if missing:
-        raise InputError(f"{path}: the array {missing[0]!r} is missing")
-    try:
-        names = tuple(str(name) for name in stored["apps"])
-        own_slots = int(stored["slots"])
-        arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("colocations", *MEASURES)}
-        provenance = dict(json.loads(str(stored["provenance"])))
-        spread = np.asarray(stored["spread"], dtype=np.float64) if "spread" in stored else None
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: an array holds what it should not ({error})") from None
-    if apps is not None and apps != names:
-        raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
-    counts = checked_rows(path, arrays.pop("colocations"), arrays["rps"], own_slots, names)
-    if spread is not None and spread.shape != counts.shape:
-        raise InputError(f"{path}: spread has shape {spread.shape}, the counts {counts.shape}")
-    odd = [name for name in MEASURES if arrays[name].shape != counts.shape]
-    if odd:
-        raise InputError(f"{path}: {odd[0]} has shape {arrays[odd[0]].shape}, the counts {counts.shape}")
-    ids = ColocationSpace(names, own_slots).index(counts)
-    first = np.unique(ids, return_index=True)[1]
-    _refuse(path, ~np.isin(np.arange(len(ids)), first), counts.astype(np.float64), "repeats an earlier row")
-    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance, spread=spread)
-    return profile if slots is None else profile.on(slots)
-
-
 def checked_rows(
     path: Path, colocations: Any, rps: FloatArray, slots: int | None, apps: tuple[str, ...]
 ) -> IntArray:
@@ -201,17 +176,18 @@ def checked_rows(
         raise InputError(f"{path}: has no rows; a profile needs at least one measured co-location")
     numbers = np.asarray(colocations, dtype=np.float64)
     wrong = ~np.isfinite(numbers) | (numbers < 0) | (numbers != np.floor(numbers))
-    _refuse(path, wrong.any(axis=1), numbers, "has a count that is negative or not whole")
+    refuse_rows(path, wrong.any(axis=1), numbers, "has a count that is negative or not whole")
     counts = whole_counts(numbers, str(path))
     if slots is not None:
-        _refuse(path, counts.sum(axis=1) > slots, numbers, f"holds more containers than {slots} slots")
+        refuse_rows(path, counts.sum(axis=1) > slots, numbers, f"holds more containers than {slots} slots")
     silent = (counts > 0) & ~np.isfinite(rps)
-    _refuse(path, silent.any(axis=1), numbers, "holds containers without an RPS")
-    _refuse(path, ((counts > 0) & (rps < 0)).any(axis=1), numbers, "has a negative RPS")
+    refuse_rows(path, silent.any(axis=1), numbers, "holds containers without an RPS")
+    refuse_rows(path, ((counts > 0) & (rps < 0)).any(axis=1), numbers, "has a negative RPS")
     return counts
 
 
-def _refuse(path: Path, wrong: Any, counts: FloatArray, reason: str) -> None:
+def refuse_rows(path: Path, wrong: Any, counts: FloatArray, reason: str) -> None:
+    """Refuse a file where any row is wrong, bool [rows]; the error names the first such row."""
     rows = np.flatnonzero(wrong)
     if rows.size:
         held = ", ".join(f"{value:g}" for value in counts[rows[0]])
@@ -226,7 +202,7 @@ def _median(rows: FloatArray) -> FloatArray:
 
 
 def describe_profile(profile: Profile) -> dict[str, Any]:
-    """What a person wants to know of a profile: rows, coverage, applications, provenance."""
+    """A summary of a profile, JSON-able: applications, rows, coverage, spread, provenance."""
     largest = profile.colocations[profile.colocations.sum(axis=1).argmax()]
     return {
         "apps": list(profile.apps),

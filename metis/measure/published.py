@@ -1,4 +1,4 @@
-"""The guarded reader of the published measurements: a stranger's pickle is never loaded freely."""
+"""A guarded reader of the published measurements: of pickled files only plain arrays of numbers are read."""
 
 import pickle
 import zipfile
@@ -120,7 +120,7 @@ def _read_array(path: Path, member: str, file: IO[bytes]) -> FloatArray:
             flat: NDArray[Any] = np.frombuffer(file.read(), dtype=dtype)
             values = flat.reshape(shape, order="F" if fortran else "C")
         return np.array(values, dtype=np.float64)
-    except Exception as error:  # whatever a stranger's bytes provoke, the answer is the same refusal
+    except Exception as error:  # whatever unknown bytes provoke, the file is refused alike
         raise InputError(f"{path}: {member} is refused: {error}") from None
 
 

@@ -1,4 +1,4 @@
-"""Measure a list of co-locations on a testbed, one way for all of them, saved after every answer."""
+"""A series of measurements: a list of co-locations on a testbed, saved as it goes."""
 
 import hashlib
 import json
@@ -26,23 +26,23 @@ def measure_list(
     patience: Patience | None = None,
     path: Path | None = None,
     wait: Wait = time.sleep,
-    told: Callable[[Journal], None] = lambda journal: None,
+    progress: Callable[[Journal], None] = lambda journal: None,
 ) -> Journal:
-    """Measure each co-location `repeats` times; the journal holds every run, and why some have none.
+    """Measure each co-location `repeats` times, and return the journal of all runs.
 
-    One that fails is tried again, then quarantined with the reason; the rest goes on. Stopped at any moment,
-    the same call goes on with what is missing.
+    A co-location that fails is tried again, then quarantined with the reason; the rest goes on. Stopped at
+    any moment, the same call goes on with what is missing.
 
     Args:
         testbed: what measures.
         colocations: counts [n, apps], each once.
-        repeats: runs of each, in rounds, so that what drifts does not meet one co-location alone.
+        repeats: runs of each, in rounds, so that a drift does not fall on one co-location alone.
         seed: of the order and of the measurements.
         at_once: co-locations handed to the testbed in one call.
-        patience: with trouble.
+        patience: how trouble is met.
         path: profile that is kept up to date, with the journal beside it; None to keep nothing.
         wait: how to pause, in seconds.
-        told: called with the journal at the start and after every answer; what is missing is `pending`.
+        progress: called with the journal at the start and after every measurement.
 
     Raises:
         SurroundingsError: the testbed cannot be reached, or the disk not written; what was measured is kept.
@@ -54,7 +54,7 @@ def measure_list(
     journal = load_journal(path, space, key)
     if not journal.pending:
         journal.pending = still_missing(journal, order)
-    told(journal)
+    progress(journal)
     measure_pending(
         journal,
         testbed,
@@ -64,16 +64,16 @@ def measure_list(
         patience=patience or Patience(),
         path=path,
         wait=wait,
-        told=told,
+        progress=progress,
     )
     return journal
 
 
 def in_rounds(space: ColocationSpace, ids: IntArray, repeats: int, seed: int) -> IntArray:
-    """The order of the runs, int [repeats * n].
+    """The order of the runs, as co-location ids, int [repeats * n].
 
-    The stand-alone runs come first, then the others in a random order; every second round is turned round as
-    a whole. What drifts evenly then meets all of them alike, and stand-alone runs stand on both sides.
+    The stand-alone runs come first, then the others in a random order; every second round is reversed as a
+    whole. A steady drift then falls on all of them alike, and stand-alone runs lie on both sides.
     """
     alone = ids[space.totals[ids] == 1]
     others = np.random.default_rng(seed).permutation(ids[space.totals[ids] != 1])
@@ -82,7 +82,7 @@ def in_rounds(space: ColocationSpace, ids: IntArray, repeats: int, seed: int) ->
 
 
 def still_missing(journal: Journal, order: IntArray) -> list[tuple[int, str]]:
-    """The runs of `order` that were not made yet, of co-locations that are not quarantined."""
+    """The runs of `order` still to be made, with their reasons; quarantined co-locations are left out."""
     made = [run["id"] for run in journal.sound]
     seen: set[int] = set()
     missing = []

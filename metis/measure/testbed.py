@@ -1,6 +1,6 @@
-"""Testbeds: what answers "what would really happen" when containers share a node."""
+"""Testbeds, which measure what containers reach when they share a node, and which co-locations to measure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,10 @@ import numpy as np
 
 from metis.errors import InputError, SurroundingsError
 from metis.measure.embedded import InterferenceModel
-from metis.measure.profile import MEASURES, Profile, make_profile
+from metis.measure.profile import MEASURES, QUANTITIES, Profile, make_profile
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
-from metis.simulate.fitting import fit_simulator
-from metis.simulate.settings import SimulatorSettings
 
 Choose = Literal["share", "pairs", "all", "given"]
 
@@ -35,7 +33,7 @@ class UnmeasuredError(SurroundingsError):
 
 
 class Testbed(Protocol):
-    """Measures co-locations, and knows the truth where anybody can."""
+    """Measures co-locations, and knows the truth where it is a model or a full profile."""
 
     @property
     def space(self) -> ColocationSpace:
@@ -45,7 +43,7 @@ class Testbed(Protocol):
     def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
         """Measure `colocations` [n, apps], each `repeats` times (the median is kept).
 
-        `provenance["notes"]`, where there is one, holds what else is worth keeping of a run, by id.
+        `provenance["notes"]`, where there is one, holds by id what else is recorded of a run.
 
         Raises:
             UnmeasuredError: some could not be measured, through a fault of theirs or of the moment.
@@ -54,8 +52,12 @@ class Testbed(Protocol):
         """
         ...
 
-    def truth(self, *, latency: bool = False) -> Tables:
-        """The noiseless tables against which placements are judged."""
+    def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
+        """The noiseless tables against which placements are judged, of the named quantities.
+
+        Raises:
+            InputError: the truth is not known here, or an unknown quantity.
+        """
         ...
 
 
@@ -93,65 +95,30 @@ class EmbeddedTestbed:
         rps_noise[colocations.sum(axis=1) == 1] = 1.0  # what is alone is what all RPS are divided by
         measures = {
             "rps": np.where(present, rps * rps_noise, np.nan),
-            # a run that answers fewer requests answers them later
+            # a run with fewer requests per second has longer ones
             "p50": p50 / noise,
             "p99": p99 / noise,
         }
         provenance = {"source": "embedded testbed", "seed": seed, "noise": self.noise, "repeats": repeats}
         return make_profile(self.model.apps, self.slots, colocations, measures, provenance)
 
-    def truth(self, *, latency: bool = False) -> Tables:
+    def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
         """See `Testbed.truth`."""
-        counts = self.space.counts
+        return Tables(self.space, {name: self._true(name) for name in quantities})
+
+    def _true(self, name: str) -> FloatArray:
+        """The noiseless table of one quantity, [size, apps]."""
+        counts, apps = self.space.counts, len(self.space.apps)
         rps = self.model.rps(counts)
-        if not latency:
-            return Tables(self.space, rps)
-        p99 = self.model.latency(counts, rps)[1]
-        alone = p99[
-            self.space.index(np.eye(len(self.space.apps), dtype=np.int64)), range(len(self.space.apps))
-        ]
-        speed = np.where(counts > 0, alone / p99, 0.0)
-        speed[:, ~np.isfinite(alone)] = np.nan
-        return Tables(self.space, rps, speed)
-
-
-@dataclass(frozen=True)
-class FileTestbed:
-    """A full profile, replayed: every co-location was measured once."""
-
-    profile: Profile
-
-    @property
-    def space(self) -> ColocationSpace:
-        """See `Testbed.space`."""
-        return self.profile.space
-
-    def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
-        """See `Testbed.measure`; the recorded rows, whatever the seed."""
-        del seed, repeats
-        where = np.full(self.space.size, -1)
-        where[self.space.index(self.profile.colocations)] = np.arange(len(self.profile))
-        rows = where[np.unique(self.space.index(colocations))]
-        if (rows < 0).any():
-            raise InputError(
-                f"testbed.path: {(rows < 0).sum()} of the co-locations asked for are not recorded in it"
-            )
-        return self.profile.rows(rows)
-
-    def truth(self, *, latency: bool = False) -> Tables:
-        """See `Testbed.truth`.
-
-        Raises:
-            InputError: the profile does not cover its space.
-        """
-        known = set(self.space.index(self.profile.colocations).tolist()) | {0}
-        missing = self.space.size - len(known)
-        if missing:
-            raise InputError(
-                f"testbed.path: judging placements needs every co-location, and {missing} of "
-                f"{self.space.size} are not recorded in it; name a full profile"
-            )
-        return fit_simulator(self.profile, SimulatorSettings(kind="table"), latency=latency).tables
+        if name == "rps":
+            return rps
+        if name not in QUANTITIES:
+            raise InputError(f"quantity {name!r}: a testbed has {', '.join(QUANTITIES)}")
+        latency = self.model.latency(counts, rps)[0 if name == "p50" else 1]
+        alone = latency[self.space.index(np.eye(apps, dtype=np.int64)), range(apps)]
+        table = np.where(counts > 0, alone / latency if name == "speed" else latency, 0.0)
+        table[:, ~np.isfinite(alone)] = np.nan
+        return table
 
 
 def choose_colocations(space: ColocationSpace, share: float, seed: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""Drift: what deployed co-locations reach now, against what was measured or believed of them."""
+"""Drift of deployed co-locations: measurements outside the interval of what was recorded or believed."""
 
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -13,7 +13,7 @@ from metis.simulate.ensemble import Ensemble
 
 @dataclass(frozen=True)
 class Drift:
-    """A measurement that left its interval.
+    """A measurement outside its interval.
 
     Attributes:
         colocation: where, in words.
@@ -37,7 +37,7 @@ class Drift:
 def drift(
     profile: Profile, fresh: Profile, noise: float = 0.02, level: float = 0.99, belief: Ensemble | None = None
 ) -> list[Drift]:
-    """Fresh measurements that leave the interval of what was recorded or believed, the farthest first.
+    """Find fresh measurements outside the interval of what was recorded or believed, the farthest first.
 
     Args:
         profile: what was recorded.

@@ -1,4 +1,4 @@
-"""Watching what runs: measure, tell what drifted, learn it, and say whether another placement is worth it."""
+"""The watch over a running placement: what drifted, what is known now, which placement is better."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,19 +15,21 @@ from metis.measure.testbed import join_profiles
 from metis.operate.drift import Drift, drift
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
-from metis.problem.objectives import Latency, Objective
+from metis.problem.evaluation import value
+from metis.problem.objectives import Objective
 from metis.problem.tables import Tables
-from metis.simulate.ensemble import Ensemble, Observations, fit_ensemble, simulate_by_ensemble
-from metis.simulate.simulator import SMALLEST_RPS
+from metis.simulate.belief import simulate_by_ensemble
+from metis.simulate.ensemble import Ensemble, Observations, fit_ensemble
+from metis.simulate.simulator import SMALLEST_SHARE
 
-__all__ = ["Known", "Live", "Look", "Patrol", "fold", "look"]
+__all__ = ["Inspection", "Knowledge", "LiveMeasurement", "Thresholds", "fold", "inspect_running"]
 
-COVERED = 0.8  # share that the interval of what nobody measured holds
+COVERED = 0.8  # share of true values that the interval of an unmeasured co-location holds
 
 
 @dataclass(frozen=True)
-class Live:
-    """What running co-locations reach.
+class LiveMeasurement:
+    """A measurement of running co-locations.
 
     Attributes:
         profile: a row per co-location that was measured, the median where several nodes hold it; may have
@@ -39,12 +41,12 @@ class Live:
     silent: Mapping[str, str] = field(default_factory=dict)
 
 
-Measure = Callable[[IntArray], Live]  # of the nodes with these rows
+Measure = Callable[[IntArray], LiveMeasurement]  # measures the nodes with these rows of the placement
 
 
 @dataclass(frozen=True)
-class Patrol:
-    """When a measurement is news, and when news is worth a move.
+class Thresholds:
+    """The thresholds beyond which a measurement counts as drift, and a better placement is proposed.
 
     Attributes:
         level: share of sound measurements that an interval holds.
@@ -60,11 +62,11 @@ class Patrol:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of all co-locations: what was recorded, and what was seen to run since.
+class Knowledge:
+    """All that is known of co-locations: the recorded profile, and what running ones were measured at since.
 
-    Where an application drifted, its recorded rows that nobody saw since are out of date as well: a model of
-    the change, learnt from those that were seen, corrects them.
+    Where an application drifted, its recorded rows that were not seen to run since are out of date as well:
+    a model of the change, fitted to those that were seen, corrects them.
 
     Attributes:
         base: as recorded, before anything was watched.
@@ -81,39 +83,39 @@ class Known:
     noise: float = 0.05
 
     @classmethod
-    def of(cls, profile: Profile, noise: float = 0.05) -> "Known":
-        """What a profile alone tells."""
+    def of(cls, profile: Profile, noise: float = 0.05) -> "Knowledge":
+        """The knowledge in a profile, before anything was watched."""
         return cls(profile, profile, noise=noise)
 
     @cached_property
     def belief(self) -> Ensemble:
-        """Fitted to what is recorded, measured rows exact."""
-        return simulate_by_ensemble(self.profile, held_out=0.0)[1]
+        """The ensemble fitted to the profile as known now, measured rows exact."""
+        return simulate_by_ensemble(self.profile, held_out=0.0)[1].first
 
     @cached_property
     def before(self) -> FloatArray:
-        """RPS of every co-location as it was recorded or believed before watching, [size, apps]."""
-        rps = simulate_by_ensemble(self.base, held_out=0.0)[1].rps.copy()
+        """RPS of every co-location as recorded or believed before watching, float64 [size, apps]."""
+        rps = simulate_by_ensemble(self.base, held_out=0.0)[1].first.expected.copy()
         rps[self.base.space.index(self.base.colocations)] = np.nan_to_num(self.base.rps)
         return rps
 
-    def after(self, fresh: Profile, drifted: list[Drift]) -> "Known":
-        """What is known after a look; itself where that brought no news."""
+    def after(self, fresh: Profile, drifted: list[Drift]) -> "Knowledge":
+        """The knowledge after an inspection; the same object where that changed nothing."""
         profile, space = fold(self.profile, fresh, drifted), self.base.space
         seen = self.seen | {int(i) for i in space.index(fresh.colocations)}
         columns = self.drifted | {space.apps.index(one.app) for one in drifted}
         if profile is self.profile and seen == self.seen:
             return self
-        after = Known(self.base, profile, seen, columns, self.noise)
-        # what was fitted to the very same rows is not fitted again
+        after = Knowledge(self.base, profile, seen, columns, self.noise)
+        # an ensemble of the very same rows is not fitted again
         same = ("before", "belief") if profile is self.profile else ("before",)
         vars(after).update({name: vars(self)[name] for name in same if name in vars(self)})
         return after
 
     def tables(self) -> tuple[Tables, Tables]:
-        """RPS of every co-location as expected, and at the low end of its 80 % interval."""
+        """The RPS of every co-location, as expected and at the low end of its 80 % interval."""
         space, present = self.base.space, self.base.space.counts > 0
-        expected, low = self.belief.rps.copy(), self.belief.interval(COVERED)[0].copy()
+        expected, low = self.belief.expected.copy(), self.belief.interval(COVERED)[0].copy()
         at = space.index(self.profile.colocations)
         expected[at] = low[at] = np.nan_to_num(self.profile.rps)
         if self.drifted:
@@ -124,7 +126,7 @@ class Known:
             reach = NormalDist().inv_cdf(0.5 + COVERED / 2) * spread
             low = np.where(stale, low * np.exp(change - reach), low)
             expected = np.where(stale, expected * np.exp(change), expected)
-        return Tables(space, expected), Tables(space, low)
+        return Tables(space, {"rps": expected}), Tables(space, {"rps": low})
 
     def _change(self) -> tuple[FloatArray, FloatArray]:
         """Mean and deviation of the change in log-RPS since it was recorded, [size, apps] each."""
@@ -132,15 +134,15 @@ class Known:
         before = self.before
         where = {int(i): row for row, i in enumerate(space.index(self.profile.colocations))}
         now = self.profile.rps[[where[int(i)] for i in ids]]
-        logs = np.log(np.maximum(now, SMALLEST_RPS)) - np.log(np.maximum(before[ids], SMALLEST_RPS))
+        logs = np.log(np.maximum(now, SMALLEST_SHARE)) - np.log(np.maximum(before[ids], SMALLEST_SHARE))
         runs = np.ones(len(ids), dtype=np.int64)
         # both sides of a difference carry the noise of a measurement
         return fit_ensemble(space, Observations(ids, logs, runs, min(np.sqrt(2) * self.noise, 1.0))).beliefs
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look found.
+class Inspection:
+    """The result of one inspection of what runs.
 
     Attributes:
         fresh: what was measured, a row per co-location.
@@ -149,13 +151,14 @@ class Look:
         calmed: co-locations that left it once and came back when measured again, in words.
         remeasured: co-locations measured again, in words.
         units: what an application reaches alone now, as a share of what it did, where that drifted and it
-            runs alone somewhere; everything that it reaches is held against this.
-        known: what is known now.
+            runs alone somewhere; all its measurements are divided by it.
+        known: the knowledge after this inspection.
         value: of the running placement, by what is known now.
         best: value of the best placement, by what is known now.
-        low: the same if co-locations that nobody measured reach only the low end of their 80 % interval.
+        low: the same if unmeasured co-locations reach only the low end of their 80 % interval.
         proposal: the best placement, int [nodes, apps]; None where it gains less than asked for.
-        unmeasured: nodes of the proposal whose co-location nobody measured, or not since it may have drifted.
+        unmeasured: nodes of the best placement whose co-location was never measured, or not since an
+            application in it drifted.
     """
 
     fresh: Profile
@@ -164,7 +167,7 @@ class Look:
     calmed: tuple[str, ...]
     remeasured: tuple[str, ...]
     units: Mapping[str, float]
-    known: Known
+    known: Knowledge
     value: float
     best: float
     low: float
@@ -173,16 +176,16 @@ class Look:
 
     @property
     def gain(self) -> float:
-        """What the best placement gains, as a share of the running one's value."""
+        """The gain of the best placement, as a share of the running one's value."""
         return self.best / self.value - 1 if self.value > 0 else 0.0
 
     @property
     def gain_low(self) -> float:
-        """The same, if what nobody measured disappoints."""
+        """The gain if unmeasured co-locations reach only the low end of their interval."""
         return self.low / self.value - 1 if self.value > 0 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able, without profile, belief and proposal."""
+        """The numbers and words of the inspection, JSON-able; profile, belief and proposal are left out."""
         return {
             "colocations": len(self.fresh),
             "silent": dict(self.silent),
@@ -199,55 +202,55 @@ class Look:
         }
 
 
-def look(
-    known: Known,
+def inspect_running(
+    known: Knowledge,
     running: IntArray,
     cluster: Cluster,
     measure: Measure,
     objective: Objective,
     plan: Plan,
-    patrol: Patrol | None = None,
-) -> Look:
-    """Measure what runs, learn from it, and plan anew; changes nothing of what runs.
+    thresholds: Thresholds | None = None,
+) -> Inspection:
+    """Measure what runs, update the knowledge, and plan anew; what runs is not changed.
 
     Args:
-        known: what is known of co-locations.
+        known: the knowledge so far.
         running: what runs, int [nodes, apps].
         cluster: the nodes and rules, nothing in place: every container may be proposed to move.
-        measure: (rows of nodes, int [n]) -> what their co-locations reach now.
-        objective: what a placement is worth; any but latency, which the belief does not model.
+        measure: measures the co-locations of nodes, given the rows of these nodes, int [n].
+        objective: what a placement is worth; one that needs RPS alone, the only quantity known here.
         plan: (worth [size], group, cluster) -> placement [nodes, apps], as good as can be: the optimum.
-        patrol: when a measurement is news.
+        thresholds: beyond which a measurement counts as drift.
 
     Raises:
-        InputError: nothing runs, or an objective of latency.
+        InputError: nothing runs, or an objective that needs more than RPS.
         SurroundingsError: nothing could be measured at all.
     """
-    patrol = patrol or Patrol()
-    if isinstance(objective, Latency):
-        raise InputError("watch: latency is not modelled by its belief; use objective rps, slo or free")
+    thresholds = thresholds or Thresholds()
+    others = [name for name in objective.needs if name != "rps"]
+    if others:
+        raise InputError(f"watch: models RPS, objective {objective.kind} needs {', '.join(others)} too")
     if not running.any():
         raise InputError("watch: nothing runs; deploy a placement first")
     first = measure(np.flatnonzero(running.any(axis=1)))
     if not len(first.profile):
-        told = "; ".join(f"{node}: {why}" for node, why in first.silent.items())
-        raise SurroundingsError(f"watch: nothing that runs could be measured ({told})")
+        reasons = "; ".join(f"{node}: {why}" for node, why in first.silent.items())
+        raise SurroundingsError(f"watch: nothing that runs could be measured ({reasons})")
     words = [describe_colocation(row, known.base.apps) for row in running]
-    chosen = _suspects(known, first.profile, patrol)
+    chosen = _suspects(known, first.profile, thresholds)
     again = np.array([row for row, held in enumerate(words) if held in chosen], dtype=np.int64)
-    second = measure(again) if chosen else Live(first.profile.rows([]))
+    second = measure(again) if chosen else LiveMeasurement(first.profile.rows([]))
     both = join_profiles(first.profile, second.profile, first.profile.provenance)
-    units = _units(known, both, second.profile, patrol)
+    units = _units(known, both, second.profile, thresholds)
     fresh = _divided(both, units)
-    drifted = _confirmed(known, fresh, _divided(second.profile, units), patrol)
+    drifted = _confirmed(known, fresh, _divided(second.profile, units), thresholds)
     still = {one.colocation for one in drifted} | {f"1 {app}" for app in units}
     after = known.after(fresh, drifted)
-    group, ids = running.sum(axis=0), cluster.space.index(running)
+    group = running.sum(axis=0)
     worth, low = (objective.bind(group, cluster, tables) for tables in after.tables())
     best = plan(worth, group, cluster)
-    theirs = cluster.space.index(best)
-    value, reached = float(worth[ids].sum()), float(worth[theirs].sum())
-    return Look(
+    before, reached = value(running, cluster, worth), value(best, cluster, worth)
+    return Inspection(
         fresh=fresh,
         silent={**first.silent, **second.silent},
         drifted=tuple(drifted),
@@ -255,16 +258,16 @@ def look(
         remeasured=tuple(chosen),
         units=units,
         known=after,
-        value=value,
+        value=before,
         best=reached,
-        low=float(low[theirs].sum()),
-        proposal=best if reached >= value * (1 + patrol.min_gain) and reached > value else None,
+        low=value(best, cluster, low),
+        proposal=best if reached >= before * (1 + thresholds.min_gain) and reached > before else None,
         unmeasured=_unmeasured(after, best),
     )
 
 
-def _unmeasured(known: Known, placement: IntArray) -> int:
-    """Nodes whose co-location nobody measured, or not since an application in it drifted."""
+def _unmeasured(known: Knowledge, placement: IntArray) -> int:
+    """The number of nodes whose co-location was never measured, or not since an application in it drifted."""
     space = known.base.space
     recorded = set(space.index(known.profile.colocations).tolist()) | {0}
     columns = sorted(known.drifted)
@@ -275,24 +278,24 @@ def _unmeasured(known: Known, placement: IntArray) -> int:
 
 
 def fold(profile: Profile, fresh: Profile, drifted: list[Drift]) -> Profile:
-    """What is known now: the recorded rows, but for those that drifted, and the new ones.
+    """Update a profile: rows that drifted are replaced by fresh ones, new co-locations are added.
 
-    A row that stayed in its interval is kept as recorded: one noisy run more is no news, and to follow it
-    would be to chase the noise.
+    A row that stayed in its interval is kept as recorded: one more noisy run holds nothing new, and to follow
+    it would be to follow the noise.
     """
     space = profile.space
     recorded = set(space.index(profile.colocations).tolist())
     left = {one.colocation for one in drifted}
-    news = np.array(
+    changed = np.array(
         [
             int(i) not in recorded or describe_colocation(row, space.apps) in left
             for i, row in zip(space.index(fresh.colocations), fresh.colocations, strict=True)
         ],
         dtype=bool,
     )
-    if not news.any():
+    if not changed.any():
         return profile
-    newer = fresh.rows(news)
+    newer = fresh.rows(changed)
     stays = ~np.isin(space.index(profile.colocations), space.index(newer.colocations))
     parts = {name: np.concatenate([getattr(profile, name)[stays], getattr(newer, name)]) for name in MEASURES}
     colocations = np.concatenate([profile.colocations[stays], newer.colocations])
@@ -300,27 +303,27 @@ def fold(profile: Profile, fresh: Profile, drifted: list[Drift]) -> Profile:
     return make_profile(space.apps, space.slots, colocations, parts, {**profile.provenance, "live": live})
 
 
-def _drifted(known: Known, fresh: Profile, patrol: Patrol) -> list[Drift]:
+def _drifted(known: Knowledge, fresh: Profile, thresholds: Thresholds) -> list[Drift]:
     if not len(fresh):
         return []
-    return drift(known.profile, fresh, patrol.noise, patrol.level, known.belief)
+    return drift(known.profile, fresh, thresholds.noise, thresholds.level, known.belief)
 
 
-def _suspects(known: Known, first: Profile, patrol: Patrol) -> list[str]:
-    """The co-locations to measure again, in words: first those alone, against which others are held."""
-    units = _units(known, first, first.rows([]), patrol)
-    drifted = _drifted(known, _divided(first, units), patrol)
+def _suspects(known: Knowledge, first: Profile, thresholds: Thresholds) -> list[str]:
+    """The co-locations to measure again, in words: first stand-alone ones, by which others are divided."""
+    units = _units(known, first, first.rows([]), thresholds)
+    drifted = _drifted(known, _divided(first, units), thresholds)
     found = [f"1 {app}" for app in units] + [one.colocation for one in drifted]
-    return list(dict.fromkeys(found))[: patrol.remeasure]
+    return list(dict.fromkeys(found))[: thresholds.remeasure]
 
 
-def _units(known: Known, both: Profile, second: Profile, patrol: Patrol) -> dict[str, float]:
-    """What applications reach alone now, by what they did, where that left its interval both times.
+def _units(known: Knowledge, both: Profile, second: Profile, thresholds: Thresholds) -> dict[str, float]:
+    """Stand-alone RPS of applications now, as a share of what it was, where it left its interval both times.
 
     Alone, normalised RPS is 1 by definition: when it is not, the machine or the application changed, and
-    whatever else the application reaches is to be held against what it reaches alone now.
+    all other RPS of the application must be divided by what it reaches alone now.
     """
-    left = _confirmed(known, _alone(both), _alone(second), patrol)
+    left = _confirmed(known, _alone(both), _alone(second), thresholds)
     return {one.app: one.measured for one in left if one.measured > 0}
 
 
@@ -334,12 +337,12 @@ def _divided(profile: Profile, units: Mapping[str, float]) -> Profile:
     return replace(profile, rps=profile.rps / np.array([units.get(app, 1.0) for app in profile.apps]))
 
 
-def _confirmed(known: Known, both: Profile, second: Profile, patrol: Patrol) -> list[Drift]:
-    """What left its interval by both measurements together, and by the second alone where there is one."""
-    heard = {describe_colocation(row, second.apps) for row in second.colocations}
-    again = {(one.colocation, one.app) for one in _drifted(known, second, patrol)}
+def _confirmed(known: Knowledge, both: Profile, second: Profile, thresholds: Thresholds) -> list[Drift]:
+    """The drift found by both measurements together, and by the second alone where there is one."""
+    repeated = {describe_colocation(row, second.apps) for row in second.colocations}
+    again = {(one.colocation, one.app) for one in _drifted(known, second, thresholds)}
     return [
         one
-        for one in _drifted(known, both, patrol)
-        if one.colocation not in heard or (one.colocation, one.app) in again
+        for one in _drifted(known, both, thresholds)
+        if one.colocation not in repeated or (one.colocation, one.app) in again
     ]

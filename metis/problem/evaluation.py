@@ -1,4 +1,4 @@
-"""One evaluation for every placement: RPS, value, SLO shares, free nodes."""
+"""The value of a placement, and its evaluation: RPS, SLO shares, free nodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SLO_LEVELS = (0.90, 0.95, 1.00)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a placement is on given tables.
+    """How good a placement is, judged on given tables.
 
     Attributes:
         rps: mean normalised RPS over all containers, existing ones included.
@@ -38,20 +38,39 @@ def evaluate(
     worth: FloatArray,
     levels: Sequence[float] = SLO_LEVELS,
 ) -> Evaluation:
-    """Judge `placement` [nodes, apps] (new containers; those in place are added) on `tables`."""
+    """Judge a placement on tables of predicted or true quantities.
+
+    Args:
+        placement: new containers, int [nodes, apps]; those in place are added.
+        cluster: nodes and what runs there.
+        tables: with `rps`.
+        worth: of every co-location by the objective, float64 [size].
+        levels: the SLO levels of interest, shares of the stand-alone RPS.
+    """
     total = placement + cluster.existing
     ids = cluster.space.index(total)
     rps = np.repeat(tables.rps[ids].ravel(), total.ravel())
     return Evaluation(
         rps=float(rps.mean()) if rps.size else 0.0,
-        value=float(worth[ids].sum()),
+        value=value(placement, cluster, worth),
         slo={f"{level:.2f}": float((rps >= level).mean()) if rps.size else 0.0 for level in levels},
         free_nodes=int((total.sum(axis=1) == 0).sum()),
         container_rps=rps,
     )
 
 
-def gap(value: float, bound: float) -> float:
-    """1 - value / bound, the share of the bound that is missed; 0 where the bound is 0 or less."""
-    missed = 1.0 - value / bound if bound > 0 else 0.0
+def value(placement: IntArray, cluster: Cluster, worth: FloatArray) -> float:
+    """The value of a placement: the worth of its nodes' co-locations, summed over all nodes.
+
+    Args:
+        placement: new containers, int [nodes, apps]; those in place are added.
+        cluster: nodes and what runs there.
+        worth: of every co-location, float64 [size].
+    """
+    return float(worth[cluster.space.index(placement + cluster.existing)].sum())
+
+
+def gap(reached: float, bound: float) -> float:
+    """1 - value reached / bound, the share of the bound that is missed; 0 where the bound is 0 or less."""
+    missed = 1.0 - reached / bound if bound > 0 else 0.0
     return missed if abs(missed) > 1e-12 else 0.0  # less is rounding, and would print as -0.000 %

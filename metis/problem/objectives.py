@@ -1,32 +1,58 @@
-"""What a placement is worth: objectives that are sums over nodes, so that each has an exact optimum."""
+"""Objectives: what a co-location is worth, as sums over nodes, so that each has an exact optimum.
 
-from dataclasses import dataclass
-from typing import Protocol
+To add one, write a class here, list it in `OBJECTIVES`, and put its defaults into `conf/objective/KIND.yaml`.
+An objective of your own needs no change here: `kind: my_module:MyObjective` names its class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import field, fields, is_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.tables import Tables
+from metis.settings import NONE_IS_EMPTY, settings
 
 
 class Objective(Protocol):
-    """A co-location's worth; a placement's value is the sum over its nodes. Always maximised."""
+    """The worth of a co-location; a placement's value is the sum over its nodes. Always maximised."""
+
+    @property
+    def kind(self) -> str:
+        """The word that selects this class in `objective.kind`."""
+        ...
 
     @property
     def name(self) -> str:
-        """Short name with its parameter, as shown in tables."""
+        """Short name with its parameters, as shown in tables; equal only for equal objectives."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The quantities that the tables must hold, by name."""
         ...
 
     def bind(self, group: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
-        """The worth of every co-location, float64 [size], for this group on this cluster."""
+        """The worth of every co-location, float64 [size], for this group on this cluster.
+
+        Raises:
+            InputError: the tables lack a quantity, or have it for too few applications of the group.
+        """
         ...
 
 
-@dataclass(frozen=True)
+@settings("objective")
 class MeanRps:
     """Mean normalised RPS over all containers, existing ones included."""
+
+    kind: ClassVar[str] = "rps"
+    needs: ClassVar[tuple[str, ...]] = ("rps",)
 
     @property
     def name(self) -> str:
@@ -38,15 +64,18 @@ class MeanRps:
         return np.asarray((tables.space.counts * tables.rps).sum(axis=1) / _containers(group, cluster))
 
 
-@dataclass(frozen=True)
+@settings("objective")
 class SloShare:
-    """Share of containers whose normalised RPS is at least `level` (Metis, SC 2020, case study)."""
+    """Share of containers whose normalised RPS is at least `level` (Metis, SC 2020, case study).
 
-    level: float = 0.95
+    Attributes:
+        level: share of its stand-alone RPS that a container must reach.
+    """
 
-    def __post_init__(self) -> None:
-        if not 0 < self.level <= 10:
-            raise InputError(f"objective.level {self.level:g}: an SLO is a share of stand-alone RPS, 0 to 10")
+    kind: ClassVar[str] = "slo"
+    needs: ClassVar[tuple[str, ...]] = ("rps",)
+
+    level: Annotated[float, Gt(0), Le(10)] = 0.95
 
     @property
     def name(self) -> str:
@@ -59,15 +88,18 @@ class SloShare:
         return np.asarray((tables.space.counts * met).sum(axis=1) / _containers(group, cluster))
 
 
-@dataclass(frozen=True)
+@settings("objective")
 class FreeNodes:
-    """Mean RPS + `beta` x share of vacant nodes (Metis, SC 2020, case study)."""
+    """Mean RPS + `beta` x share of vacant nodes (Metis, SC 2020, case study).
 
-    beta: float = 1.0
+    Attributes:
+        beta: what a cluster of vacant nodes only would be worth.
+    """
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.beta <= 100:
-            raise InputError(f"objective.beta {self.beta:g}: give 0 to 100")
+    kind: ClassVar[str] = "free_nodes"
+    needs: ClassVar[tuple[str, ...]] = ("rps",)
+
+    beta: Annotated[float, Ge(0), Le(100)] = 1.0
 
     @property
     def name(self) -> str:
@@ -81,9 +113,12 @@ class FreeNodes:
         return worth
 
 
-@dataclass(frozen=True)
+@settings("objective")
 class Latency:
     """Mean of stand-alone p99 / p99 over the containers whose latency is measured."""
+
+    kind: ClassVar[str] = "latency"
+    needs: ClassVar[tuple[str, ...]] = ("speed",)
 
     @property
     def name(self) -> str:
@@ -96,23 +131,143 @@ class Latency:
         Raises:
             InputError: no application of this group has a measured latency; names them.
         """
-        everyone = group + cluster.existing.sum(axis=0)
-        left_out = unmeasured(tables)
+        speed, left_out = tables.quantity("speed"), tables.unmeasured("speed")
         measured = np.array([app not in left_out for app in tables.space.apps])
-        containers = everyone[measured].sum()
-        if tables.speed is None or containers == 0:
+        containers = (group + cluster.existing.sum(axis=0))[measured].sum()
+        if containers == 0:
             raise InputError(f"objective=latency: no latency was measured for {sorted(left_out)}")
         counts = tables.space.counts[:, measured]
-        return np.asarray((counts * tables.speed[:, measured]).sum(axis=1) / float(containers))
+        return np.asarray((counts * speed[:, measured]).sum(axis=1) / float(containers))
 
 
-def unmeasured(tables: Tables) -> set[str]:
-    """The applications without a measured latency, by name."""
-    if tables.speed is None:
-        return set(tables.space.apps)
-    return {
-        app for app, column in zip(tables.space.apps, tables.speed.T, strict=True) if np.isnan(column).all()
-    }
+@settings("objective")
+class P99Below:
+    """Share of containers whose p99 latency, in seconds, stays below a limit.
+
+    Containers of an application without a limit count as met. A group may hold an application named in
+    `limits` only if its p99 was measured. Containers to which `limit` applies are left out of the share where
+    the p99 of their application was never measured.
+
+    Attributes:
+        limit: seconds, for every application that `limits` does not name; null for none.
+        limits: seconds by application, such as {Redis: 4.5}.
+    """
+
+    kind: ClassVar[str] = "p99_below"
+    needs: ClassVar[tuple[str, ...]] = ("p99",)
+
+    limit: Annotated[float, Gt(0)] | None = 5.0
+    limits: Annotated[Mapping[str, Annotated[float, Gt(0)]], NONE_IS_EMPTY] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for app, limit in self.limits.items():
+            if not limit > 0:
+                raise InputError(f"objective.limits.{app} {limit:g}: give seconds, more than 0")
+        if self.limit is None and not self.limits:
+            raise InputError("objective: give objective.limit in seconds, or objective.limits={app: seconds}")
+
+    @property
+    def name(self) -> str:
+        """See `Objective.name`."""
+        named = [f"{app} {self.limits[app]:g}s" for app in sorted(self.limits)]
+        others = [] if self.limit is None else [f"{self.limit:g}s"]
+        return f"p99<{', '.join(others + named)}"
+
+    def bind(self, group: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
+        """See `Objective.bind`.
+
+        Raises:
+            InputError: a limit for an unknown application, or for one of this group whose p99 was never
+                measured, or none of this group was measured; names them.
+        """
+        p99, unmeasured = tables.quantity("p99"), tables.unmeasured("p99")
+        apps, everyone = tables.space.apps, group + cluster.existing.sum(axis=0)
+        for app in self.limits:
+            if app not in apps:
+                raise InputError(f"objective.limits names the unknown application {app!r}: use {list(apps)}")
+            if app in unmeasured and everyone[apps.index(app)]:
+                raise InputError(f"objective.limits.{app}: no p99 was measured for {app}; take its limit out")
+        limits = np.array([self.limits.get(app, self.limit) for app in apps], dtype=np.float64)  # NaN: none
+        judged = np.array([app not in unmeasured for app in apps]) | np.isnan(limits)
+        containers = everyone[judged].sum()
+        if containers == 0:
+            raise InputError(f"objective=p99_below: no p99 was measured for {sorted(unmeasured)}")
+        met = ((p99 < limits) | np.isnan(limits))[:, judged]
+        return np.asarray((tables.space.counts[:, judged] * met).sum(axis=1) / float(containers))
+
+
+OBJECTIVES: dict[str, type[Any]] = {
+    one.kind: one for one in (MeanRps, SloShare, FreeNodes, Latency, P99Below)
+}
+
+
+def make_objective(values: Mapping[str, Any]) -> Objective:
+    """An objective from its kind and parameters, such as `{"kind": "slo", "level": 0.95}`.
+
+    Args:
+        values: `kind` (a key of `OBJECTIVES`, or `module:Class` for a class of your own; `rps` without it)
+            and the parameters of that class.
+
+    Raises:
+        InputError: an unknown kind or parameter, or a value out of its bounds; names what would be right.
+    """
+    parameters = {str(name): value for name, value in values.items()}
+    kind = str(parameters.pop("kind", MeanRps.kind))
+    found = _imported(kind) if ":" in kind else OBJECTIVES.get(kind)
+    if found is None:
+        nearest = get_close_matches(kind, OBJECTIVES, 1)
+        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        raise InputError(
+            f"objective.kind {kind!r}: there is no such objective; {hint}use {', '.join(OBJECTIVES)}, "
+            "or module:Class for one of your own"
+        )
+    known = [one.name for one in fields(found)] if is_dataclass(found) else []
+    for name in parameters:
+        if name not in known:
+            nearest = get_close_matches(name, known, 1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(known) or 'none'}"
+            raise InputError(f"objective.{name}: {kind} has no such parameter; {hint}")
+    made: Objective = _validated(found, parameters)
+    return made
+
+
+def kind_of(objective: Objective) -> str:
+    """The kind by which `make_objective` finds the class of an objective again."""
+    own = type(objective)
+    return objective.kind if OBJECTIVES.get(objective.kind) is own else f"{own.__module__}:{own.__qualname__}"
+
+
+def tabulated(objective: Objective) -> tuple[str, ...]:
+    """The quantities to tabulate for an objective: RPS, which every evaluation shows, and what it needs."""
+    return tuple(dict.fromkeys(("rps", *objective.needs)))
+
+
+def _validated(found: type[Any], parameters: Mapping[str, Any]) -> Any:
+    if not is_dataclass(found):
+        return found()
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(found).validate_python(parameters)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"objective.{key} {first['input']!r}: {first['msg']}") from None
+
+
+def _imported(kind: str) -> type[Any]:
+    module, _, attribute = kind.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"objective.kind {kind!r}: {error}") from None
+    lacking = [name for name in ("name", "needs", "bind") if not hasattr(found, name)]
+    if not isinstance(found, type) or lacking:
+        raise InputError(
+            f"objective.kind {kind!r}: give a class with `name`, `needs` and `bind`, see "
+            "metis.problem.objectives.Objective"
+        )
+    return found
 
 
 def _containers(group: IntArray, cluster: Cluster) -> float:

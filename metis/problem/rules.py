@@ -1,34 +1,39 @@
-"""The operator's hard rules on a co-location, as a mask that every scheduler honours."""
+"""The operator's hard rules, as a mask over co-locations that every scheduler honours."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.problem.space import ColocationSpace
+from metis.settings import NONE_IS_EMPTY, settings
 
 
-@dataclass(frozen=True)
+@settings("rules")
 class Rules:
     """Hard rules; all must hold on a node that receives a container.
 
     Attributes:
-        never_together: pairs of applications that may not share a node.
-        at_most: application -> containers of it that one node may hold.
-        only_beside: application -> applications of which at least one must be on the same node.
+        never_together: pairs of applications that may not share a node, such as [[Redis, YCSB-A]].
+        at_most: containers of an application that one node may hold, such as {ISR: 2}.
+        only_beside: application -> applications of which at least one must be on the same node, such as
+            {MMS: [Redis]}.
     """
 
-    never_together: Sequence[tuple[str, str]] = ()
-    at_most: Mapping[str, int] = field(default_factory=dict)
-    only_beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    never_together: tuple[tuple[str, str], ...] = ()
+    at_most: Annotated[Mapping[str, Annotated[int, Ge(0)]], NONE_IS_EMPTY] = field(default_factory=dict)
+    only_beside: Annotated[Mapping[str, tuple[str, ...]], NONE_IS_EMPTY] = field(default_factory=dict)
 
     def mask(self, space: ColocationSpace) -> NDArray[np.bool_]:
-        """The co-locations these rules admit, bool [space.size].
+        """The co-locations that these rules admit, bool [space.size].
 
         Raises:
-            InputError: a rule names an unknown application, a negative number, or nobody else to be beside.
+            InputError: a rule names an unknown application, a negative number, or no other application to
+                be beside.
         """
         counts = space.counts
         allowed = np.ones(space.size, dtype=bool)

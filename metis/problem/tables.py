@@ -1,6 +1,9 @@
 """Quantities of every co-location of a space, written out as tables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from metis.errors import InputError
 from metis.problem.counts import FloatArray
@@ -9,20 +12,46 @@ from metis.problem.space import ColocationSpace
 
 @dataclass(frozen=True)
 class Tables:
-    """A simulator written out over a whole space.
+    """What a simulator predicts, or a testbed knows, of every co-location of a space.
 
     Attributes:
         space: the co-locations, in order.
-        rps: normalised RPS per application, float64 [size, apps]; 0 where absent.
-        speed: stand-alone p99 latency / p99 latency, float64 [size, apps]; 0 where absent, a column of
-            NaN for an application whose latency was not measured. None without any latency.
+        quantities: name -> float64 [size, apps]; 0 where an application is absent, a column of NaN for an
+            application of which the quantity was never measured. Names in use: `rps` (share of stand-alone
+            RPS), `speed` (stand-alone p99 / p99), `p50` and `p99` (latency in seconds).
+
+    Raises:
+        InputError: a quantity has another shape than [size, apps]; names it.
     """
 
     space: ColocationSpace
-    rps: FloatArray
-    speed: FloatArray | None = None
+    quantities: Mapping[str, FloatArray]
 
     def __post_init__(self) -> None:
         shape = (self.space.size, len(self.space.apps))
-        if self.rps.shape != shape or (self.speed is not None and self.speed.shape != shape):
-            raise InputError(f"tables of shape {self.rps.shape}: this space needs {shape}")
+        for name, values in self.quantities.items():
+            if values.shape != shape:
+                raise InputError(f"table {name!r} of shape {values.shape}: this space needs {shape}")
+
+    @property
+    def rps(self) -> FloatArray:
+        """Normalised RPS per application, float64 [size, apps]; 0 where absent."""
+        return self.quantity("rps")
+
+    def quantity(self, name: str) -> FloatArray:
+        """The table of one quantity, float64 [size, apps].
+
+        Raises:
+            InputError: these tables were made without it; says how to get it.
+        """
+        if name not in self.quantities:
+            raise InputError(
+                f"{name!r} is not among the quantities of these tables ({', '.join(self.quantities)}): "
+                f"fit the simulator, or ask the testbed, with quantities=(..., {name!r})"
+            )
+        return self.quantities[name]
+
+    def unmeasured(self, name: str) -> set[str]:
+        """The applications of which a quantity was never measured: their columns hold only NaN."""
+        columns = zip(self.space.apps, self.quantity(name).T, strict=True)
+        return {app for app, column in columns if np.isnan(column).all()}

@@ -1,8 +1,9 @@
-"""A simulator that knows what it does not know: a Gaussian process per application, written out over a space.
+"""An ensemble of simulators of one quantity with calibrated uncertainty: a Gaussian process per application.
 
 Its members are functions drawn from the processes; mean and spread of infinitely many are known in closed
 form. Measured rows are exact where measuring is, and where repeated runs differ they lean towards the model,
-so that a lucky run is not chased. Stand-alone RPS is 1, and RPS is positive, because logarithms are modelled.
+so that a lucky run is not chased. What is modelled is the logarithm of the quantity's share of what an
+application reaches alone: so alone that share is 1, and everywhere it is positive.
 """
 
 from dataclasses import dataclass
@@ -13,18 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metis.errors import InputError
-from metis.measure.profile import Profile
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
-from metis.simulate.fidelity import fidelity
 from metis.simulate.gaussian import Process, features, fit_process
-from metis.simulate.simulator import SMALLEST_RPS, FittedSimulator
+from metis.simulate.simulator import SMALLEST_SHARE
 
 COVERED = 0.8  # share of measurements that the reported interval should hold
 FEWEST = 30  # left-out errors below which a calibration would be noise
 NARROWEST, WIDEST = 1.0, 2.5  # what calibration may multiply a spread by: left-out errors flatter
-MOST_ROWS = 800  # the cost of a fit grows with the cube of its rows
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,9 @@ class Observations:
 
     Attributes:
         ids: the co-locations, each once, int [n].
-        logs: mean log-RPS over the runs, float64 [n, apps]; NaN where absent.
+        logs: mean logarithm of the share over the runs, float64 [n, apps]; NaN where absent or unknown.
         runs: runs of each, int [n].
-        noise: standard deviation of the log-RPS of one run; 0 where a run is exact.
+        noise: standard deviation of that logarithm in one run; 0 where a run is exact.
     """
 
     ids: IntArray
@@ -45,20 +43,21 @@ class Observations:
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise <= 1:
-            raise InputError(f"noise {self.noise:g}: give the deviation of one run's log-RPS, 0 to 1")
+            raise InputError(f"noise {self.noise:g}: give the deviation of the logarithm of one run, 0 to 1")
 
 
-def observe(ids: ArrayLike, rps: FloatArray, noise: float | None = None) -> Observations:
+def observe(ids: ArrayLike, shares: FloatArray, noise: float | None = None) -> Observations:
     """Merge runs, and estimate their noise from those that were repeated.
 
     Args:
         ids: co-location of each run, int [runs].
-        rps: normalised RPS of each run, [runs, apps]; NaN where absent.
-        noise: deviation of one run's log-RPS, where it is known; None to estimate it (0 without repeats).
+        shares: of what is reached alone, such as normalised RPS, [runs, apps]; NaN where absent or unknown.
+        noise: deviation of the logarithm of one run, where it is known; None to estimate it (0 without
+            repeats).
     """
     unique, inverse, runs = np.unique(np.asarray(ids), return_inverse=True, return_counts=True)
-    logs = np.log(np.maximum(rps, SMALLEST_RPS))
-    sums = np.zeros((len(unique), rps.shape[1]))
+    logs = np.log(np.maximum(shares, SMALLEST_SHARE))
+    sums = np.zeros((len(unique), shares.shape[1]))
     np.add.at(sums, inverse, logs)
     means = sums / runs[:, None]
     if noise is None:
@@ -70,7 +69,7 @@ def observe(ids: ArrayLike, rps: FloatArray, noise: float | None = None) -> Obse
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A calibrated belief about every co-location of a space.
+    """A calibrated belief about one quantity of every co-location of a space.
 
     Attributes:
         space: the co-locations.
@@ -79,6 +78,9 @@ class Ensemble:
         widening: factor on all spreads, so that left-out measurements fall into their intervals.
         coverage: share of left-out measurements inside their 80 % interval, the widening learnt on the other
             half of them; NaN with too few.
+        quantity: name of the quantity.
+        alone: what each application reaches alone, float64 [apps], in the quantity's unit; NaN where that was
+            never measured, and then nothing is believed of the application. None for 1: normalised RPS.
     """
 
     space: ColocationSpace
@@ -86,6 +88,8 @@ class Ensemble:
     processes: tuple[Process, ...]
     widening: float
     coverage: float
+    quantity: str = "rps"
+    alone: FloatArray | None = None
 
     @property
     def thetas(self) -> FloatArray:
@@ -94,7 +98,7 @@ class Ensemble:
 
     @cached_property
     def beliefs(self) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation of the log-RPS, float64 [size, apps] each; 0 where absent."""
+        """Mean and standard deviation of the share's logarithm, float64 [size, apps] each; 0 where absent."""
         mean = np.zeros((self.space.size, len(self.space.apps)))
         spread = np.zeros_like(mean)
         for a, process in enumerate(self.processes):
@@ -111,33 +115,32 @@ class Ensemble:
         return mean, spread * self.widening
 
     @cached_property
-    def rps(self) -> FloatArray:
-        """Expected normalised RPS, float64 [size, apps]; 0 where absent."""
+    def expected(self) -> FloatArray:
+        """The expected quantity, float64 [size, apps]; 0 where absent, NaN where nothing is believed."""
         mean, spread = self.beliefs
-        return np.where(self.space.counts > 0, np.exp(mean + spread**2 / 2), 0.0)
-
-    @property
-    def tables(self) -> Tables:
-        """The expected RPS as tables."""
-        return Tables(self.space, self.rps)
+        return self._in_units(np.exp(mean + spread**2 / 2))
 
     def interval(self, share: float = COVERED, runs: int | None = None) -> tuple[FloatArray, FloatArray]:
         """Ends of the interval that holds `share` of what is true, or of the mean of `runs` runs."""
         mean, spread = self.beliefs
         noise = 0.0 if runs is None else self.seen.noise**2 / runs
         reach = NormalDist().inv_cdf(0.5 + share / 2) * np.sqrt(spread**2 + noise)
-        present = self.space.counts > 0
-        return np.where(present, np.exp(mean - reach), 0.0), np.where(present, np.exp(mean + reach), 0.0)
+        return self._in_units(np.exp(mean - reach)), self._in_units(np.exp(mean + reach))
+
+    def judged(self, truth: Tables, share: float = COVERED) -> NDArray[np.bool_]:
+        """Whether true values lie in the interval of `share`; one entry per value that was not measured."""
+        low, high = self.interval(share)
+        true = truth.quantity(self.quantity)
+        fresh = (self.space.counts > 0) & np.isfinite(true) & np.isfinite(low)
+        fresh[self.seen.ids] = False
+        return np.asarray(((true >= low) & (true <= high))[fresh])
 
     def covered(self, truth: Tables, share: float = COVERED) -> float:
-        """Share of the true RPS of co-locations never measured that lie in the interval of `share`."""
-        low, high = self.interval(share)
-        judged = self.space.counts > 0
-        judged[self.seen.ids] = False
-        return float(((truth.rps >= low) & (truth.rps <= high))[judged].mean())
+        """Share of the true values of co-locations never measured that lie in the interval of `share`."""
+        return float(self.judged(truth, share).mean())
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
-        """One member: a table of RPS that could be the truth, float64 [size, apps]; 0 where absent."""
+        """One member: a table of the quantity that could be true, float64 [size, apps]; 0 where absent."""
         mean, _ = self.beliefs
         drawn = np.zeros_like(mean)
         for a, process in enumerate(self.processes):
@@ -147,14 +150,34 @@ class Ensemble:
             one = process.draw(features(self.space.counts[present], a), rows, rng)
             drawn[present, a] = mean[present, a] + self.widening * (one - mean[present, a])
         fixed = self.beliefs[1] == 0
-        return np.where(self.space.counts > 0, np.exp(np.where(fixed, mean, drawn)), 0.0)
+        return self._in_units(np.exp(np.where(fixed, mean, drawn)))
+
+    def scaled(self, app: int, spreads: float) -> FloatArray:
+        """The expected quantity, were one application `spreads` standard deviations off, [size, apps]."""
+        table = self.expected.copy()
+        table[:, app] *= np.exp(spreads * self.beliefs[1][:, app])
+        return table
+
+    def _in_units(self, shares: FloatArray) -> FloatArray:
+        """Shares [size, apps] in the unit of the quantity; 0 where absent."""
+        present = self.space.counts > 0
+        if self.alone is None:
+            return np.where(present, shares, 0.0)
+        table = np.where(present, shares * self.alone, 0.0)
+        table[:, np.isnan(self.alone)] = np.nan
+        return table
 
     def _observed(self, app: int) -> IntArray:
         return _rows_of(self.space, self.seen, app)
 
 
 def fit_ensemble(
-    space: ColocationSpace, seen: Observations, thetas: FloatArray | None = None, steps: int = 30
+    space: ColocationSpace,
+    seen: Observations,
+    thetas: FloatArray | None = None,
+    steps: int = 30,
+    quantity: str = "rps",
+    alone: FloatArray | None = None,
 ) -> Ensemble:
     """Fit a process per application to what was observed, and calibrate their spreads together.
 
@@ -163,6 +186,8 @@ def fit_ensemble(
         seen: the observations.
         thetas: hyperparameters to start from, [apps, parameters]; None for the prior's.
         steps: iterations of the search for better ones; 0 keeps them.
+        quantity: see `Ensemble`.
+        alone: see `Ensemble`.
     """
     from threadpoolctl import threadpool_limits
 
@@ -179,63 +204,17 @@ def fit_ensemble(
     reach = NormalDist().inv_cdf(0.5 + COVERED / 2)
     inside = [errors[half] <= reach * _widening(errors[~half]) for half in (halves, ~halves)]
     coverage = float(np.mean(np.concatenate(inside))) if len(errors) >= FEWEST else float("nan")
-    return Ensemble(space, seen, tuple(processes), _widening(errors), coverage)
-
-
-def simulate_by_ensemble(
-    profile: Profile, noise: float = 0.0, held_out: float = 0.2, seed: int = 0
-) -> tuple[FittedSimulator, Ensemble]:
-    """The ensemble as a simulator of `profile`, with its fidelity and coverage on rows held out.
-
-    Of a profile with more rows, a seeded choice of `MOST_ROWS` trains the processes; all rows are written
-    over the predictions, exactly where `noise` is 0.
-
-    Args:
-        profile: what was measured.
-        noise: deviation of one row's log-RPS; 0 for exact rows.
-        held_out: share of the rows kept back once for the report; 0 to skip it.
-        seed: of the rows held out and of those chosen.
-    """
-    space = profile.space
-    order = np.random.default_rng(seed).permutation(len(profile))
-    kept, rest = np.split(order, [round(len(order) * held_out)])
-    report = {
-        "measured": float((len(profile) + 1) / (space.size + (0 not in space.index(profile.colocations))))
-    }
-    if len(kept) > 1 and len(rest):
-        first = fit_ensemble(space, _from_profile(profile.rows(np.sort(rest[:MOST_ROWS])), noise))
-        judged = profile.rows(np.sort(kept))
-        report |= _judge(first, judged)
-    chosen = profile.rows(np.sort(order[:MOST_ROWS]))
-    ensemble = fit_ensemble(space, _from_profile(chosen, noise))
-    table = ensemble.rps.copy()
-    if noise == 0:
-        table[space.index(profile.colocations)] = np.nan_to_num(profile.rps)
-    return FittedSimulator(Tables(space, table), report), ensemble
-
-
-def _judge(ensemble: Ensemble, judged: Profile) -> dict[str, float]:
-    """Fidelity and coverage of the 80 % interval on rows that the fit did not see."""
-    ids, present = ensemble.space.index(judged.colocations), judged.present
-    low, high = ensemble.interval(runs=1)
-    inside = (judged.rps >= low[ids]) & (judged.rps <= high[ids])
-    report = fidelity(judged.rps, ensemble.rps[ids], present, judged.apps)
-    varied = present & (judged.colocations.sum(axis=1, keepdims=True) > 1)
-    return report | {"coverage80": float(inside[varied].mean()) if varied.any() else float("nan")}
-
-
-def _from_profile(profile: Profile, noise: float) -> Observations:
-    return observe(profile.space.index(profile.colocations), profile.rps, noise)
+    return Ensemble(space, seen, tuple(processes), _widening(errors), coverage, quantity, alone)
 
 
 def _rows_of(space: ColocationSpace, seen: Observations, app: int) -> NDArray[np.int64]:
-    """Rows of `seen` that say something about an application: it is present, and not alone."""
+    """The rows of `seen` to fit an application's process to: it is present there, and not alone."""
     here = (space.counts[seen.ids, app] > 0) & (space.totals[seen.ids] > 1) & np.isfinite(seen.logs[:, app])
     return np.flatnonzero(here)
 
 
 def _widening(errors: FloatArray) -> float:
-    """What to multiply spreads by, so that intervals hold their share of these absolute errors."""
+    """The factor on spreads with which intervals hold their share of these absolute errors."""
     if len(errors) < FEWEST // 2:
         return 1.0
     reach = float(np.quantile(errors, COVERED)) / NormalDist().inv_cdf(0.5 + COVERED / 2)

@@ -1,4 +1,6 @@
-"""Fitting a simulator to a profile."""
+"""Fitting a simulator to a profile, one table per quantity."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,23 +15,26 @@ from metis.simulate.simulator import FittedSimulator
 
 
 def fit_simulator(
-    profile: Profile, settings: SimulatorSettings | None = None, *, latency: bool = False
+    profile: Profile, settings: SimulatorSettings | None = None, quantities: Sequence[str] = ("rps",)
 ) -> FittedSimulator:
     """Fit a simulator to `profile` and write it out over the profile's space.
 
     Args:
         profile: what was measured.
         settings: which simulator; None for the default.
-        latency: also predict stand-alone p99 / p99, which only the latency objective needs.
+        quantities: what to predict: `rps`, `speed`, `p50`, `p99`. The report is on the first.
+
+    Returns:
+        Tables of the quantities; a column is NaN where the quantity of an application was never measured.
 
     Raises:
-        InputError: `table` and a co-location was not measured; says how many and names one.
+        InputError: `table` and a co-location was not measured (says how many and names one), or an unknown
+            quantity.
     """
     settings = settings or SimulatorSettings()
     space = profile.space
-    ids = space.index(profile.colocations)
     measured = np.zeros(space.size, dtype=bool)
-    measured[ids] = True
+    measured[space.index(profile.colocations)] = True
     measured[0] = True  # the empty co-location is worth nothing and needs no measuring
     report = {"measured": float(measured.mean())}
     if settings.kind == "table" and not measured.all():
@@ -40,52 +45,50 @@ def fit_simulator(
         )
     exact = bool(measured.all()) and (settings.overwrite or settings.kind == "table")
     if settings.kind == "ensemble" and not exact:
-        return _ensemble(profile, settings, latency)
+        from metis.simulate.belief import simulate_by_ensemble
+
+        return simulate_by_ensemble(profile, quantities, held_out=settings.held_out, seed=settings.seed)[0]
     if not exact and settings.held_out > 0:
-        report |= _held_out(profile, settings)
-    rps = _written_out(profile.rps, profile, settings, exact)
-    speed = _speed_table(profile, settings, exact) if latency else None
-    return FittedSimulator(Tables(space, rps, speed), report)
+        report |= _held_out(profile, settings, quantities[0])
+    tables = {name: _table_of(name, profile, settings, exact) for name in quantities}
+    return FittedSimulator(Tables(space, tables), report)
 
 
-def _ensemble(profile: Profile, settings: SimulatorSettings, latency: bool) -> FittedSimulator:
-    from metis.simulate.ensemble import simulate_by_ensemble
+def _table_of(name: str, profile: Profile, settings: SimulatorSettings, exact: bool) -> FloatArray:
+    """The table of one quantity, [size, apps]: measured where `exact`, else predicted."""
+    if name == "rps":  # every row of a profile has it
+        return _written_out(name, profile, settings, exact)
+    values = profile.quantity(name)
+    known = np.isfinite(values / profile.alone(name)).any(axis=0)
+    every = np.isfinite(values) | ~profile.present
+    table = _written_out(name, profile, settings, exact and bool(every[:, known].all()))
+    table[:, ~known] = np.nan
+    return table
 
-    if latency:
-        raise InputError("simulator=ensemble does not model latency: use boosted, forest or table")
-    return simulate_by_ensemble(profile, held_out=settings.held_out, seed=settings.seed)[0]
 
-
-def _written_out(
-    values: FloatArray, profile: Profile, settings: SimulatorSettings, exact: bool
-) -> FloatArray:
-    space = profile.space
+def _written_out(name: str, profile: Profile, settings: SimulatorSettings, exact: bool) -> FloatArray:
+    space, values, alone = profile.space, profile.quantity(name), profile.alone(name)
     if exact:
         table = np.zeros((space.size, len(space.apps)))
     else:
-        table = RegressedSimulator(settings, profile.colocations, values).predict(space.counts)
+        # regressors see shares of what is reached alone, whatever the unit
+        model = RegressedSimulator(settings, profile.colocations, values / alone)
+        table = model.predict(space.counts) * alone
     if exact or settings.overwrite:
         ids = space.index(profile.colocations)
         table[ids] = np.where(np.isfinite(values), values, table[ids])
     return table
 
 
-def _speed_table(profile: Profile, settings: SimulatorSettings, exact: bool) -> FloatArray:
-    speed = profile.speed
-    known = np.isfinite(speed).any(axis=0)
-    every = np.isfinite(speed) | ~profile.present
-    table = _written_out(speed, profile, settings, exact and bool(every[:, known].all()))
-    table[:, ~known] = np.nan
-    return table
-
-
-def _held_out(profile: Profile, settings: SimulatorSettings) -> dict[str, float]:
-    """R2 and MSE on rows that a first fit did not see."""
+def _held_out(profile: Profile, settings: SimulatorSettings, name: str) -> dict[str, float]:
+    """R2 and MSE of a quantity on rows that a first fit did not see."""
     order = np.random.default_rng(settings.seed).permutation(len(profile))
     kept = order[: round(len(order) * settings.held_out)]
     rest = np.setdiff1d(order, kept)
     if len(kept) < 2 or not len(rest):
         return {}
-    model = RegressedSimulator(settings, profile.colocations[rest], profile.rps[rest])
-    truth, present = profile.rps[kept], profile.present[kept]
-    return fidelity(truth, model.predict(profile.colocations[kept]), present, profile.apps)
+    values, alone = profile.quantity(name), profile.alone(name)
+    model = RegressedSimulator(settings, profile.colocations[rest], values[rest] / alone)
+    predicted = model.predict(profile.colocations[kept]) * alone
+    judged = profile.present[kept] & np.isfinite(values[kept]) & np.isfinite(alone)
+    return fidelity(values[kept], predicted, judged, profile.apps)

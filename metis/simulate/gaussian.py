@@ -1,9 +1,10 @@
-"""A Gaussian process for one application: its log-RPS as a function of who shares the node.
+"""A Gaussian process for one application and one quantity, over the containers that share its node.
 
-The covariance of two co-locations says what a systems person expects before measuring anything: every
-neighbour costs a little (linear), its presence changes things once (presence), and all bends smoothly
-with counts and total (Matern 5/2, one length per count). On top, each co-location has an own deviation that
-no other tells anything about, and each measurement its noise. Alone, the log-RPS is 0 by definition.
+Its target is the logarithm of the quantity's share of what the application reaches alone, for RPS: log-RPS.
+The covariance of two co-locations states what is expected before anything is measured: every neighbour costs
+a little (linear), its presence changes things once (presence), and all bends smoothly with counts and total
+(Matern 5/2, one length per count). On top, each co-location has a deviation of its own, independent of all
+others, and each measurement its noise. Alone, the target is 0 by definition.
 Hyperparameters maximise the marginal likelihood under log-normal priors (Rasmussen and Williams, Gaussian
 Processes for Machine Learning, 2006, chapters 2 and 5).
 """
@@ -21,12 +22,12 @@ JITTER = 1e-7  # variance added so that a Cholesky decomposition succeeds
 ROOT5 = float(np.sqrt(5.0))
 FREQUENCIES = 256  # of the smooth part, when a function is drawn
 
-# medians of the priors on the hyperparameters (variances of log-RPS; lengths in `_stretched` counts)
+# medians of the priors on the hyperparameters (variances of the target; lengths in `_stretched` counts)
 PER_CONTAINER, PER_PRESENCE, SMOOTH, LENGTH, OWN = 0.05**2, 0.1**2, 0.15**2, 4.0, 0.05**2
 
 
 class Features(NamedTuple):
-    """What the covariance sees of co-locations, each [n, ...]."""
+    """The inputs of the covariance, for n co-locations."""
 
     neighbours: FloatArray  # [n, apps] containers beside one of this application
     beside: FloatArray  # [n, apps] 1 where there is any
@@ -65,7 +66,7 @@ class Process:
     Attributes:
         theta: logarithms of the hyperparameters, [3 apps + 3].
         seen: features of the observations, the stand-alone run first.
-        targets: observed log-RPS, [n].
+        targets: observed logarithms, [n].
         noise: variance of each observation's measurement error, [n].
         factor: Cholesky factor of the observations' covariance, [n, n].
         weights: inverse covariance times targets, [n].
@@ -84,12 +85,12 @@ class Process:
         return _variances(self.theta).own
 
     def predict(self, at: Features) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of the log-RPS of co-locations that were not observed, [n] each."""
+        """Mean and variance of the target at co-locations that were not observed, [n] each."""
         cross = _covariance(self.theta, at, self.seen)
         return self._posterior(cross, _variance_of(self.theta, at))
 
     def recall(self) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of the true log-RPS of the observed co-locations, [n - 1] each.
+        """Mean and variance of the true target at the observed co-locations, [n - 1] each.
 
         Without noise these are the observations themselves; with it, they lean towards the model.
         """
@@ -136,12 +137,12 @@ def fit_process(
     theta: FloatArray | None = None,
     steps: int = 30,
 ) -> Process:
-    """Fit one application's process.
+    """Fit one application's process to observations.
 
     Args:
         app: its column.
         colocations: what was observed, int [n, apps], `app` present in all, stand-alone runs not among them.
-        targets: log-RPS, [n].
+        targets: logarithms of shares, [n].
         noise: variance of each target's measurement error, [n].
         theta: hyperparameters to start from; None for the prior's.
         steps: iterations of the search for better hyperparameters.
@@ -214,7 +215,7 @@ def _variances(theta: FloatArray) -> _Variances:
 
 
 def _covariance(theta: FloatArray, first: Features, second: Features) -> FloatArray:
-    """Covariance of log-RPS without own deviations, [first, second]."""
+    """Covariance of targets without own deviations, [first, second]."""
     held = _variances(theta)
     distance = _distances(first.bent / held.lengths, second.bent / held.lengths)
     smooth = held.smooth * (1 + ROOT5 * distance + 5 / 3 * distance**2) * np.exp(-ROOT5 * distance)
@@ -223,7 +224,7 @@ def _covariance(theta: FloatArray, first: Features, second: Features) -> FloatAr
 
 
 def _variance_of(theta: FloatArray, at: Features) -> FloatArray:
-    """Variance of the log-RPS before any observation, own deviation included, [n]."""
+    """Variance of the target before any observation, own deviation included, [n]."""
     held = _variances(theta)
     return np.asarray(
         at.neighbours**2 @ held.container + at.beside**2 @ held.presence + held.smooth + held.own

@@ -6,17 +6,23 @@ import numpy as np
 
 from metis.problem.counts import FloatArray, IntArray
 from metis.simulate.settings import SimulatorSettings
-from metis.simulate.simulator import SMALLEST_RPS
+from metis.simulate.simulator import SMALLEST_SHARE
 
 
 class RegressedSimulator:
     """One regressor per application, on counts, their total and who is present.
 
-    An application that the profile never holds is predicted to reach what it reaches alone.
+    An application without a known value is predicted to reach what it reaches alone.
     """
 
     def __init__(self, settings: SimulatorSettings, colocations: IntArray, values: FloatArray) -> None:
-        """Fit `values` [n, apps] (NaN where absent) on `colocations` [n, apps]."""
+        """Fit one regressor per application.
+
+        Args:
+            settings: which regressor, and how.
+            colocations: counts, int [n, apps].
+            values: shares of what is reached alone, [n, apps]; NaN where absent or unknown.
+        """
         self._logs = settings.kind == "boosted"
         self._models: list[Any] = []
         for a in range(colocations.shape[1]):
@@ -25,7 +31,7 @@ class RegressedSimulator:
             if not known.any():
                 self._models.append(None)
                 continue
-            targets = np.log(np.maximum(targets, SMALLEST_RPS)) if self._logs else targets
+            targets = np.log(np.maximum(targets, SMALLEST_SHARE)) if self._logs else targets
             with _one_thread():
                 self._models.append(_regressor(settings).fit(self._features(colocations[known]), targets))
 
@@ -53,7 +59,7 @@ class RegressedSimulator:
 
 
 def _one_thread() -> Any:
-    """On data this small OpenMP threads gain nothing; on a busy machine they wait for each other."""
+    """Limit OpenMP to one thread: on data this small more gain nothing and may wait for each other."""
     import sklearn.ensemble  # noqa: F401 - its OpenMP must be loaded to be limited
     from threadpoolctl import threadpool_limits
 

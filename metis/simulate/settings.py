@@ -1,14 +1,15 @@
-"""How a simulator is fitted."""
+"""Settings of a simulator's fit."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from metis.errors import InputError
+from annotated_types import Ge, Gt, Le, Lt
+
+from metis.settings import Seed, settings
 
 
-@dataclass(frozen=True)
+@settings("simulator")
 class SimulatorSettings:
-    """How a simulator is fitted.
+    """Which simulator is fitted, and how.
 
     Attributes:
         kind: `table` (exact where measured, and everything must be), `forest` (the paper's random
@@ -25,21 +26,9 @@ class SimulatorSettings:
 
     kind: Literal["table", "forest", "boosted", "ensemble"] = "boosted"
     overwrite: bool = True
-    trees: int = 100
-    depth: int = 20
-    leaves: int = 15
-    learning_rate: float = 0.08
-    held_out: float = 0.2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.trees <= 10_000 or not 1 <= self.depth <= 100 or not 2 <= self.leaves <= 1000:
-            raise InputError(
-                f"simulator.trees {self.trees}, depth {self.depth}, leaves {self.leaves}: "
-                "give 1 to 10,000 trees, a depth of 1 to 100, 2 to 1,000 leaves"
-            )
-        if not 0 < self.learning_rate <= 1 or not 0 <= self.held_out < 1 or self.seed < 0:
-            raise InputError(
-                f"simulator.learning_rate {self.learning_rate:g}, held_out {self.held_out:g}, "
-                f"seed {self.seed}: give above 0 to 1, 0 to less than 1, 0 or more"
-            )
+    trees: Annotated[int, Ge(1), Le(10_000)] = 100
+    depth: Annotated[int, Ge(1), Le(100)] = 20
+    leaves: Annotated[int, Ge(2), Le(1000)] = 15
+    learning_rate: Annotated[float, Gt(0), Le(1)] = 0.08
+    held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
+    seed: Seed = 0

@@ -1,4 +1,4 @@
-"""What a simulator predicts, and a fitted one written out over its space."""
+"""The protocol of simulators, and a fitted simulator written out over its space."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +12,14 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
-SMALLEST_RPS = 0.01  # logarithms need a floor; measured RPS are far above it
+SMALLEST_SHARE = 0.01  # logarithms need a floor; measured shares of what is reached alone are far above
 
 
 class Simulator(Protocol):
-    """Predicts a normalised quantity per application and co-location."""
+    """Predicts one quantity per application and co-location, as a share of what is reached alone."""
 
     def predict(self, colocations: IntArray) -> FloatArray:
-        """Normalised RPS, float64 [n, apps] for counts [n, apps]; 0 where absent.
+        """The quantity, float64 [n, apps] for counts [n, apps]; 0 where absent.
 
         Double precision, because SLO levels are compared with it exactly.
         """
@@ -31,9 +31,9 @@ class FittedSimulator:
     """A simulator written out over its space, and how well it predicts.
 
     Attributes:
-        tables: normalised RPS (and latency) of every co-location.
+        tables: the quantities of every co-location.
         report: `measured` (share of the space), `r2` and `mse` held out, pooled over present
-            applications, and `r2_<app>`; without a fit only `measured`.
+            applications, and `r2_<app>`; without a fit only `measured`. All of the first quantity.
     """
 
     tables: Tables
@@ -41,15 +41,16 @@ class FittedSimulator:
 
     def save(self, path: Path) -> None:
         """Write tables and report as `.npz`, whole or not at all."""
-        space, speed = self.tables.space, self.tables.speed
+        space = self.tables.space
         arrays: dict[str, Any] = {
             "apps": np.array(space.apps),
             "slots": np.array(space.slots),
-            "rps": self.tables.rps,
+            "quantities": np.array(list(self.tables.quantities)),
             "report_names": np.array(list(self.report)),
             "report_values": np.array(list(self.report.values()), dtype=np.float64),
         }
-        save_arrays(path, arrays if speed is None else arrays | {"speed": speed})
+        arrays |= {f"quantity_{name}": values for name, values in self.tables.quantities.items()}
+        save_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "FittedSimulator":
@@ -62,8 +63,8 @@ class FittedSimulator:
         try:
             report = zip(stored["report_names"], stored["report_values"], strict=True)
             space = ColocationSpace(tuple(map(str, stored["apps"])), int(stored["slots"]))
-            tables = Tables(space, stored["rps"], stored.get("speed"))
-            return cls(tables, {str(name): float(value) for name, value in report})
+            tables = {str(name): stored[f"quantity_{name}"] for name in stored["quantities"]}
+            return cls(Tables(space, tables), {str(name): float(value) for name, value in report})
         except KeyError as error:
             raise InputError(f"{path}: not a fitted simulator, {error} is missing") from None
         except (InputError, TypeError, ValueError) as error:

@@ -58,7 +58,7 @@ def test_the_full_published_profile_gives_the_same_constraints(published):
     space = ColocationSpace(APPS, 8)
     rps = np.zeros((space.size, len(APPS)))
     rps[space.index(profile.colocations)] = np.nan_to_num(profile.rps)
-    assert find_constraints(pairwise_curves(Tables(space, rps)), APPS).items == published.items
+    assert find_constraints(pairwise_curves(Tables(space, {"rps": rps})), APPS).items == published.items
 
 
 def test_both_kinds_from_hand_made_curves():
@@ -93,7 +93,7 @@ def test_rps_is_compared_with_the_rps_alone():
 
 def test_curves_of_tables_are_co_locations_of_the_space():
     rps = np.arange(SPACE.size * 2, dtype=float).reshape(SPACE.size, 2)
-    found = pairwise_curves(Tables(SPACE, rps))
+    found = pairwise_curves(Tables(SPACE, {"rps": rps}))
     assert found.shape == (2, 2, 4)
     assert found[0, 1].tolist() == [rps[SPACE.index([1, k]), 0] for k in range(4)]
     assert found[1, 1].tolist() == [rps[SPACE.index([0, k + 1]), 1] for k in range(4)]

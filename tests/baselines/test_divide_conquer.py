@@ -28,7 +28,7 @@ def dc(steps=2, **changes):
 @pytest.mark.parametrize("fan_out", [2, 3])
 def test_learns_to_keep_enemies_apart(fan_out):
     mixed = (SPACE.counts > 0).all(axis=1)
-    tables = Tables(SPACE, np.where(mixed[:, None], 0.5, 1.0) * (SPACE.counts > 0))
+    tables = Tables(SPACE, {"rps": np.where(mixed[:, None], 0.5, 1.0) * (SPACE.counts > 0)})
     cluster, group = Cluster(SPACE, 5), np.array([8, 5])
     worth = MeanRps().bind(group, cluster, tables)
     learn = ReinforceSettings(episodes=20, replayed=10, hidden=16, entropy=0.003)

@@ -146,6 +146,6 @@ def test_round_robin_is_level():
 def test_a_full_cluster_is_filled_to_the_last_slot():
     cluster = Cluster(SPACE, 4)
     rps = np.where(SPACE.counts > 0, 1.0, 0.0)
-    worth = MeanRps().bind(np.array([7, 5]), cluster, Tables(SPACE, rps))
+    worth = MeanRps().bind(np.array([7, 5]), cluster, Tables(SPACE, {"rps": rps}))
     for scheduler in (place_greedy, place_spread, place_round_robin):
         assert np.array(place(scheduler, [7, 5], cluster, worth)).sum(axis=1).tolist() == [3, 3, 3, 3]

@@ -11,15 +11,12 @@ from baselines.local_search import LocalSearchSettings, improve
 from baselines.round_robin import place_round_robin
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
+from metis.problem.evaluation import value
 from metis.problem.placement import check_placement
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("a", "b", "c"), 3)
-
-
-def value_of(placement, cluster, worth):
-    return worth[cluster.space.index(placement + cluster.existing)].sum()
 
 
 def every_step(placement, cluster):
@@ -66,11 +63,11 @@ def test_ends_where_no_move_and_no_swap_helps(case):
     start, group, cluster, worth = case
     better, trace = improve(start, cluster, worth)
     check_placement(better, group, cluster, "local search")
-    before, after = value_of(start, cluster, worth), value_of(better, cluster, worth)
+    before, after = value(start, cluster, worth), value(better, cluster, worth)
     assert after >= before - 1e-9
     assert (trace["steps"] == 0) == (better == start).all()
     assert trace["steps"] == 0 or after > before
-    best = max((value_of(p, cluster, worth) for p in every_step(better, cluster)), default=-np.inf)
+    best = max((value(p, cluster, worth) for p in every_step(better, cluster)), default=-np.inf)
     assert best <= after + 1e-9
 
 
@@ -79,10 +76,10 @@ def test_ends_where_no_move_and_no_swap_helps(case):
 def test_the_first_step_is_the_best_of_all(case):
     start, _, cluster, worth = case
     once, trace = improve(start, cluster, worth, LocalSearchSettings(max_steps=1))
-    best = max((value_of(p, cluster, worth) for p in every_step(start, cluster)), default=-np.inf)
-    before = value_of(start, cluster, worth)
+    best = max((value(p, cluster, worth) for p in every_step(start, cluster)), default=-np.inf)
+    before = value(start, cluster, worth)
     expected = max(best, before) if best > before + 1e-9 else before
-    assert value_of(once, cluster, worth) == pytest.approx(expected)
+    assert value(once, cluster, worth) == pytest.approx(expected)
     assert trace["steps"] <= 1
 
 

@@ -159,7 +159,7 @@ def test_least_violation_of_the_first_published_group():
 
 
 def worth_of(rps):
-    return lambda group, cluster: MeanRps().bind(group, cluster, Tables(AB, rps))
+    return lambda group, cluster: MeanRps().bind(group, cluster, Tables(AB, {"rps": rps}))
 
 
 def test_medea_is_blind_to_what_it_has_no_constraint_for():

@@ -35,7 +35,10 @@ MEASURED = {
 
 def tables_of(rng):
     rps = np.where(SPACE.counts > 0, rng.uniform(0.3, 1.6, SPACE.counts.shape), 0.0)
-    return Tables(SPACE, rps, np.where(SPACE.counts > 0, rng.uniform(0.3, 1.6, SPACE.counts.shape), 0.0))
+    return Tables(
+        SPACE,
+        {"rps": rps, "speed": np.where(SPACE.counts > 0, rng.uniform(0.3, 1.6, SPACE.counts.shape), 0.0)},
+    )
 
 
 def best_by_trying(group, cluster, worth):
@@ -103,7 +106,7 @@ def test_other_spaces_work_the_same(shape):
     apps, slots, containers = shape
     space = ColocationSpace(tuple(f"app{i}" for i in range(apps)), slots)
     crowded = np.maximum(1.2 - 0.1 * space.totals, 0.05)[:, None]
-    tables = Tables(space, np.where(space.counts > 0, crowded, 0.0))
+    tables = Tables(space, {"rps": np.where(space.counts > 0, crowded, 0.0)})
     group = np.random.default_rng(0).multinomial(containers, np.full(apps, 1 / apps))
     cluster = Cluster(space, 20)
     worth = MeanRps().bind(group, cluster, tables)

@@ -139,10 +139,10 @@ def test_profile_counts_neighbours_until_five_per_cent_are_lost():
     counts = AB.counts
     rps = np.where(counts > 0, 1.0, 0.0)
     rps[:, 0] *= 1 - 0.03 * counts[:, 1]  # a loses 3 % to each b, so it stands one
-    found = profile_constraints(Tables(AB, rps))
+    found = profile_constraints(Tables(AB, {"rps": rps}))
     assert [str(item) for item in found.items] == ["a: at most 1 b"]
-    assert not profile_constraints(Tables(AB, rps), drop=0.2).items
-    place = paragon_scheduler(constraints(), ParagonSettings(sources="profile"), Tables(AB, rps))
+    assert not profile_constraints(Tables(AB, {"rps": rps}), drop=0.2).items
+    place = paragon_scheduler(constraints(), ParagonSettings(sources="profile"), Tables(AB, {"rps": rps}))
     as_constraints = paragon_scheduler(found)
     task = (np.array([4, 4]), Cluster(AB, 3), NO_WORTH)
     assert (place(*task)[0] == as_constraints(*task)[0]).all()

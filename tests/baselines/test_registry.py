@@ -47,7 +47,7 @@ GROUP = np.array([2, 3, 1])
 
 def tables():
     crowded = 1.3 - 0.15 * SPACE.totals + 0.3 * (SPACE.counts[:, 0] > 0)
-    return Tables(SPACE, np.where(SPACE.counts > 0, crowded[:, None], 0.0))
+    return Tables(SPACE, {"rps": np.where(SPACE.counts > 0, crowded[:, None], 0.0)})
 
 
 WITHOUT_LEARNING = [name for name in SCHEDULERS if not learns(name)]

@@ -55,7 +55,7 @@ def cases(draw):
     most = max(cluster.free_slots // 2, 1)
     group = rng.multinomial(rng.integers(1, most + 1), np.full(4, 0.25))
     rps = np.where(SPACE.counts > 0, rng.uniform(0.3, 1.5, SPACE.counts.shape), 0.0)
-    return rules, cluster, group, Tables(SPACE, rps)
+    return rules, cluster, group, Tables(SPACE, {"rps": rps})
 
 
 def tried(name, group, cluster, tables):
@@ -108,6 +108,6 @@ def test_a_guest_is_placed_beside_its_host(name):
     cluster = Cluster(SPACE, 6, allowed=rules.mask(SPACE))
     group = np.array([6, 2, 1, 1])
     rps = np.where(SPACE.counts > 0, 1.2 - 0.1 * SPACE.totals[:, None], 0.0)
-    placement = tried(name, group, cluster, Tables(SPACE, rps))
+    placement = tried(name, group, cluster, Tables(SPACE, {"rps": rps}))
     assert placement is not None
     assert not any(breaks(rules, row) for row in placement)

@@ -22,7 +22,7 @@ def vanilla(**changes):
 
 def test_learns_to_keep_enemies_apart():
     mixed = (SPACE.counts > 0).all(axis=1)
-    tables = Tables(SPACE, np.where(mixed[:, None], 0.5, 1.0) * (SPACE.counts > 0))
+    tables = Tables(SPACE, {"rps": np.where(mixed[:, None], 0.5, 1.0) * (SPACE.counts > 0)})
     cluster, group = Cluster(SPACE, 3), np.array([4, 3])
     worth = MeanRps().bind(group, cluster, tables)
     learn = ReinforceSettings(episodes=20, replayed=10, learning_rate=1e-2, hidden=16)

@@ -17,7 +17,7 @@ from cluster.sittings import PAUSE, Sittings, open_sittings
 from cluster.testbed import SwarmTestbed
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import Patience
-from metis.measure.profile import load_profile
+from metis.measure.profile_files import load_profile
 from metis.measure.series import measure_list
 from metis.measure.testbed import UnmeasuredError
 

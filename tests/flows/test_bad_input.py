@@ -53,7 +53,7 @@ def place(tmp_path, full_profile, capfd):
         ([GROUP, "scheduler=greedy+gready"], "'gready' cannot be put after"),
         ([GROUP, "scheduler=nowhere:place"], "No module named 'nowhere'"),
         ([GROUP, "objectiv=slo"], "objectiv"),
-        ([GROUP, "objective.level=50"], "objective.level 50: "),
+        ([GROUP, "objective=slo", "objective.level=50"], "objective.level 50: "),
         ([GROUP, "rules.at_most={Nginx:2}"], "rules name the unknown application 'Nginx'"),
         ([GROUP, "rules.only_beside={MMS:[MMS]}"], "rules.only_beside.MMS ['MMS']: name one or more other"),
         ([GROUP, "apps.names=[a,b]"], "but apps.names asks for ['a', 'b']"),

@@ -122,7 +122,7 @@ def table():
     """Two nodes: one container reaches what was predicted, one half of it, one was not measured."""
     rps = np.ones((SPACE.size, 3))
     rps[SPACE.index([1, 1, 0])] = [0.8, 2.0, 0.0]
-    tables = Tables(SPACE, np.where(SPACE.counts > 0, rps, 0.0))
+    tables = Tables(SPACE, {"rps": np.where(SPACE.counts > 0, rps, 0.0)})
     containers = [one for node, row in zip(NODES, ROWS, strict=True) for one in colocated(node, held(row))]
     heard = {
         "metis-deploy-worker-1-0": Answer(80.0, 0.01, 0.02, 800, 0, 10.0),

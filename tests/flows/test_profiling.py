@@ -18,7 +18,8 @@ from flows.configuration.settings import validated
 from flows.engine.work import Work
 from flows.live import profile as swarmed
 from metis.errors import InputError, SurroundingsError
-from metis.measure.profile import describe_profile, load_profile
+from metis.measure.profile import describe_profile
+from metis.measure.profile_files import load_profile
 from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in
 
 TWO = "cluster.slots=2"

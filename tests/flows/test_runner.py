@@ -92,7 +92,7 @@ def test_two_workers_place_what_one_process_places(dask_cluster, full_profile):
     from flows.configuration.compose import compose_plain
     from flows.configuration.settings import validated
     from flows.stages.baselines import _place_some
-    from metis.measure.profile import load_profile
+    from metis.measure.profile_files import load_profile
     from metis.simulate.fitting import fit_simulator
     from metis.simulate.settings import SimulatorSettings
 

@@ -13,7 +13,7 @@ from flows.live.watching import deploy_command, look_line, optimum, watch, watch
 from metis.errors import InputError, SurroundingsError
 from metis.measure.embedded import InterferenceModel
 from metis.measure.testbed import EmbeddedTestbed
-from metis.operate.watch import Live
+from metis.operate.watch import LiveMeasurement
 from metis.problem.cluster import Cluster
 from metis.problem.objectives import MeanRps
 
@@ -79,7 +79,7 @@ class World:
 
         def measure(rows):
             self.now += 1.0
-            return Live(testbed.measure(self.running[rows], seed=100 + self.looks), {})
+            return LiveMeasurement(testbed.measure(self.running[rows], seed=100 + self.looks), {})
 
         return self.running, measure
 

@@ -1,5 +1,7 @@
 """What the golden tests import of the project: the one place to mend where modules move."""
 
+from flows.engine.chain import run_chain
+
 from baselines.registry import ENTRIES
 from cluster.catalog import load_catalog
 from cluster.images import Image
@@ -8,20 +10,19 @@ from cluster.services import Layout
 from cluster.settings import LaunchSettings
 from flows.command.main import main
 from flows.configuration.compose import compose_plain
-from flows.placing.training import train_weights
-from flows.engine.chain import run_chain
-from flows.placing.decisions import scheduler_for
-from flows.report.data import summarise
 from flows.configuration.settings import validated
-from flows.stages import report as report_stage
 from flows.engine.work import no_progress
+from flows.placing.decisions import scheduler_for
+from flows.placing.training import train_weights
+from flows.report.data import summarise
+from flows.stages import report as report_stage
+from metis.measure.testbed import choose_colocations, load_embedded
+from metis.problem.cluster import Cluster
 from metis.problem.groups import draw_groups
 from metis.problem.objectives import FreeNodes, Latency, MeanRps, SloShare
-from metis.problem.cluster import Cluster
 from metis.problem.rules import Rules
-from metis.simulate.settings import SimulatorSettings
 from metis.simulate.fitting import fit_simulator
-from metis.measure.testbed import choose_colocations, load_embedded
+from metis.simulate.settings import SimulatorSettings
 
 __all__ = [
     "ENTRIES",

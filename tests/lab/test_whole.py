@@ -21,7 +21,7 @@ from cluster.settings import ConnectSettings
 from flows.configuration.settings import TrackingSettings
 from flows.engine.store import Store
 from metis.measure.journal import load_journal
-from metis.measure.profile import load_profile
+from metis.measure.profile_files import load_profile
 from metis.problem.space import ColocationSpace
 
 APPS = ["Redis", "MMS", "Checksum"]

@@ -20,7 +20,7 @@ def tables():
     rps = np.ones((SPACE.size, 3))
     rps[:, 0] += 0.5 * (counts[:, 1] > 0) - 0.1 * (counts[:, 0] - 1)
     rps[:, 1] -= 0.2 * counts[:, 0]
-    return Tables(SPACE, np.where(counts > 0, rps, 0.0))
+    return Tables(SPACE, {"rps": np.where(counts > 0, rps, 0.0)})
 
 
 def test_who_gains_and_who_costs():
@@ -44,7 +44,7 @@ def test_who_gains_and_who_costs():
 @given(st.integers(0, 2**32 - 1))
 def test_effects_are_differences_on_removal(seed):
     rng = np.random.default_rng(seed)
-    table = Tables(SPACE, np.where(SPACE.counts > 0, rng.random((SPACE.size, 3)), 0.0))
+    table = Tables(SPACE, {"rps": np.where(SPACE.counts > 0, rng.random((SPACE.size, 3)), 0.0)})
     placement = SPACE.counts[rng.integers(0, SPACE.size, 4)]
     found = explain(placement, Cluster(SPACE, 4), table)
     for n, row in enumerate(placement):

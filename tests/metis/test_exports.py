@@ -62,7 +62,7 @@ def test_a_table_is_what_existing_reads():
 
 
 def test_a_table_is_read_by_metis_itself(tmp_path):
-    from flows.configuration.objects import read_placement
+    from metis.problem.placement_files import read_placement
     from metis.problem.space import ColocationSpace
 
     path = tmp_path / "plan.csv"

@@ -10,10 +10,11 @@ from baselines.registry import check_name
 from flows.command.comparison import comparison_document, comparison_table, comparison_title
 from flows.command.request import Request, Verb
 from flows.command.result import Result
-from flows.configuration.objects import knows_truth, make_objective, make_testbed
+from flows.configuration.objects import knows_truth, make_testbed
 from flows.stages.chain import open_memo
 from flows.stages.evaluate import read_results
 from flows.stages.shared import OPTIMUM, all_schedulers
+from metis.problem.objectives import tabulated
 
 
 def run(request: Request) -> Result:
@@ -22,7 +23,7 @@ def run(request: Request) -> Result:
     for name in all_schedulers(settings):
         check_name(name)  # a mistyped name or testbed must not be found out after a minute of work
     if knows_truth(settings):
-        make_testbed(settings).truth(make_objective(settings).needs)
+        make_testbed(settings).truth(tabulated(settings.objective))
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
         results = read_results(memo.obtain("evaluate").folder)

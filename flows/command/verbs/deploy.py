@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metis.problem.placement_files import node_names, write_plan
-
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
 from flows.command.verbs.place import place
@@ -25,6 +23,7 @@ from flows.engine.work import read_json
 from flows.live.session import check_live, connected
 from flows.placing.given import given_placement
 from flows.stages.chain import open_memo
+from metis.problem.placement_files import node_names, write_plan
 from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:

@@ -12,8 +12,6 @@ Without out= it is printed.
 from collections.abc import Sequence
 from pathlib import Path
 
-from metis.problem.placement_files import named_nodes, node_names
-
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result
 from flows.configuration.objects import app_names, make_testbed
@@ -25,6 +23,7 @@ from flows.placing.given import given_placement, with_files
 from metis.errors import InputError
 from metis.files import written_whole
 from metis.problem.counts import IntArray
+from metis.problem.placement_files import named_nodes, node_names
 from metis.problem.space import ColocationSpace
 
 SLOTS = 8  # of a node, where no setting says another number

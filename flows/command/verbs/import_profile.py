@@ -16,9 +16,8 @@ from metis.errors import InputError
 
 def run(request: Request) -> Result:
     """See the module's text."""
-    from metis.measure.profile_files import load_profile
-
     from metis.measure.profile import describe_profile
+    from metis.measure.profile_files import load_profile
 
     if not request.words:
         raise InputError("import-profile: name the file, as in `metis import-profile FILE`")

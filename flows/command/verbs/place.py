@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metis.problem.placement_files import as_named, node_names, write_plan
-
 from baselines.registry import timed_place
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
@@ -28,6 +26,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import describe_colocation
 from metis.problem.evaluation import Evaluation, evaluate, gap
 from metis.problem.groups import check_group
+from metis.problem.placement_files import as_named, node_names, write_plan
 from metis.problem.scheduler import Decision
 
 

@@ -30,7 +30,7 @@ def made_tables(apps: int, slots: int, seed: int = 0) -> Tables:
     harm[0, 1] = -0.3
     beside = space.counts[:, None, :] - np.eye(apps, dtype=int)
     rps = np.stack([1 - (np.minimum(beside[:, a], 2) * harm[a]).sum(axis=1) for a in range(apps)], axis=1)
-    return Tables(space, np.where(space.counts > 0, np.clip(rps, 0.05, None), 0.0))
+    return Tables(space, {"rps": np.where(space.counts > 0, np.clip(rps, 0.05, None), 0.0)})
 
 
 def made_problem(apps: int = 3, slots: int = 4) -> tuple[ValueProblem, Tables]:

@@ -18,6 +18,7 @@ from metis.learn.value.problem import ValueProblem
 from metis.learn.value.scheduler import ValueScheduler
 from metis.learn.value.settings import DealerSettings, DecodeSettings
 from metis.problem.cluster import Cluster
+from metis.problem.evaluation import value
 from metis.problem.objectives import FreeNodes, MeanRps, Objective, SloShare
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
@@ -38,10 +39,6 @@ def trained(objective: Objective, vacancy: float = 0.0) -> ValueLearner:
 @pytest.fixture(scope="module")
 def learner() -> ValueLearner:
     return trained(MeanRps())
-
-
-def value(placement, cluster, worth):
-    return worth[cluster.space.index(placement + cluster.existing)].sum()
 
 
 def test_hand_solved():

@@ -3,7 +3,8 @@ import pytest
 
 from metis.errors import InputError
 from metis.files import load_arrays, save_arrays
-from metis.measure.profile import MEASURES, describe_profile, load_profile, make_profile
+from metis.measure.profile import MEASURES, describe_profile, make_profile
+from metis.measure.profile_files import load_profile
 
 APPS = ("web", "db")
 NAN = np.nan

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.measure.profile import load_profile
+from metis.measure.profile_files import load_profile
 from metis.measure.published import APPS, read_published
 
 NAN = np.nan

@@ -14,7 +14,8 @@ from metis.operate.drift import drift
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.program.relaxation import relax
-from metis.simulate.ensemble import Ensemble, fit_ensemble, observe, simulate_by_ensemble
+from metis.simulate.belief import simulate_by_ensemble
+from metis.simulate.ensemble import Ensemble, fit_ensemble, observe
 from metis.simulate.gaussian import _loss, features, fit_process, prior
 
 MODEL = InterferenceModel.load()
@@ -45,20 +46,20 @@ def fitted() -> Ensemble:
 
 def test_measured_rows_are_exact_without_noise(fitted: Ensemble) -> None:
     ids = fitted.seen.ids
-    np.testing.assert_allclose(fitted.rps[ids], TRUTH[ids], rtol=1e-12)
+    np.testing.assert_allclose(fitted.expected[ids], TRUTH[ids], rtol=1e-12)
     assert not fitted.beliefs[1][ids].any()
 
 
 def test_alone_reaches_one_and_absent_reaches_nothing(fitted: Ensemble) -> None:
     alone = SPACE.index(np.eye(len(SPACE.apps), dtype=np.int64))
-    np.testing.assert_allclose(fitted.rps[alone], np.eye(len(SPACE.apps)))
-    assert np.array_equal(fitted.rps > 0, PRESENT)
+    np.testing.assert_allclose(fitted.expected[alone], np.eye(len(SPACE.apps)))
+    assert np.array_equal(fitted.expected > 0, PRESENT)
     assert np.array_equal(fitted.draw(np.random.default_rng(0)) > 0, PRESENT)
 
 
 def test_predicts_what_it_has_not_seen(fitted: Ensemble) -> None:
     others = np.setdiff1d(np.arange(1, SPACE.size), fitted.seen.ids)
-    errors = TRUTH[others][PRESENT[others]] - fitted.rps[others][PRESENT[others]]
+    errors = TRUTH[others][PRESENT[others]] - fitted.expected[others][PRESENT[others]]
     assert 1 - errors.var() / TRUTH[others][PRESENT[others]].var() > 0.95
 
 

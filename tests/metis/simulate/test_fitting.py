@@ -12,6 +12,7 @@ from metis.simulate.fitting import fit_simulator
 from metis.simulate.settings import SimulatorSettings
 from metis.simulate.simulator import FittedSimulator
 
+QUANTITIES = ("rps", "speed", "p50", "p99")
 FAST = {"trees": 20, "seed": 3}
 NAN = np.nan
 
@@ -114,25 +115,62 @@ def test_an_application_never_measured_is_taken_to_reach_what_it_reaches_alone()
 
 def test_latency_is_exact_where_all_is_measured(testbed):
     full = testbed.measure(testbed.space.counts[1:], seed=0)
-    fitted = fit_simulator(full, SimulatorSettings(kind="table"), latency=True)
-    truth = testbed.truth(latency=True)
-    np.testing.assert_allclose(fitted.tables.speed, truth.speed, rtol=1e-12)
-    assert fit_simulator(full, SimulatorSettings(kind="table")).tables.speed is None
+    fitted = fit_simulator(full, SimulatorSettings(kind="table"), QUANTITIES)
+    truth = testbed.truth(QUANTITIES)
+    for name in QUANTITIES:
+        np.testing.assert_allclose(fitted.tables.quantity(name), truth.quantity(name), rtol=1e-12)
+    assert list(fit_simulator(full, SimulatorSettings(kind="table")).tables.quantities) == ["rps"]
 
 
-def test_latency_of_a_partial_profile_is_predicted(part):
-    speed = fit_simulator(part, SimulatorSettings(held_out=0, **FAST), latency=True).tables.speed
+@pytest.mark.parametrize("kind", ["forest", "boosted", "ensemble"])
+def test_latency_of_a_partial_profile_is_predicted(testbed, part, kind):
+    chosen = SimulatorSettings(kind=kind, held_out=0, **FAST)
+    tables = fit_simulator(part, chosen, ("rps", "speed", "p99")).tables
     known = np.isfinite(part.speed).any(axis=0)
-    assert np.isnan(speed[:, ~known]).all()
-    assert (speed[:, known][part.space.counts[:, known] > 0] > 0).all()
+    ids = part.space.index(part.colocations)
+    rest = np.setdiff1d(np.arange(part.space.size), ids)
+    for name in ("speed", "p99"):
+        table, truth = tables.quantity(name), testbed.truth((name,)).quantity(name)
+        assert tables.unmeasured(name) == {"YCSB-A", "YCSB-B"}
+        assert np.isnan(table[:, ~known]).all()
+        assert (table[:, known][part.space.counts[:, known] > 0] > 0).all()
+        assert (table[:, known][part.space.counts[:, known] == 0] == 0).all()
+        measured = part.present & known
+        np.testing.assert_array_equal(table[ids][measured], part.quantity(name)[measured])
+        here = (part.space.counts[rest] > 0) & known
+        assert np.median(np.abs(np.log(table[rest][here] / truth[rest][here]))) < 0.05
+
+
+def test_more_quantities_leave_rps_and_report_as_they_are(part):
+    for kind in ("forest", "boosted", "ensemble"):
+        chosen = SimulatorSettings(kind=kind, **FAST)
+        plain, more = fit_simulator(part, chosen), fit_simulator(part, chosen, ("rps", "p99"))
+        np.testing.assert_array_equal(plain.tables.rps, more.tables.rps)
+        assert plain.report == more.report
+
+
+def test_the_report_is_on_the_first_quantity(part):
+    for kind in ("boosted", "ensemble"):
+        report = fit_simulator(part, SimulatorSettings(kind=kind, **FAST), ("p99",)).report
+        assert report["r2"] > 0.5
+        assert "r2_YCSB-A" not in report
+
+
+def test_an_unknown_quantity_is_refused(testbed, part):
+    with pytest.raises(InputError, match="'p75': a profile has rps, speed, p50, p99"):
+        fit_simulator(part, SimulatorSettings(**FAST), ("p75",))
+    with pytest.raises(InputError, match="'p75': a testbed has rps, speed, p50, p99"):
+        testbed.truth(("p75",))
 
 
 def test_saved_and_loaded(tmp_path, part):
-    fitted = fit_simulator(part, SimulatorSettings(**FAST), latency=True)
+    fitted = fit_simulator(part, SimulatorSettings(**FAST), ("rps", "speed", "p99"))
     fitted.save(tmp_path / "s.npz")
     read = FittedSimulator.load(tmp_path / "s.npz")
     np.testing.assert_array_equal(read.tables.rps, fitted.tables.rps)
-    np.testing.assert_array_equal(read.tables.speed, fitted.tables.speed)
+    assert list(read.tables.quantities) == ["rps", "speed", "p99"]
+    for name, table in fitted.tables.quantities.items():
+        np.testing.assert_array_equal(read.tables.quantity(name), table)
     assert read.tables.space == fitted.tables.space
     assert read.report == fitted.report
 
@@ -143,9 +181,13 @@ def test_another_file_is_not_taken_for_a_simulator(tmp_path, part):
         FittedSimulator.load(tmp_path / "p.npz")
     fit_simulator(part, SimulatorSettings(**FAST)).save(tmp_path / "s.npz")
     arrays = load_arrays(tmp_path / "s.npz")
-    save_arrays(tmp_path / "s.npz", {**arrays, "rps": arrays["rps"][:5]})
+    save_arrays(tmp_path / "s.npz", {**arrays, "quantity_rps": arrays["quantity_rps"][:5]})
     with pytest.raises(InputError, match="this space needs"):
         FittedSimulator.load(tmp_path / "s.npz")
+    old = {name: array for name, array in arrays.items() if name not in ("quantities", "quantity_rps")}
+    save_arrays(tmp_path / "old.npz", old | {"rps": arrays["quantity_rps"]})
+    with pytest.raises(InputError, match=r"old\.npz: not a fitted simulator"):
+        FittedSimulator.load(tmp_path / "old.npz")
 
 
 def test_a_profile_of_one_row_still_fits():

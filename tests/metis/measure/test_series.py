@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import Patience, load_journal
-from metis.measure.profile import MEASURES, load_profile
+from metis.measure.profile import MEASURES
+from metis.measure.profile_files import load_profile
 from metis.measure.series import in_rounds, measure_list
 from metis.measure.testbed import UnmeasuredError, load_embedded
 from metis.problem.space import ColocationSpace
@@ -103,7 +104,7 @@ def test_failures_are_retried_then_named_and_cost_nobody_else(testbed):
     failing = Failing(testbed, {3: 2, 5: 10**6})
     told = []
     journal = measure_list(
-        failing, testbed.space.counts[ids], at_once=4, told=lambda now: told.append(len(now.pending))
+        failing, testbed.space.counts[ids], at_once=4, progress=lambda now: told.append(len(now.pending))
     )
     assert sorted({run["id"] for run in journal.sound}) == [1, 2, 3, 4, 6, 7, 8]
     assert list(journal.quarantined) == [5]

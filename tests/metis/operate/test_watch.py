@@ -8,7 +8,7 @@ import pytest
 from metis.errors import InputError, SurroundingsError
 from metis.measure.embedded import InterferenceModel
 from metis.measure.testbed import EmbeddedTestbed
-from metis.operate.watch import Known, Live, Patrol, fold, look
+from metis.operate.watch import Knowledge, LiveMeasurement, Thresholds, fold, inspect_running
 from metis.problem.cluster import Cluster
 from metis.problem.counts import describe_colocation
 from metis.problem.objectives import Latency, MeanRps
@@ -72,13 +72,13 @@ class Watched:
         heard = [row for row in rows if row not in self.silent]
         silent = {f"node {row}": "does not answer" for row in rows if row in self.silent}
         found = self.testbed.measure(self.running[heard], self.seed + len(self.asked))
-        return Live(found, silent)
+        return LiveMeasurement(found, silent)
 
 
 def take(known, running, measure, **patrol):
-    known = known if isinstance(known, Known) else Known.of(known, patrol.get("noise", 0.05))
+    known = known if isinstance(known, Knowledge) else Knowledge.of(known, patrol.get("noise", 0.05))
     cluster = Cluster(known.base.space, len(running))
-    return look(known, running, cluster, measure, MeanRps(), plan, Patrol(**patrol))
+    return inspect_running(known, running, cluster, measure, MeanRps(), plan, Thresholds(**patrol))
 
 
 def test_where_nothing_changed_nothing_is_told_and_nothing_proposed(before, profile, running):
@@ -135,7 +135,7 @@ def test_one_spoilt_run_does_not_last(before, profile, running):
         if len(measure.asked) == 1:
             rps = live.profile.rps.copy()
             rps[0] *= 0.5
-            return Live(replace(live.profile, rps=rps), {})
+            return LiveMeasurement(replace(live.profile, rps=rps), {})
         return live
 
     found = take(profile, running, spoilt_once, noise=0.05)
@@ -185,11 +185,11 @@ def test_what_cannot_be_watched_is_refused(before, profile, running):
     cluster = Cluster(before.space, len(running))
     measure = Watched(before, running)
     with pytest.raises(InputError, match="nothing runs"):
-        look(Known.of(profile), np.zeros_like(running), cluster, measure, MeanRps(), plan)
+        inspect_running(Knowledge.of(profile), np.zeros_like(running), cluster, measure, MeanRps(), plan)
     with pytest.raises(InputError, match="latency"):
-        look(Known.of(profile), running, cluster, measure, Latency(), plan)
+        inspect_running(Knowledge.of(profile), running, cluster, measure, Latency(), plan)
     with pytest.raises(SurroundingsError, match="node 0: no answer"):
-        take(profile, running, lambda rows: Live(profile.rows([]), {"node 0": "no answer"}))
+        take(profile, running, lambda rows: LiveMeasurement(profile.rows([]), {"node 0": "no answer"}))
 
 
 def test_what_nobody_measured_is_counted_and_may_disappoint(before, after, running):
@@ -203,7 +203,7 @@ def test_what_nobody_measured_is_counted_and_may_disappoint(before, after, runni
 def test_folding_keeps_what_stayed_in_its_interval(before, profile):
     fresh = before.measure(before.space.counts[5:9], seed=3)
     assert fold(profile, fresh, []) is profile
-    known = Known.of(profile)
+    known = Knowledge.of(profile)
     assert known.after(fresh, []).profile is profile
     assert known.after(fresh, []).seen == set(before.space.index(fresh.colocations).tolist())
 
@@ -213,7 +213,7 @@ def test_a_machine_that_became_slower_is_no_drift_of_the_co_locations(before, pr
 
     def slower(rows):
         live = Watched(before, running)(rows)
-        return Live(replace(live.profile, rps=live.profile.rps * [1.0, 1.0, 0.6]), {})
+        return LiveMeasurement(replace(live.profile, rps=live.profile.rps * [1.0, 1.0, 0.6]), {})
 
     found = take(profile, running, slower)
     assert found.units == {"batch": pytest.approx(0.6)}

@@ -4,12 +4,12 @@ import pytest
 from metis.errors import InputError
 from metis.measure.testbed import (
     EmbeddedTestbed,
-    FileTestbed,
     choose_colocations,
     join_profiles,
     list_colocations,
     load_embedded,
 )
+from metis.simulate.replay import FileTestbed
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def test_noise_is_as_large_as_told_and_repeats_lessen_it(noisy):
 
 
 def test_latency_rises_where_rps_falls(quiet):
-    tables = quiet.truth(latency=True)
-    measured = [a for a in range(len(tables.space.apps)) if np.isfinite(tables.speed[:, a]).all()]
+    tables = quiet.truth(("rps", "speed"))
+    measured = [a for a in range(len(tables.space.apps)) if np.isfinite(tables.quantity("speed")[:, a]).all()]
     assert measured
     for a in measured:
         rows = tables.space.counts[:, a] > 0
         order = np.argsort(tables.rps[rows, a], kind="stable")
-        assert (np.diff(tables.speed[rows, a][order]) >= -1e-9).all()
+        assert (np.diff(tables.quantity("speed")[rows, a][order]) >= -1e-9).all()
     assert quiet.truth().speed is None
 
 
