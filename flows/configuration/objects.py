@@ -28,7 +28,8 @@ def app_names(settings: Settings) -> tuple[str, ...] | None:
 def make_testbed(settings: Settings) -> "Testbed":
     """Return the testbed: a full profile replayed where `testbed.path` names one, else the embedded model."""
     from metis.measure.profile_files import load_profile
-    from metis.measure.testbed import FileTestbed, load_embedded
+    from metis.measure.testbed import load_embedded
+    from metis.simulate.replay import FileTestbed
 
     chosen = settings.testbed
     if chosen.kind == "swarm":

@@ -122,7 +122,7 @@ class Step:
 
     def values(self) -> dict[str, Any]:
         """Return the settings and derived values that decide its output, by name; files by their digest."""
-        found = counted(plain(self.chosen), self.declared) | self.derived()
+        found = flattened(counted(plain(self.chosen), self.declared) | self.derived())
         return {name: value for name, value in found.items() if name not in self.stage.unkeyed}
 
     def identity(self, digests: Mapping[str, str]) -> dict[str, str]:
@@ -138,6 +138,15 @@ class Step:
     def key(self, digests: Mapping[str, str]) -> str:
         """Return its key, given the digests of its inputs' outputs."""
         return digest([self.name, self.identity(digests)])
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        dotted = f"{prefix}.{name}" if prefix else str(name)
+        flat |= flattened(value, dotted) if isinstance(value, Mapping) and value else {dotted: value}
+    return flat
 
 
 class Declared:

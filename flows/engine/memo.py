@@ -205,6 +205,7 @@ class Memo:
         identity = step.identity({name: digests.get(name, "") for name in step.inputs})
         tags = {"metis.chain": self.name, "metis.command": without_secrets(self.command)}
         store = self.store
+        (store.root / "checkpoints").mkdir(exist_ok=True)
         try:
             with store.recording(
                 step.name, step.stage.name, key, runs, step.values(), identity, tags

@@ -7,6 +7,8 @@ from pathlib import Path
 from cluster.lock import USE, locked
 from flows.configuration.settings import Settings
 
+INVENTORY = "inventory.json"
+
 
 def cluster_state(settings: Settings) -> Path:
     """The folder `cluster.state`, else `cluster/NAME` beside the tracking store; absolute."""

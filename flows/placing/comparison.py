@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flows.configuration.objects import make_objective
 from flows.configuration.settings import Settings
 from flows.engine.work import Progress
 from flows.placing.decisions import Decisions, cluster_before, place_groups, scheduler_for
@@ -72,7 +71,7 @@ def judge(
             f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
             f"the profile {list(tables.space.apps)} on {tables.space.slots}; both must be alike"
         )
-    objective = make_objective(settings)
+    objective = settings.objective
     rows = []
     for i, group in enumerate(groups):
         for name, decided in decisions.items():

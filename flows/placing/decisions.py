@@ -11,7 +11,7 @@ import numpy as np
 
 from baselines.contract import Materials
 from baselines.registry import make_scheduler, sections_of, timed_place
-from flows.configuration.objects import make_cluster, make_objective
+from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
 from flows.engine.work import TIMINGS, read_json
 from metis.files import load_arrays, save_arrays, written_whole
@@ -116,7 +116,7 @@ def place_groups(
     With `groups.arrive` they come one after another, and what was placed before stays.
     """
     cluster = make_cluster(settings, tables.space)
-    objective = make_objective(settings)
+    objective = settings.objective
     made: list[Decision] = []
     for i, group in enumerate(groups):
         worth = objective.bind(group, cluster, tables)

@@ -6,9 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from baselines.constraints import constraints_of
-from baselines.contract import Materials
 from baselines.registry import learner_of
-from flows.configuration.objects import make_cluster, make_groups, make_objective
+from flows.configuration.objects import make_cluster, make_groups
 from flows.configuration.settings import Settings
 from flows.engine.executor import executor_of
 from flows.engine.provenance import groups_dataset, run_params, run_tags
@@ -75,8 +74,8 @@ def _with_ends(
     """Return the decisions with `worst` and `best` in the traces: Medea is indifferent between these two."""
     from baselines.medea import medea_ends
 
-    cluster, objective = make_cluster(work.settings, tables.space), make_objective(work.settings)
-    constraints = constraints_of(Materials(tables, options))
+    cluster, objective = make_cluster(work.settings, tables.space), work.settings.objective
+    constraints = constraints_of(tables, options["constraints"])
     traces = []
     for i, (group, trace) in enumerate(zip(groups, decisions.traces, strict=True)):
         worth = objective.bind(group, cluster, tables)

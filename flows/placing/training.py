@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from flows.configuration.objects import make_cluster, make_objective
 from flows.configuration.settings import Settings
-from flows.engine.executor import runner_of
-from flows.engine.keys import digest, source_digest
+from flows.engine.executor import executor_of
 from flows.engine.work import Progress
-from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import value
@@ -23,19 +20,7 @@ from metis.problem.tables import Tables
 
 HELD_OUT = 5  # groups that judge a training as it goes
 JUDGED = 10  # times that they do
-LEARNERS = {
-    "value": ("metis.learn.value.learner", "metis.learn.value.dealer_learner"),
-    "paper": ("metis.learn.paper.sub_scheduler",),
-}
 Curve = list[dict[str, float]]
-
-
-def learner_settings(settings: Settings, learner: str) -> dict[str, Any]:
-    """All that the weights of a learner depend on, the simulator's tables aside."""
-    parts = settings.model_dump(mode="json")
-    # the value learner honours rules when it places, the paper's when it learns
-    rules = {"rules": parts["rules"]} if learner == "paper" else {"dealer": parts["dealer"]}
-    return {"objective": parts["objective"], "settings": parts[learner], **rules}
 
 
 def train_weights(
@@ -53,48 +38,19 @@ def train_weights(
 
     judged = ""
 
-    def tell(row: Mapping[str, Any]) -> None:
+    def report(row: Mapping[str, Any]) -> None:
         nonlocal judged
         model = f" {row['model'] + 1}/{row['models']}" if "models" in row else ""
         if "ratio" in row:
             judged = f", {row['ratio']:.2%} of the optimum"
         progress(f"training {learner}{model}", int(row["step"]), int(row["steps"]), judged)
 
-    return (_train_value if learner == "value" else _train_paper)(settings, tables, folder, tell)
-
-
-def cached_weights(
-    settings: Settings, tables: Tables, simulator: str, folder: Path, progress: Progress
-) -> Callable[[str], Any]:
-    """Weights by learner, trained at first use and kept in `folder` for the next command.
-
-    Args:
-        settings: of the command.
-        tables: the simulator's.
-        simulator: its key.
-        folder: of the cache.
-        progress: called while training.
-    """
-
-    def weights(learner: str) -> Any:
-        code = [source_digest(module) for module in LEARNERS[learner]]
-        key = digest([simulator, learner_settings(settings, learner), code])
-        path = folder / f"{learner}-{key}.npz"
-        if path.is_file():
-            try:
-                return load_weights(settings, learner, tables, path)
-            except InputError:
-                path.unlink(missing_ok=True)  # a damaged cache costs a training, never the command
-        trained, _ = train_weights(settings, learner, tables, folder / "checkpoints" / key, progress)
-        save_weights(settings, trained, tables, path)
-        return trained
-
-    return weights
+    return (_train_value if learner == "value" else _train_paper)(settings, tables, folder, report)
 
 
 def load_weights(settings: Settings, learner: str, tables: Tables, path: Path) -> Any:
     """Read weights; those of another space, objective, slot count or worth are refused by name."""
-    objective = make_objective(settings)
+    objective = settings.objective
     if learner == "paper":
         from metis.learn.paper.sub_scheduler import SubSchedulers
 
@@ -109,7 +65,7 @@ def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -
     from metis.learn.paper.sub_scheduler import SubSchedulers
 
     if isinstance(weights, SubSchedulers):
-        weights.save(path, make_objective(settings), tables)
+        weights.save(path, settings.objective, tables)
     else:
         weights.save(path)
 
@@ -118,7 +74,7 @@ def value_problem(settings: Settings, tables: Tables) -> Any:
     """What the value learner learns: the objective's worth per container, and the vacancy bonuses to come."""
     from metis.learn.value.problem import ValueProblem
 
-    objective = make_objective(settings)
+    objective = settings.objective
     everyone = np.ones(len(tables.space.apps), dtype=np.int64)
     worth = objective.bind(everyone, Cluster(tables.space, len(everyone)), tables)
     vacancy = 0.0
@@ -130,7 +86,7 @@ def value_problem(settings: Settings, tables: Tables) -> Any:
 
 
 def _train_value(
-    settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
+    settings: Settings, tables: Tables, folder: Path, report: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
     """The sub-scheduler, judged on held-out groups as it learns, then the learned high level."""
     from metis.learn.loop import Budget, train
@@ -138,7 +94,7 @@ def _train_value(
     from metis.learn.value.learner import ValueLearner
 
     problem = value_problem(settings, tables)
-    learner = ValueLearner(problem, settings.value.made())
+    learner = ValueLearner(problem, settings.value)
     curve = train(
         learner,
         Budget(learner.settings.steps),
@@ -146,16 +102,16 @@ def _train_value(
         checkpoint=folder / "value.npz",
         judge=HeldOut(settings, tables).judge(learner),
         judge_every=max(1, learner.settings.steps // JUDGED),
-        progress=tell,
+        progress=report,
     )
     weights = learner.weights()
-    dealer = DealerLearner(weights.network, problem, weights.sub_nodes, settings.dealer.made())
+    dealer = DealerLearner(weights.network, problem, weights.sub_nodes, settings.dealer)
     dealt = train(
         dealer,
         Budget(dealer.settings.steps),
         key=f"{dealer.settings.key} {problem.digest} {learner.settings.key}",
         checkpoint=folder / "dealer.npz",
-        progress=tell,
+        progress=report,
     )
     after = curve[-1]["seconds"]
     curve += [{f"dealer/{name}": value for name, value in row.items()} for row in dealt]
@@ -168,12 +124,12 @@ class HeldOut:
     def __init__(self, settings: Settings, tables: Tables) -> None:
         from baselines.optimum import place_optimum
 
-        nodes = settings.value.made().max_nodes
+        nodes = settings.value.max_nodes
         self._cluster = Cluster(tables.space, nodes)
         rng = np.random.default_rng([settings.seed, 20_261_122])
         sizes = np.linspace(0.15, 0.9, HELD_OUT) * nodes * tables.space.slots
         groups = [draw_groups(1, int(size), len(tables.space.apps), rng)[0] for size in sizes]
-        objective = make_objective(settings)
+        objective = settings.objective
         self._cases = [(group, objective.bind(group, self._cluster, tables)) for group in groups]
         best = [place_optimum(group, self._cluster, worth)[0] for group, worth in self._cases]
         self._best = [
@@ -204,28 +160,30 @@ class HeldOut:
 
 
 def _train_paper(
-    settings: Settings, tables: Tables, folder: Path, tell: Callable[[Mapping[str, Any]], None]
+    settings: Settings, tables: Tables, folder: Path, report: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
     """The sub-scheduler of every load range, side by side where the runner can and ranges are independent."""
     from metis.learn.paper.sub_scheduler import SubSchedulers, load_ranges, train_sub_schedulers
 
-    cluster = make_cluster(settings.model_copy(update={"existing": None}), tables.space)
-    objective, paper = make_objective(settings), settings.paper.made()
+    allowed = settings.rules.mask(tables.space)
+    objective, paper = settings.objective, settings.paper
     if settings.runner.kind == "local" or paper.chained:
         trained, curves = train_sub_schedulers(
             objective,
             tables,
             paper,
             settings.seed,
-            allowed=cluster.allowed,
+            allowed=allowed,
             checkpoints=folder,
-            progress=tell,
+            progress=report,
         )
     else:
         models = len(load_ranges(paper.nodes * tables.space.slots, paper.ranges))
-        train = partial(_train_range, objective, tables, paper, settings.seed, cluster.allowed, folder)
-        with runner_of(settings.runner) as runner:
-            made = runner.map(train, range(models), lambda done, total: tell({"step": done, "steps": total}))
+        train = partial(_train_range, objective, tables, paper, settings.seed, allowed, folder)
+        with executor_of(settings.runner) as executor:
+            made = executor.map(
+                train, range(models), lambda done, total: report({"step": done, "steps": total})
+            )
         trained = SubSchedulers.joined(paper, tables.space, [weights for weights, _ in made])
         curves = [curve for _, curve in made]
     flat = [row | {"model": float(i)} for i, curve in enumerate(curves) for row in curve]

@@ -13,11 +13,10 @@ APPLIST = "interference_applist.csv"
 def run(work: Work) -> None:
     """Write the two published tables, and all constraints as `constraints.json`."""
     from baselines.constraints import constraints_of
-    from baselines.contract import Materials
 
     tables = tables_in(work.inputs["simulator"])
     chosen = work.settings.constraints
-    found = constraints_of(Materials(tables, {"constraints": chosen}))
+    found = constraints_of(tables, chosen)
     if chosen.path:
         shutil.copyfile(Path(chosen.path), work.folder / APPLIST)  # read above, so known to be sound
     else:

@@ -10,7 +10,6 @@ from flows.configuration.objects import (
     knows_truth,
     make_cluster,
     make_groups,
-    make_objective,
     make_testbed,
 )
 from flows.configuration.settings import Settings
@@ -134,7 +133,7 @@ def explore_groups(
     return explore(
         testbed,
         [(group, cluster) for group in groups],
-        make_objective(settings),
+        settings.objective,
         _plan,
         settings.explore,
         path=path,

@@ -75,9 +75,9 @@ STAGE = Stage(
     inputs=_inputs,
     after=hosts_ready,
     modules=lambda settings, part: (
-        ("metis.measure.published",)
+        ("metis.measure.profile_files",)
         if measures_live(settings)
-        else ("metis.measure.testbed", "metis.measure.published")
+        else ("metis.measure.testbed", "metis.simulate.replay", "metis.measure.profile_files")
     ),
     costly=lambda settings: measures_live(settings) and not settings.profile.path,
     doing="measured",

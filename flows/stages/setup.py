@@ -4,6 +4,7 @@ from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
+from flows.live.state import INVENTORY
 
 
 def run(work: Work) -> None:
@@ -11,12 +12,12 @@ def run(work: Work) -> None:
 
     Done again before each use: nothing changes where all is as it should be, and changes are reported.
     """
-    from flows.live.inventory import INVENTORY, prepared
-
     settings = work.settings
     if not settings.cluster.live:
         work.write_json(INVENTORY, {"kind": settings.cluster.kind, "hosts": []})
         return
+    from flows.live.inventory import prepared
+
     work.write_json(INVENTORY, prepared(settings, lambda line: say(f"  {line}")).as_json())
 
 

@@ -8,7 +8,6 @@ metis explain placement=0f3a... cluster.nodes=81        of an MLflow run
 from collections.abc import Sequence
 
 from baselines.constraints import constraints_of
-from baselines.contract import Materials
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table, View
 from flows.command.verbs.place import place
@@ -40,7 +39,7 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
             check_placement(placement, placement.sum(axis=0), cluster, name)
     else:
         placement, name = place(memo).decision.placement, settings.scheduler
-    constraints = constraints_of(Materials(tables, {"constraints": settings.constraints}))
+    constraints = constraints_of(tables, settings.constraints)
     return explain(placement, cluster, tables, constraints.node_extents(placement, cluster)), name
 
 

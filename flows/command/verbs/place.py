@@ -15,7 +15,7 @@ from typing import Any
 from baselines.registry import timed_place
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
-from flows.configuration.objects import make_cluster, make_objective, one_group
+from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.placing.decisions import scheduler_for
@@ -90,7 +90,7 @@ def place(memo: Memo) -> Placed:
     group = one_group(settings, tables.space.apps)
     cluster = make_cluster(settings, tables.space)
     check_group(group, cluster)
-    objective = make_objective(settings)
+    objective = settings.objective
     worth = objective.bind(group, cluster, tables)
     scheduler = scheduler_for(settings, settings.scheduler, tables, known_weights(memo, tables))
     decision = timed_place(scheduler, group, cluster, worth)
