@@ -1,1 +1,1 @@
-"""The schedulers metis is compared with: one file each."""
+"""Schedulers: metis and those it is compared with, one file each, by name in `baselines.registry`."""

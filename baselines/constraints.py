@@ -72,7 +72,7 @@ class Constraint:
 
     @property
     def hard(self) -> bool:
-        """Whether it may never be violated."""
+        """Whether the constraint may never be violated."""
         return math.isinf(self.weight)
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class Violations:
     by_constraint: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return the fields as JSON-able values."""
         return {**vars(self), "by_constraint": dict(self.by_constraint)}
 
 
@@ -144,7 +144,7 @@ class Constraints:
         return np.array([0.0 if item.hard else item.weight for item in self.items])
 
     def excess(self, counts: IntArray) -> FloatArray:
-        """How far counts [..., apps] are over or under each threshold, [..., items], 0 or more.
+        """Return how far counts [..., apps] are over or under each threshold, [..., items], 0 or more.
 
         For one container of `app`; whether there is one is not checked.
         """
@@ -153,11 +153,11 @@ class Constraints:
         return np.asarray(np.maximum(sign * (counts[..., self.columns[1]] - threshold), 0), dtype=np.float64)
 
     def extents(self, counts: IntArray) -> FloatArray:
-        """Unweighted extent per constraint, summed per container of `app`, [..., items]."""
+        """Return the unweighted extent per constraint, summed per container of `app`, [..., items]."""
         return np.asarray(counts[..., self.columns[0]] * self.excess(counts))
 
     def extent_table(self, space: ColocationSpace) -> FloatArray:
-        """Weighted extent of the soft constraints on a node, float [space.size]: Medea's cost."""
+        """Return the weighted extent of the soft constraints on a node, float [space.size]: Medea's cost."""
         self.check_space(space)
         table = np.zeros(space.size)
         for item, weight in zip(
@@ -167,7 +167,7 @@ class Constraints:
         return table
 
     def mask(self, space: ColocationSpace) -> NDArray[np.bool_]:
-        """The co-locations that keep the hard constraints, bool [space.size]."""
+        """Return which co-locations keep the hard constraints, bool [space.size]."""
         self.check_space(space)
         admitted = np.ones(space.size, dtype=bool)
         for item in self.items:
@@ -179,7 +179,7 @@ class Constraints:
         return Constraints(self.apps, (item,))
 
     def violations(self, placement: IntArray, cluster: Cluster) -> Violations:
-        """What `placement` [nodes, apps], of any scheduler, violates; existing containers included."""
+        """Measure what `placement` [nodes, apps] of any scheduler violates, existing containers included."""
         self.check_space(cluster.space)
         total = placement + cluster.existing
         by_item = self.extents(total).sum(axis=0)
@@ -194,7 +194,7 @@ class Constraints:
         )
 
     def node_extents(self, placement: IntArray, cluster: Cluster) -> dict[str, FloatArray]:
-        """Unweighted extent per node, [nodes], of each constraint violated anywhere, by its wording."""
+        """Return the unweighted extent per node, [nodes], of each constraint that is violated, by wording."""
         extents = self.extents(placement + cluster.existing)
         found: dict[str, FloatArray] = {}
         for i in np.flatnonzero((extents > 0).any(axis=0)).tolist():
@@ -202,7 +202,7 @@ class Constraints:
         return found
 
     def weighted(self, weights: Sequence[tuple[str, str, float]]) -> "Constraints":
-        """The same constraints, with another weight for the ordered pairs (app, other) named.
+        """Return the same constraints with another weight for the ordered pairs (app, other) named.
 
         Raises:
             InputError: a pair names an unknown application.
@@ -226,7 +226,7 @@ class Constraints:
                 raise InputError(f"constraint {item}: threshold out of range, a node has {space.slots} slots")
 
     def rows(self) -> list[dict[str, Any]]:
-        """One JSON-able row per constraint, for tables."""
+        """Return one JSON-able row per constraint, for tables."""
         found = [None] * len(self) if self.rps is None else self.rps.tolist()
         return [
             {
@@ -239,7 +239,7 @@ class Constraints:
         ]
 
     def table(self) -> str:
-        """The constraints as a readable table, one a line."""
+        """Format the constraints as a readable table, one a line."""
         lines = [("application", "on its node", "weight", "rps beside 0, 1, ... of it")]
         for row in self.rows():
             app, rule, weight, values = row.values()

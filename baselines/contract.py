@@ -1,4 +1,4 @@
-"""The contract between the registry and the files of the schedulers: what each exports and is built from."""
+"""The contract between registry and schedulers: what a scheduler's file exports and is built from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ ImproveFunction = Callable[[IntArray, Cluster, FloatArray], tuple[IntArray, Mapp
 
 @dataclass(frozen=True)
 class Materials:
-    """What schedulers may need beside group, cluster and worth.
+    """Materials that a scheduler may need beside group, cluster and worth.
 
     Attributes:
         tables: the simulator's tables.
@@ -31,7 +31,7 @@ class Materials:
     weights: Callable[[str], Any] | None = None
 
     def settings(self, section: str, kind: type[Chosen]) -> Chosen:
-        """The settings of a section, which are of class `kind`; its defaults where there are none.
+        """Return the settings of a section, of class `kind`; its defaults where none are given.
 
         Raises:
             InputError: the options hold something else under this name.
@@ -44,7 +44,7 @@ class Materials:
         return chosen
 
     def trained(self, learner: str) -> Any:
-        """The trained weights of `learner`.
+        """Return the trained weights of `learner`.
 
         Raises:
             InputError: these materials hold no weights.
@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Improver:
-    """What may follow a scheduler after `+`, as its file exports it.
+    """An improvement that may follow a scheduler after `+`, as its file exports it.
 
     Attributes:
         build: makes the function that improves a placement [nodes, apps] of new containers.
@@ -85,7 +85,7 @@ class Improver:
 
 
 def improved(place: PlaceFunction, improve: ImproveFunction) -> PlaceFunction:
-    """A place function that runs `place`, then `improve` on its placement; both traces are joined."""
+    """Return a place function that runs `place`, then `improve` on its placement; both traces are joined."""
 
     def place_and_improve(
         group: IntArray, cluster: Cluster, worth: FloatArray

@@ -68,7 +68,7 @@ def improve(
 
 
 class _Exchange:
-    """What a node gains by giving one x and taking one y; 0 is an idle slot, a + 1 application a."""
+    """The gains of a node that gives one x and takes one y; 0 is an idle slot, a + 1 application a."""
 
     def __init__(self, space: ColocationSpace, worth: FloatArray, allowed: NDArray[np.bool_]) -> None:
         self._space = space
@@ -80,7 +80,7 @@ class _Exchange:
         self._minus = np.vstack([space.minus, impossible])
 
     def table(self, ids: IntArray, new: IntArray) -> FloatArray:
-        """Gains [n, kinds, kinds] of nodes that hold `ids` [n], of which `new` [n, apps] are new."""
+        """Return gains [n, kinds, kinds] of nodes that hold `ids` [n], of which `new` [n, apps] are new."""
         given = np.column_stack([ids, np.where(new > 0, self._minus[ids], -1)])
         taken = np.concatenate([given[:, :, None], self._plus[given]], axis=2)
         gains = self._worth[taken] - self._plain[ids][:, None, None]
@@ -90,7 +90,7 @@ class _Exchange:
 
 
 def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:
-    """Gain, two nodes i and j, and kinds x and y: i gives x and takes y, j the other way round."""
+    """Return gain, two nodes i and j, and kinds x and y: i gives x and takes y, j the other way round."""
     kinds = change.shape[1]
     flat = change.reshape(len(change), -1)
     columns = np.arange(kinds * kinds)

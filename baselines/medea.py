@@ -65,7 +65,7 @@ class MedeaResult:
         value: its weighted extent of violation.
         bound: no placement has less.
         gap: relative distance of the two.
-        proven: whether the gap is within `mip_rel_gap`.
+        proven: whether the gap is at most `mip_rel_gap`.
         seconds: wall time.
     """
 
@@ -307,7 +307,7 @@ def _least(
 def _draws(
     constraints: Constraints, group: IntArray, cluster: Cluster, settings: MedeaSettings, found: MedeaResult
 ) -> list[IntArray]:
-    """Placements no worse than `found`, each the cheapest under random costs per co-location.
+    """Return placements no worse than `found`, each the cheapest under random costs per co-location.
 
     Together they take at most the settings' time limit; a draw that does not end in time is left out.
     """
@@ -342,7 +342,7 @@ def _median(placements: list[IntArray], cluster: Cluster, worth: FloatArray) -> 
 
 
 def _bounded(weighted: Constraints, cluster: Cluster) -> Cluster:
-    """The cluster with the hard constraints among its rules."""
+    """Return the cluster with the hard constraints among its rules."""
     allowed = cluster.allowed & weighted.mask(cluster.space)
     return Cluster(cluster.space, cluster.nodes, cluster.existing, allowed)
 

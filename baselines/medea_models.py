@@ -30,7 +30,7 @@ class ModelResult(NamedTuple):
 def solve_container_model(
     group: IntArray, cluster: Cluster, constraints: Constraints, time_limit: float, mip_rel_gap: float
 ) -> ModelResult:
-    """Medea as published (paper; Garefalakis et al., EuroSys 2018): x[i, n] for container i.
+    """Solve Medea as published (paper; Garefalakis et al., EuroSys 2018): x[i, n] for container i.
 
     Raises:
         InputError: no placement satisfies the rules.
@@ -46,7 +46,7 @@ def solve_container_model(
 def solve_aggregate_model(
     group: IntArray, cluster: Cluster, constraints: Constraints, time_limit: float, mip_rel_gap: float
 ) -> ModelResult:
-    """The same with counts per node and application in unary: u[(a, k), n] says that n gets k or more of a.
+    """Solve Medea with unary counts per node and application: u[(a, k), n] is 1 where n gets k or more of a.
 
     Containers of an application are alike, so are nodes with the same existing containers: these are kept
     in falling order of what they receive.
@@ -106,7 +106,7 @@ def _solve(
 def _soft(
     x: Any, app_of: IntArray, counts: Any, cluster: Cluster, constraints: Constraints
 ) -> tuple[list[Any], Any]:
-    """The extents of the soft constraints, and their weighted sum."""
+    """Return the extents of the soft constraints, and their weighted sum."""
     import cvxpy as cp
 
     soft = [i for i, item in enumerate(constraints.items) if not item.hard]
@@ -138,7 +138,7 @@ def _soft(
 
 
 def _hard(new: Any, counts: Any, cluster: Cluster, allowed: NDArray[np.bool_]) -> list[Any]:
-    """Constraints that keep every node that receives something within `allowed`."""
+    """Return constraints that keep every node that receives something within `allowed`."""
     import cvxpy as cp
 
     boxes = forbidden_boxes(cluster.space, allowed)
@@ -168,7 +168,7 @@ def _hard(new: Any, counts: Any, cluster: Cluster, allowed: NDArray[np.bool_]) -
 
 
 def _steps(low: IntArray, high: IntArray, slots: int) -> tuple[IntArray, NDArray[np.bool_]]:
-    """The thresholds that bound a box, as app * (slots + 2) + count, and whether they must be reached."""
+    """Return thresholds that bound a box, as app * (slots + 2) + count, and whether to be reached."""
     base = np.arange(len(low)) * (slots + 2)
     above, below = np.flatnonzero(low > 0), np.flatnonzero(high < slots)
     steps = np.concatenate([(base + low)[above], (base + high + 1)[below]])
@@ -176,7 +176,7 @@ def _steps(low: IntArray, high: IntArray, slots: int) -> tuple[IntArray, NDArray
 
 
 def forbidden_boxes(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[tuple[IntArray, IntArray]]:
-    """Boxes (lowest and highest counts, [apps] each) that hold all that is not allowed, and nothing else.
+    """Cover all that is not allowed, and nothing else, by boxes (lowest and highest counts, [apps] each).
 
     A rule such as "never together" is one box; any other mask takes as many as it needs.
     """
@@ -199,7 +199,7 @@ def forbidden_boxes(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[
 
 
 def _alike(cluster: Cluster) -> tuple[IntArray, IntArray]:
-    """Successive nodes with the same existing containers, as two arrays of nodes."""
+    """Return successive nodes with the same existing containers, as two arrays of nodes."""
     row = np.unique(cluster.existing, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(row, kind="stable")
     same = row[order][1:] == row[order][:-1]
@@ -207,13 +207,13 @@ def _alike(cluster: Cluster) -> tuple[IntArray, IntArray]:
 
 
 def _per_app(app_of: IntArray, apps: int) -> Any:
-    """Sparse [apps, rows] that sums rows by application."""
+    """Return a sparse [apps, rows] that sums rows by application."""
     ones = np.ones(len(app_of))
     return sparse.csr_array((ones, (app_of, np.arange(len(app_of)))), shape=(apps, len(app_of)))
 
 
 def _scaled_rows(chosen: IntArray, factor: FloatArray, width: int) -> Any:
-    """Sparse [len(chosen), width] that picks a row each and multiplies it."""
+    """Return a sparse [len(chosen), width] that picks a row each and multiplies it."""
     return sparse.csr_array((factor, (np.arange(len(chosen)), chosen)), shape=(len(chosen), width))
 
 

@@ -1,4 +1,4 @@
-"""Pairwise interference: what one container of an application reaches beside k of another."""
+"""Pairwise interference: the RPS of one container of an application beside k of another."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from metis.problem.tables import Tables
 
 
 def pairwise_curves(tables: Tables) -> FloatArray:
-    """RPS of one s beside k = 0 .. slots - 1 containers of c, float [apps, apps, slots].
+    """Return the RPS of one s beside k = 0 .. slots - 1 containers of c, float [apps, apps, slots].
 
     Each is a co-location of the space: one s and k of c; for s = c, k + 1 of them.
     """
@@ -20,7 +20,7 @@ def pairwise_curves(tables: Tables) -> FloatArray:
 
 
 def pair_counts(apps: int, slots: int) -> IntArray:
-    """The co-locations of one s and k of c, int [apps, apps, slots, apps]."""
+    """Return the co-locations of one s and k of c, int [apps, apps, slots, apps]."""
     one = np.eye(apps, dtype=np.int64)
     return np.asarray(one[:, None, None] + np.arange(slots)[:, None] * one[None, :, None])
 

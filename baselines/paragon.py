@@ -55,7 +55,7 @@ class Scores:
     """Interference of every application with every source, both float [apps, sources], 0 to 1.
 
     Attributes:
-        tolerated: how much of a source's interference an application stands.
+        tolerated: how much of a source's interference an application tolerates.
         caused: how much an application contributes to it.
     """
 
@@ -103,7 +103,7 @@ def paragon_scheduler(
 
 
 def make_scores(constraints: Constraints, slots: int, sensitivity: float = 3.0) -> Scores:
-    """Scores from the cardinality constraints (affinities do not enter).
+    """Make scores from the cardinality constraints (affinities do not enter).
 
     s tolerates threshold / slots of source c, or all of it where there is no constraint; c causes the rest
     at source s. Both are then rescaled towards harmless.
@@ -118,7 +118,7 @@ def make_scores(constraints: Constraints, slots: int, sensitivity: float = 3.0) 
 
 
 def profile_constraints(tables: Tables, drop: float = 0.05) -> Constraints:
-    """What each application stands of each other, measured by adding neighbours until its RPS fell by `drop`.
+    """Find what each application tolerates of each other: add neighbours until its RPS falls by `drop`.
 
     This is how Paragon profiles: it raises the intensity of one source until the performance suffers. The
     result is put as cardinalities, so that one function makes scores of either.
@@ -129,7 +129,7 @@ def profile_constraints(tables: Tables, drop: float = 0.05) -> Constraints:
 
 
 def node_ranks(scores: Scores, space: ColocationSpace) -> IntArray:
-    """Rank of a node with every co-location for a newcomer, int [space.size, apps]; the least is chosen.
+    """Rank a node with every co-location for a newcomer, int [space.size, apps]; the least is chosen.
 
     A node tolerates the least that its applications tolerate (an empty one everything) and causes the sum
     over its containers. With D1 = what the node tolerates - what the newcomer causes and D2 = what the
@@ -153,7 +153,7 @@ def node_ranks(scores: Scores, space: ColocationSpace) -> IntArray:
 
 
 def _dense_rank(keys: FloatArray) -> IntArray:
-    """Rank of every row, compared from the first column on; equal rows share one."""
+    """Rank the rows, compared from the first column on; equal rows share one."""
     keys = np.round(keys, EXACT)
     order = np.lexsort(keys.T[::-1])
     new = (np.diff(keys[order], axis=0) != 0).any(axis=1)

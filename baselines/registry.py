@@ -1,4 +1,4 @@
-"""Schedulers by name: what `scheduler=` may say, and where each is.
+"""Schedulers by name: the values of `scheduler=`, and where each is.
 
 A name is a key of `SCHEDULERS`, or `module:function` for a scheduler of your own with the signature
 `(group, cluster, worth) -> (placement, trace)`; `+local_search` may follow either. A scheduler is added by
@@ -49,7 +49,7 @@ def make_scheduler(name: str, materials: Materials) -> TimedScheduler:
 
 
 def check_name(name: str) -> str:
-    """Return `name` if there is such a scheduler: before anything is trained for another.
+    """Return `name` if there is such a scheduler, so that a wrong one is refused before any training.
 
     Raises:
         InputError: there is none of that name; lists those there are.
@@ -59,20 +59,20 @@ def check_name(name: str) -> str:
 
 
 def modules_of(name: str) -> list[str]:
-    """Modules whose code decides where the scheduler called `name` places containers."""
+    """Return the modules whose code decides where the scheduler called `name` places containers."""
     base, *improvers = name.split("+")
     return [base.split(":")[0] if ":" in base else _location(base)[0], *map(_improver_module, improvers)]
 
 
 def sections_of(name: str) -> list[str]:
-    """Sections of settings that the scheduler called `name` reads."""
+    """Return the sections of settings that the scheduler called `name` reads."""
     base, *improvers = name.split("+")
     own = () if ":" in base else entry_of(base).sections
     return [*own, *(section for improver in improvers for section in _improver_of(improver).sections)]
 
 
 def learner_of(name: str) -> str | None:
-    """The learner whose trained weights the scheduler called `name` needs, if any."""
+    """Return the learner whose trained weights the scheduler called `name` needs, if any."""
     base = name.split("+")[0]
     return None if ":" in base else entry_of(base).learner
 
@@ -84,7 +84,7 @@ def learns(name: str) -> bool:
 
 
 def entry_of(name: str) -> Entry:
-    """What the file of the scheduler called `name`, a key of `SCHEDULERS`, exports.
+    """Return the entry that the file of the scheduler called `name`, a key of `SCHEDULERS`, exports.
 
     Raises:
         InputError: there is none of that name; lists those there are.
@@ -103,7 +103,7 @@ def timed_place(scheduler: Scheduler, group: IntArray, cluster: Cluster, worth: 
 
 
 def _location(name: str) -> tuple[str, str]:
-    """Module and constant of a scheduler's entry."""
+    """Return module and constant of a scheduler's entry."""
     if name not in SCHEDULERS:
         raise InputError(
             f"scheduler {name!r} is unknown: use one of {', '.join(SCHEDULERS)}, with +local_search after it "

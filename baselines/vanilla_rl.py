@@ -39,7 +39,7 @@ class VanillaRl(NodeLearner):
     settings: GroupSettings = field(default_factory=VanillaRlSettings)
 
     def settings_for(self, cluster: Cluster) -> GroupSettings:
-        """One level, with a child per node."""
+        """Return the settings for a tree of one level, with a child per node."""
         return replace(self.settings, fan_out=max(2, cluster.nodes))
 
 

@@ -91,7 +91,6 @@ def settings(section: str) -> Callable[[type[Made]], type[Made]]:
             for name, read in _readings(self.__class__).items():
                 object.__setattr__(self, name, read(getattr(self, name)))
             check_bounds(self, section)
-            check_choices(self, section)
             if own is not None:
                 own(self)
 
@@ -121,26 +120,16 @@ def check_bounds(made: Any, section: str) -> None:
             raise InputError(f"{section}.{name} {given!r}: give one of {', '.join(map(str, choices))}")
 
 
-def check_choices(made: Any, section: str) -> None:
-    """Refuse values that are none of the choices of a `Literal` annotation.
-
-    Raises:
-        InputError: names section, key, value and choices.
-    """
-    for name, choices in choices_of(made.__class__).items():
-        value = getattr(made, name)
-        if value is not None and value not in choices:
-            raise InputError(f"{section}.{name} {value!r}: use one of {list(choices)}")
-
-
 @cache
-def choices_of(kind: Any) -> dict[str, tuple[Any, ...]]:
-    """Choices of the fields of a settings class that are a `Literal`, or that or None."""
+def _choices_of(kind: Any) -> dict[str, tuple[Any, ...]]:
+    """Values of the fields of a settings class that are `Literal`, None among them where it is admitted."""
     found: dict[str, tuple[Any, ...]] = {}
     for name, hint in get_type_hints(kind).items():
-        parts = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
-        if parts and not _holds_elements(get_origin(hint)):
-            found[name] = get_args(parts[0])
+        parts = [hint] if get_origin(hint) is Literal else list(get_args(hint))
+        if parts and all(get_origin(part) is Literal or part is type(None) for part in parts):
+            found[name] = tuple(
+                value for part in parts for value in (get_args(part) if part is not type(None) else (None,))
+            )
     return found
 
 

@@ -70,7 +70,9 @@ def test_a_file_counts_by_its_content_not_its_name(tmp_path):
 
 def test_a_stage_depends_on_the_modules_it_imports_and_no_others():
     greedy = sources("baselines.greedy")
-    assert {"baselines.greedy", "baselines.stepwise", "metis.problem", "metis.problem.rules"} <= set(greedy)
+    assert {"baselines.greedy", "baselines.stepwise", "metis.problem.space", "metis.problem.rules"} <= set(
+        greedy
+    )
     assert "baselines.optimum" not in greedy
     assert not [name for name in greedy if name.startswith("flows")]
     assert all(path.suffix == ".py" for path in greedy.values())

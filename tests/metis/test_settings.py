@@ -1,6 +1,6 @@
 """Settings classes check the bounds of their annotations, made in Python or from a file."""
 
-from typing import Annotated, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import pytest
 from annotated_types import Ge, Gt, Le
@@ -26,10 +26,23 @@ class Brewing:
     leaves: InputPath | None = None
     book: str = "none"
     loads: list[Annotated[int, Ge(5)]] | None = None
+    kind: Literal["black", "green"] | None = None
 
     def __post_init__(self) -> None:
         if self.minutes == 7:
             raise InputError("brewing.minutes 7: brings bad luck")
+
+
+@settings("gentle")
+class Gentle(Brewing):
+    """How green tea is brewed.
+
+    Attributes:
+        kind: of the leaves.
+    """
+
+    minutes: Annotated[int, Ge(1), Le(10)] = 2
+    kind: Literal["black", "green"] | None = "green"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +53,7 @@ class Brewing:
         ({"degrees": 0.0}, "brewing.degrees 0: give more than 0"),
         ({"degrees": float("nan")}, "brewing.degrees nan: give more than 0"),
         ({"minutes": 7}, "brings bad luck"),
+        ({"kind": "red"}, r"brewing.kind 'red': give one of black, green, None"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_where_it_is_made(values, message):
@@ -64,3 +78,14 @@ def test_bounds_marks_and_meanings_come_from_the_class():
     assert meanings(Brewing)["minutes"] == "how long, in minutes."
     assert meanings(Brewing)["leaves"] == meanings(Brewing)["book"]
     assert meanings(Brewing)["degrees"] == ""
+
+
+def test_a_subclass_gives_other_defaults_and_inherits_the_rest():
+    assert Gentle() == Gentle(minutes=2, kind="green", book="none")
+    assert meanings(Gentle)["minutes"] == meanings(Brewing)["minutes"]
+    assert meanings(Gentle)["kind"] == "of the leaves."
+    with pytest.raises(InputError, match=r"gentle\.minutes 11: give at most 10"):
+        Gentle(minutes=11)
+    with pytest.raises(InputError, match="bad luck"):
+        TypeAdapter(Gentle).validate_python({"minutes": 7})
+    assert TypeAdapter(Gentle).validate_python({"book": "mine"}) == Gentle(book="mine")

@@ -40,7 +40,7 @@ Curve = list[dict[str, float]]
 
 @settings("learner")
 class GroupSettings:
-    """The learning for one group, as all schedulers that learn each group anew have it.
+    """The learning for one group, for the schedulers that learn each group anew.
 
     Attributes:
         fan_out: children at every level of the tree over the leaves.
@@ -114,7 +114,7 @@ def cut(cluster: Cluster, tree: TreeShape) -> SubClusters:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupLearner:
-    """What the schedulers that learn each group anew have in common.
+    """Base of the schedulers that learn each group anew.
 
     Attributes:
         progress: called after every update.
@@ -196,7 +196,7 @@ class NodeLearner(GroupLearner):
         )
         settings = self.settings_for(cluster)
         placement, curve = self.learn(problem, settings, _key(self.name, settings, group, cluster, worth))
-        return _place_the_lost(placement, group, cluster, worth), _trace(curve)
+        return _place_leftovers(placement, group, cluster, worth), _trace(curve)
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class PaperScheduler(GroupLearner):
         loads, curve = self.learn(self._problem(group, cluster, worth, parts), settings, key)
         placed = self.sub_schedulers.place(replace(parts.start, demand=loads))
         placement = placed[parts.where[:, 0], parts.where[:, 1]]
-        return _place_the_lost(placement, group, cluster, worth), _trace(curve)
+        return _place_leftovers(placement, group, cluster, worth), _trace(curve)
 
     def _problem(
         self, group: IntArray, cluster: Cluster, worth: FloatArray, parts: SubClusters
@@ -272,7 +272,7 @@ def _repeated(start: Start, times: int, demand: IntArray) -> Start:
     )
 
 
-def _place_the_lost(placement: IntArray, group: IntArray, cluster: Cluster, worth: FloatArray) -> IntArray:
+def _place_leftovers(placement: IntArray, group: IntArray, cluster: Cluster, worth: FloatArray) -> IntArray:
     """Place what no node admitted when its turn came (rules only), each where it adds most.
 
     Raises:

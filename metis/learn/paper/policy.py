@@ -28,7 +28,7 @@ ADAM_MEAN, ADAM_SQUARE, ADAM_FLOOR = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True)
 class Start:
-    """Where episodes begin; the leading axis is one row per episode.
+    """The start of episodes; the leading axis is one row per episode.
 
     Attributes:
         demand: containers to place, int [E, A].
@@ -49,7 +49,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Rollout:
-    """What episodes did.
+    """The course of episodes.
 
     Attributes:
         leaves: the leaf each container went to, int [T, E]; -1 for none (no leaf admits it, or the
@@ -66,7 +66,7 @@ class Rollout:
 
 
 def initial_weights(shape: TreeShape, rng: np.random.Generator) -> list[NDArray[np.float32]]:
-    """Glorot-uniform weights and zero biases: [L, inputs, H], [L, H], [L, H, K], [L, K]."""
+    """Draw Glorot-uniform weights and zero biases: [L, inputs, H], [L, H], [L, H, K], [L, K]."""
 
     def glorot(rows: int, columns: int) -> NDArray[np.float32]:
         limit = np.sqrt(6 / (rows + columns))
@@ -129,7 +129,7 @@ def run_episodes(
 
 @lru_cache(maxsize=64)
 def _rollout_function(shape: TreeShape, greedy: bool) -> Any:
-    """The traced rollout of a tree; one trace serves any number of episodes and containers."""
+    """Return the traced rollout of a tree; one trace serves any number of episodes and containers."""
     import tensorflow as tf
 
     fan, levels, apps, leaves, spec = shape.fan_out, shape.levels, shape.apps, shape.leaves, tf.TensorSpec
@@ -165,7 +165,7 @@ def _rollout(
     forced: Tensor,
     seed: Tensor,
 ) -> tuple[Tensor, ...]:
-    """The loop over containers; returns leaves [T, E], applications [T, E] and the record."""
+    """Run the loop over containers; return leaves [T, E], applications [T, E] and the record."""
     import tensorflow as tf
 
     fan, levels, apps = shape.fan_out, shape.levels, shape.apps
@@ -211,7 +211,7 @@ def _rollout(
 
 
 def _application_sequence(demand: Tensor, order: Tensor, steps: Tensor) -> Tensor:
-    """Application of each container in placing order, [T, E]; A once all are placed."""
+    """Return the application of each container in placing order, [T, E]; A once all are placed."""
     import tensorflow as tf
 
     ends = tf.cumsum(tf.gather(demand, order, axis=1), axis=1)
@@ -220,7 +220,7 @@ def _application_sequence(demand: Tensor, order: Tensor, steps: Tensor) -> Tenso
 
 
 def _by_parent(shape: TreeShape, leaf_values: Tensor, combine: Any) -> Tensor:
-    """Values of the children of every inner position, [E, P, K, ...], from the leaves' [E, N, ...]."""
+    """Return values of the children of every inner position, [E, P, K, ...], from leaves [E, N, ...]."""
     import tensorflow as tf
 
     tail, below = leaf_values.shape[2:], leaf_values
@@ -235,7 +235,7 @@ def _by_parent(shape: TreeShape, leaf_values: Tensor, combine: Any) -> Tensor:
 def _descend(
     shape: TreeShape, weights: Weights, seen: tuple[Tensor, ...], forced: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """One container of every episode from the root to a leaf.
+    """Send one container of every episode from the root to a leaf.
 
     Args:
         shape: the tree.
@@ -284,7 +284,7 @@ def improve(
     learning_rate: float,
     entropy_bonus: float,
 ) -> tuple[Weights, Weights, dict[str, float]]:
-    """One REINFORCE update by Adam over the decisions of `rollout`.
+    """Make one REINFORCE update by Adam over the decisions of `rollout`.
 
     The loss is the mean over all decisions of -(advantage x log probability + bonus x entropy).
 

@@ -135,7 +135,7 @@ class Reinforce:
         return metrics | {"episodes": float(self.settings.episodes), "value": float(values.mean())}
 
     def arrays(self) -> list[NDArray[np.float32]]:
-        """The weights as plain arrays, in the order of `policy.initial_weights`."""
+        """Return the weights as plain arrays, in the order of `policy.initial_weights`."""
         return [np.asarray(w) for w in self.weights]
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -181,12 +181,12 @@ class Episodes:
         self.values = np.zeros(0)
 
     def add(self, leaves: IntArray, values: FloatArray) -> None:
-        """Keep more."""
+        """Add more episodes."""
         self.leaves = np.concatenate([self.leaves, leaves], axis=1)
         self.values = np.concatenate([self.values, values])
 
     def keep(self, which: NDArray[Any]) -> None:
-        """Forget all but `which`, a mask or indices."""
+        """Drop all episodes but `which`, a mask or indices."""
         self.leaves, self.values = self.leaves[:, which], self.values[which]
 
 
@@ -269,7 +269,7 @@ class ReinforceOnGroup(Reinforce):
             kept.leaves, kept.values = state[f"{name}/leaves"], state[f"{name}/values"]
 
     def best_loads(self) -> IntArray:
-        """Containers the best episode put at every leaf, int [leaves, apps]."""
+        """Return the containers that the best episode put at every leaf, int [leaves, apps]."""
         loads = np.zeros((self.shape.leaves, self.shape.apps), dtype=np.int64)
         placed = self.best >= 0
         np.add.at(loads, (self.best[placed], self.problem.sequence()[placed]), 1)

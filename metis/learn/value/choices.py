@@ -79,7 +79,7 @@ class Choices:
         fits: tuple[IntArray, IntArray, IntArray, int],
         keep: int,
     ) -> tuple[IntArray, BoolArray]:
-        """The `keep` choices of highest worth less price per state, and which of them fit, both [n, keep].
+        """Return the `keep` choices of highest worth less price per state, and which fit, both [n, keep].
 
         Args:
             prices: per application, float32 [n, apps].
@@ -124,7 +124,7 @@ class Choices:
 
 
 def _highest(scores: Float32Array, keep: int) -> IntArray:
-    """Columns of the `keep` highest scores of each row, [n, keep], in no order.
+    """Return the columns of the `keep` highest scores of each row, [n, keep], in no order.
 
     They lie in the `keep` blocks of highest maximum, so only those are searched.
     """
@@ -170,7 +170,7 @@ class Limits:
         self.most = np.array(most)
 
     def unplaceable(self, rest: IntArray, nodes: int) -> int | None:
-        """An application of which there is more than `nodes` nodes can hold, or None."""
+        """Return an application of which there is more than `nodes` nodes can hold, or None."""
         over = self.directions @ rest > self.most * nodes
         if not over.any():
             return None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.learn.value.dealing import FANOUT, Dealer, deal, evenly, play_deals
+from metis.learn.value.dealing import FANOUT, Dealer, deal, even_score, play_deals
 from metis.learn.value.fitting import Adam, backward, forward
 from metis.learn.value.network import Float32Array, ValueNetwork, glorot
 from metis.learn.value.problem import ValueProblem, draw_starts
@@ -17,7 +17,7 @@ from metis.problem.counts import FloatArray, IntArray
 class DealerLearner:
     """REINFORCE over whole deals; a `metis.learn.loop.Learner`.
 
-    The reward of a deal is the sum of V over the three sub-clusters, less that of dealing evenly,
+    The reward of a deal is the sum of V over the three sub-clusters, less that of dealing even_score,
     standardised over the step: no sub-cluster is filled while training.
     """
 
@@ -72,7 +72,7 @@ class DealerLearner:
         step, episode = np.nonzero(chosen >= 0)
         inputs = seen[step, episode]
         activations = forward(self._layers, inputs.reshape(-1, inputs.shape[-1]))
-        logits = activations[-1].reshape(-1, FANOUT) + evenly(inputs)
+        logits = activations[-1].reshape(-1, FANOUT) + even_score(inputs)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         gradient = odds / odds.sum(axis=1, keepdims=True)
         gradient[np.arange(len(step)), chosen[step, episode]] -= 1

@@ -33,7 +33,7 @@ class Dealer:
 
     It sees, per child, by how many containers of each application the child is ahead of its quota, and
     which application is to be dealt; one hidden layer of tanh units scores the child (Metis, SC 2020).
-    The score adds to one that deals evenly, so that training begins there.
+    The score adds to one that deals even_score, so that training begins there.
 
     Attributes:
         layers: weights and biases by turns.
@@ -42,7 +42,7 @@ class Dealer:
     layers: tuple[Float32Array, ...]
 
     def deal(self, group: IntArray, free: IntArray) -> IntArray:
-        """Shares of `group` [apps] for parts with `free` slots [parts], along a tree of fan-out 3."""
+        """Return shares of `group` [apps] for parts with `free` slots [parts], along a tree of fan-out 3."""
         level = [(group, np.arange(len(free)))]
         done: list[tuple[IntArray, IntArray]] = []
         while level:
@@ -95,7 +95,7 @@ def play_deals(
         active = step < ends[:, -1]
         app = np.minimum((ends <= step).sum(axis=1), apps - 1)
         inputs = observe(counts, given, quota, app)
-        logits = forward(layers, inputs.reshape(n * FANOUT, -1))[-1].reshape(n, FANOUT) + evenly(inputs)
+        logits = forward(layers, inputs.reshape(n * FANOUT, -1))[-1].reshape(n, FANOUT) + even_score(inputs)
         logits[filled >= free] = -np.inf
         if rng is not None:
             logits += rng.gumbel(size=logits.shape).astype(np.float32)
@@ -110,7 +110,7 @@ def play_deals(
     return counts.astype(np.int64), seen, chosen
 
 
-def evenly(inputs: Float32Array) -> Float32Array:
+def even_score(inputs: Float32Array) -> Float32Array:
     """Return the score before training, [...]: higher for a child that is behind its quota."""
     apps = (inputs.shape[-1] - 2) // 2
     return np.asarray(-EVEN * (2 * inputs[..., apps + 1] + inputs[..., apps]))

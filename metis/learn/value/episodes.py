@@ -28,7 +28,7 @@ class States:
     returns: Float32Array
 
 
-def after(
+def worth_to_come(
     network: ValueNetwork,
     space: ColocationSpace,
     table: FloatArray,
@@ -40,11 +40,13 @@ def after(
     worth = network.value(rest, nodes, vacancy).astype(np.float64)
     last = np.flatnonzero(nodes == 1)
     if last.size:
-        worth[last] = alone(space, table, rest[last], vacancy[last])
+        worth[last] = worth_of_last_node(space, table, rest[last], vacancy[last])
     return worth
 
 
-def alone(space: ColocationSpace, table: FloatArray, rest: IntArray, vacancy: Float32Array) -> FloatArray:
+def worth_of_last_node(
+    space: ColocationSpace, table: FloatArray, rest: IntArray, vacancy: Float32Array
+) -> FloatArray:
     """Return the worth of one node that takes all of `rest` [n, apps]."""
     return np.asarray(table[space.index(rest)] + np.where(rest.any(axis=1), 0.0, vacancy))
 
@@ -75,7 +77,7 @@ def play(
         done = alive[ended]
         if done.size:
             empty = np.where(rest[done].any(axis=1), 0, nodes[done] - 1)
-            tail[done] = alone(space, table, rest[done], vacancy[done]) + empty * vacancy[done]
+            tail[done] = worth_of_last_node(space, table, rest[done], vacancy[done]) + empty * vacancy[done]
             alive = alive[~ended]
             if not alive.size:
                 break
@@ -86,7 +88,7 @@ def play(
         picked = picks[row, column]
         following = here[row] - choices.counts[picked]
         gains = table[choices.ids[picked]] + np.where(choices.ids[picked] == 0, bonus[row], 0)
-        to_come = after(network, space, table, following, left[row] - 1, bonus[row])
+        to_come = worth_to_come(network, space, table, following, left[row] - 1, bonus[row])
         scores = np.full(picks.shape, -np.inf)
         scores[row, column] = gains + to_come + noise * rng.gumbel(size=len(row))
         flat = np.zeros(picks.shape, dtype=np.int64)

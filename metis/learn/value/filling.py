@@ -1,11 +1,11 @@
-"""Fill clusters node after node along a beam, guided by the value network."""
+"""Filling clusters node after node along a beam, guided by the value network."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from metis.learn.value.choices import BoolArray, Choices, Limits
-from metis.learn.value.episodes import after
+from metis.learn.value.episodes import worth_to_come
 from metis.learn.value.network import ValueNetwork
 from metis.learn.value.pricing import COOLING, Bound
 from metis.learn.value.settings import DecodeSettings
@@ -92,7 +92,7 @@ class Filler:
                 step, beams = self._advance(beams, ahead, take, left, guide)
                 steps = [step]
             history += steps
-            ahead = _less(ahead, sum(step.take for step in steps))
+            ahead = _remaining(ahead, sum(step.take for step in steps))
         ends, worth = self._trace_back(beams, history, len(groups), sum(kind.nodes for kind in kinds))
         return Filled(ends, worth, bound)
 
@@ -104,7 +104,7 @@ class Filler:
     def _guide(
         self, beams: "_Beams", ahead: list[tuple[Choices, int]], left: int, last: "_Guide | None"
     ) -> "_Guide":
-        """Prices sharpened on the best partial placement of every cluster, taken together."""
+        """Sharpen prices on the best partial placement of every cluster, taken together."""
         first = np.unique(beams.problem, return_index=True)[1]
         rest = beams.rest[first].mean(axis=0)
         # a co-location larger than what remains can be in no placement, so the bound may leave it out
@@ -136,7 +136,7 @@ class Filler:
             take = sum(step.take for step in steps)
             if take == left:
                 break
-            onward = self._guide(filled, _less(ahead, take), left - take, guide)
+            onward = self._guide(filled, _remaining(ahead, take), left - take, guide)
             if onward.worth >= guide.worth - LOSS * abs(guide.worth):
                 return steps, filled, onward
             spare = min(spare, take) // 2
@@ -146,7 +146,7 @@ class Filler:
     def _rounded(
         self, beams: "_Beams", ahead: list[tuple[Choices, int]], left: int, guide: "_Guide", spare: int
     ) -> "tuple[list[_Step], _Beams]":
-        """The shares of `spare` nodes of the first kind, rounded down, as steps and what follows them."""
+        """Return the shares of `spare` nodes of the first kind, rounded down, as steps; and what follows."""
         choices = ahead[0][0]
         edges = np.r_[guide.bound.starts, len(guide.shares)]
         # the guide may still hold kinds that were filled since it was made
@@ -191,7 +191,7 @@ class Filler:
         ids = choices.ids[picked]
         rest = beams.rest[row] - take * choices.counts[picked]
         gained = beams.gained[row] + take * (self.table[ids] + np.where(ids == 0, self.vacancy, 0))
-        to_come = self._to_come(rest, _less(ahead, take), guide)
+        to_come = self._to_come(rest, _remaining(ahead, take), guide)
         clusters = len(np.unique(beams.problem))
         width = max(2, min(self.decode.beam, MOST_ROWS // clusters)) if clusters > 1 else self.decode.beam
         kept = _best_distinct(beams.problem[row], rest, gained + to_come, width)
@@ -202,7 +202,7 @@ class Filler:
     def _to_come(
         self, rest: IntArray, ahead: list[tuple[Choices, int]], guide: "_Guide | None"
     ) -> FloatArray:
-        """Worth of the nodes ahead if they hold `rest` [n, apps]: V, but no more than the bound, [n].
+        """Return the worth of the nodes ahead if they hold `rest` [n, apps], [n]: V, capped by the bound.
 
         With more than `fine` nodes ahead the bound is the better judge: V has not seen so many.
         """
@@ -214,7 +214,7 @@ class Filler:
             most = rest @ guide.prices + sum(n * rent for (_, n), rent in zip(ahead, rents, strict=True))
             if left > self.decode.fine:
                 return np.asarray(most)
-        value = after(self.network, self.space, self.table, rest, np.full(len(rest), left), bonus)
+        value = worth_to_come(self.network, self.space, self.table, rest, np.full(len(rest), left), bonus)
         return np.asarray(np.minimum(value, most))
 
     def _trace_back(
@@ -278,14 +278,14 @@ class _Beams:
         return cls(np.arange(len(groups)), groups + held, np.zeros(len(groups)), held)
 
 
-def _less(ahead: list[tuple[Choices, int]], take: int) -> list[tuple[Choices, int]]:
-    """The kinds of node ahead after `take` more nodes of the first were filled."""
+def _remaining(ahead: list[tuple[Choices, int]], take: int) -> list[tuple[Choices, int]]:
+    """Return the kinds of node ahead after `take` more nodes of the first were filled."""
     choices, nodes = ahead[0]
     return ahead[1:] if nodes == take else [(choices, nodes - take), *ahead[1:]]
 
 
 def _best_distinct(problem: IntArray, rest: IntArray, scores: FloatArray, keep: int) -> IntArray:
-    """Rows of the `keep` best scores per problem, no two of one problem with the same `rest`; sorted."""
+    """Return rows of the `keep` best scores per problem, none with the same `rest` as another; sorted."""
     order = np.lexsort((-scores, problem))
     # the order in which nodes were filled does not matter: one row per (problem, rest), by a hash
     odd = np.random.default_rng(1).integers(1 << 62, size=rest.shape[1] + 1) * 2 + 1

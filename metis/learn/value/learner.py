@@ -52,7 +52,7 @@ class ValueLearner:
         return ValueNetwork(tuple(self._layers[::2]), tuple(self._layers[1::2]), self.problem.space.slots)
 
     def weights(self, dealer: Dealer | None = None) -> ValueWeights:
-        """What placing needs of the network as trained so far, with a learned high level or without."""
+        """Return the weights as trained so far, with a learned high level or without."""
         return ValueWeights(self.network, self.problem, self.settings.max_nodes, dealer)
 
     def step(self) -> dict[str, float]:
@@ -159,7 +159,7 @@ class _Replay:
         self._added += new
 
     def sample(self, n: int, rng: np.random.Generator) -> States:
-        """`n` remembered states, with replacement."""
+        """Draw `n` remembered states, with replacement."""
         rows = rng.integers(0, min(self._added, self._capacity), n)
         picked = {name: array[rows] for name, array in self._arrays.items()}
         return States(
@@ -170,7 +170,7 @@ class _Replay:
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The filled part, and how many states were ever added."""
+        """Return the filled part, and how many states were ever added."""
         filled = min(self._added, self._capacity)
         return {f"replay_{name}": array[:filled] for name, array in self._arrays.items()} | {
             "replay_added": np.array(self._added)

@@ -19,7 +19,7 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ValueNetwork:
-    """A multilayer perceptron in numpy: it decides without TensorFlow.
+    """A multilayer perceptron in numpy: it runs without TensorFlow.
 
     Attributes:
         weights: of each layer, float32 [inputs, outputs]; tanh between layers, the last linear.
@@ -32,7 +32,7 @@ class ValueNetwork:
     slots: int
 
     def prices(self, rest: IntArray, nodes: IntArray, vacancy: Float32Array) -> Float32Array:
-        """Price per application, and the rent of a node in the last column, float32 [n, apps + 1].
+        """Return the price per application, and the rent of a node in the last column, float32 [n, apps + 1].
 
         Args:
             rest: containers still to place, and those in place on the nodes still to fill, [n, apps].
@@ -47,14 +47,14 @@ class ValueNetwork:
         return np.asarray(hidden @ self.weights[-1] + self.biases[-1])
 
     def value(self, rest: IntArray, nodes: IntArray, vacancy: Float32Array) -> Float32Array:
-        """V(rest, nodes), float32 [n]; 0 where no node is left. Arguments as for `prices`."""
+        """Return V(rest, nodes), float32 [n]; 0 where no node is left. Arguments as for `prices`."""
         outputs = self.prices(rest, np.maximum(nodes, 1), vacancy)
         worth = np.einsum("na,na->n", outputs[:, :-1], rest.astype(np.float32)) + outputs[:, -1] * nodes
         return np.asarray(np.where(nodes > 0, worth, 0.0), dtype=np.float32)
 
 
 def features(rest: IntArray, nodes: IntArray, vacancy: Float32Array, slots: int) -> Float32Array:
-    """What the network sees, float32 [n, 3 apps + 4].
+    """Return the features that the network sees, float32 [n, 3 apps + 4].
 
     A node's share of every application and its logarithm show the mix at any scale; exp(-rest) separates
     the last few containers from many; then load, 1 / nodes, the vacancy's worth and its square root.
@@ -76,12 +76,12 @@ def features(rest: IntArray, nodes: IntArray, vacancy: Float32Array, slots: int)
 
 
 def width(apps: int) -> int:
-    """Number of features for `apps` applications."""
+    """Return the number of features for `apps` applications."""
     return 3 * apps + 4
 
 
 def glorot(sizes: tuple[int, ...], rng: np.random.Generator) -> list[tuple[Float32Array, Float32Array]]:
-    """Initial weights and biases of layers of these sizes; the last one begins near 0."""
+    """Draw initial weights and biases of layers of these sizes; the last one begins near 0."""
     layers = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         limit = np.sqrt(6.0 / (inputs + outputs)) * (0.1 if i == len(sizes) - 2 else 1.0)

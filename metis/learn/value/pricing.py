@@ -36,7 +36,7 @@ class Bound:
 
     @classmethod
     def of(cls, kinds: list[tuple[Choices, int]], vacancy: float, most: IntArray) -> "Bound":
-        """The bound for nodes of these kinds, of co-locations that hold no more than `most` [apps]."""
+        """Make the bound for nodes of these kinds, of co-locations that hold no more than `most` [apps]."""
         counts, worth = [], []
         for choices, _ in kinds:
             fit = (choices.counts <= most).all(axis=1)
@@ -52,17 +52,17 @@ class Bound:
         )
 
     def rents(self, prices: FloatArray) -> FloatArray:
-        """What a node of each kind is worth above the prices of what it holds, [kinds]."""
+        """Return what a node of each kind is worth above the prices of what it holds, [kinds]."""
         return np.asarray(np.maximum.reduceat(self.worth - self.counts @ prices, self.starts))
 
     def value(self, prices: FloatArray, rest: FloatArray) -> float:
-        """B for `rest` [apps]."""
+        """Return B for `rest` [apps]."""
         return float(prices @ rest + self.nodes @ self.rents(prices))
 
     def sharpen(
         self, prices: FloatArray, rest: FloatArray, cooling: tuple[float, ...] = COOLING, steps: int = 10
     ) -> tuple[FloatArray, FloatArray]:
-        """Prices near the least bound for `rest`, [apps], and each column's share of its kind, [columns].
+        """Find prices near the least bound for `rest`, [apps], and columns' shares of their kind, [columns].
 
         Args:
             prices: where to begin.
@@ -88,7 +88,7 @@ class Bound:
         return best, shares
 
     def _weights(self, shares: FloatArray) -> FloatArray:
-        """Nodes that hold each column, [columns]."""
+        """Return the nodes that hold each column, [columns]."""
         return np.asarray(shares * np.repeat(self.nodes, np.diff(np.r_[self.starts, len(shares)])))
 
     def _newton(self, prices: FloatArray, rest: FloatArray, heat: float) -> FloatArray:
@@ -114,7 +114,7 @@ class Bound:
         return prices
 
     def _softmax(self, prices: FloatArray, heat: float) -> tuple[float, FloatArray]:
-        """The smoothed sum of the rents, and each column's share of its kind."""
+        """Return the smoothed sum of the rents, and each column's share of its kind."""
         net = self.worth - self.counts @ prices
         top = np.maximum.reduceat(net, self.starts)
         sizes = np.diff(np.r_[self.starts, len(net)])

@@ -86,7 +86,7 @@ class ValueScheduler:
         dealt, bound = perf_counter(), 0.0
         placement = np.zeros_like(cluster.existing)
         for kinds, members in _alike(cluster, parts):
-            filled = _persistent(filler, shares[members], [kind for kind, _ in kinds])
+            filled = _fill_until_placed(filler, shares[members], [kind for kind, _ in kinds])
             ends = filled.ends
             bound += filled.bound * len(members)
             order = np.concatenate([where for _, where in kinds], axis=1)
@@ -109,17 +109,17 @@ class ValueScheduler:
         return placement, trace
 
     def _deal(self, group: IntArray, cluster: Cluster) -> tuple[IntArray, list[IntArray]]:
-        """Shares of the group, [parts, apps], and the nodes of every part."""
+        """Return the shares of the group, [parts, apps], and the nodes of every part."""
         count = -(-cluster.nodes // self.weights.sub_nodes)
         if self.highlevel == "flat" or count == 1:
             return group[None], [np.arange(cluster.nodes)]
         parts = [part.astype(np.int64) for part in np.array_split(np.arange(cluster.nodes), count)]
         dealer = self.weights.dealer
         chosen = dealer.deal if self.highlevel == "learned" and dealer is not None else deal
-        return chosen(group, _free(cluster, parts)), parts
+        return chosen(group, _free_slots(cluster, parts)), parts
 
 
-def _persistent(filler: Filler, groups: IntArray, kinds: list[Kind]) -> Filled:
+def _fill_until_placed(filler: Filler, groups: IntArray, kinds: list[Kind]) -> Filled:
     """Fill, and where tight rules led into a dead end, fill again along more and more alternatives."""
     filled = filler.fill(groups, kinds)
     for wider in (8, 64):
@@ -134,14 +134,14 @@ def _persistent(filler: Filler, groups: IntArray, kinds: list[Kind]) -> Filled:
     return filled
 
 
-def _free(cluster: Cluster, parts: list[IntArray]) -> IntArray:
-    """Free slots of every part, [parts]."""
+def _free_slots(cluster: Cluster, parts: list[IntArray]) -> IntArray:
+    """Return the free slots of every part, [parts]."""
     free = cluster.space.slots - cluster.existing.sum(axis=1)
     return np.array([free[part].sum() for part in parts])
 
 
 def _alike(cluster: Cluster, parts: list[IntArray]) -> list[tuple[list[tuple[Kind, IntArray]], IntArray]]:
-    """Parts that hold the same numbers of the same nodes, to be filled side by side.
+    """Group the parts that hold the same numbers of the same nodes, to be filled side by side.
 
     Returns:
         For each set of alike parts: its kinds, each with the nodes of that kind, [parts of the set, n];
