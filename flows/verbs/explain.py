@@ -18,7 +18,7 @@ from flows.materials import fitted_simulator, weights_for
 from flows.output import only_json
 from flows.placing import scheduler_for
 from flows.settings import Settings, validated
-from metis.explain import HEADER, Explanation, explain
+from metis.explain import Explanation, explain
 from metis.problem.placement import check_placement
 from metis.problem.placement_files import read_placement
 
@@ -51,14 +51,15 @@ def explained(settings: Settings) -> tuple[Explanation, str]:
         placement = scheduler.place(group, cluster, worth).placement
     options: dict[str, dict[str, Any]] = {"constraints": settings.constraints.model_dump(mode="json")}
     constraints = constraints_of(Materials(tables, options))
-    return explain(placement, cluster, tables, constraints.node_extents(placement, cluster)), name
+    extents = constraints.node_extents(placement, cluster)
+    return explain(placement, cluster, tables, extents, make_objective(settings).needs), name
 
 
 def _show(explanation: Explanation, name: str) -> None:
     whole = explanation.as_dict()
     title = f"{name}: {whole['containers']} containers, mean RPS {whole['rps']:.4f}"
     table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in HEADER:
+    for heading in explanation.header:
         table.add_column(heading, overflow="fold")
     for row in explanation.rows():
         table.add_row(*row, end_section=False)
