@@ -1,12 +1,13 @@
-"""Why a placement is worth what it is: node by node, who helps or costs whom, and what is violated."""
+"""Explanations of placements, node by node: predicted values, effects between neighbours, violations."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from metis.errors import InputError
+from metis.measure.profile import SHARES
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 from metis.problem.tables import Tables
@@ -27,6 +28,8 @@ class Explanation:
             beside it: the difference on its removal, float [nodes, s, c]; NaN where either is absent, or
             where s = c is the only one.
         violated: extent per node, float [nodes], of each violated constraint, by its wording.
+        others: further predicted quantities of one container by name, such as `p99` in seconds, float
+            [nodes, apps]; NaN where absent or never measured.
     """
 
     apps: tuple[str, ...]
@@ -35,6 +38,13 @@ class Explanation:
     rps: FloatArray
     effect: FloatArray
     violated: Mapping[str, FloatArray] = field(default_factory=dict)
+    others: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The headings of `rows`: `HEADER`, with a column per further quantity after the RPS."""
+        others = [name if name in SHARES else f"{name} (s)" for name in self.others]
+        return (*HEADER[:4], *others, *HEADER[4:])
 
     @property
     def given(self) -> FloatArray:
@@ -61,6 +71,7 @@ class Explanation:
                     "containers": int(self.counts[node, s]),
                     "existing": int(self.existing[node, s]),
                     "rps": float(self.rps[node, s]),
+                    **{name: _number(values[node, s]) for name, values in self.others.items()},
                     "gives_neighbours": float(given[s]),
                     "from_one": {
                         self.apps[c]: float(self.effect[node, s, c])
@@ -87,7 +98,7 @@ class Explanation:
         }
 
     def rows(self, nodes: Iterable[int] | None = None) -> list[tuple[str, ...]]:
-        """Cells of a table under `HEADER`: a line per node and application, empty nodes left out."""
+        """Cells of a table under `header`: a line per node and application, empty nodes left out."""
         lines: list[tuple[str, ...]] = []
         for entry in self.as_dict(nodes)["nodes"]:
             violated = ", ".join(f"{rule} ({extent:g})" for rule, extent in entry["violated"].items())
@@ -95,13 +106,14 @@ class Explanation:
                 effects = ", ".join(f"{name} {0.0 - change:+.3f}" for name, change in app["from_one"].items())
                 first = (str(entry["node"]), entry["holds"]) if i == 0 else ("", "")
                 last = violated if i == 0 else ""
-                lines.append((*first, app["application"], f"{app['rps']:.3f}", effects, last))
+                others = [f"{app[name]:.3f}" if app[name] is not None else "" for name in self.others]
+                lines.append((*first, app["application"], f"{app['rps']:.3f}", *others, effects, last))
         return lines
 
     def table(self, nodes: Iterable[int] | None = None) -> str:
         """The rows as plain text in aligned columns."""
-        lines = [HEADER, *self.rows(nodes)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+        lines = [self.header, *self.rows(nodes)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
@@ -110,18 +122,20 @@ def explain(
     cluster: Cluster,
     tables: Tables,
     violated: Mapping[str, FloatArray] | None = None,
+    others: Sequence[str] = (),
 ) -> Explanation:
-    """Explain `placement` [nodes, apps] (new containers), of any scheduler, on `tables`.
+    """Explain a placement by what is predicted of its nodes.
 
     Args:
-        placement: what was placed.
-        cluster: where, and beside what.
-        tables: predicted RPS over the space.
+        placement: new containers, int [nodes, apps], of any scheduler.
+        cluster: its nodes, and what ran there before.
+        tables: predicted quantities over the space, `rps` and `others`.
         violated: extent per node, float [nodes], of each violated constraint, by its wording (for instance
             `Constraints.node_extents` of the baselines); None for none.
+        others: further quantities to show, such as those that the objective needs.
 
     Raises:
-        InputError: shapes that do not belong together.
+        InputError: shapes that do not belong together, or a quantity that the tables lack.
     """
     if placement.shape != cluster.existing.shape or tables.space != cluster.space:
         raise InputError(
@@ -142,7 +156,15 @@ def explain(
         rps=rps,
         effect=_effects(ids, tables),
         violated=extents,
+        others={
+            name: np.where(total > 0, tables.quantity(name)[ids], np.nan) for name in others if name != "rps"
+        },
     )
+
+
+def _number(value: np.float64) -> float | None:
+    """A number for JSON; None where it is not known."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _effects(ids: IntArray, tables: Tables) -> FloatArray:

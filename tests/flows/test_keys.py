@@ -1,11 +1,11 @@
 """Keys: what changes them, and what must not."""
 
 import pytest
+from flows.stages.steps import chosen_steps, plan
 
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine.keys import ROOT, digest, file_digest, folder_digest, source_digest, sources
-from flows.stages.steps import chosen_steps, plan
 from metis.errors import InputError
 
 BASE = ["experiment=quick", "schedulers=[greedy,spread,greedy+local_search]"]

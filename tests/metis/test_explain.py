@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis.errors import InputError
-from metis.explain import explain
+from metis.explain import HEADER, explain
 from metis.problem.cluster import Cluster
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
@@ -86,6 +86,21 @@ def test_table_has_a_line_per_application_of_a_node():
     assert "a +0.100, b -0.500" in lines[1]  # an a gains 0.1 if the other a left, loses 0.5 if b did
     assert lines[1].endswith("a: at most 1 a (2)")
     assert found.table([1]).count("\n") == 0
+
+
+def test_further_quantities_stand_beside_the_rps():
+    p99 = np.where(SPACE.counts > 0, 2.5, 0.0)
+    p99[:, 1] = np.nan
+    both = Tables(SPACE, {"rps": tables().rps, "p99": p99})
+    found = explain(np.array([[2, 1, 0]]), Cluster(SPACE, 1), both, None, ("rps", "p99"))
+    entries = found.node(0)["applications"]
+    assert [entry["p99"] for entry in entries] == [2.5, None]
+    assert found.header == ("node", "holds", "application", "rps", "p99 (s)", *HEADER[4:])
+    assert [row[4] for row in found.rows()] == ["2.500", ""]
+    assert len(found.table().splitlines()) == 3
+    assert explain(np.array([[2, 1, 0]]), Cluster(SPACE, 1), both).header == HEADER
+    with pytest.raises(InputError, match="'p99' is not among"):
+        explain(np.array([[2, 1, 0]]), Cluster(SPACE, 1), tables(), None, ("p99",))
 
 
 def test_an_empty_cluster_has_nothing_to_explain():

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from metis.errors import InputError, SurroundingsError
+from metis.explore.acquisition import demand_of
 from metis.explore.loop import Exploration, ExploreSettings, explore
 from metis.measure.embedded import InterferenceModel
 from metis.measure.journal import Patience, journal_of
@@ -29,11 +31,14 @@ TABLE = """
 pressures: [cpu]
 apps:
   cache: {company: -0.05, presence: {cache: 0, web: 0, batch: -0.1}, demand: {cpu: 1}, knee: {cpu: 1},
-          effect: {cpu: -0.25}, latency: null}
+          effect: {cpu: -0.25},
+          latency: {p50_alone: 0.1, p50_exponent: 1.1, p99_alone: 0.3, p99_exponent: 1.2}}
   web: {company: 0, presence: {cache: 0.5, web: 0, batch: 0}, demand: {cpu: 0.7}, knee: {cpu: 2},
-        effect: {cpu: -0.2}, latency: null}
+        effect: {cpu: -0.2},
+        latency: {p50_alone: 0.5, p50_exponent: 1.0, p99_alone: 1.1, p99_exponent: 1.1}}
   batch: {company: -0.02, presence: {cache: 0, web: -0.15, batch: 0}, demand: {cpu: 1.5}, knee: {cpu: 1},
-          effect: {cpu: -0.15}, latency: null}
+          effect: {cpu: -0.15},
+          latency: {p50_alone: 2.0, p50_exponent: 1.0, p99_alone: 4.0, p99_exponent: 1.0}}
 """
 GROUP = np.array([9, 11, 8])
 
@@ -54,12 +59,18 @@ def testbed(model: InterferenceModel) -> EmbeddedTestbed:
     return EmbeddedTestbed(model, slots=4, noise=0.0)  # 34 co-locations that hold something
 
 
+RPS = MeanRps()
 QUICK = ExploreSettings(budget=22, start_size=8, repeats=0, per_round=3, imagined=1, pause=0.0, seed=3)
 
 
-def run(testbed: "EmbeddedTestbed | Troubled", settings: ExploreSettings, **options: object) -> Exploration:
+def run(
+    testbed: "EmbeddedTestbed | Troubled",
+    settings: ExploreSettings,
+    objective: Objective = RPS,
+    **options: object,
+) -> Exploration:
     wanted = [(GROUP, Cluster(testbed.space, 10)), (GROUP[::-1].copy(), Cluster(testbed.space, 9))]
-    return explore(testbed, wanted, MeanRps(), plan, settings, wait=lambda seconds: None, **options)  # type: ignore[arg-type]
+    return explore(testbed, wanted, objective, plan, settings, wait=lambda seconds: None, **options)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -208,7 +219,7 @@ def test_what_stays_absurd_is_quarantined_and_named(testbed: EmbeddedTestbed, ab
     assert "stand-alone RPS" in found.quarantined["1 cache + 1 web"]
     assert pair not in testbed.space.index(found.profile.colocations)
     assert all(pair not in testbed.space.index(placement) for placement in found.plans)
-    assert found.measurements == QUICK.measurements
+    assert found.measurements == QUICK.budget
 
 
 def test_co_locations_that_a_file_lacks_are_quarantined(testbed: EmbeddedTestbed) -> None:
@@ -305,6 +316,8 @@ def test_rules_and_existing_containers_are_honoured(testbed: EmbeddedTestbed) ->
         ({"budget": 0}, "budget 0"),
         ({"hours": -1.0}, "hours -1"),
         ({"optimism": float("nan")}, "optimism nan"),
+        ({"until_gain": "150%"}, "until_gain 1.5: give at most 1"),
+        ({"until_gain": "much"}, "until_gain 'much': give a share such as 0.005 or 0.5%"),
         ({"acquisition": "greedy"}, "'greedy'"),
         ({"start": "middle"}, "'middle'"),
         ({"until_gain": 2.0}, "until_gain 2"),
@@ -315,6 +328,34 @@ def test_rules_and_existing_containers_are_honoured(testbed: EmbeddedTestbed) ->
 def test_settings_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(QUICK, **change)  # type: ignore[arg-type]
+
+
+def test_settings_are_read_alike_in_python_and_from_a_file() -> None:
+    read = TypeAdapter(ExploreSettings).validate_python({"budget": 20, "until_gain": "0.5%", "hours": None})
+    assert read == replace(ExploreSettings(), budget=20, until_gain=0.005)
+    assert replace(ExploreSettings(), until_gain="0.5%").until_gain == 0.005
+    assert (replace(read, hours=1.0).runs, replace(read, hours=10.0).runs) == (10, 20)
+    with pytest.raises(ValidationError, match="measurements"):
+        TypeAdapter(ExploreSettings).validate_python({"measurements": 20})
+
+
+def test_an_objective_on_what_is_not_measured_is_refused(testbed: EmbeddedTestbed) -> None:
+    blind = replace(testbed, model=replace(testbed.model, alone=testbed.model.alone * np.nan))
+    for objective in (Latency(), P99Below(1.0), P99Below(None, {"web": 1.0})):
+        with pytest.raises(InputError, match=r"no (latency|p99) was measured for .*web"):
+            explore(blind, [(GROUP, Cluster(testbed.space, 10))], objective, plan, QUICK)
+
+
+def test_hope_for_latency_means_less_of_it(testbed: EmbeddedTestbed) -> None:
+    """Where the mean misses a limit, the worth must still have a spread: it could be met."""
+    found = run(testbed, replace(QUICK, budget=8), objective=P99Below(None, {"cache": 0.36}))
+    p99, spread = found.belief.tables.quantity("p99")[:, 0], found.belief.ensembles["p99"].beliefs[1][:, 0]
+    unsure = int(spread.argmax())
+    missed = P99Below(None, {"cache": float(p99[unsure] * np.exp(-spread[unsure] / 2))})
+    demand = demand_of(GROUP, Cluster(testbed.space, 10), missed, found.belief)
+    assert spread[unsure] > 0.02
+    assert demand.spread[unsure] > 0
+    assert demand.hope(2.0)[unsure] > demand.worth[unsure]
 
 
 def test_bad_input_is_named(testbed: EmbeddedTestbed, tmp_path: Path) -> None:
