@@ -11,4 +11,4 @@ SPACE = ColocationSpace(("A", "B"), 4)
 def hostile_tables(space=SPACE):
     """Applications that halve one another's RPS, and do not mind their own kind."""
     mixed = (space.counts > 0).all(axis=1)
-    return Tables(space, np.where(mixed[:, None], 0.5, 1.0) * (space.counts > 0))
+    return Tables(space, {"rps": np.where(mixed[:, None], 0.5, 1.0) * (space.counts > 0)})

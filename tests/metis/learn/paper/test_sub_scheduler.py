@@ -45,7 +45,7 @@ def test_weights_are_refused_for_anything_else(sub_schedulers, tmp_path):
     with pytest.raises(InputError, match=r"objective rps, not slo0\.95"):
         SubSchedulers.load(file, SloShare(0.95), tables)
     with pytest.raises(InputError, match="worth"):
-        SubSchedulers.load(file, MeanRps(), Tables(SPACE, tables.rps * 0.9))
+        SubSchedulers.load(file, MeanRps(), Tables(SPACE, {"rps": tables.rps * 0.9}))
     wider = ColocationSpace(("A", "B"), 5)
     with pytest.raises(InputError, match="slots 4, not 5"):
         SubSchedulers.load(file, MeanRps(), hostile_tables(wider))
@@ -81,8 +81,8 @@ def test_groups_without_a_measured_latency_are_drawn_again():
     speed = np.where(SPACE.counts > 0, 1.0, 0.0)
     speed[:, 1] = np.nan
     chosen = SubSchedulerSettings(nodes=3, ranges=12, steps=12, learn=ReinforceSettings(episodes=2, hidden=4))
-    tables = Tables(SPACE, hostile_tables().rps, speed)
+    tables = Tables(SPACE, {"rps": hostile_tables().rps, "speed": speed})
     _, curve = train_model(Latency(), tables, chosen, 0, 0)  # groups of one container: half would be B
     assert all(row["value"] == pytest.approx(1.0) for row in curve)
     with pytest.raises(InputError, match="no latency was measured"):
-        train_model(Latency(), Tables(SPACE, tables.rps, speed * np.nan), chosen, 0, 0)
+        train_model(Latency(), Tables(SPACE, {"rps": tables.rps, "speed": speed * np.nan}), chosen, 0, 0)
