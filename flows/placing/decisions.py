@@ -21,8 +21,6 @@ from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 
 FILE, TRACES = "decisions.npz", "traces.json"
-# of a trace: what differs each time, such as the seconds in a learning curve, goes to the MLflow run only
-NOT_KEPT = ("curve", "seconds", "cpu_seconds")
 Report = Callable[[int, int], None]
 
 
@@ -66,7 +64,7 @@ class Decisions:
         """Write placements and traces, and the seconds beside them."""
         arrays = {"placements": self.placements, "groups": groups, "apps": list(apps)}
         save_arrays(folder / FILE, arrays)
-        kept = [{k: v for k, v in trace.items() if k not in NOT_KEPT} for trace in self.traces]
+        kept = [{k: v for k, v in trace.items() if not _differs(k)} for trace in self.traces]
         with written_whole(folder / TRACES) as file:
             file.write(json.dumps(kept, indent=1, sort_keys=True).encode())
         rows = [f"{s!r},{c!r}" for s, c in zip(self.seconds.tolist(), self.cpu_seconds.tolist(), strict=True)]
@@ -79,6 +77,11 @@ class Decisions:
         stored = load_arrays(folder / FILE)
         timings = np.loadtxt(folder / TIMINGS, delimiter=",", skiprows=1, ndmin=2)
         return cls(stored["placements"], timings[:, 0], timings[:, 1], read_json(folder / TRACES))
+
+
+def _differs(name: str) -> bool:
+    """Whether a part of a trace differs each time: seconds, and learning curves, which hold some."""
+    return name.endswith("seconds") or name == "curve"
 
 
 def scheduler_for(

@@ -1,5 +1,6 @@
 """All groups of a run placed by one scheduler, and what is kept of it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -51,6 +52,8 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
         decisions = _with_ends(work, decisions, tables, groups, options)
     decisions.save(work.folder, groups, tables.space.apps)
     work.write("placements.csv", _as_csv(decisions.placements, tables.space.apps))
+    # whole, with seconds and curves: for people, no part of the output
+    (work.recording.about / "traces.json").write_text(json.dumps(list(decisions.traces), indent=1))
     _draw(work, decisions.placements[0], tables.space.apps)
     seconds, cpu = decisions.seconds, decisions.cpu_seconds
     work.recording.metrics({"seconds": seconds.mean(), "seconds_max": seconds.max()})

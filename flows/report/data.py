@@ -13,12 +13,12 @@ from metis.errors import InputError
 OPTIMUM = "optimum"  # the scheduler that is the limit, not a competitor
 SPREAD = "spread"  # the scheduler that does what Docker Swarm does by itself
 COLUMNS = ("scheduler", "group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes")
-UNKNOWN = ("true_rps", "true_ratio")  # known only where a testbed answered
+UNKNOWN = ("true_rps", "true_ratio", "cpu_seconds")  # may be missing: no testbed, or not recorded
 SLO_PREFIX = "slo_"
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A further section, made by another stage.
 
     Attributes:
@@ -62,7 +62,7 @@ class ReportData:
     results: pd.DataFrame
     placements: Mapping[str, NDArray[Any]]
     container_rps: Mapping[str, NDArray[Any]]
-    sections: Sequence[Section] = ()
+    sections: Sequence[ReportSection] = ()
     command: str = "make run"
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `scheduler`, `is_optimum`, `groups` (how many it placed), `rps_mean`, `rps_median`, `rps_min`,
     `true_rps_mean`, `value_mean`, `ratio_mean`, `ratio_min`, `true_ratio_mean`, `gap_mean`,
-    `seconds_mean`, `seconds_max`, `free_nodes_mean` and `slo_<level>_mean`. NaN where unknown.
+    `seconds_mean`, `seconds_max`, `cpu_seconds_mean`, `free_nodes_mean` and `slo_<level>_mean`. NaN where unknown.
 
     Raises:
         InputError: see `check_results`.
@@ -145,6 +145,7 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         "gap_mean": ("gap", "mean"),
         "seconds_mean": ("seconds", "mean"),
         "seconds_max": ("seconds", "max"),
+        "cpu_seconds_mean": ("cpu_seconds", "mean"),
         "free_nodes_mean": ("free_nodes", "mean"),
         **{f"{name}_mean": (name, "mean") for name in slo_columns(results)},
     }

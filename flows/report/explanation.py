@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from flows.report import Section
+from flows.report import ReportSection
 from metis.explain import explain
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -20,7 +20,7 @@ def explained_section(
     cluster: Cluster,
     tables: Tables,
     violated: Mapping[str, FloatArray],
-) -> Section:
+) -> ReportSection:
     """Explain the placement of the scheduler `name`, one row per kind of node and application.
 
     Args:
@@ -51,4 +51,4 @@ def explained_section(
         "Breaking one may be worth it: a constraint knows pairs, not the whole.</p>"
     )
     table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    return Section("Why these neighbours", text + table)
+    return ReportSection("Why these neighbours", text + table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup
 
-from flows.report.data import Section
+from flows.report.data import ReportSection
 from flows.report.words import percent
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SHOWN = 12  # of the co-locations measured last
 
 def exploration_section(
     history: pd.DataFrame, measured: Sequence[Mapping[str, Any]], calibration: pd.DataFrame | None
-) -> Section:
+) -> ReportSection:
     """The section of the report on an exploration.
 
     Args:
@@ -42,7 +42,7 @@ def exploration_section(
     told.append(_reasons(measured))
     told.append(_latest(measured))
     figure = exploration_figure(history.assign(acquisition="plans"), calibration)
-    return Section("What was measured, and why", str(Markup("").join(told)), figure.decode())
+    return ReportSection("What was measured, and why", str(Markup("").join(told)), figure.decode())
 
 
 def exploration_figure(histories: pd.DataFrame, calibration: pd.DataFrame | None = None) -> bytes:

@@ -110,6 +110,7 @@ def _table(results: pd.DataFrame) -> tuple[list[tuple[str, str]], list[tuple[str
         ("ratio, testbed", "true_ratio_mean", "ratio as the testbed says", words.percent),
         ("time, mean", "seconds_mean", "time per decision, mean over groups", words.duration),
         ("longest", "seconds_max", "longest decision", words.duration),
+        ("CPU", "cpu_seconds_mean", "CPU time per decision, mean over groups", words.duration),
         (
             "free nodes",
             "free_nodes_mean",
