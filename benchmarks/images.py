@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from cluster.catalog import load_catalog
-from cluster.distribute import distribute
-from cluster.hosts import Fleet
-from cluster.images import build
-from cluster.inventory import Inventory
-from cluster.launcher import Launcher
+from cluster.images.build import build
+from cluster.images.catalog import load_catalog
+from cluster.images.distribution import distribute
+from cluster.provision.hosts import Fleet
+from cluster.provision.inventory import Inventory
 from cluster.settings import BuildSettings, LaunchSettings
+from cluster.swarm.launcher import Launcher
 
 SEVEN = ("Redis", "MMS", "Checksum", "YCSB-A", "YCSB-B", "SceneDetect", "ISR")
 T = TypeVar("T")

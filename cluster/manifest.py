@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.catalog import PACKAGED, Workload, context_digest
-from cluster.services import HTTP, MEMCACHED, REDIS
+from cluster.export import Application, Link, Support
+from cluster.images.catalog import PACKAGED, Workload, context_digest
 from cluster.settings import BuildSettings, LaunchSettings
-from metis.exports import Application, Link, Support
+from cluster.swarm.services import HTTP, MEMCACHED, REDIS
 
 CACHE, ORIGIN = "memcached", "origin"
 

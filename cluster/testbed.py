@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cluster.catalog import Workload
-from cluster.inventory import Host, Inventory
-from cluster.load import Answer, Target
-from cluster.services import Container
+from cluster.images.catalog import Workload
+from cluster.load.generator import Answer, Target
+from cluster.load.sittings import Sittings
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LoadSettings
-from cluster.sittings import Sittings
+from cluster.swarm.services import Container
 from metis.errors import InputError, MetisError, SurroundingsError
 from metis.measure.profile import MEASURES, Profile, make_profile
 from metis.measure.testbed import UnmeasuredError
@@ -33,7 +33,7 @@ Reach = Callable[[Host], str]  # why a host cannot take part; empty where it can
 
 
 class Launches(Protocol):
-    """What the testbed needs of `cluster.launcher.Launcher`."""
+    """What the testbed needs of `cluster.swarm.launcher.Launcher`."""
 
     def running(
         self, colocations: Mapping[str, IntArray], session: str
@@ -83,7 +83,7 @@ class SwarmTestbed:
 
     RPS is divided by what the same application reached alone in the same sitting: stand-alone runs are made
     before anything else and again after every `every` runs of an application, and a run is divided by the
-    median of those nearest to it in time (see `cluster.sittings`). Nodes are taken to be alike.
+    median of those nearest to it in time (see `cluster.load.sittings`). Nodes are taken to be alike.
 
     Attributes:
         workloads: the applications, in the order of the counts.

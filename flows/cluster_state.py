@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.lock import USE, locked
+from cluster.provision.lock import USE, locked
 from flows.settings import Settings
 
 

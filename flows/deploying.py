@@ -13,9 +13,9 @@ from metis.problem.counts import IntArray, describe_colocation
 from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
-    from cluster.deployer import Change
-    from cluster.live import Heard
-    from cluster.services import Container
+    from cluster.deployment import Change
+    from cluster.load.measurement import Heard
+    from cluster.swarm.services import Container
 
 MOST_LINES = 40  # of a plan told on a terminal
 COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
@@ -75,8 +75,8 @@ def compared(
     error (measured / predicted - 1), rps (requests/s), p50, p99 (seconds), requests, failures, reason (why
     it was not measured).
     """
-    from cluster.deployer import placement_of
-    from cluster.load import Answer
+    from cluster.deployment import placement_of
+    from cluster.load.generator import Answer
 
     apps, nodes = running.space.apps, list(running.nodes)
     placement = placement_of(containers, nodes, apps)

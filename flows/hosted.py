@@ -62,7 +62,7 @@ def asks_for(settings: Settings, stage: str) -> bool:
 
 def workload_digests(settings: Settings) -> dict[str, str]:
     """Digest of what each application's image is built from, by name."""
-    from cluster.catalog import load_catalog, workload_digest
+    from cluster.images.catalog import load_catalog, workload_digest
 
     folders = [Path(folder) for folder in settings.apps.workloads]
     built = settings.images.made()

@@ -17,13 +17,13 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
-    from cluster.catalog import Workload
-    from cluster.deployer import Change
-    from cluster.hosts import Fleet
-    from cluster.images import Image
-    from cluster.launcher import Launcher
-    from cluster.live import Source
-    from cluster.services import Container
+    from cluster.deployment import Change
+    from cluster.images.build import Image
+    from cluster.images.catalog import Workload
+    from cluster.load.measurement import Source
+    from cluster.provision.hosts import Fleet
+    from cluster.swarm.launcher import Launcher
+    from cluster.swarm.services import Container
 
 MEASURING = ("explore", "profile", "simulator")
 ANSWER_WITHIN = 10.0  # seconds that what stands has to answer
@@ -65,14 +65,14 @@ class Running:
 
     def placement(self) -> IntArray:
         """What stands, int [nodes, apps]."""
-        from cluster.deployer import placement_of
+        from cluster.deployment import placement_of
 
         return placement_of(self.standing(), self.nodes, self.space.apps)
 
     def plan(self, placement: IntArray) -> "list[Change]":
         """What must change for `placement`; what stands and does not answer is started anew."""
-        from cluster.deployer import plan
-        from cluster.tasks import answering
+        from cluster.deployment import plan
+        from cluster.swarm.tasks import answering
 
         standing = self.standing()
         client = self.fleet.inventory.clients[0]
@@ -89,8 +89,8 @@ class Running:
 
     def source(self, kind: str) -> "Source":
         """What measures running containers: `load` or `metrics`."""
-        from cluster.catalog import LOAD
-        from cluster.live import ByLoad, ByMetrics
+        from cluster.images.catalog import LOAD
+        from cluster.load.measurement import ByLoad, ByMetrics
 
         load = self.settings.load.made()
         if kind == "metrics":
@@ -115,11 +115,11 @@ def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Runnin
         SurroundingsError: a host cannot be reached.
     """
     check_live(settings)
-    from cluster.catalog import load_catalog
-    from cluster.hosts import Fleet
-    from cluster.images import read_images
-    from cluster.inventory import Inventory
-    from cluster.launcher import Launcher
+    from cluster.images.build import read_images
+    from cluster.images.catalog import load_catalog
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.inventory import Inventory
+    from cluster.swarm.launcher import Launcher
 
     names = settings.apps.names or []
     space = ColocationSpace(tuple(names), settings.cluster.slots or 1)
@@ -141,9 +141,9 @@ def undeploy(settings: Settings) -> list[str]:
         SurroundingsError: there is no inventory, or a host cannot be reached.
     """
     check_live(settings)
-    from cluster.hosts import Fleet
-    from cluster.inventory import Inventory
-    from cluster.launcher import Launcher
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.inventory import Inventory
+    from cluster.swarm.launcher import Launcher
 
     path = cluster_state(settings) / "inventory.json"
     if not path.is_file():

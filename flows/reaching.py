@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from cluster.inventory import Host, Inventory, make_hosts
+from cluster.provision.inventory import Host, Inventory, make_hosts
 from cluster.settings import LaunchSettings
 from flows.cluster_state import cluster_state
 from flows.settings import Settings
@@ -54,12 +54,12 @@ def reached(settings: Settings, tell: Tell) -> Inventory:
     """
     name, state = settings.cluster.name, cluster_state(settings)
     if settings.cluster.kind == "lab":
-        from cluster.lab import lab
+        from cluster.provision.lab import lab
 
         workers = settings.cluster.workers or DEFAULT_WORKERS
         return lab.up(state, name, workers, settings.connect.made(), settings.images.made())
     if settings.cluster.kind == "ec2":
-        from cluster.ec2 import launch, until_answering
+        from cluster.provision.ec2.instances import launch, until_answering
 
         if settings.cluster.workers is None:
             raise InputError("cluster=ec2 needs cluster.workers=N, the nodes to launch")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluster.inventory import Host, Inventory
+from cluster.provision.inventory import Host, Inventory
 from cluster.testbed import SwarmTestbed
 from flows.build import chosen_colocations, onto_profile
 from flows.cluster_state import in_use
@@ -24,8 +24,8 @@ from metis.measure.series import measure_list
 from metis.measure.testbed import join_profiles
 
 if TYPE_CHECKING:
-    from cluster.hosts import Fleet
-    from cluster.images import Image
+    from cluster.images.build import Image
+    from cluster.provision.hosts import Fleet
 
 LOOK = 20.0  # seconds for a look whether a host takes part
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
@@ -44,7 +44,7 @@ def swarm_testbed(
         state: file of stand-alone runs; None to begin anew.
         session: label of what it runs; leftovers of the same session are removed first.
     """
-    from cluster.images import read_images
+    from cluster.images.build import read_images
 
     inventory = Inventory.load(inputs["setup"] / "inventory.json")
     images = read_images(inputs["build"] / "images.json")
@@ -66,11 +66,11 @@ def swarm_testbed_on(
         SurroundingsError: a host or engine does not answer.
         InputError: the load image is not among the images.
     """
-    from cluster.catalog import LOAD, load_catalog
-    from cluster.hosts import Fleet
-    from cluster.launcher import Launcher
-    from cluster.load import load_from, sweep_loads
-    from cluster.sittings import open_sittings
+    from cluster.images.catalog import LOAD, load_catalog
+    from cluster.load.generator import load_from, sweep_loads
+    from cluster.load.sittings import open_sittings
+    from cluster.provision.hosts import Fleet
+    from cluster.swarm.launcher import Launcher
 
     folders = [Path(folder) for folder in settings.apps.workloads]
     workloads = load_catalog(folders, settings.apps.names or [])
@@ -188,7 +188,7 @@ def _hosts(inventory: Inventory) -> list[dict[str, Any]]:
 
 def _provenance(work: Work, testbed: SwarmTestbed, journal: Journal, begun: datetime) -> dict[str, Any]:
     """Where a profile comes from."""
-    from cluster.images import read_images
+    from cluster.images.build import read_images
 
     settings = work.settings
     notes = [run["note"] for run in journal.sound if "note" in run]

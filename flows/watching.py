@@ -96,7 +96,7 @@ def _look(
     found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Patrol
 ) -> MetisError | None:
     """One look, noted in `found`; answers what went wrong."""
-    from cluster.deployer import aligned, moved
+    from cluster.deployment import aligned, moved
 
     row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
     try:
@@ -132,8 +132,8 @@ def seen_live(running: "Running", alone: dict[str, float]) -> See:
         running: the cluster.
         alone: stand-alone RPS by application.
     """
-    from cluster.deployer import placement_of
-    from cluster.live import live_profile
+    from cluster.deployment import placement_of
+    from cluster.load.measurement import live_profile
     from metis.operate.watch import Live
 
     settings = running.settings

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cluster.catalog import load_catalog
-from cluster.distribute import distribute
-from cluster.hosts import Fleet
-from cluster.images import build, write_images
-from cluster.inventory import Inventory
+from cluster.images.build import build, write_images
+from cluster.images.catalog import load_catalog
+from cluster.images.distribution import distribute
+from cluster.provision.hosts import Fleet
+from cluster.provision.inventory import Inventory
 from flows.console import say
 from flows.work import Work
 

@@ -19,7 +19,7 @@ def run(work: Work) -> None:
 
 def _wanted(work: Work, running: Running) -> IntArray:
     """The placement, int [nodes, apps]: rows as given, or where nobody gave them where most can stay."""
-    from cluster.deployer import aligned
+    from cluster.deployment import aligned
 
     settings, nodes = work.settings, len(running.nodes)
     if settings.placement:
@@ -29,7 +29,7 @@ def _wanted(work: Work, running: Running) -> IntArray:
 
 
 def _bring(work: Work, running: Running, placement: IntArray) -> None:
-    from cluster.deployer import carry_out
+    from cluster.deployment import carry_out
 
     changes = running.plan(placement)
     for line in plan_lines(changes):

@@ -15,8 +15,8 @@ def run(work: Work) -> None:
         work.write_json(INVENTORY, {"kind": work.settings.cluster.kind, "hosts": []})
         return
     # the docker SDK and Fabric, which a local run does not need
-    from cluster import swarm
-    from cluster.hosts import Fleet
+    from cluster.provision.hosts import Fleet
+    from cluster.swarm import membership as swarm
 
     settings = work.settings
     inventory = reached(settings, _tell)

@@ -26,8 +26,8 @@ from flows.settings import Settings, validated
 from metis.errors import InputError, SurroundingsError
 
 if TYPE_CHECKING:
-    from cluster.inventory import Host, Inventory
-    from cluster.trust import Shown
+    from cluster.provision.inventory import Host, Inventory
+    from cluster.provision.trust import Shown
 
 Answer = Callable[[Any], None]
 
@@ -50,9 +50,9 @@ def _nobody(document: Any) -> None:
 
 
 def _status(settings: Settings, answer: Answer) -> int:
-    from cluster.engine import told
-    from cluster.hosts import Fleet
-    from cluster.swarm import membership, state
+    from cluster.provision.engine import told
+    from cluster.provision.hosts import Fleet
+    from cluster.swarm.membership import membership, state
 
     inventory = known_inventory(settings)
     with Fleet(inventory, settings.connect.made()) as fleet:
@@ -89,12 +89,12 @@ def _down(settings: Settings, answer: Answer) -> int:
         say(f"  {line}")
 
     if settings.cluster.kind == "ec2":
-        from cluster.ec2 import terminate
+        from cluster.provision.ec2.instances import terminate
 
         terminate(cluster_state(settings), settings.cluster.name, settings.ec2.made(), tell)
     else:
-        from cluster.hosts import Fleet
-        from cluster.leaving import leave
+        from cluster.provision.hosts import Fleet
+        from cluster.swarm.departure import leave
 
         with Fleet(known_inventory(settings), settings.connect.made()) as fleet:
             leave(fleet, tell)
@@ -105,7 +105,7 @@ def _down(settings: Settings, answer: Answer) -> int:
 
 def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
     """Trust the keys that hosts show now, once a person has seen their fingerprints."""
-    from cluster.trust import Shown, key_line, trust
+    from cluster.provision.trust import Shown, key_line, trust
 
     inventory = known_inventory(settings)
     known_hosts = Path(inventory.known_hosts)
@@ -127,8 +127,8 @@ def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
 
 
 def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, Shown | SurroundingsError]":
-    from cluster.hosts import Fleet
-    from cluster.trust import shown_key
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.trust import shown_key
 
     known_hosts, connect = Path(inventory.known_hosts), settings.connect.made()
 

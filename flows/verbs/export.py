@@ -12,6 +12,7 @@ Without out= it is printed.
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.export import NODE_COLUMN, Plan, kubernetes_manifests, placement_csv, swarm_stack
 from flows.build import app_names, make_testbed
 from flows.cluster_state import cluster_state
 from flows.compose import compose_plain
@@ -20,7 +21,6 @@ from flows.output import only_json
 from flows.placements import given_placement
 from flows.settings import Settings, validated
 from metis.errors import InputError
-from metis.exports import NODE_COLUMN, Plan, kubernetes_manifests, placement_csv, swarm_stack
 from metis.files import written_whole
 from metis.measure.profile import load_profile
 from metis.problem.counts import IntArray
@@ -66,7 +66,7 @@ def export(
     """
     if settings.format == "csv":
         return placement_csv(placement, nodes, space.apps)
-    from cluster.catalog import load_catalog
+    from cluster.images.catalog import load_catalog
     from cluster.manifest import applications, supports
 
     workloads = load_catalog([Path(folder) for folder in settings.apps.workloads], space.apps)
@@ -93,7 +93,7 @@ def _nodes(settings: Settings, rows: int) -> tuple[tuple[str, ...], str | None]:
     """Names for that many nodes, and the registry they pull from."""
     inventory = cluster_state(settings) / "inventory.json"
     if settings.cluster.live and inventory.is_file():
-        from cluster.inventory import Inventory
+        from cluster.provision.inventory import Inventory
 
         known = Inventory.load(inventory)
         names = [str(known.facts.get(host.name, {}).get("hostname", host.name)) for host in known.workers]

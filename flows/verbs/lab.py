@@ -53,9 +53,9 @@ def lab_settings(overrides: Sequence[str]) -> Settings:
 
 def _up(settings: Settings) -> dict[str, Any]:
     # the docker SDK and Fabric are slow to import, and nobody waits for them who asks for help
-    from cluster import swarm
-    from cluster.hosts import Fleet
-    from cluster.lab import lab
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.lab import lab
+    from cluster.swarm import membership as swarm
 
     begun = time.perf_counter()
     state, name, connect = cluster_state(settings), settings.cluster.name, settings.connect.made()
@@ -72,7 +72,7 @@ def _up(settings: Settings) -> dict[str, Any]:
 
 
 def _down(settings: Settings) -> dict[str, Any]:
-    from cluster.lab import lab
+    from cluster.provision.lab import lab
 
     name = settings.cluster.name
     removed = lab.down(cluster_state(settings), name, settings.connect.made())
@@ -84,7 +84,7 @@ def _down(settings: Settings) -> dict[str, Any]:
 
 
 def _status(settings: Settings) -> dict[str, Any]:
-    from cluster.lab import lab
+    from cluster.provision.lab import lab
 
     name = settings.cluster.name
     rows = lab.status(name)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.catalog import Workload
-from cluster.inventory import Host, Inventory
-from cluster.load import Answer, Target
-from cluster.services import Container
+from cluster.images.catalog import Workload
+from cluster.load.generator import Answer, Target
+from cluster.load.sittings import PAUSE, Sittings, open_sittings
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LoadSettings
-from cluster.sittings import PAUSE, Sittings, open_sittings
+from cluster.swarm.services import Container
 from cluster.testbed import SwarmTestbed
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import Patience

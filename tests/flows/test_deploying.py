@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cluster.deployer import plan
-from cluster.load import Answer
-from cluster.services import Container
+from cluster.deployment import plan
+from cluster.load.generator import Answer
+from cluster.swarm.services import Container
 from flows.cli import main
 from flows.compose import compose_plain
 from flows.deploying import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from cluster.catalog import load_catalog, workload_digest
-from cluster.inventory import Host, Inventory
+from cluster.images.catalog import load_catalog, workload_digest
+from cluster.provision.inventory import Host, Inventory
 from flows.cli import main
 from flows.compose import compose_plain
 from flows.settings import validated

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cluster.images import Image, write_images
-from cluster.inventory import Inventory
-from cluster.sittings import open_sittings
+from cluster.images.build import Image, write_images
+from cluster.load.sittings import open_sittings
+from cluster.provision.inventory import Inventory
 from flows import swarmed
 from flows.build import make_testbed, measure_profile
 from flows.compose import compose_plain

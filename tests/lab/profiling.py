@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from cluster.inventory import Inventory
+from cluster.provision.inventory import Inventory
 from flows.settings import Settings, validated
 from flows.swarmed import profile_swarm
 from flows.work import Work

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cluster.deployer import placement_of
-from cluster.launcher import Launcher
-from cluster.tasks import tasks_of
+from cluster.deployment import placement_of
+from cluster.swarm.launcher import Launcher
+from cluster.swarm.tasks import tasks_of
 from flows.cli import main
 from metis.measure.profile import make_profile
 from metis.problem.space import ColocationSpace

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster import ec2, swarm
-from cluster.hosts import Fleet
-from cluster.inventory import Inventory
-from cluster.lab import lab as labs
-from cluster.lab.layout import project
-from cluster.leaving import leave
+from cluster.provision.ec2 import instances as ec2
+from cluster.provision.hosts import Fleet
+from cluster.provision.inventory import Inventory
+from cluster.provision.lab import lab as labs
+from cluster.provision.lab.layout import project
+from cluster.provision.trust import HostKeyError, entry_name, trust
 from cluster.settings import ConnectSettings, Ec2Settings
-from cluster.trust import HostKeyError, entry_name, trust
+from cluster.swarm import membership as swarm
+from cluster.swarm.departure import leave
 from flows.cli import main
 from metis.errors import InputError
 

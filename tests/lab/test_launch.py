@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.catalog import load_catalog
-from cluster.distribute import distribute
-from cluster.hosts import Fleet
-from cluster.images import build, find, write_images
-from cluster.launcher import Launcher
+from cluster.images.build import build, find, write_images
+from cluster.images.catalog import load_catalog
+from cluster.images.distribution import distribute
+from cluster.provision.hosts import Fleet
 from cluster.settings import BuildSettings, LaunchSettings
+from cluster.swarm.launcher import Launcher
 from metis.errors import SurroundingsError
 
 WORKLOADS = Path(__file__).resolve().parent / "workloads"
@@ -207,11 +207,11 @@ def test_a_killed_container_of_a_deployment_answers_again_and_sweep_leaves_it(la
 KILLED = """
 import json, sys, time
 from pathlib import Path
-from cluster.catalog import load_catalog
-from cluster.hosts import Fleet
-from cluster.images import read_images
-from cluster.inventory import Inventory
-from cluster.launcher import Launcher
+from cluster.images.catalog import load_catalog
+from cluster.provision.hosts import Fleet
+from cluster.images.build import read_images
+from cluster.provision.inventory import Inventory
+from cluster.swarm.launcher import Launcher
 from cluster.settings import LaunchSettings
 folder, workloads, names, settings = Path(sys.argv[1]), Path(sys.argv[2]), *map(json.loads, sys.argv[3:5])
 with Fleet(Inventory.load(folder / "inventory.json")) as fleet:
