@@ -1,58 +1,37 @@
-"""Deploying a placement: from what stands to what is wanted, node by node, moving nothing that may stay."""
+"""Deployment of a placement: changes node by node, in which no container moves that may stay."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cluster.swarm.services import Container
+from cluster.spec import Container, ContainerSpec
 from metis.errors import InputError, MetisError, SurroundingsError
 from metis.problem.counts import IntArray
 
-Held = list[tuple[int, str]]  # slot and application of each container of a node
-Colocated = Callable[[str, Held], Sequence[Container]]
-Tell = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from cluster.backend import Backend
 
-
-class Runs(Protocol):
-    """What a deployment asks of the launcher; see `cluster.swarm.launcher.Launcher`."""
-
-    def standing(self, session: str) -> list[Container]:
-        """The containers of a session that there are."""
-        ...
-
-    def colocated(self, node: str, held: Held, session: str) -> list[Container]:
-        """The containers of a node as they would be started."""
-        ...
-
-    def start(
-        self, containers: Sequence[Container], session: str, *, lasting: bool = False
-    ) -> list[Container]:
-        """Start containers; answers once all of them do."""
-        ...
-
-    def stop(self, containers: Sequence[Container]) -> None:
-        """Remove containers; answers once they are gone."""
-        ...
+Report = Callable[[int, int, str], None]  # nodes done, nodes in all, names of those changed next
 
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of the containers of one node.
+    """The change of one node, by what happens to its containers.
 
     Attributes:
         node: name of the host.
-        keep: stand as they should, and are not touched.
-        stop: stand, and are removed.
-        start: are started once those are gone. One that is stopped and started in the same slot is one
-            that must be started differently: from a newer image, or with another Redis beside it.
+        keep: those that stand as they should, and are not touched.
+        stop: those that stand, and are removed.
+        start: those that are started afterwards. One that is stopped and started in the same slot must be
+            started differently: from a newer image, or with another Redis beside it.
     """
 
     node: str
     keep: tuple[Container, ...]
     stop: tuple[Container, ...]
-    start: tuple[Container, ...]
+    start: tuple[ContainerSpec, ...]
 
     @property
     def nothing(self) -> bool:
@@ -60,29 +39,29 @@ class Change:
         return not self.stop and not self.start
 
     @property
-    def again(self) -> tuple[Container, ...]:
+    def again(self) -> tuple[ContainerSpec, ...]:
         """Those started anew in the slot where the same application stood."""
         stood = {(one.slot, one.app) for one in self.stop}
         return tuple(one for one in self.start if (one.slot, one.app) in stood)
 
 
 def plan(
+    backend: "Backend",
+    session: str,
     standing: Iterable[Container],
     placement: IntArray,
-    nodes: Sequence[str],
     apps: Sequence[str],
     slots: int,
-    colocated: Colocated,
 ) -> list[Change]:
     """What must change so that every node holds its row of the placement.
 
     Args:
-        standing: the containers that there are.
+        backend: of the cluster.
+        session: name of the deployment.
+        standing: its containers; one with another signature than a fresh one is started anew.
         placement: int [rows, apps]; nodes beyond the last row hold nothing.
-        nodes: their names, in order.
-        apps: names, one per column.
+        apps: names, in the order of the columns.
         slots: of a node.
-        colocated: the containers of a node as they would be started, given slots and applications.
 
     Returns:
         A change per node, first those of nodes that are no part of the cluster any more.
@@ -90,6 +69,7 @@ def plan(
     Raises:
         InputError: more rows than nodes, or a row that a node cannot hold.
     """
+    nodes = [host.name for host in backend.inventory.workers]
     if placement.shape[1] != len(apps) or len(placement) > len(nodes):
         raise InputError(
             f"placement of shape {placement.shape}: this cluster has {len(nodes)} nodes ({', '.join(nodes)}) "
@@ -110,13 +90,16 @@ def plan(
     changes = []
     for name, row in zip(nodes, wanted, strict=True):
         counts = {app: int(count) for app, count in zip(apps, row, strict=True) if count}
-        changes.append(_change(name, by_node[name], counts, slots, colocated))
+        kept, held = _slots(by_node[name], counts, slots)
+        specs = backend.specs(name, held, session, "deployed")
+        changes.append(_change(backend, name, by_node[name], kept, specs))
     return gone + changes
 
 
-def _change(
-    node: str, standing: Sequence[Container], counts: Mapping[str, int], slots: int, colocated: Colocated
-) -> Change:
+def _slots(
+    standing: Sequence[Container], counts: Mapping[str, int], slots: int
+) -> tuple[dict[int, str], list[tuple[int, str]]]:
+    """Applications by slot: of those that may stay where they stand, and of all that the node will hold."""
     kept: dict[int, str] = {}
     left = dict(counts)
     # lowest slot first, so that the Redis that its neighbours read from stays where there is one
@@ -125,33 +108,40 @@ def _change(
             kept[one.slot] = one.app
             left[one.app] -= 1
     free = iter(slot for slot in range(slots) if slot not in kept)
-    held = sorted([*kept.items(), *((next(free), app) for app, count in left.items() for _ in range(count))])
-    as_wanted = {one.slot: one for one in colocated(node, held)}
-    stays = {
-        one.service: as_wanted[one.slot]
-        for one in standing
-        if kept.get(one.slot) == one.app and as_wanted[one.slot].signature == one.signature
-    }
-    slots_kept = {one.slot for one in stays.values()}
+    added = ((next(free), app) for app, count in left.items() for _ in range(count))
+    return kept, sorted([*kept.items(), *added])
+
+
+def _change(
+    backend: "Backend",
+    node: str,
+    standing: Sequence[Container],
+    kept: Mapping[int, str],
+    specs: Sequence[ContainerSpec],
+) -> Change:
+    signatures = {one.slot: backend.signature(one) for one in specs}
+    stays = [
+        one for one in standing if kept.get(one.slot) == one.app and signatures[one.slot] == one.signature
+    ]
+    names, slots = {one.name for one in stays}, {one.slot for one in stays}
     return Change(
         node,
-        keep=tuple(sorted(stays.values(), key=lambda one: one.slot)),
-        stop=tuple(one for one in standing if one.service not in stays),
-        start=tuple(one for slot, one in sorted(as_wanted.items()) if slot not in slots_kept),
+        keep=tuple(sorted(stays, key=lambda one: one.slot)),
+        stop=tuple(one for one in standing if one.name not in names),
+        start=tuple(one for one in specs if one.slot not in slots),
     )
 
 
 def carry_out(
-    runs: Runs, changes: Sequence[Change], session: str, at_once: int, tell: Tell | None = None
+    backend: "Backend", changes: Sequence[Change], at_once: int, report: Report | None = None
 ) -> None:
-    """Make the changes, a few nodes at a time; on each what leaves goes first, so that none is ever overfull.
+    """Make the changes, a few nodes at a time; on each, what leaves goes first: none is ever overfull.
 
     Args:
-        runs: the launcher.
+        backend: of the cluster.
         changes: see `plan`.
-        session: name of the deployment.
         at_once: nodes changed at a time.
-        tell: told how many nodes are done, of how many, and which is next.
+        report: called with the number of nodes done, of how many, and the names of those changed next.
 
     Raises:
         SurroundingsError: something failed; says what stands. Carrying out a new plan goes on from there.
@@ -160,15 +150,15 @@ def carry_out(
     for done in range(0, len(needed), at_once):
         now = needed[done : done + at_once]
         names = ", ".join(change.node for change in now)
-        if tell:
-            tell(done, len(needed), names)
+        if report:
+            report(done, len(needed), names)
         try:
             leaving = [one for change in now for one in change.stop]
             if leaving:
-                runs.stop(leaving)
+                backend.stop(leaving)
             coming = [one for change in now for one in change.start]
             if coming:
-                runs.start(coming, session, lasting=True)
+                backend.start(coming)
         except MetisError as error:
             rest = len(needed) - done - len(now)
             as_they_were = f", {rest} still as before" if rest else ""
@@ -176,8 +166,8 @@ def carry_out(
                 f"{error}; {names} stands half changed, {len(changes) - len(needed) + done} of "
                 f"{len(changes)} nodes are as planned{as_they_were}"
             ) from None
-    if tell:
-        tell(len(needed), len(needed), "")
+    if report:
+        report(len(needed), len(needed), "")
 
 
 def placement_of(standing: Iterable[Container], nodes: Sequence[str], apps: Sequence[str]) -> IntArray:

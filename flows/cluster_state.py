@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.provision.lock import USE, locked
+from cluster.provision.lock import exclusive_use
 from flows.settings import Settings
 
 
@@ -21,5 +21,5 @@ def in_use(settings: Settings) -> Iterator[None]:
     Raises:
         SurroundingsError: somebody does already: what he measures would be disturbed, and swept away.
     """
-    with locked(cluster_state(settings), 0.0, USE):
+    with exclusive_use(cluster_state(settings)):
         yield

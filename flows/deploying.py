@@ -14,8 +14,8 @@ from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
     from cluster.deployment import Change
-    from cluster.load.measurement import Heard
-    from cluster.swarm.services import Container
+    from cluster.load.measurement import Results
+    from cluster.spec import Container, ContainerSpec
 
 MOST_LINES = 40  # of a plan told on a terminal
 COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
@@ -57,7 +57,7 @@ def plan_lines(changes: "Sequence[Change]") -> list[str]:
     return [*lines, f"  {kept} containers stay, {stopped} are stopped, {started} are started"]
 
 
-def _counted(containers: "Sequence[Container]") -> str:
+def _counted(containers: "Sequence[Container | ContainerSpec]") -> str:
     counts = Counter(one.app for one in containers)
     return " + ".join(f"{count} {app}" for app, count in counts.items())
 
@@ -65,7 +65,7 @@ def _counted(containers: "Sequence[Container]") -> str:
 def compared(
     running: Running,
     containers: "Sequence[Container]",
-    heard: "Heard",
+    heard: "Results",
     tables: Tables | None,
     alone: Mapping[str, float],
 ) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def compared(
     it was not measured).
     """
     from cluster.deployment import placement_of
-    from cluster.load.generator import Answer
+    from cluster.load.generator import LoadResult
 
     apps, nodes = running.space.apps, list(running.nodes)
     placement = placement_of(containers, nodes, apps)
@@ -86,8 +86,8 @@ def compared(
     rows = []
     for one in sorted(containers, key=lambda one: (nodes.index(one.node), one.slot)):
         node, app = nodes.index(one.node), apps.index(one.app)
-        answer = heard.get(one.service, "was not measured")
-        known = answer if isinstance(answer, Answer) else None
+        answer = heard.get(one.name, "was not measured")
+        known = answer if isinstance(answer, LoadResult) else None
         unit = alone.get(one.app, float("nan"))
         rows.append(
             {

@@ -17,13 +17,12 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
+    from cluster.backend import Backend
     from cluster.deployment import Change
     from cluster.images.build import Image
     from cluster.images.catalog import Workload
     from cluster.load.measurement import Source
-    from cluster.provision.hosts import Fleet
-    from cluster.swarm.launcher import Launcher
-    from cluster.swarm.services import Container
+    from cluster.spec import Container
 
 MEASURING = ("explore", "profile", "simulator")
 ANSWER_WITHIN = 10.0  # seconds that what stands has to answer
@@ -38,21 +37,19 @@ class Running:
         space: its applications and slots.
         workloads: in the order of the applications.
         images: of the applications and of what they need.
-        fleet: its hosts.
-        launcher: runs containers on them.
+        backend: runs containers on its hosts.
     """
 
     settings: Settings
     space: ColocationSpace
     workloads: "tuple[Workload, ...]"
     images: "tuple[Image, ...]"
-    fleet: "Fleet"
-    launcher: "Launcher"
+    backend: "Backend"
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """Names of the workers, in the order of a placement's rows."""
-        return tuple(host.name for host in self.fleet.inventory.workers)
+        return tuple(host.name for host in self.backend.inventory.workers)
 
     @property
     def session(self) -> str:
@@ -61,7 +58,7 @@ class Running:
 
     def standing(self) -> "list[Container]":
         """The containers of the deployment that there are."""
-        return self.launcher.standing(self.session)
+        return self.backend.standing(self.session)
 
     def placement(self) -> IntArray:
         """What stands, int [nodes, apps]."""
@@ -72,34 +69,32 @@ class Running:
     def plan(self, placement: IntArray) -> "list[Change]":
         """What must change for `placement`; what stands and does not answer is started anew."""
         from cluster.deployment import plan
-        from cluster.swarm.tasks import answering
 
         standing = self.standing()
-        client = self.fleet.inventory.clients[0]
         reachable = [one for one in standing if one.node in self.nodes]
-        sound = answering(self.fleet, client, reachable, ANSWER_WITHIN) if reachable else set()
+        sound = self.backend.responding(reachable, ANSWER_WITHIN)
         return plan(
-            [one if one.service in sound else replace(one, signature="") for one in standing],
+            self.backend,
+            self.session,
+            [one if one.name in sound else replace(one, signature="") for one in standing],
             placement,
-            self.nodes,
             self.space.apps,
             self.space.slots,
-            lambda node, held: self.launcher.colocated(node, held, self.session),
         )
 
     def source(self, kind: str) -> "Source":
         """What measures running containers: `load` or `metrics`."""
         from cluster.images.catalog import LOAD
-        from cluster.load.measurement import ByLoad, ByMetrics
+        from cluster.load.measurement import CounterMeasurement, LoadMeasurement
 
         load = self.settings.load.made()
         if kind == "metrics":
-            return ByMetrics(self.fleet, load.duration)
+            return CounterMeasurement(self.backend, load)
         image = next((one.id for one in self.images if one.app == LOAD), None)
         if image is None:
             raise SurroundingsError("the load image was not built; give rerun=[build]")
         at_once = self.settings.profile.at_once
-        return ByLoad(self.fleet, self.workloads, load, image, at_once, f"{self.session}-load")
+        return LoadMeasurement(self.backend, self.workloads, load, image, at_once, f"{self.session}-load")
 
 
 @contextmanager
@@ -115,11 +110,11 @@ def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Runnin
         SurroundingsError: a host cannot be reached.
     """
     check_live(settings)
+    from cluster.backend import open_backend
     from cluster.images.build import read_images
     from cluster.images.catalog import load_catalog
     from cluster.provision.hosts import Fleet
     from cluster.provision.inventory import Inventory
-    from cluster.swarm.launcher import Launcher
 
     names = settings.apps.names or []
     space = ColocationSpace(tuple(names), settings.cluster.slots or 1)
@@ -127,8 +122,8 @@ def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Runnin
     images = read_images(inputs["build"] / "images.json")
     inventory = Inventory.load(inputs["setup"] / "inventory.json")
     with in_use(settings), Fleet(inventory, settings.connect.made()) as fleet:
-        launcher = Launcher(fleet, workloads, images, settings.launch.made())
-        yield Running(settings, space, workloads, images, fleet, launcher)
+        backend = open_backend("swarm", fleet, workloads, images, settings.launch.made())
+        yield Running(settings, space, workloads, images, backend)
 
 
 def undeploy(settings: Settings) -> list[str]:
@@ -141,21 +136,21 @@ def undeploy(settings: Settings) -> list[str]:
         SurroundingsError: there is no inventory, or a host cannot be reached.
     """
     check_live(settings)
+    from cluster.backend import open_backend
     from cluster.provision.hosts import Fleet
     from cluster.provision.inventory import Inventory
-    from cluster.swarm.launcher import Launcher
 
     path = cluster_state(settings) / "inventory.json"
     if not path.is_file():
         raise SurroundingsError(f"{path}: there is none, so cluster {settings.cluster.name!r} is not set up")
     with in_use(settings), Fleet(Inventory.load(path), settings.connect.made()) as fleet:
-        launcher = Launcher(fleet, (), (), settings.launch.made())
+        backend = open_backend("swarm", fleet, (), (), settings.launch.made())
         session = str(settings.deploy.made().session)
-        removed = [one.where for one in launcher.standing(session)]
-        launcher.remove(session)
-        launcher.sweep()
-        if not launcher.standing():
-            launcher.clear()
+        removed = [one.where for one in backend.standing(session)]
+        backend.stop(backend.standing(session))
+        backend.sweep()
+        if not backend.standing():
+            backend.clear()
     return removed
 
 

@@ -59,13 +59,13 @@ def reached(settings: Settings, tell: Tell) -> Inventory:
         workers = settings.cluster.workers or DEFAULT_WORKERS
         return lab.up(state, name, workers, settings.connect.made(), settings.images.made())
     if settings.cluster.kind == "ec2":
-        from cluster.provision.ec2.instances import launch, until_answering
+        from cluster.provision.ec2.instances import launch, wait_reachable
 
         if settings.cluster.workers is None:
             raise InputError("cluster=ec2 needs cluster.workers=N, the nodes to launch")
         asked = settings.ec2.made()
         inventory = launch(state, name, settings.cluster.workers, asked, tell)
-        until_answering(inventory, asked.wait)
+        wait_reachable(inventory, asked.wait)
         return inventory
     return known_inventory(settings)
 

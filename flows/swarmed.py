@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluster.provision.inventory import Host, Inventory
-from cluster.testbed import SwarmTestbed
+from cluster.provision.inventory import Inventory
+from cluster.testbed import ClusterTestbed
 from flows.build import chosen_colocations, onto_profile
 from flows.cluster_state import in_use
 from flows.keys import digest
@@ -25,9 +25,7 @@ from metis.measure.testbed import join_profiles
 
 if TYPE_CHECKING:
     from cluster.images.build import Image
-    from cluster.provision.hosts import Fleet
 
-LOOK = 20.0  # seconds for a look whether a host takes part
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
 FACTS = ("cores", "memory", "engine")
 
@@ -35,7 +33,7 @@ FACTS = ("cores", "memory", "engine")
 @contextmanager
 def swarm_testbed(
     settings: Settings, inputs: Mapping[str, Path], state: Path | None = None, session: str = "profile"
-) -> Iterator[SwarmTestbed]:
+) -> Iterator[ClusterTestbed]:
     """The testbed on the hosts and images that the steps `setup` and `build` left.
 
     Args:
@@ -59,18 +57,18 @@ def swarm_testbed_on(
     images: Sequence["Image"],
     state: Path | None = None,
     session: str = "profile",
-) -> Iterator[SwarmTestbed]:
+) -> Iterator[ClusterTestbed]:
     """See `swarm_testbed`.
 
     Raises:
         SurroundingsError: a host or engine does not answer.
         InputError: the load image is not among the images.
     """
+    from cluster.backend import open_backend
     from cluster.images.catalog import LOAD, load_catalog
-    from cluster.load.generator import load_from, sweep_loads
+    from cluster.load.generator import load_from
     from cluster.load.sittings import open_sittings
     from cluster.provision.hosts import Fleet
-    from cluster.swarm.launcher import Launcher
 
     folders = [Path(folder) for folder in settings.apps.workloads]
     workloads = load_catalog(folders, settings.apps.names or [])
@@ -79,17 +77,15 @@ def swarm_testbed_on(
         raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
     load = settings.load.made()
     with Fleet(inventory, settings.connect.made()) as fleet:
-        launcher = Launcher(fleet, workloads, images, settings.launch.made())
-        launcher.sweep()
-        sweep_loads(fleet, session)
-        launcher.support()
-        yield SwarmTestbed(
+        backend = open_backend("swarm", fleet, workloads, images, settings.launch.made())
+        backend.sweep()
+        backend.sweep_jobs(session)
+        backend.ensure_support()
+        yield ClusterTestbed(
             workloads=workloads,
             slots=settings.cluster.slots or 1,
-            inventory=inventory,
-            launcher=launcher,
-            load=lambda client, targets: load_from(fleet, client, targets, load, sender[0], session),
-            reach=lambda host: unreachable(fleet, host),
+            backend=backend,
+            load=lambda client, targets: load_from(backend, client, targets, load, sender[0], session),
             settings=load,
             sittings=open_sittings(state, digest(_hosts(inventory))),
             session=session,
@@ -97,18 +93,6 @@ def swarm_testbed_on(
             # repeats bring stand-alone runs of their own
             alone=1 if settings.profile.repeats > 1 else 2,
         )
-
-
-def unreachable(fleet: "Fleet", host: Host) -> str:
-    """Why a host cannot take part in measuring; empty where it can."""
-    command = "docker info --format '{{.Swarm.LocalNodeState}}'"
-    try:
-        state = fleet.run(host, command, timeout=LOOK, again=True).strip()
-    except SurroundingsError as error:
-        return str(error)
-    if host.role != "client" and state != "active":
-        return f"{host.name}: takes no part in the Swarm (it says {state or 'nothing'})"
-    return ""
 
 
 def profile_swarm(work: Work) -> Profile:
@@ -186,7 +170,7 @@ def _hosts(inventory: Inventory) -> list[dict[str, Any]]:
     ]
 
 
-def _provenance(work: Work, testbed: SwarmTestbed, journal: Journal, begun: datetime) -> dict[str, Any]:
+def _provenance(work: Work, testbed: ClusterTestbed, journal: Journal, begun: datetime) -> dict[str, Any]:
     """Where a profile comes from."""
     from cluster.images.build import read_images
 
@@ -197,7 +181,7 @@ def _provenance(work: Work, testbed: SwarmTestbed, journal: Journal, begun: date
         "source": "swarm",
         "cluster": settings.cluster.name,
         "kind": settings.cluster.kind,
-        "hosts": _hosts(testbed.inventory),
+        "hosts": _hosts(testbed.backend.inventory),
         "images": {image.app: {"tag": image.tag, "id": image.id} for image in images},
         "scale": settings.images.made().scale,
         "load": settings.load.model_dump(mode="json"),

@@ -138,7 +138,7 @@ def seen_live(running: "Running", alone: dict[str, float]) -> See:
 
     settings = running.settings
     source = running.source(settings.watch.made().source)
-    nodes, most = running.nodes, settings.load.made().most_failures
+    nodes = running.nodes
 
     def see() -> tuple[IntArray, Measure]:
         standing = running.standing()
@@ -148,7 +148,7 @@ def seen_live(running: "Running", alone: dict[str, float]) -> See:
             names = {nodes[int(row)] for row in rows}
             chosen = [one for one in standing if one.node in names]
             heard = source(chosen)
-            return live_profile(running.space, nodes, placement, chosen, heard, alone, most)
+            return live_profile(running.space, nodes, placement, chosen, heard, alone)
 
         return placement, measure
 

@@ -1,4 +1,4 @@
-"""Images, built once on this machine and tagged by what they are built from."""
+"""Images of applications, built once on this machine and tagged by a digest of their sources."""
 
 import io
 import json
@@ -15,8 +15,8 @@ from cluster.images.catalog import (
     SUPPORT,
     Workload,
     build_arguments,
-    context_digest,
     context_files,
+    image_tag,
     is_executable,
 )
 from cluster.provision.inventory import Role
@@ -36,7 +36,7 @@ class Image:
     """An image of an application, or of `memcached`, `origin` or `load`.
 
     Attributes:
-        app: whose.
+        app: application or support service it is for.
         tag: `metis/<folder>:<digest of what it is built from>`.
         id: the engine's own digest of it, `sha256:...`; services run it by this, so nothing else can run.
         size: bytes.
@@ -51,8 +51,8 @@ class Image:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """One image to build, and the applications that it is for."""
+class _Recipe:
+    """One image to build, and the applications that use it."""
 
     folder: Path
     tag: str
@@ -65,7 +65,7 @@ def build(
     settings: BuildSettings,
     *,
     load: bool = True,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Image, ...]:
     """Build what is not there yet: the applications, the support images they need, and the load image.
 
@@ -73,23 +73,23 @@ def build(
         workloads: the applications.
         settings: base image, scale, arguments.
         load: whether the image that sends load is wanted too.
-        tell: told of each image that has to be built, in a line.
+        report: called with a line for each image that has to be built.
 
     Raises:
-        SurroundingsError: no engine answers here, or a build fails; names the application and the last line.
+        SurroundingsError: no engine responds here, or a build fails; names the application and the last line.
     """
     client = local_engine(settings.timeout)
     images: list[Image] = []
     try:
-        for plan in _plans(workloads, settings, load):
-            found = find(client, plan.tag)
+        for recipe in _recipes(workloads, settings, load):
+            found = find(client, recipe.tag)
             if found is None:
-                tell(f"building {plan.tag} for {', '.join(plan.apps)}")
-                _build(client, plan, settings)
-                found = find(client, plan.tag)
+                report(f"building {recipe.tag} for {', '.join(recipe.apps)}")
+                _build(client, recipe, settings)
+                found = find(client, recipe.tag)
             if found is None:
-                raise SurroundingsError(f"{plan.tag}: was built, and is gone; does something prune images?")
-            images += [Image(app, plan.tag, found["Id"], found["Size"], plan.role) for app in plan.apps]
+                raise SurroundingsError(f"{recipe.tag}: was built, and is gone; does something prune images?")
+            images += [Image(app, recipe.tag, found["Id"], found["Size"], recipe.role) for app in recipe.apps]
     finally:
         client.close()
     return tuple(images)
@@ -99,7 +99,7 @@ def local_engine(timeout: float = 60.0) -> "docker.DockerClient":
     """The engine of this machine, where images are built.
 
     Raises:
-        SurroundingsError: none answers.
+        SurroundingsError: none responds.
     """
     import docker
 
@@ -109,7 +109,7 @@ def local_engine(timeout: float = 60.0) -> "docker.DockerClient":
     except (docker.errors.DockerException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SurroundingsError(
-            f"no Docker engine answers on this machine, and images are built here ({reason}); start one, "
+            f"no Docker engine responds on this machine, and images are built here ({reason}); start one, "
             "name another by DOCKER_HOST, or let `make lab-deps` install it"
         ) from None
     return client
@@ -159,7 +159,7 @@ def build_context(folder: Path) -> bytes:
     return packed.getvalue()
 
 
-def _plans(workloads: Sequence[Workload], settings: BuildSettings, load: bool) -> list[_Plan]:
+def _recipes(workloads: Sequence[Workload], settings: BuildSettings, load: bool) -> list[_Recipe]:
     by_folder: dict[Path, list[str]] = {}
     for workload in workloads:
         by_folder.setdefault(workload.folder, []).append(workload.name)
@@ -171,14 +171,11 @@ def _plans(workloads: Sequence[Workload], settings: BuildSettings, load: bool) -
     chosen += [(PACKAGED / name, (name,), roles[name]) for name in SUPPORT if name in needs]
     if load:
         chosen.append((LOAD_FOLDER, (LOAD,), "client"))
-    return [
-        _Plan(folder, f"metis/{folder.name.lower()}:{context_digest(folder, settings)}", apps, role)
-        for folder, apps, role in chosen
-    ]
+    return [_Recipe(folder, image_tag(folder, settings), apps, role) for folder, apps, role in chosen]
 
 
 def find(client: "docker.DockerClient", name: str) -> Mapping[str, Any] | None:
-    """What an engine knows of an image, by tag or id; None where it has none."""
+    """An engine's description of an image, by tag or id; None where it has none."""
     from docker.errors import ImageNotFound
 
     try:
@@ -188,19 +185,19 @@ def find(client: "docker.DockerClient", name: str) -> Mapping[str, Any] | None:
     return found
 
 
-def _build(client: "docker.DockerClient", plan: _Plan, settings: BuildSettings) -> None:
+def _build(client: "docker.DockerClient", recipe: _Recipe, settings: BuildSettings) -> None:
     """Build one image on this machine's engine; what a failure says holds no value of an argument."""
     from docker.errors import DockerException
 
-    arguments = build_arguments(plan.folder, settings)
+    arguments = build_arguments(recipe.folder, settings)
     step, last = "", ""
     try:
         for event in client.api.build(
-            fileobj=io.BytesIO(build_context(plan.folder)),
+            fileobj=io.BytesIO(build_context(recipe.folder)),
             custom_context=True,
-            tag=plan.tag,
+            tag=recipe.tag,
             buildargs=arguments,
-            labels={"metis.image": plan.tag},
+            labels={"metis.image": recipe.tag},
             network_mode=None if settings.network == "default" else settings.network,
             rm=True,
             forcerm=True,
@@ -208,7 +205,7 @@ def _build(client: "docker.DockerClient", plan: _Plan, settings: BuildSettings) 
         ):
             if "error" in event:
                 raise SurroundingsError(
-                    _failure(plan, step, last or event["error"], event["error"], settings)
+                    _failure(recipe, step, last or event["error"], event["error"], settings)
                 )
             said = str(event.get("stream", "")).strip()
             if said.startswith("Step "):
@@ -216,15 +213,15 @@ def _build(client: "docker.DockerClient", plan: _Plan, settings: BuildSettings) 
             elif said and not said.startswith(("--->", "Removing intermediate")):
                 last = said.splitlines()[-1]
     except (DockerException, OSError) as error:
-        raise SurroundingsError(_failure(plan, step, last, str(error), settings)) from None
+        raise SurroundingsError(_failure(recipe, step, last, str(error), settings)) from None
 
 
-def _failure(plan: _Plan, step: str, last: str, error: str, settings: BuildSettings) -> str:
+def _failure(recipe: _Recipe, step: str, last: str, error: str, settings: BuildSettings) -> str:
     """One line: which application, which instruction, its last line, how it ended."""
     # `The command '/bin/sh -c ...' returned a non-zero code: 1` repeats the instruction
     ended = error.rpartition("returned a ")[2] if "returned a non-zero" in error else error
-    told = f"`{' '.join(step.split())[:80]}`: {last}" if step else last
-    line = " ".join(f"{', '.join(plan.apps)}: building its image failed at {told} ({ended})".split())
+    where = f"`{' '.join(step.split())[:80]}`: {last}" if step else last
+    line = " ".join(f"{', '.join(recipe.apps)}: building its image failed at {where} ({ended})".split())
     for value in map(str, (settings.arguments or {}).values()):
         if len(str(value)) >= LEAST_SECRET:
             line = line.replace(str(value), "***")

@@ -1,4 +1,4 @@
-"""The applications that can run: one YAML file each, beside the folders that their images are built from."""
+"""The catalogue of applications: a YAML file for each, beside the folder that its image is built from."""
 
 import hashlib
 import os
@@ -20,7 +20,8 @@ DOCKERFILE = "Dockerfile"
 NEEDS = ("redis", "memcached", "origin")
 PROVIDES = ("redis",)
 # images that are no application: the cache of each node, the origin of pictures, and what sends load
-SUPPORT = ("memcached", "origin")
+MEMCACHED, ORIGIN = "memcached", "origin"
+SUPPORT = (MEMCACHED, ORIGIN)
 LOAD = "load"
 IGNORED = ("__pycache__", ".git")
 _ARGUMENT = re.compile(r"^\s*ARG\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE | re.IGNORECASE)
@@ -37,8 +38,8 @@ class Workload:
         env: environment of its containers.
         path: what a request asks for.
         users: simultaneous users of a container; None for those of the load settings.
-        sla: seconds above which an answer does not count; None for that of the load settings.
-        needs: what it is told the address of: `redis` (where one is co-located), `memcached`, `origin`.
+        sla: seconds above which a response is late and does not count; None for that of the load settings.
+        needs: whose address is in its environment: `redis` (where one is co-located), `memcached`, `origin`.
         provides: `redis` where neighbours may read from it as from a Redis.
     """
 
@@ -61,7 +62,7 @@ def load_catalog(folders: Sequence[Path], names: Iterable[str]) -> tuple[Workloa
         names: which; each once.
 
     Raises:
-        InputError: a folder is missing, a file is no workload, or a name is none; lists those there are.
+        InputError: a folder is missing, a file is no workload, or a name is unknown; lists those there are.
     """
     known: dict[str, Path] = {}
     for folder in (PACKAGED, *folders):
@@ -126,17 +127,22 @@ def build_arguments(folder: Path, settings: BuildSettings) -> dict[str, str]:
 
 def context_digest(folder: Path, settings: BuildSettings) -> str:
     """12 hex digits of all that decides what an image will be: files, modes and build arguments."""
-    told = hashlib.sha256()
+    whole = hashlib.sha256()
     for name, path in context_files(folder).items():
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        told.update(f"{name}\0{is_executable(path)}\0{content}\n".encode())
+        whole.update(f"{name}\0{is_executable(path)}\0{content}\n".encode())
     for name, value in build_arguments(folder, settings).items():
-        told.update(f"{name}={value}\n".encode())
-    return told.hexdigest()[:12]
+        whole.update(f"{name}={value}\n".encode())
+    return whole.hexdigest()[:12]
+
+
+def image_tag(folder: Path, settings: BuildSettings) -> str:
+    """Tag of the image that is built from `folder`: `metis/<folder>:<digest of what it is built from>`."""
+    return f"metis/{folder.name.lower()}:{context_digest(folder, settings)}"
 
 
 def workload_digest(workload: Workload, settings: BuildSettings) -> str:
-    """See `context_digest`; what an application is told when it runs does not count."""
+    """See `context_digest`; the environment of its containers does not count."""
     return context_digest(workload.folder, settings)
 
 

@@ -1,11 +1,11 @@
-"""Images brought to every host that runs them, and the same one on each."""
+"""Images brought to the hosts that run them, the same image on each."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cluster.images.build import Image, find, local_engine
-from cluster.provision import engine
+from cluster.provision.engine import engine_errors
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import BuildSettings
 from metis.errors import SurroundingsError
@@ -23,15 +23,15 @@ def distribute(
     images: Sequence[Image],
     settings: BuildSettings,
     *,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Image, ...]:
     """Bring images to the hosts that run them, through the registry where there is one, else over SSH.
 
     Args:
         fleet: the hosts.
-        images: as `cluster.images.build.build` gave them.
+        images: as `cluster.images.build.build` returned them.
         settings: for the timeout.
-        tell: told of each image that a host lacked, in a line.
+        report: called with a line for each image that a host lacked.
 
     Returns:
         the images, with their ids as the hosts know them.
@@ -60,7 +60,7 @@ def distribute(
 
     def bring(host: Host) -> dict[str, str]:
         for one in lacking[host.name]:
-            tell(f"{host.name}: bringing {one.tag}")
+            report(f"{host.name}: bringing {one.tag}")
             if inventory.registry:
                 _pull(fleet, host, one)
             else:
@@ -84,7 +84,7 @@ def _push(client: "docker.DockerClient", image: Image, inventory: Inventory) -> 
     registry = inventory.push or inventory.registry
     name, _, digest = image.tag.rpartition(":")
     doing = f"pushing {image.tag} to {registry}"
-    with engine.told(_HERE, doing):
+    with engine_errors(_HERE, doing):
         client.api.tag(image.tag, f"{registry}/{name}", digest)
         try:
             for event in client.api.push(f"{registry}/{name}", digest, stream=True, decode=True):
@@ -98,7 +98,7 @@ def _pull(fleet: "Fleet", host: Host, image: Image) -> None:
     registry = fleet.inventory.registry
     name, _, digest = image.tag.rpartition(":")
     doing = f"pulling {image.tag} from {registry}"
-    with engine.told(host, doing):
+    with engine_errors(host, doing):
         api = fleet.engine(host).api
         for event in api.pull(f"{registry}/{name}", digest, stream=True, decode=True):
             if "error" in event:
@@ -111,7 +111,7 @@ def _load(fleet: "Fleet", host: Host, image: Image, settings: BuildSettings) -> 
     """`docker save` of here into `docker load` of there; nothing touches a disk in between."""
     client = local_engine(settings.timeout)
     try:
-        with engine.told(_HERE, f"saving {image.tag}"):
+        with engine_errors(_HERE, f"saving {image.tag}"):
             source = _Chunks(client.api.get_image(image.tag))
             fleet.stream(host, "docker load --quiet", source, timeout=settings.timeout)  # type: ignore[arg-type]
     finally:
@@ -150,7 +150,7 @@ def _known(fleet: "Fleet", host: Host, image: Image, layers: Sequence[str]) -> s
 
     An engine that stores images another way than ours has another id for the same layers.
     """
-    with engine.told(host, f"looking for {image.tag}"):
+    with engine_errors(host, f"looking for {image.tag}"):
         client = fleet.engine(host)
         found = find(client, image.id) or find(client, image.tag)
     if found is None or (found["Id"] != image.id and list(found["RootFS"].get("Layers") or []) != layers):

@@ -1,4 +1,4 @@
-"""Load on running containers by Locust, always in a process of its own: what each of them achieves."""
+"""Load on running containers by Locust, always in a process of its own."""
 
 import ipaddress
 import json
@@ -18,26 +18,25 @@ from cluster.settings import LoadSettings
 from metis.errors import InputError, SurroundingsError
 
 if TYPE_CHECKING:
-    from cluster.provision.hosts import Fleet
+    from cluster.backend import Backend
 
-MARK = "METIS-LOAD "  # begins the line with the answer; see loadimage/loadfile.py
-PLAN = "METIS_LOAD"  # environment variable with the plan
+MARK = "METIS-LOAD "  # begins the line with the results; see loadimage/loadfile.py
+PLAN = "METIS_LOAD"  # environment variable with the targets
 PARENT = "METIS_LOAD_PARENT"  # and with the process that Locust must not outlive
 LOADFILE = Path(__file__).parent / "loadimage" / "loadfile.py"
 QUIET = ("--headless", "--only-summary", "--loglevel", "ERROR", "--stop-timeout", "0")
 START = 60.0  # seconds a busy machine may take to start Locust, and to end it
-PURPOSE = {"metis.purpose": "load"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is loaded.
+    """A server to load.
 
     Attributes:
         name: of the target, each once in a load.
-        url: what every request asks for.
-        users: simultaneous users, each waiting for its answer.
-        sla: seconds above which an answer counts as failed; None for no limit.
+        url: of every request.
+        users: simultaneous users, each waiting for its response.
+        sla: seconds above which a response is late; None for no limit.
         timeout: seconds until a request is given up.
     """
 
@@ -49,18 +48,18 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a target achieved within the window.
+class LoadResult:
+    """What a target achieved within the window of a load.
 
     Attributes:
-        rps: good answers per second: neither errors nor timeouts nor over the limit.
-        p50: median seconds of all answers, over the limit or not; NaN where there was none.
+        rps: good responses per second: neither failed nor late.
+        p50: median seconds of all responses, late or not; NaN where there was none.
         p99: 99th percentile of them.
         requests: that ended within the window.
-        failures: of these, the ones that were not good.
+        failures: of these, those without a good response: errors and timeouts.
         seconds: length of the window.
-        error: what most failures were; empty where there were none.
-        late: failures that were good but for the limit of `sla`.
+        error: the most frequent failure; empty where there was none.
+        late: of the requests, those with a good response that took longer than `sla`.
     """
 
     rps: float
@@ -73,7 +72,7 @@ class Answer:
     late: int = 0
 
 
-def load_here(targets: Sequence[Target], settings: LoadSettings) -> dict[str, Answer]:
+def load_here(targets: Sequence[Target], settings: LoadSettings) -> dict[str, LoadResult]:
     """Load targets on this machine's own loopback, from a process of this machine.
 
     Args:
@@ -103,25 +102,24 @@ def load_here(targets: Sequence[Target], settings: LoadSettings) -> dict[str, An
             raise SurroundingsError(f"load: Locust did not end within {limit:g} s and was killed") from None
         finally:
             _end_group(process)
-    return read_answer(output, errors, targets, f"ended (exit {process.returncode})")
+    return read_results(output, errors, targets, f"ended (exit {process.returncode})")
 
 
 def load_from(
-    fleet: "Fleet",
+    backend: "Backend",
     client: Host,
     targets: Sequence[Target],
     settings: LoadSettings,
     image: str,
     session: str = "load",
-) -> dict[str, Answer]:
+) -> dict[str, LoadResult]:
     """Load targets on the cluster's hosts, from a container of the load image on a client host.
 
-    The container is removed whatever happens; one that is left behind because its host cannot be reached ends
-    by itself, and `sweep_loads` removes it.
+    Locust ends by itself where its container is left behind; `Backend.sweep_jobs` removes that.
 
     Args:
-        fleet: the hosts.
-        client: the one to send from.
+        backend: of the cluster.
+        client: the host to send from.
         targets: at least one; addresses of the inventory's hosts only.
         settings: `warm_up` and `duration`.
         image: tag or id of the load image on the client.
@@ -129,43 +127,19 @@ def load_from(
 
     Raises:
         InputError: a target that is no host of the inventory.
-        SurroundingsError: the client cannot be reached, or Locust did not give an answer.
+        SurroundingsError: the client cannot be reached, or Locust gave no results.
     """
-    from cluster.provision.engine import told
-
-    check_targets(targets, addresses(fleet.inventory))
-    limit = hard_limit(targets, settings)
-    engine = fleet.engine(client)
-    labels = {**PURPOSE, "metis.cluster": fleet.inventory.name, "metis.session": session}
-    with told(client, "starting Locust"):
-        container = engine.containers.run(
-            image,
-            list(arguments(targets)),
-            detach=True,
-            network_mode="host",
-            environment={PLAN: plan(targets, settings)},
-            labels=labels,
-        )
-    try:
-        with told(client, "waiting for Locust"):
-            code = container.wait(timeout=limit)["StatusCode"]
-            output = container.logs(stdout=True, stderr=False).decode(errors="replace")
-            errors = container.logs(stdout=False, stderr=True).decode(errors="replace")
-    finally:
-        _remove(container)
-    return read_answer(output, errors, targets, f"on {client.name} ended (exit {code})")
-
-
-def sweep_loads(fleet: "Fleet", session: str = "load") -> None:
-    """Remove the load containers that an earlier, interrupted run of this session left on the clients."""
-    from cluster.provision.engine import told
-
-    labels = [f"metis.cluster={fleet.inventory.name}", f"metis.session={session}"]
-    labels += [f"{name}={value}" for name, value in PURPOSE.items()]
-    for client in fleet.inventory.clients:
-        with told(client, "removing what is left of earlier loads"):
-            for container in fleet.engine(client).containers.list(all=True, filters={"label": labels}):
-                container.remove(force=True)
+    check_targets(targets, addresses(backend.inventory))
+    ended = backend.run_job(
+        client,
+        image,
+        arguments(targets),
+        {PLAN: plan(targets, settings)},
+        session,
+        hard_limit(targets, settings),
+    )
+    where = f"on {client.name} ended (exit {ended.exit_code})"
+    return read_results(ended.output, ended.errors, targets, where)
 
 
 def addresses(inventory: Inventory) -> set[str]:
@@ -174,7 +148,7 @@ def addresses(inventory: Inventory) -> set[str]:
 
 
 def check_targets(targets: Sequence[Target], allowed: Collection[str]) -> None:
-    """Refuse what is no target of ours: load must never leave the cluster.
+    """Refuse targets outside the cluster: load must never leave it.
 
     Raises:
         InputError: no target, a name twice, no `http://` URL, or neither loopback nor an allowed address.
@@ -197,13 +171,13 @@ def check_targets(targets: Sequence[Target], allowed: Collection[str]) -> None:
 
 
 def plan(targets: Sequence[Target], settings: LoadSettings) -> str:
-    """What the load file is told, as JSON."""
+    """Targets and window as the load file reads them, JSON."""
     window = {"warm_up": settings.warm_up, "duration": settings.duration}
     return json.dumps({"targets": [asdict(target) for target in targets], **window})
 
 
 def arguments(targets: Sequence[Target]) -> tuple[str, ...]:
-    """Words for Locust: all users at once."""
+    """Arguments of Locust: all users at once."""
     users = str(sum(target.users for target in targets))
     return (*QUIET, "--users", users, "--spawn-rate", users)
 
@@ -213,25 +187,25 @@ def hard_limit(targets: Sequence[Target], settings: LoadSettings) -> float:
     return settings.warm_up + settings.duration + max(target.timeout for target in targets) + START
 
 
-def read_answer(output: str, errors: str, targets: Sequence[Target], ended: str) -> dict[str, Answer]:
-    """The answer among Locust's output, by target.
+def read_results(output: str, errors: str, targets: Sequence[Target], ended: str) -> dict[str, LoadResult]:
+    """The results in Locust's output, by target.
 
     Raises:
-        SurroundingsError: there is none; tells the last line of the errors.
+        SurroundingsError: there are none; says the last line of the errors.
     """
     lines = [line for line in output.splitlines() if line.startswith(MARK)]
     try:
         found: Mapping[str, Mapping[str, Any]] = json.loads(lines[-1].removeprefix(MARK))
-        return {target.name: _answer(found[target.name]) for target in targets}
+        return {target.name: _result(found[target.name]) for target in targets}
     except (IndexError, ValueError, KeyError, TypeError):
-        said = [line.strip() for line in errors.splitlines() if line.strip()]
-        told = f": {said[-1][:300]}" if said else ""
-        raise SurroundingsError(f"load: Locust {ended} without an answer{told}") from None
+        lines = [line.strip() for line in errors.splitlines() if line.strip()]
+        last = f": {lines[-1][:300]}" if lines else ""
+        raise SurroundingsError(f"load: Locust {ended} without results{last}") from None
 
 
-def _answer(found: Mapping[str, Any]) -> Answer:
+def _result(found: Mapping[str, Any]) -> LoadResult:
     known: dict[str, Any] = {name: float("nan") if value is None else value for name, value in found.items()}
-    return Answer(**known)
+    return LoadResult(**known)
 
 
 def _is_loopback(host: str) -> bool:
@@ -251,11 +225,3 @@ def _end_group(process: "subprocess.Popen[str]") -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-def _remove(container: Any) -> None:
-    """Remove a container where its engine answers; else it is swept later."""
-    import contextlib
-
-    with contextlib.suppress(Exception):
-        container.remove(force=True)

@@ -1,4 +1,4 @@
-"""Sent to a client host, where nothing but Python is: reads counters of containers twice, prints them."""
+"""Counters of containers, read twice and printed; sent to a client host, which has nothing but Python."""
 
 from __future__ import annotations  # the host's Python may be older than ours
 
@@ -17,8 +17,8 @@ def read(url: str) -> dict[str, object]:
     # no proxy: the containers are on the client's own network
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=TIMEOUT) as answer:
-            text = answer.read().decode()
+        with opener.open(url, timeout=TIMEOUT) as response:
+            text = response.read().decode()
         at = time.time()
         counted = {name: total(text, metric) for name, metric in NAMES.items()}
     except (OSError, ValueError) as error:

@@ -63,7 +63,7 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 
 class SshAdapter(requests.adapters.HTTPAdapter):
-    """Requests over `open_channel(command)`, which answers a channel that runs the command.
+    """Requests over `open_channel(command)`, which returns a channel that runs the command.
 
     Args:
         open_channel: opens one on a verified connection, anew where that was lost.
@@ -73,11 +73,11 @@ class SshAdapter(requests.adapters.HTTPAdapter):
 
     def __init__(self, open_channel: OpenChannel, command: str, timeout: float) -> None:
         self._pool = _Pool(open_channel, command, timeout)
-        # asked again when the connection kept for it proves dead: a question may be, an order may not
-        asked_again = urllib3.Retry(
+        # repeated when the connection kept for it proves dead: a query may be, an order may not
+        repeats = urllib3.Retry(
             total=2, read=2, connect=0, status=0, allowed_methods=["GET", "HEAD"], backoff_factor=0.5
         )
-        super().__init__(max_retries=asked_again)
+        super().__init__(max_retries=repeats)
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
         """The one pool there is."""
@@ -107,15 +107,15 @@ def connect(open_channel: OpenChannel, command: str, timeout: float) -> "docker.
 
 
 @contextmanager
-def told(host: Host, doing: str) -> Iterator[None]:
-    """Failures of the Docker SDK as one line that names the host.
+def engine_errors(host: Host, doing: str) -> Iterator[None]:
+    """Turn failures of the Docker SDK into one line that names the host.
 
     Args:
-        host: whose engine is asked.
-        doing: what for, for instance `creating service web`.
+        host: whose engine is used.
+        doing: what is done, for instance `creating service web`.
 
     Raises:
-        SurroundingsError: the engine refused or did not answer.
+        SurroundingsError: the engine refused or did not respond.
     """
     import paramiko
     from docker.errors import APIError, DockerException
@@ -126,7 +126,7 @@ def told(host: Host, doing: str) -> Iterator[None]:
         raise SurroundingsError(f"{host.name}: {doing}: {_line(error.explanation or error)}") from None
     except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise SurroundingsError(
-            f"{host.name}: {doing}: the engine does not answer ({_line(error)})"
+            f"{host.name}: {doing}: the engine does not respond ({_line(error)})"
         ) from None
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise SurroundingsError(f"{host.name}: {doing}: the connection was lost ({_line(error)})") from None

@@ -1,10 +1,9 @@
-"""Hosts over SSH: commands, files and engines, in parallel, with retries and a timeout on everything."""
+"""Hosts over SSH: commands, files and Docker engines, several hosts at once, with retries and timeouts."""
 
 import io
 import logging
 import math
 import shlex
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,28 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from cluster.provision.connection import LostError, UnreachableError, connect, runner
 from cluster.provision.engine import connect as connect_engine
-from cluster.provision.engine import told
+from cluster.provision.engine import engine_errors
 from cluster.provision.inventory import Host, Inventory
-from cluster.provision.trust import HostKeyError, RefuseUnknown, changed_key, entry_name
+from cluster.provision.trust import HostKeyError
 from cluster.settings import ConnectSettings
 from metis.errors import InputError, MetisError, SurroundingsError
 
 if TYPE_CHECKING:
     import docker
+    from fabric.group import GroupResult
 
 T = TypeVar("T")
-CHUNK = 1 << 18
-# seconds until a link without an answer counts as lost, so that no command waits hours for a dead one
-LOST_AFTER = 30.0
-
-
-class UnreachableError(SurroundingsError):
-    """No connection could be made."""
-
-
-class LostError(SurroundingsError):
-    """The connection broke or a time ran out; what was asked for may or may not have been done."""
 
 
 @dataclass
@@ -62,7 +54,7 @@ class Fleet:
         self.inventory = inventory
         self.settings = settings or ConnectSettings()
         self._links = {host.name: _Link(host) for host in inventory.hosts}
-        # each failure is told by the error we raise; paramiko would print tracebacks besides
+        # each failure is in the error that is raised; paramiko would print tracebacks besides
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
     def __enter__(self) -> "Fleet":
@@ -81,14 +73,14 @@ class Fleet:
         stdin: str | None = None,
         check: bool = True,
     ) -> str:
-        """Run a shell command as root; answers its standard output.
+        """Run a shell command as root; returns its standard output.
 
         Args:
             host: where.
             command: for `sh`. It is named in errors and seen by other users of the host: no secret in it.
             timeout: seconds until it is ended there and given up here; None for `command_timeout`.
-            again: whether it does no harm when done twice, and so is tried again when it fails.
-            stdin: what it reads, secrets included; never told.
+            again: whether it does no harm when done twice, and so is retried when it fails.
+            stdin: what it reads, secrets included; in no error.
             check: whether an exit code other than 0 is an error.
 
         Raises:
@@ -125,33 +117,41 @@ class Fleet:
         command = f"mkdir -p {folder} && cat > {part} && mv {part} {target}"
         self._patiently(lambda: self.stream(host, command, local))
 
+    def outcomes(self, hosts: Iterable[Host], do: Callable[[Host], Any]) -> "GroupResult":
+        """Call `do` for several hosts at once; Fabric's mapping of results and exceptions, by host name."""
+        from fabric.group import GroupResult
+
+        chosen, found = list(hosts), GroupResult()
+        if not chosen:
+            return found
+        with ThreadPoolExecutor(max_workers=min(len(chosen), self.settings.parallel)) as pool:
+            futures = {host.name: pool.submit(do, host) for host in chosen}
+        found.update({name: one.exception() or one.result() for name, one in futures.items()})
+        return found
+
     def each(self, hosts: Iterable[Host], do: Callable[[Host], T]) -> dict[str, T]:
-        """Do something for several hosts at once; answers the results by host name.
+        """Call `do` for several hosts at once; returns the results by host name.
 
         Raises:
             Exception: the first failure, in the order of the hosts, once all have ended; of several
                 failures of ours it says how many more there are.
         """
-        chosen = list(hosts)
-        if not chosen:
-            return {}
-        with ThreadPoolExecutor(max_workers=min(len(chosen), self.settings.parallel)) as pool:
-            asked = {host.name: pool.submit(do, host) for host in chosen}
-        failures = [error for future in asked.values() if (error := future.exception()) is not None]
+        found = self.outcomes(hosts, do)
+        failures = list(found.failed.values())
         if len(failures) > 1 and isinstance(failures[0], MetisError):
-            more = f"{failures[0]} (and {len(failures) - 1} more of {len(chosen)} hosts failed)"
+            more = f"{failures[0]} (and {len(failures) - 1} more of {len(found)} hosts failed)"
             raise type(failures[0])(more)
         if failures:
             raise failures[0]
-        return {name: future.result() for name, future in asked.items()}
+        return dict(found)
 
     def engine(self, host: Host) -> "docker.DockerClient":
         """The host's Docker engine, through the SDK; kept for the life of the fleet.
 
-        What the SDK raises is turned into one line by `cluster.provision.engine.told`.
+        `cluster.provision.engine.engine_errors` turns what the SDK raises into one line.
 
         Raises:
-            SurroundingsError: the host or its engine does not answer.
+            SurroundingsError: the host or its engine does not respond.
         """
         link = self._link(host)
         with link.lock:
@@ -159,7 +159,7 @@ class Fleet:
                 command = _as_root(host, "exec docker system dial-stdio", None)
 
                 def attempt() -> "docker.DockerClient":
-                    with told(host, "asking its Docker engine"):
+                    with engine_errors(host, "connecting to its Docker engine"):
                         return connect_engine(
                             lambda words: self._channel(host, words), command, self.settings.command_timeout
                         )
@@ -185,49 +185,73 @@ class Fleet:
             raise InputError(f"{host.name!r} is no host of cluster {self.inventory.name!r}") from None
 
     def _patiently(self, attempt: Callable[[], T], connecting: bool = False) -> T:
-        """`attempt`, again after a growing pause where the surroundings failed."""
-        for tried in range(self.settings.retries + 1):
-            try:
-                return attempt()
-            except SurroundingsError as error:
-                # connecting was tried again and again already, and a key gets no better
-                hopeless = isinstance(error, HostKeyError) or (
-                    isinstance(error, UnreachableError) and not connecting
-                )
-                if hopeless or tried == self.settings.retries:
-                    raise
-                time.sleep(self.settings.pause * 2**tried)
-        raise AssertionError("unreachable")
+        """Call `attempt`, again after a growing pause where the surroundings failed."""
+
+        def hopeful(error: BaseException) -> bool:
+            # connecting was retried already, and a key gets no better
+            hopeless = isinstance(error, HostKeyError) or (
+                isinstance(error, UnreachableError) and not connecting
+            )
+            return isinstance(error, SurroundingsError) and not hopeless
+
+        again = Retrying(
+            stop=stop_after_attempt(self.settings.retries + 1),
+            wait=wait_exponential(multiplier=self.settings.pause),
+            retry=retry_if_exception(hopeful),
+            reraise=True,
+        )
+        return again(attempt)
 
     def _execute(
         self, host: Host, command: str, source: BinaryIO | None, timeout: float | None, check: bool
     ) -> str:
+        import paramiko
+        from invoke.exceptions import CommandTimedOut
+
         seconds = timeout or self.settings.command_timeout
         what = f"{host.name}: `{' '.join(command.split()[:3])[:60]}`"
         started = time.monotonic()
-        channel = self._channel(host, _as_root(host, command, seconds))
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            channel.close()
-
-        # the host ends the command itself first; this is for a host that does not
-        timer = threading.Timer(seconds + 10, give_up)
-        timer.start()
         try:
-            code, out, err = _exchange(channel, source)
-        finally:
-            timer.cancel()
-            channel.close()
-        if late.is_set() or (code in (124, 137) and time.monotonic() - started >= seconds):
+            result = self._connection(host).run(
+                _as_root(host, command, seconds),
+                hide=True,
+                warn=True,
+                in_stream=source or io.BytesIO(),
+                encoding="utf-8",
+                # the host ends the command itself first; this is for a host that does not
+                timeout=seconds + 10,
+            )
+        except CommandTimedOut:
+            raise LostError(f"{what}: not done after {seconds:g} s") from None
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise LostError(f"{host.name}: the connection was lost ({error})") from None
+        if result.exited in (124, 137) and time.monotonic() - started >= seconds:
             raise LostError(f"{what}: not done after {seconds:g} s")
-        if code < 0:
+        if result.exited < 0:
             raise LostError(f"{what}: the connection was lost")
-        if code and check:
-            reason = (err.strip() or out.strip()).splitlines()
-            raise SurroundingsError(f"{what}: {reason[-1][:300] if reason else 'failed'} (exit code {code})")
-        return out
+        if check and not result.ok:
+            reason = (result.stderr.strip() or result.stdout.strip()).splitlines()
+            last = reason[-1][:300] if reason else "failed"
+            raise SurroundingsError(f"{what}: {last} (exit code {result.exited})")
+        return str(result.stdout)
+
+    def _connection(self, host: Host) -> Any:
+        """The connection to a host, opened where it is not."""
+        link = self._link(host)
+        with link.lock:
+            if link.connection is None or not link.connection.is_connected:
+                self._open(link)
+            return link.connection
+
+    def _open(self, link: _Link) -> None:
+        sessions = runner(lambda: self._locked_session(link))
+        link.connection = self._patiently(
+            lambda: connect(link.host, self.inventory, self.settings, sessions), True
+        )
+
+    def _locked_session(self, link: _Link) -> Any:
+        with link.lock:
+            return self._session(link)
 
     def _channel(self, host: Host, words: str) -> Any:
         """A channel that runs `words`, on a connection made anew where it was lost."""
@@ -250,7 +274,7 @@ class Fleet:
                 return self._patiently(lambda: self._one_more(link))
             except (OSError, EOFError, paramiko.SSHException):
                 link.connection.close()  # nothing was asked for yet: no harm in a new connection
-        link.connection = self._patiently(lambda: _connect(link.host, self.inventory, self.settings), True)
+        self._open(link)
         return link.connection.transport.open_session(timeout=self.settings.connect_timeout)
 
     def _one_more(self, link: _Link) -> Any:
@@ -266,69 +290,6 @@ class Fleet:
             ) from None
 
 
-def _connect(host: Host, inventory: Inventory, settings: ConnectSettings) -> Any:
-    """A Fabric connection, open, its host key checked.
-
-    Raises:
-        HostKeyError: the key is unknown or has changed.
-        InputError: the private key is missing, or refused.
-        UnreachableError: the host does not answer.
-    """
-    import paramiko
-    from fabric import Config, Connection
-
-    where = f"{host.name}: {host.user}@{entry_name(host)}"
-    by_agent = host.key is None
-    known: dict[str, Any] = {"allow_agent": by_agent, "look_for_keys": by_agent}
-    if host.key is not None:
-        known["pkey"] = _private_key(host.name, Path(host.key))
-    for kind in ("banner_timeout", "auth_timeout", "channel_timeout", "timeout"):
-        known[kind] = settings.connect_timeout
-    # an SSH configuration given, even an empty one, keeps those of the machine out
-    config = Config(ssh_config=paramiko.SSHConfig(), lazy=True)
-    connection = Connection(host.address, user=host.user, port=host.port, config=config, connect_kwargs=known)
-    if Path(inventory.known_hosts).is_file():
-        connection.client.load_system_host_keys(inventory.known_hosts)
-    connection.client.set_missing_host_key_policy(RefuseUnknown(host))
-    try:
-        connection.open()
-    except paramiko.BadHostKeyException as error:
-        connection.client.close()
-        raise changed_key(host, error.key, error.expected_key) from None
-    except paramiko.AuthenticationException:
-        connection.client.close()
-        given = f"key {host.key}" if host.key else "keys of the SSH agent"
-        raise InputError(f"{where}: the {given} was refused; set user and key of this host") from None
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        connection.client.close()
-        raise UnreachableError(f"{where} does not answer ({error})") from None
-    except HostKeyError:
-        connection.client.close()
-        raise
-    _notice_loss(connection.transport)
-    return connection
-
-
-def _private_key(name: str, path: Path) -> Any:
-    import paramiko
-
-    if not path.is_file():
-        raise InputError(f"{name}: {path}: there is no such private key")
-    try:
-        return paramiko.PKey.from_path(path)
-    except (paramiko.PasswordRequiredException, TypeError):
-        reason = "has a passphrase; give it to the SSH agent (ssh-add) and leave `key` out"
-    except Exception:  # each kind of key has failures of its own; none may show what is in the file
-        reason = "is no private key of SSH"
-    raise InputError(f"{name}: {path}: {reason}") from None
-
-
-def _notice_loss(transport: Any) -> None:
-    transport.set_keepalive(int(LOST_AFTER / 3))
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(LOST_AFTER * 1000))
-
-
 def _as_root(host: Host, command: str, seconds: float | None) -> str:
     words = ["sh", "-c", command]
     if seconds is not None:
@@ -336,34 +297,6 @@ def _as_root(host: Host, command: str, seconds: float | None) -> str:
     if host.user != "root":
         words = ["sudo", "-n", *words]
     return shlex.join(words)
-
-
-def _exchange(channel: Any, source: BinaryIO | None) -> tuple[int, str, str]:
-    """Feed a channel and read it to its end: exit code (-1: the connection broke), output, errors."""
-    errors = bytearray()
-
-    def feed() -> None:
-        try:
-            while source is not None and (chunk := source.read(CHUNK)):
-                channel.sendall(chunk)
-            channel.shutdown_write()
-        except (OSError, EOFError):
-            pass  # the command ended without reading all of it; its exit code says whether that is well
-
-    def collect() -> None:
-        while chunk := channel.recv_stderr(CHUNK):
-            errors.extend(chunk)
-
-    helpers = [threading.Thread(target=work, daemon=True) for work in (feed, collect)]
-    for helper in helpers:
-        helper.start()
-    output = bytearray()
-    while chunk := channel.recv(CHUNK):
-        output.extend(chunk)
-    code = channel.recv_exit_status()
-    for helper in helpers:
-        helper.join()
-    return code, output.decode(errors="replace"), errors.decode(errors="replace")
 
 
 def without(message: str, secret: str) -> str:

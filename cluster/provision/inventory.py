@@ -1,4 +1,4 @@
-"""Who takes part: the hosts of a cluster, what each is for, and how it is reached."""
+"""The hosts of a cluster: what each is for, and how it is reached."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class Inventory:
     Attributes:
         kind: `lab`, `hosts` or `ec2`.
         name: of the cluster; labels and tags carry it.
-        hosts: one manager, one or more workers, any number of clients.
+        hosts: one manager, at least one worker, any number of clients.
         known_hosts: path of the file of host keys that are trusted.
         registry: `host:port` where the nodes pull images from; None to load images over SSH.
         push: `host:port` where this machine pushes them to; None for the same.

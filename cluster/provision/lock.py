@@ -1,57 +1,33 @@
-"""One start or stop of a cluster at a time, and one who measures or changes what runs on it."""
+"""One process at a time measures or changes what runs on a cluster."""
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from metis.errors import SurroundingsError
 
-LOCK = "lab.lock"
 USE = "use.lock"
-LOOK_EVERY = 0.1
 
 
 @contextmanager
-def locked(state: Path, timeout: float, name: str = LOCK) -> Iterator[int]:
-    """Hold the lock in the folder `state`, which is made; the descriptor may be handed to a child process.
-
-    The system lets go of it once all who hold the descriptor have ended, killed or not.
+def exclusive_use(state: Path, timeout: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a cluster, in its folder `state`, which is made.
 
     Raises:
         SurroundingsError: another process still held it after `timeout` seconds.
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = state / name
-    deadline = time.monotonic() + timeout
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if _taken(descriptor) and _still_there(descriptor, path):
-            break
-        os.close(descriptor)
-        if time.monotonic() > deadline:
-            what = "start or stop" if name == LOCK else "run that measures or changes what runs"
-            raise SurroundingsError(f"{path}: another {what} goes on on this cluster; wait for its end")
-        time.sleep(LOOK_EVERY)
+    lock = FileLock(state / USE, timeout=timeout, mode=0o600)
     try:
-        yield descriptor
+        lock.acquire()
+    except Timeout:
+        raise SurroundingsError(
+            f"{state / USE}: another run that measures or changes what runs goes on on this cluster; "
+            "wait for its end"
+        ) from None
+    try:
+        yield
     finally:
-        os.close(descriptor)
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _still_there(descriptor: int, path: Path) -> bool:
-    """Whether `path` is the file that was locked: whoever held it before may have removed it."""
-    try:
-        return os.fstat(descriptor).st_ino == path.stat().st_ino
-    except FileNotFoundError:
-        return False
+        lock.release()

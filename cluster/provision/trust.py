@@ -1,4 +1,4 @@
-"""Host keys: which are trusted, what a host shows, and how a person accepts one."""
+"""SSH host keys: which are trusted, which a host shows, and how a person accepts one."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from cluster.provision.inventory import Host
 from metis.errors import SurroundingsError
 from metis.files import written_whole
 
-State = Literal["trusted", "unknown", "changed"]
+Trust = Literal["trusted", "unknown", "changed"]
 HOW_TO_ACCEPT = (
     "compare it with the machine's own (`ssh-keygen -lf` on its console), then `metis cluster accept`"
 )
@@ -22,7 +22,7 @@ class HostKeyError(SurroundingsError):
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownKey:
     """The key a host shows now.
 
     Attributes:
@@ -33,7 +33,7 @@ class Shown:
 
     host: Host
     key: Any
-    state: State
+    state: Trust
 
     @property
     def fingerprint(self) -> str:
@@ -43,8 +43,8 @@ class Shown:
 
 def fingerprint(key: Any) -> str:
     """Kind and SHA256 fingerprint of a public key, as `ssh-keygen -lf` prints the latter."""
-    told = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
-    return f"{key.get_name()} SHA256:{told}"
+    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+    return f"{key.get_name()} SHA256:{digest}"
 
 
 def entry_name(host: Host) -> str:
@@ -78,11 +78,11 @@ def changed_key(host: Host, shown: Any, trusted: Any) -> HostKeyError:
     )
 
 
-def shown_key(host: Host, known_hosts: Path, timeout: float) -> Shown:
+def shown_key(host: Host, known_hosts: Path, timeout: float) -> ShownKey:
     """The key `host` shows, without logging in.
 
     Raises:
-        SurroundingsError: it does not answer.
+        SurroundingsError: it does not respond.
     """
     import socket
 
@@ -99,13 +99,13 @@ def shown_key(host: Host, known_hosts: Path, timeout: float) -> Shown:
             finally:
                 transport.close()
     except (OSError, EOFError, paramiko.SSHException) as error:
-        raise SurroundingsError(f"{host.name}: {entry_name(host)} does not answer ({error})") from None
+        raise SurroundingsError(f"{host.name}: {entry_name(host)} does not respond ({error})") from None
     trusted = known.get(key.get_name()) if known else None
-    return Shown(host, key, "trusted" if trusted == key else "changed" if known else "unknown")
+    return ShownKey(host, key, "trusted" if trusted == key else "changed" if known else "unknown")
 
 
 def _prefer(transport: Any, known: Any) -> None:
-    """Ask for the kind of key that is trusted, as a connection does: a host may have several."""
+    """Prefer the kind of key that is trusted, as a connection does: a host may have several."""
     kinds = list(known.keys()) if known else []
     if not kinds:
         return

@@ -1,17 +1,20 @@
-"""A Swarm of the hosts: engines installed where missing, joined, labelled; done twice, it changes nothing."""
+"""Hosts made into one Swarm: engines installed where missing, nodes joined and labelled.
 
-import time
+Done a second time it changes nothing.
+"""
+
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from cluster.provision.engine import told
+from cluster.provision.engine import engine_errors
 from cluster.provision.hosts import Fleet, without
 from cluster.provision.inventory import Host, Inventory
+from cluster.waiting import wait_until
 from metis.errors import InputError, SurroundingsError
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 LABEL = "metis.cluster"
 ROLE = "metis.role"
@@ -42,20 +45,20 @@ elif ! service docker start; then  # a container has not all that Debian's scrip
   setsid dockerd </dev/null >>/var/log/docker.log 2>&1 &
 fi
 for _ in $(seq 60); do docker version >/dev/null 2>&1 && exit 0; sleep 0.5; done
-echo "dockerd was started but does not answer" >&2; exit 1
+echo "dockerd was started but does not respond" >&2; exit 1
 """
 
 
-def nobody(line: str) -> None:
-    """Tell nobody."""
+def no_report(line: str) -> None:
+    """Report nothing."""
 
 
-def prepare(fleet: Fleet, tell: Tell = nobody) -> Inventory:
+def prepare(fleet: Fleet, report: Report = no_report) -> Inventory:
     """Make the hosts one Swarm: the manager manages, all others are workers of it, all are labelled.
 
     Args:
         fleet: the hosts.
-        tell: called with a line for each thing that was changed; never, where all was as it should be.
+        report: called with a line for each thing that was changed; never, where all was as it should be.
 
     Returns:
         The inventory with the facts of each host: hostname, cores, memory (bytes), engine (version).
@@ -63,37 +66,37 @@ def prepare(fleet: Fleet, tell: Tell = nobody) -> Inventory:
     Raises:
         InputError: two hosts are the same machine or have the same hostname; a host belongs to another
             Swarm; a system on which we cannot install an engine.
-        SurroundingsError: a host does not answer, or a step failed there.
+        SurroundingsError: a host does not respond, or a step failed there.
     """
     hosts = fleet.inventory.hosts
     facts = fleet.each(hosts, lambda host: _facts(fleet, host))
     _refuse_namesakes(hosts, facts)
     lacking = [host for host in hosts if not facts[host.name]["engine"]]
-    facts |= fleet.each(lacking, lambda host: _with_engine(fleet, host, facts[host.name], tell))
-    _manage(fleet, facts[fleet.inventory.manager.name], tell)
-    _join_all(fleet, facts, tell)
-    _settle(fleet, facts, tell)
+    facts |= fleet.each(lacking, lambda host: _with_engine(fleet, host, facts[host.name], report))
+    _manage(fleet, facts[fleet.inventory.manager.name], report)
+    _join_all(fleet, facts, report)
+    _settle(fleet, facts, report)
     kept = ("hostname", "cores", "memory", "engine")
-    told_facts = {host.name: {name: facts[host.name][name] for name in kept} for host in hosts}
-    return replace(fleet.inventory, facts=told_facts)
+    known = {host.name: {name: facts[host.name][name] for name in kept} for host in hosts}
+    return replace(fleet.inventory, facts=known)
 
 
 def state(fleet: Fleet) -> dict[str, Mapping[str, Any]]:
     """The nodes of the Swarm as the manager sees them, by node id; empty where it manages none.
 
     Raises:
-        SurroundingsError: the manager does not answer.
+        SurroundingsError: the manager does not respond.
     """
     manager = fleet.inventory.manager
-    with told(manager, "listing the nodes"):
+    with engine_errors(manager, "listing the nodes"):
         if not _membership(fleet, manager)["ControlAvailable"]:
             return {}
         return {node.id: node.attrs for node in fleet.engine(manager).nodes.list()}
 
 
 def membership(fleet: Fleet, host: Host) -> Mapping[str, Any]:
-    """What a host's engine says of its Swarm: `LocalNodeState`, `NodeID`, `ControlAvailable` and more."""
-    with told(host, "asking for its Swarm"):
+    """The Swarm that a host's engine is in: `LocalNodeState`, `NodeID`, `ControlAvailable` and more."""
+    with engine_errors(host, "asking for its Swarm"):
         return _membership(fleet, host)
 
 
@@ -120,8 +123,8 @@ def _refuse_namesakes(hosts: tuple[Host, ...], facts: Mapping[str, Mapping[str, 
         seen[hostname] = host.name
 
 
-def _with_engine(fleet: Fleet, host: Host, facts: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-    """An engine that answers, installed or started."""
+def _with_engine(fleet: Fleet, host: Host, facts: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Install or start the host's engine; returns its facts anew."""
     if not facts["client"]:
         if not {"debian", "ubuntu"} & set(facts["system"].split()):
             raise InputError(
@@ -129,9 +132,9 @@ def _with_engine(fleet: Fleet, host: Host, facts: Mapping[str, Any], tell: Tell)
                 "install one (only on Debian and Ubuntu); install it there and start again"
             )
         fleet.run(host, INSTALL, again=True)
-        tell(f"{host.name}: Docker engine installed")
+        report(f"{host.name}: Docker engine installed")
     fleet.run(host, START, timeout=120, again=True)
-    tell(f"{host.name}: Docker engine started")
+    report(f"{host.name}: Docker engine started")
     return _facts(fleet, host)
 
 
@@ -141,7 +144,7 @@ def _own_address(host: Host, facts: Mapping[str, Any], fleet: Fleet) -> str | No
     return found if found in facts["addresses"].split() else None
 
 
-def _manage(fleet: Fleet, facts: Mapping[str, Any], tell: Tell) -> None:
+def _manage(fleet: Fleet, facts: Mapping[str, Any], report: Report) -> None:
     manager = fleet.inventory.manager
     known = membership(fleet, manager)
     if known["LocalNodeState"] == "active":
@@ -151,16 +154,16 @@ def _manage(fleet: Fleet, facts: Mapping[str, Any], tell: Tell) -> None:
                 "(docker swarm leave)"
             )
         return
-    with told(manager, "starting a Swarm"):
+    with engine_errors(manager, "starting a Swarm"):
         engine = fleet.engine(manager)
         if known["LocalNodeState"] != "inactive":  # pending, in error or locked: of no use
             engine.swarm.leave(force=True)
         engine.swarm.init(advertise_addr=_own_address(manager, facts, fleet))
-    tell(f"{manager.name}: Swarm started")
+    report(f"{manager.name}: Swarm started")
     _mark_joined(fleet, manager)
 
 
-def _join_all(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], tell: Tell) -> None:
+def _join_all(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], report: Report) -> None:
     manager = fleet.inventory.manager
     others = [host for host in fleet.inventory.hosts if host != manager]
     known = membership(fleet, manager)
@@ -170,14 +173,14 @@ def _join_all(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], tell: Tell) 
     outside = [host for host in others if not _belongs(host, states[host.name], nodes, where)]
     if not outside:
         return
-    with told(manager, "asking for the join token"):
+    with engine_errors(manager, "asking for the join token"):
         swarm = fleet.engine(manager).swarm
         swarm.reload()
         token = swarm.attrs["JoinTokens"]["Worker"]
 
     def join(host: Host) -> None:
         try:
-            with told(host, f"joining the Swarm at {where}"):
+            with engine_errors(host, f"joining the Swarm at {where}"):
                 engine = fleet.engine(host)
                 if states[host.name]["LocalNodeState"] != "inactive":
                     engine.swarm.leave(force=True)
@@ -185,7 +188,7 @@ def _join_all(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], tell: Tell) 
                 engine.swarm.join(remote_addrs=[where], join_token=token, advertise_addr=address)
         except SurroundingsError as error:
             raise SurroundingsError(without(str(error), token)) from None
-        tell(f"{host.name}: joined the Swarm")
+        report(f"{host.name}: joined the Swarm")
 
     fleet.each(outside, join)
     for host in outside:
@@ -218,17 +221,17 @@ def _mark_joined(fleet: Fleet, host: Host) -> None:
     _label(fleet, host, node_id, {JOINED: "true"})
 
 
-def _settle(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], tell: Tell) -> None:
-    """All nodes Ready and labelled, none that a host left behind when it was made anew."""
+def _settle(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], report: Report) -> None:
+    """Wait until all nodes are Ready, label them, and remove those of hosts that were made anew since."""
     hosts = fleet.inventory.hosts
     ids = {name: known["NodeID"] for name, known in fleet.each(hosts, lambda h: membership(fleet, h)).items()}
     for host in hosts:
         ready = partial(_ready, fleet, ids[host.name])
         _until(READY_WITHIN, f"{host.name}: its node does not get Ready", ready)
-        _remove_namesakes(fleet, host, facts[host.name]["hostname"], set(ids.values()), tell)
+        _remove_namesakes(fleet, host, facts[host.name]["hostname"], set(ids.values()), report)
         wanted = {LABEL: fleet.inventory.name, ROLE: host.role}
         if _label(fleet, host, ids[host.name], wanted):
-            tell(f"{host.name}: node labelled")
+            report(f"{host.name}: node labelled")
 
 
 def _ready(fleet: Fleet, node_id: str) -> bool:
@@ -236,8 +239,8 @@ def _ready(fleet: Fleet, node_id: str) -> bool:
     return node is not None and node["Status"]["State"] == "ready"
 
 
-def _remove_namesakes(fleet: Fleet, host: Host, hostname: str, ours: set[str], tell: Tell) -> None:
-    """Remove nodes that are Down and were called as this host is: it was there before it was made anew."""
+def _remove_namesakes(fleet: Fleet, host: Host, hostname: str, ours: set[str], report: Report) -> None:
+    """Remove nodes that are Down and have this host's name: what it was before it was made anew."""
 
     def namesakes() -> dict[str, str]:
         return {
@@ -255,22 +258,22 @@ def _remove_namesakes(fleet: Fleet, host: Host, hostname: str, ours: set[str], t
     )
     for node_id in namesakes():
         remove_node(fleet, node_id)
-        tell(f"{host.name}: former node of that name removed from the Swarm")
+        report(f"{host.name}: former node of that name removed from the Swarm")
 
 
 def remove_node(fleet: Fleet, node_id: str) -> None:
     """Take a node that is Down off the manager's list."""
     manager = fleet.inventory.manager
-    with told(manager, f"removing node {node_id}"):
+    with engine_errors(manager, f"removing node {node_id}"):
         fleet.engine(manager).api.remove_node(node_id, force=True)
 
 
 def _label(fleet: Fleet, host: Host, node_id: str, wanted: Mapping[str, str]) -> bool:
-    """Set labels of a node; answers whether any was missing."""
+    """Set labels of a node; returns whether any was missing."""
     from docker.errors import APIError
 
     manager = fleet.inventory.manager
-    with told(manager, f"labelling node {host.name}"):
+    with engine_errors(manager, f"labelling node {host.name}"):
         for look in range(5):
             node = fleet.engine(manager).nodes.get(node_id)
             labels = node.attrs["Spec"].get("Labels") or {}
@@ -279,15 +282,11 @@ def _label(fleet: Fleet, host: Host, node_id: str, wanted: Mapping[str, str]) ->
             try:
                 node.update({**node.attrs["Spec"], "Labels": {**labels, **wanted}})
                 return True
-            except APIError as error:  # somebody changed the node meanwhile
+            except APIError as error:  # it was changed meanwhile
                 if "out of sequence" not in str(error) or look == 4:
                     raise
     return False
 
 
 def _until(seconds: float, otherwise: str, true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise SurroundingsError(f"{otherwise} ({seconds:.0f} s waited)")
-        time.sleep(EACH_LOOK)
+    wait_until(true, seconds, EACH_LOOK, f"{otherwise} ({seconds:.0f} s waited)")

@@ -1,14 +1,14 @@
 """Services removed, and awaited until nothing of them is left on any node."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cluster.provision import engine
+from cluster.provision.engine import engine_errors
 from cluster.provision.inventory import Host
 from cluster.swarm.tasks import nodes_up, tasks_of
+from cluster.waiting import wait_until
 from metis.errors import SurroundingsError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SERVICE = "com.docker.swarm.service.name"  # label that the engine gives a servi
 def services_of(fleet: "Fleet", labels: Mapping[str, str]) -> list[dict[str, str]]:
     """The labels of all services that have these, with their name as `metis.service`."""
     manager = fleet.inventory.manager
-    with engine.told(manager, "listing services"):
+    with engine_errors(manager, "listing services"):
         known = fleet.engine(manager).api.services(filters={"label": _words(labels)})
     return [one["Spec"].get("Labels", {}) | {"metis.service": one["Spec"]["Name"]} for one in known]
 
@@ -32,16 +32,16 @@ def services_of(fleet: "Fleet", labels: Mapping[str, str]) -> list[dict[str, str
 def remove_services(fleet: "Fleet", services: Sequence[Mapping[str, str]]) -> None:
     """Remove services, those already gone included, and wait until nothing of them runs: ports are free then.
 
-    What is measured is killed, which is done within a second: asked to end, the Swarm takes five, two of
-    them for the news to spread through a network that nobody uses any more. The dead containers are cleared
-    away by the Swarm soon after.
+    What is measured is killed, which takes a second. Asked to end it, the Swarm takes five, two of them
+    to spread the news through a network that is no longer in use. The Swarm clears the dead containers away
+    soon after.
 
     Args:
         fleet: the hosts.
-        services: as `services_of` gave them.
+        services: as `services_of` returned them.
 
     Raises:
-        SurroundingsError: the manager does not answer, or something still runs after a minute.
+        SurroundingsError: the manager does not respond, or something still runs after a minute.
     """
     from docker.errors import NotFound
 
@@ -58,24 +58,24 @@ def remove_services(fleet: "Fleet", services: Sequence[Mapping[str, str]]) -> No
     killed = {one["metis.service"] for one in services if one["metis.purpose"] == "measured"}
 
     def remove(one: Mapping[str, str]) -> None:
-        with engine.told(manager, f"removing {one['metis.service']}"), suppress(NotFound):
+        with engine_errors(manager, f"removing {one['metis.service']}"), suppress(NotFound):
             fleet.engine(manager).api.remove_service(one["metis.service"])
 
-    with suppress(SurroundingsError):  # where a node cannot be asked the Swarm ends them by itself
+    with suppress(SurroundingsError):  # where a node cannot be reached the Swarm ends them by itself
         fleet.each([mine[node] for node in on], lambda host: _kill(fleet, host, on[host.name] & killed))
     at_once(remove, services)
     fleet.each([mine[node] for node in on], lambda host: _await_gone(fleet, host, on[host.name]))
 
 
 def sweep_containers(fleet: "Fleet", labels: Mapping[str, str]) -> list[str]:
-    """Remove containers with these labels from the workers, services or not; answers their names."""
+    """Remove containers with these labels from the workers, services or not; returns their names."""
     from docker.errors import APIError, NotFound
 
     up = set(nodes_up(fleet).values())
 
     def sweep(host: Host) -> list[str]:
         names = []
-        with engine.told(host, "removing what was left behind"):
+        with engine_errors(host, "removing what was left behind"):
             for one in _containers(fleet, host, labels):
                 try:
                     fleet.engine(host).api.remove_container(one["Id"], force=True)
@@ -92,17 +92,17 @@ def sweep_containers(fleet: "Fleet", labels: Mapping[str, str]) -> list[str]:
 
 
 def at_once(do: Callable[[T], Any], items: Iterable[T]) -> None:
-    """Do something to each, a few at a time, in order; the first failure is raised once all have ended."""
+    """Call `do` for each, a few at a time, in order; the first failure is raised once all have ended."""
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        asked = [pool.submit(do, item) for item in items]
-    for one in asked:
-        one.result()
+        futures = [pool.submit(do, item) for item in items]
+    for future in futures:
+        future.result()
 
 
 def _kill(fleet: "Fleet", host: Host, services: set[str]) -> None:
     from docker.errors import APIError
 
-    with engine.told(host, "ending its containers"):
+    with engine_errors(host, "ending its containers"):
         for one in _containers(fleet, host, {}):
             if one["Labels"].get(SERVICE) in services and one["State"] == "running":
                 with suppress(APIError):  # it has just ended by itself
@@ -110,23 +110,23 @@ def _kill(fleet: "Fleet", host: Host, services: set[str]) -> None:
 
 
 def _await_gone(fleet: "Fleet", host: Host, services: set[str]) -> None:
-    """Until no container of the services runs on the host, and the Swarm gives their ports to others."""
-    until = time.monotonic() + GONE_WITHIN
-    while True:
-        with engine.told(host, "listing its containers"):
+    """Wait until no container of the services runs on the host, and the Swarm gives their ports to others."""
+    left: list[str] = []
+
+    def gone() -> bool:
+        with engine_errors(host, "listing its containers"):
             known = _containers(fleet, host, {})
         held = {task.service for task in tasks_of(fleet, {"metis.node": host.name}, services)}
         running = {
             one["Labels"].get(SERVICE) for one in known if one["State"] not in ("exited", "dead", "removing")
         }
-        left = sorted((running & services) | held)
-        if not left:
-            return
-        if time.monotonic() > until:
-            raise SurroundingsError(
-                f"{host.name}: {', '.join(left)} still runs {GONE_WITHIN:g} s after its service was removed"
-            )
-        time.sleep(PAUSE)
+        left[:] = sorted((running & services) | held)
+        return not left
+
+    def otherwise() -> str:
+        return f"{host.name}: {', '.join(left)} still runs {GONE_WITHIN:g} s after its service was removed"
+
+    wait_until(gone, GONE_WITHIN, PAUSE, otherwise)
 
 
 def _containers(fleet: "Fleet", host: Host, labels: Mapping[str, str]) -> list[dict[str, Any]]:

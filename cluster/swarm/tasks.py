@@ -1,13 +1,13 @@
-"""What has become of the containers of services: running, waiting, dead, gone; and whether they answer."""
+"""The Swarm's tasks: whether the containers of services run, wait or died, and whether they respond."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cluster.provision import engine
+from cluster.provision.engine import engine_errors
 from cluster.provision.inventory import Host
-from cluster.swarm.services import Container
+from cluster.spec import Container
 from metis.errors import SurroundingsError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ OVER = (*DEAD, "shutdown", "orphaned", "remove")
 KILLED = 137  # 128 + SIGKILL
 NO_ROOM = "no suitable node"
 
-# bash alone, which every host has: each target is asked in turn of a loop of its own until it answers
+# bash alone, which every host has: each target is requested in a loop of its own until it responds
 PROBE = """
 check() {
   exec 3<>"/dev/tcp/$1/$2" || return 1
@@ -26,19 +26,19 @@ check() {
   read -r -t 5 _ code _ <&3 || return 1
   [ "$code" = 200 ] || [ "$code" = 404 ]
 }
-ask() { until (check "$1" "$2") >/dev/null 2>&1; do sleep 0.1; done; echo "$1:$2"; }
+request() { until (check "$1" "$2") >/dev/null 2>&1; do sleep 0.1; done; echo "$1:$2"; }
 """
 
 
 @dataclass(frozen=True)
 class Task:
-    """One try of the Swarm to run the container of a service.
+    """One attempt of the Swarm to run the container of a service.
 
     Attributes:
         service: name of the service.
         state: as the Swarm calls it.
         wanted: whether it is still wanted to run.
-        error: what the Swarm says of it; empty for nothing.
+        error: the Swarm's reason for its state; empty for none.
         exit_code: of its container; None where it has not ended.
         container: id of its container; empty where there is none.
         node: id of the node it was given to; empty before that.
@@ -62,7 +62,7 @@ def tasks_of(fleet: "Fleet", labels: Mapping[str, str], services: Iterable[str] 
         services: names of those that matter; None for all.
     """
     manager = fleet.inventory.manager
-    with engine.told(manager, "listing tasks"):
+    with engine_errors(manager, "listing tasks"):
         wanted = [f"{name}={value}" for name, value in labels.items()]
         known = fleet.engine(manager).api.tasks(filters={"label": wanted})
     chosen = None if services is None else set(services)
@@ -71,35 +71,35 @@ def tasks_of(fleet: "Fleet", labels: Mapping[str, str], services: Iterable[str] 
 
 
 def nodes_up(fleet: "Fleet") -> dict[str, str]:
-    """Hostnames of the Swarm's nodes that answer the manager, by id."""
+    """Hostnames of the Swarm's nodes that are up, by id."""
     manager = fleet.inventory.manager
-    with engine.told(manager, "listing the Swarm's nodes"):
+    with engine_errors(manager, "listing the Swarm's nodes"):
         known = fleet.engine(manager).api.nodes()
     return {one["ID"]: one["Description"]["Hostname"] for one in known if one["Status"]["State"] == "ready"}
 
 
-def answering(fleet: "Fleet", client: Host, containers: Sequence[Container], seconds: float) -> set[str]:
-    """Which of the containers answer `client`, which asks them all at once; waits for the others.
+def responding(fleet: "Fleet", client: Host, containers: Sequence[Container], seconds: float) -> set[str]:
+    """Names of the containers that respond to `client`, which requests all of them at once.
 
-    A server without `/healthz` that says so (404) answers too.
+    A server without `/healthz`, which responds with 404, counts as well.
 
     Args:
         fleet: the hosts.
-        client: the host that will send load: what it reaches is what counts.
-        containers: to ask.
-        seconds: after which those that have not answered are given up.
+        client: the host that will send load: what it can reach is what counts.
+        containers: to send requests to.
+        seconds: after which those that have not responded are given up.
     """
-    asks = [f"ask {shlex.quote(one.address)} {one.port} &" for one in containers]
+    requests = [f"request {shlex.quote(one.address)} {one.port} &" for one in containers]
     # the loops end by themselves; what is left at the end is ended, a connect that hangs included
     rounds = max(round(seconds / 0.1), 1)
     waits = f'for _ in $(seq {rounds}); do [ -n "$(jobs -r)" ] || break; sleep 0.1; done'
-    script = "\n".join([PROBE, *asks, waits, "kill $(jobs -p) 2>/dev/null", "exit 0", ""])
-    said = fleet.run(client, "bash -s", stdin=script, timeout=seconds + 30, again=True).split()
-    return {one.service for one in containers if f"{one.address}:{one.port}" in said}
+    script = "\n".join([PROBE, *requests, waits, "kill $(jobs -p) 2>/dev/null", "exit 0", ""])
+    lines = fleet.run(client, "bash -s", stdin=script, timeout=seconds + 30, again=True).split()
+    return {one.name for one in containers if f"{one.address}:{one.port}" in lines}
 
 
-def death(fleet: "Fleet", task: Task, container: Container, memory_mb: int) -> str:
-    """Why a task ended, in words that name the container."""
+def cause_of_death(fleet: "Fleet", task: Task, container: Container, memory_mb: int) -> str:
+    """Why a task ended, in a line that names the container."""
     if task.exit_code == KILLED:
         if _out_of_memory(fleet, task, container):
             return f"{container.where}: passed its memory limit of {memory_mb} MB (exit {KILLED})"
@@ -114,7 +114,7 @@ def _out_of_memory(fleet: "Fleet", task: Task, container: Container) -> bool:
 
     host = fleet.inventory.host(container.node)
     try:
-        with engine.told(host, f"looking at {container.where}"):
+        with engine_errors(host, f"looking at {container.where}"):
             try:
                 found = fleet.engine(host).api.inspect_container(task.container)
             except NotFound:

@@ -24,8 +24,8 @@ def run(work: Work) -> None:
         done.append(text)
         say(f"  {text}")
 
-    built = build(workloads, images, tell=tell)
+    built = build(workloads, images, report=tell)
     with Fleet(inventory, settings.connect.made()) as fleet:
-        known = distribute(fleet, built, images, tell=tell)
+        known = distribute(fleet, built, images, report=tell)
     write_images(work.folder / "images.json", known)
     work.recording.metrics({"images": len({one.tag for one in known}), "built_or_brought": len(done)})

@@ -36,9 +36,8 @@ def _bring(work: Work, running: Running, placement: IntArray) -> None:
         say(line)
     chosen = work.settings.deploy.made()
     carry_out(
-        running.launcher,
+        running.backend,
         changes,
-        running.session,
         chosen.at_once,
         lambda done, total, node: work.progress("nodes changed", done, total, f", {node}" if node else ""),
     )

@@ -27,7 +27,7 @@ from metis.errors import InputError, SurroundingsError
 
 if TYPE_CHECKING:
     from cluster.provision.inventory import Host, Inventory
-    from cluster.provision.trust import Shown
+    from cluster.provision.trust import ShownKey
 
 Answer = Callable[[Any], None]
 
@@ -50,7 +50,7 @@ def _nobody(document: Any) -> None:
 
 
 def _status(settings: Settings, answer: Answer) -> int:
-    from cluster.provision.engine import told
+    from cluster.provision.engine import engine_errors
     from cluster.provision.hosts import Fleet
     from cluster.swarm.membership import membership, state
 
@@ -61,7 +61,7 @@ def _status(settings: Settings, answer: Answer) -> int:
             row = {"host": host.name, "role": host.role, "address": f"{host.address}:{host.port}", "why": ""}
             try:
                 row["node"] = membership(fleet, host)["NodeID"]
-                with told(host, "asking for its version"):
+                with engine_errors(host, "asking for its version"):
                     row["engine"] = fleet.engine(host).version()["Version"]
             except (SurroundingsError, InputError) as error:
                 row["why"] = str(error)
@@ -105,7 +105,7 @@ def _down(settings: Settings, answer: Answer) -> int:
 
 def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
     """Trust the keys that hosts show now, once a person has seen their fingerprints."""
-    from cluster.provision.trust import Shown, key_line, trust
+    from cluster.provision.trust import ShownKey, key_line, trust
 
     inventory = known_inventory(settings)
     known_hosts = Path(inventory.known_hosts)
@@ -113,7 +113,7 @@ def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
     rows = [_key_row(host, found[host.name]) for host in inventory.hosts]
     if settings.output == "table":
         _show("Host keys", ("host", "address", "state", "key"), rows)
-    new = [shown for shown in found.values() if isinstance(shown, Shown) and shown.state != "trusted"]
+    new = [shown for shown in found.values() if isinstance(shown, ShownKey) and shown.state != "trusted"]
     accepted = bool(new) and (sure or _asked(len(new)))
     for shown in new if accepted else ():
         trust(known_hosts, shown.host, [key_line(shown.key)])
@@ -126,13 +126,13 @@ def _accept(settings: Settings, answer: Answer, sure: bool = False) -> int:
     return 0 if all(row["state"] != "not reached" for row in rows) else 1
 
 
-def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, Shown | SurroundingsError]":
+def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, ShownKey | SurroundingsError]":
     from cluster.provision.hosts import Fleet
     from cluster.provision.trust import shown_key
 
     known_hosts, connect = Path(inventory.known_hosts), settings.connect.made()
 
-    def look(host: "Host") -> "Shown | SurroundingsError":
+    def look(host: "Host") -> "ShownKey | SurroundingsError":
         try:
             return shown_key(host, known_hosts, connect.connect_timeout)
         except SurroundingsError as error:
@@ -142,7 +142,7 @@ def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, Shown 
         return fleet.each(inventory.hosts, look)
 
 
-def _key_row(host: "Host", shown: "Shown | SurroundingsError") -> dict[str, Any]:
+def _key_row(host: "Host", shown: "ShownKey | SurroundingsError") -> dict[str, Any]:
     row = {"host": host.name, "address": f"{host.address}:{host.port}"}
     if isinstance(shown, SurroundingsError):
         return row | {"state": "not reached", "key": str(shown)}

@@ -12,7 +12,7 @@ Without out= it is printed.
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.export import NODE_COLUMN, Plan, kubernetes_manifests, placement_csv, swarm_stack
+from cluster.export import CSV, NODE_COLUMN, placement_csv, render_placement
 from flows.build import app_names, make_testbed
 from flows.cluster_state import cluster_state
 from flows.compose import compose_plain
@@ -64,20 +64,13 @@ def export(
         space: its applications.
         registry: where nodes pull images from.
     """
-    if settings.format == "csv":
+    if settings.format == CSV:
         return placement_csv(placement, nodes, space.apps)
     from cluster.images.catalog import load_catalog
-    from cluster.manifest import applications, supports
 
     workloads = load_catalog([Path(folder) for folder in settings.apps.workloads], space.apps)
     built, launch = settings.images.made(), settings.launch.made()
-    plan = Plan(
-        placement,
-        tuple(nodes),
-        applications(workloads, built, launch, registry),
-        supports(workloads, built, launch, registry),
-    )
-    return swarm_stack(plan, launch.first_port) if settings.format == "swarm" else kubernetes_manifests(plan)
+    return render_placement(settings.format, placement, nodes, workloads, built, launch, registry)
 
 
 def _space(settings: Settings) -> ColocationSpace:

@@ -2,71 +2,84 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.deployment import Held, aligned, carry_out, moved, placement_of, plan
-from cluster.swarm.services import Container
+from cluster.deployment import aligned, carry_out, moved, placement_of, plan
+from cluster.images.catalog import Workload
+from cluster.settings import LaunchSettings
+from cluster.spec import Container, ContainerSpec, Held, Layout, Node
 from metis.errors import InputError, SurroundingsError
 
 APPS = ("Redis", "MMS", "Checksum")
 NODES = ("worker-1", "worker-2", "worker-3")
 SLOTS = 3
+WORKLOADS = (
+    Workload("Redis", Path(), provides=("redis",)),
+    Workload("MMS", Path(), needs=("redis",)),
+    Workload("Checksum", Path()),
+)
 
 
 @dataclass
 class Cluster:
-    """A cluster in memory, which refuses a slot taken twice and counts who was ever started."""
+    """A backend in memory, which refuses a slot taken twice and counts what was ever started."""
 
+    nodes: Sequence[str] = NODES
     images: dict[str, str] = field(default_factory=lambda: dict.fromkeys(APPS, "1"))
     up: dict[str, Container] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     refuses: str = ""  # node where nothing can be started
 
-    def colocated(self, node: str, held: Held, session: str = "deploy") -> list[Container]:
-        redis = next((slot for slot, app in sorted(held) if app == "Redis"), None)
-        return [
-            Container(
-                app,
-                node,
-                slot,
-                service=f"metis-{session}-{node}-{slot}",
-                port=8081 + slot,
-                address="10.0.0.1",
-                redis=None if redis is None or app == "Redis" else f"metis-{session}-{node}-{redis}",
-                signature=f"{self.images[app]}/{app == 'Redis' or redis}",
-            )
-            for slot, app in held
-        ]
+    @property
+    def inventory(self):
+        return SimpleNamespace(workers=[SimpleNamespace(name=name) for name in self.nodes])
 
-    def standing(self, session: str) -> list[Container]:
+    def specs(self, node: str, held: Held, session: str, purpose: str) -> list[ContainerSpec]:
+        layout = Layout(
+            tuple(Node(name, name, "10.0.0.1") for name in NODES), WORKLOADS, self.images, LaunchSettings()
+        )
+        return layout.containers(node, held, session, purpose)
+
+    def signature(self, spec: ContainerSpec) -> str:
+        return f"{spec.image}/{spec.links}"
+
+    def container(self, spec: ContainerSpec) -> Container:
+        name = f"metis-{spec.session}-{spec.node_name}-{spec.slot}"
+        where = (spec.app, spec.node_name, spec.slot)
+        return Container(*where, name, spec.published, "10.0.0.1", self.signature(spec))
+
+    def standing(self, session: str = "deploy") -> list[Container]:
         return list(self.up.values())
 
-    def start(self, containers: Sequence[Container], session: str, *, lasting: bool = False):
-        assert lasting
-        for one in containers:
+    def start(self, specs: Sequence[ContainerSpec]) -> list[Container]:
+        for spec in specs:
+            assert (spec.purpose, spec.session) == ("deployed", "deploy")
+            one = self.container(spec)
             if one.node == self.refuses:
-                raise SurroundingsError(f"{one.app} on {one.node} does not answer")
-            assert one.service not in self.up, "two containers in one slot"
+                raise SurroundingsError(f"{one.app} on {one.node} does not respond")
+            assert one.name not in self.up, "two containers in one slot"
             assert 0 <= one.slot < SLOTS
-            self.up[one.service] = one
-            self.started.append(one.service)
-        return list(containers)
+            self.up[one.name] = one
+            self.started.append(one.name)
+        return [self.container(spec) for spec in specs]
 
     def stop(self, containers: Sequence[Container]) -> None:
         for one in containers:
-            del self.up[one.service]
+            del self.up[one.name]
 
 
-def planned(cluster: Cluster, placement: np.ndarray, nodes: Sequence[str] = NODES):
-    return plan(cluster.standing("deploy"), placement, nodes, APPS, SLOTS, cluster.colocated)
+def planned(cluster: Cluster, placement: np.ndarray):
+    return plan(cluster, "deploy", cluster.standing(), placement, APPS, SLOTS)
 
 
-def deploy(cluster: Cluster, placement: np.ndarray, at_once: int = 1, nodes: Sequence[str] = NODES) -> None:
-    carry_out(cluster, planned(cluster, placement, nodes), "deploy", at_once)
+def deploy(cluster: Cluster, placement: np.ndarray, at_once: int = 1) -> None:
+    carry_out(cluster, planned(cluster, placement), at_once)
 
 
 def names(containers: Sequence[Container]) -> list[tuple[int, str]]:
@@ -131,7 +144,8 @@ def test_a_newer_image_restarts_its_containers_alone():
 def test_nodes_that_are_gone_are_cleared_first():
     cluster = Cluster()
     deploy(cluster, np.array([[1, 0, 0], [0, 1, 0]]))
-    changes = planned(cluster, np.array([[1, 0, 0]]), nodes=["worker-1"])
+    cluster.nodes = ["worker-1"]
+    changes = planned(cluster, np.array([[1, 0, 0]]))
     assert [(change.node, names(change.stop)) for change in changes] == [
         ("worker-2", [(0, "MMS")]),
         ("worker-1", []),
@@ -158,31 +172,34 @@ def test_carrying_out_a_plan_yields_the_placement_and_restarts_nothing_that_may_
     assert placement_of(cluster.standing("deploy"), NODES, APPS)[: len(first)].tolist() == first.tolist()
     changes = planned(cluster, second)
     cluster.started.clear()
-    carry_out(cluster, changes, "deploy", at_once)  # the cluster itself refuses a slot taken twice
+    carry_out(cluster, changes, at_once)  # the cluster itself refuses a slot taken twice
     stands = placement_of(cluster.standing("deploy"), NODES, APPS)
     assert stands[: len(second)].tolist() == second.tolist()
     assert not stands[len(second) :].any()
-    kept = {one.service for change in changes for one in change.keep}
+    kept = {one.name for change in changes for one in change.keep}
     assert kept.isdisjoint(cluster.started)
     assert all(change.nothing for change in planned(cluster, second))
     # what stands is what would be started: same slots, images and neighbours
     for node in NODES:
         held = sorted((one.slot, one.app) for one in cluster.standing("deploy") if one.node == node)
         here = sorted(cluster.standing("deploy"), key=lambda one: one.slot)
-        assert [one for one in here if one.node == node] == cluster.colocated(node, held)
+        fresh = [cluster.container(spec) for spec in cluster.specs(node, held, "deploy", "deployed")]
+        assert [one for one in here if one.node == node] == fresh
 
 
 def test_nodes_change_a_few_at_a_time_and_say_so():
-    cluster, told = Cluster(), []
+    cluster, reports = Cluster(), []
     changes = planned(cluster, np.array([[1, 0, 0]] * 3))
-    carry_out(cluster, changes, "deploy", 2, lambda *words: told.append(words))
-    assert told == [(0, 3, "worker-1, worker-2"), (2, 3, "worker-3"), (3, 3, "")]
+    carry_out(cluster, changes, 2, lambda *reported: reports.append(reported))
+    assert reports == [(0, 3, "worker-1, worker-2"), (2, 3, "worker-3"), (3, 3, "")]
 
 
 def test_a_failure_midway_says_what_stands_and_the_next_run_goes_on():
     cluster = Cluster(refuses="worker-2")
     placement = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]])
-    with pytest.raises(SurroundingsError, match="MMS on worker-2 does not answer; worker-2 stands half") as e:
+    with pytest.raises(
+        SurroundingsError, match="MMS on worker-2 does not respond; worker-2 stands half"
+    ) as e:
         deploy(cluster, placement)
     assert "1 of 3 nodes are as planned, 1 still as before" in str(e.value)
     cluster.refuses = ""
@@ -207,6 +224,8 @@ def test_the_same_co_locations_in_another_order_move_nothing(order, running):
 
 
 def test_containers_of_others_are_not_counted():
-    here = Cluster().colocated("worker-1", [(0, "Redis"), (1, "MMS")])
+    cluster = Cluster()
+    specs = cluster.specs("worker-1", [(0, "Redis"), (1, "MMS")], "deploy", "deployed")
+    here = [cluster.container(spec) for spec in specs]
     elsewhere = replace(here[0], node="worker-9")
     assert placement_of([*here, elsewhere], NODES, ["MMS"]).tolist() == [[1], [0], [0]]

@@ -19,36 +19,34 @@ PLAN = json.loads(os.environ["METIS_LOAD"])
 
 
 class Tally:
-    """What the requests to one target came to, within the window."""
+    """Counts of the requests to one target within the window."""
 
     def __init__(self) -> None:
         self.counting = False
-        self.answered: list[float] = []  # seconds of every answered request, too late ones included
-        self.good = 0
-        self.failures: dict[str, int] = {}
+        self.responses: list[float] = []  # seconds of every good response, late ones included
         self.late = 0
+        self.failures: dict[str, int] = {}  # by reason
 
-    def note(self, seconds: float, trouble: str, *, answered: bool) -> None:
-        """Enter a request that ended: how long it took, and what was wrong with it."""
-        if not self.counting:
-            return
-        if answered:
-            self.answered.append(seconds)
-        if trouble:
-            self.late += answered
-            self.failures[trouble] = self.failures.get(trouble, 0) + 1
-        else:
-            self.good += 1
+    def respond(self, seconds: float, *, late: bool) -> None:
+        """Count a good response that took `seconds`."""
+        if self.counting:
+            self.responses.append(seconds)
+            self.late += late
+
+    def fail(self, reason: str) -> None:
+        """Count a request without a good response."""
+        if self.counting:
+            self.failures[reason] = self.failures.get(reason, 0) + 1
 
     def summary(self, seconds: float) -> dict[str, Any]:
-        """The answer: `rps` counts good answers only, latency all answers (null where there are none)."""
-        ordered = sorted(self.answered)
+        """The result: `rps` counts responses that are not late, latency all (null where there are none)."""
+        ordered = sorted(self.responses)
         failed = sum(self.failures.values())
         return {
-            "rps": self.good / seconds,
+            "rps": (len(ordered) - self.late) / seconds,
             "p50": _quantile(ordered, 0.5),
             "p99": _quantile(ordered, 0.99),
-            "requests": self.good + failed,
+            "requests": len(ordered) + failed,
             "failures": failed,
             "seconds": seconds,
             "error": max(self.failures, key=lambda why: self.failures[why], default=""),
@@ -63,32 +61,28 @@ class Visitor(FastHttpUser):  # type: ignore[misc]
     wait_time = constant(0)
     target: dict[str, Any]
     tally: Tally
-    asked: float | None = None
+    begun: float | None = None  # of the request that is under way
 
     def on_start(self) -> None:
-        """Be known to the measurement."""
+        """Take part in the measurement."""
         VISITORS.append(self)
 
     @task  # type: ignore[untyped-decorator]
     def once(self) -> None:
         """One request."""
         target, sla = self.target, self.target["sla"]
-        begun = self.asked = time.perf_counter()
+        begun = self.begun = time.perf_counter()
         # a redirect could lead the load elsewhere: it counts as a failure
         response = self.client.get(target["url"], name=target["name"], allow_redirects=False)
         seconds, status = time.perf_counter() - begun, response.status_code or 0
-        self.asked = None
-        answered = 200 <= status < 300 and seconds <= target["timeout"]
-        trouble = ""
-        if not answered:
-            late = seconds >= target["timeout"]
-            cause = getattr(response, "error", None)
-            trouble = "timeout" if late else f"status {status}" if status else type(cause).__name__
-        elif sla is not None and seconds > sla:
-            trouble = f"slower than {sla:g} s"
-        self.tally.note(seconds, trouble, answered=answered)
-        if not answered:
-            gevent.sleep(AFTER_FAILURE)
+        self.begun = None
+        if 200 <= status < 300 and seconds <= target["timeout"]:
+            self.tally.respond(seconds, late=sla is not None and seconds > sla)
+            return
+        cause = getattr(response, "error", None)
+        over = seconds >= target["timeout"]
+        self.tally.fail("timeout" if over else f"status {status}" if status else type(cause).__name__)
+        gevent.sleep(AFTER_FAILURE)
 
 
 VISITORS: list[Visitor] = []
@@ -111,7 +105,7 @@ for _place, _target in enumerate(PLAN["targets"]):
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def _prepare(environment: Any, **_: Any) -> None:
-    environment.process_exit_code = 0  # failed requests are in the answer, they are no failure of Locust
+    environment.process_exit_code = 0  # failed requests are in the results, they are no failure of Locust
     environment.events.spawning_complete.add_listener(lambda **_: gevent.spawn(_measure, environment.runner))
     if "METIS_LOAD_PARENT" in os.environ:
         gevent.spawn(_end_with, int(os.environ["METIS_LOAD_PARENT"]))
@@ -125,9 +119,9 @@ def _measure(runner: Any) -> None:
     gevent.sleep(PLAN["duration"])
     seconds = time.perf_counter() - start
     for visitor in VISITORS:
-        # one that got no answer in the whole window would else leave no trace
-        if visitor.asked is not None and visitor.asked < start:
-            visitor.tally.note(seconds, "no answer within the window", answered=False)
+        # one that got no response in the whole window would else leave no trace
+        if visitor.begun is not None and visitor.begun < start:
+            visitor.tally.fail("no response within the window")
     for tally in TALLIES.values():
         tally.counting = False
     print(MARK + json.dumps({name: tally.summary(seconds) for name, tally in TALLIES.items()}), flush=True)
@@ -135,7 +129,7 @@ def _measure(runner: Any) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End once the process that started this was killed: nobody is left to read the answer."""
+    """End once the process that started this was killed, which would have read the results."""
     while os.getppid() == parent:
         gevent.sleep(1.0)
     os._exit(1)

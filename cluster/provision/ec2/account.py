@@ -1,4 +1,4 @@
-"""What instances on EC2 need beside themselves: an account, an image, a key pair, a security group."""
+"""What instances on EC2 need: a client of the account, an image, a key pair, a security group, host keys."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,12 @@ NOT_ALLOWED = ("UnauthorizedOperation", "AuthFailure", "InvalidClientTokenId", "
 
 
 @contextmanager
-def aws_told(doing: str) -> Iterator[None]:
-    """What boto3 raises as one line; a credential is never told.
+def aws_errors(doing: str) -> Iterator[None]:
+    """Turn what boto3 raises into one line, without credentials.
 
     Raises:
         InputError: there are no credentials, or they do not allow it.
-        SurroundingsError: AWS refused or did not answer.
+        SurroundingsError: AWS refused or did not respond.
     """
     from botocore.exceptions import (
         BotoCoreError,
@@ -44,8 +44,8 @@ def aws_told(doing: str) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code in NOT_ALLOWED:
             raise InputError(f"AWS: {doing}: {code}: the credentials do not allow it") from None
-        told = " ".join(str(error.response.get("Error", {}).get("Message", code)).split())[:300]
-        raise SurroundingsError(f"AWS: {doing}: {code}: {told}") from None
+        reason = " ".join(str(error.response.get("Error", {}).get("Message", code)).split())[:300]
+        raise SurroundingsError(f"AWS: {doing}: {code}: {reason}") from None
     except BotoCoreError as error:
         raise SurroundingsError(f"AWS: {doing}: {' '.join(str(error).split())[:300]}") from None
 
@@ -62,7 +62,7 @@ def client(region: str, endpoint: str | None) -> Any:
     patient = Config(
         connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5}
     )
-    with aws_told("connecting"):
+    with aws_errors("connecting"):
         return boto3.session.Session().client(
             "ec2", region_name=region, endpoint_url=endpoint, config=patient
         )
@@ -85,7 +85,7 @@ def image(ec2: Any, settings: Ec2Settings, instance_type: str) -> tuple[str, str
     Raises:
         InputError: there is none.
     """
-    with aws_told("looking for the image"):
+    with aws_errors("looking for the image"):
         if settings.image:
             found = ec2.describe_images(ImageIds=[settings.image])["Images"]
         else:
@@ -107,17 +107,17 @@ def ensure_key_pair(ec2: Any, name: str, public: str) -> str:
     """The name of the key pair of this cluster, with the public half of our own key.
 
     Raises:
-        InputError: one of that name belongs to somebody else.
+        InputError: a key pair of that name is not of this cluster.
     """
     wanted = f"metis-{name}"
-    with aws_told("making the key pair"):
+    with aws_errors("making the key pair"):
         named = [{"Name": "key-name", "Values": [wanted]}]
         known = ec2.describe_key_pairs(Filters=named, IncludePublicKey=True)["KeyPairs"]
         if known and tags_of(known[0]).get(TAG) != name:
             raise InputError(f"ec2: a key pair {wanted} exists that is not ours; choose another cluster.name")
         if known and str(known[0].get("PublicKey", "")).split()[:2] == public.split()[:2]:
             return wanted
-        if known:  # whatever key it holds, that of the folder is the one we can log in with
+        if known:  # whatever key it holds, only that of the folder opens the instances
             ec2.delete_key_pair(KeyName=wanted)
         ec2.import_key_pair(
             KeyName=wanted, PublicKeyMaterial=public.encode(), TagSpecifications=tagged("key-pair", name)
@@ -126,8 +126,8 @@ def ensure_key_pair(ec2: Any, name: str, public: str) -> str:
 
 
 def delete_key_pair(ec2: Any, name: str) -> bool:
-    """Delete the key pair of this cluster; answers whether there was one."""
-    with aws_told("deleting the key pair"):
+    """Delete the key pair of this cluster; returns whether there was one."""
+    with aws_errors("deleting the key pair"):
         mine = [{"Name": f"tag:{TAG}", "Values": [name]}]
         known = ec2.describe_key_pairs(Filters=mine)["KeyPairs"]
         for pair in known:
@@ -139,11 +139,11 @@ def ensure_group(ec2: Any, name: str, settings: Ec2Settings) -> str:
     """Id of the security group: SSH from the caller's address, everything from within the group.
 
     Raises:
-        InputError: there is no network to make it in, or one of that name belongs to somebody else.
+        InputError: there is no network to make it in, or a group of that name is not of this cluster.
     """
     if settings.security_group:
         return settings.security_group
-    with aws_told("making the security group"):
+    with aws_errors("making the security group"):
         network = _network(ec2, settings.subnet)
         wanted = f"metis-{name}"
         filters = [
@@ -212,7 +212,7 @@ def _rule(rule: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def groups_of(ec2: Any, name: str) -> list[str]:
     """Ids of the security groups made for this cluster."""
-    with aws_told("looking for the security group"):
+    with aws_errors("looking for the security group"):
         mine = [{"Name": f"tag:{TAG}", "Values": [name]}]
         found = ec2.describe_security_groups(Filters=mine)["SecurityGroups"]
     return [str(group["GroupId"]) for group in found]
@@ -224,7 +224,7 @@ def console_keys(ec2: Any, instance_id: str) -> list[str]:
     The console comes through the AWS account, not through the network that an SSH connection goes through:
     a key from there is a key checked.
     """
-    with aws_told(f"reading the console of {instance_id}"):
+    with aws_errors(f"reading the console of {instance_id}"):
         return printed_keys(ec2.get_console_output(InstanceId=instance_id).get("Output") or "")
 
 

@@ -1,4 +1,4 @@
-"""Instances on EC2: launched, waited for, terminated; a record from which a crash midway is cleaned up."""
+"""Instances on EC2: launched, waited for, terminated; whatever a crash leaves is found again."""
 
 import socket
 import time
@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
 from cluster.provision.ec2.account import (
     TAG,
-    aws_told,
+    aws_errors,
     client,
     console_keys,
     delete_key_pair,
@@ -20,12 +22,12 @@ from cluster.provision.ec2.account import (
     tagged,
     tags_of,
 )
-from cluster.provision.ec2.record import Record
+from cluster.provision.ec2.record import LaunchRecord
 from cluster.provision.inventory import Host, Inventory, Role
 from cluster.provision.lab.keys import KEY, login_key
 from cluster.provision.trust import entry_name, trust
 from cluster.settings import Ec2Settings
-from cluster.swarm.membership import Tell, nobody
+from cluster.waiting import wait_until
 from metis.errors import InputError, SurroundingsError
 
 RECORD, KNOWN_HOSTS, INVENTORY = "ec2.json", "known_hosts", "inventory.json"
@@ -35,7 +37,8 @@ EACH_LOOK = 2.0
 LISTED_WITHIN = 60.0
 
 Instance = Mapping[str, Any]
-Reach = Callable[[Instance, Host], Host]
+Locate = Callable[[Instance, Host], Host]
+Report = Callable[[str], None]
 
 
 def launch(
@@ -43,8 +46,8 @@ def launch(
     name: str,
     workers: int,
     settings: Ec2Settings,
-    tell: Tell = nobody,
-    reach: Reach | None = None,
+    report: Report = lambda line: None,
+    locate: Locate | None = None,
 ) -> Inventory:
     """The hosts of the cluster, running: those missing are launched, those stopped are started.
 
@@ -53,17 +56,17 @@ def launch(
         name: of the cluster; all that is made carries it as a tag.
         workers: how many.
         settings: of the instances.
-        tell: called with a line for each thing that was changed.
-        reach: how an instance is reached, where not at its own address.
+        report: called with a line for each thing that was changed.
+        locate: the host of an instance that is not reached at its own address.
 
     Raises:
         InputError: the settings or the account do not allow it, or other instances of this cluster run.
-        SurroundingsError: AWS does not answer, or an instance does not start in time.
+        SurroundingsError: AWS does not respond, or an instance does not start in time.
     """
     if settings.from_address is None and settings.security_group is None:
         raise InputError("ec2.from_address: give the address that SSH comes from, such as 203.0.113.7/32")
     state = state.absolute()
-    record = Record(state / RECORD, name, settings)
+    record = LaunchRecord(state / RECORD, name, settings)
     _refuse_elsewhere(record, settings)
     ec2 = client(settings.region, settings.endpoint)
     record.write("making the key pair")
@@ -76,12 +79,12 @@ def launch(
     for role in ("manager", "worker", "client"):
         missing = [host for host, its in wanted.items() if its == role and host not in found]
         if missing:
-            _order(ec2, name, role, missing, (settings, key_name, group), record, tell)
+            _order(ec2, name, role, missing, (settings, key_name, group), record, report)
             found = _named(ec2, name, record, wanted)
     _refuse_other_types(found, wanted, settings)
     deadline = time.monotonic() + settings.wait
     running = _running(ec2, name, list(wanted), deadline)
-    hosts = {host: _host(host, wanted[host], running[host], settings, key, reach) for host in wanted}
+    hosts = {host: _host(host, wanted[host], running[host], settings, key, locate) for host in wanted}
     _learn_keys(ec2, state / KNOWN_HOSTS, hosts, running, record, deadline)
     record.write(None)
     inventory = Inventory("ec2", name, tuple(hosts.values()), str(state / KNOWN_HOSTS))
@@ -89,7 +92,7 @@ def launch(
     return inventory
 
 
-def terminate(state: Path, name: str, settings: Ec2Settings, tell: Tell = nobody) -> None:
+def terminate(state: Path, name: str, settings: Ec2Settings, report: Report = lambda line: None) -> None:
     """Terminate the instances that carry this cluster's tag, and remove its group, key pair and files.
 
     Needs neither a record nor an inventory, so that it finishes what a crash left at any point; of a
@@ -99,49 +102,47 @@ def terminate(state: Path, name: str, settings: Ec2Settings, tell: Tell = nobody
         state: folder of the record.
         name: of the cluster.
         settings: region and endpoint where there is no record; how long to wait.
-        tell: called with a line for each thing that was removed.
+        report: called with a line for each thing that was removed.
 
     Raises:
         InputError: the credentials do not allow it.
-        SurroundingsError: AWS does not answer, or something is still there after `settings.wait`.
+        SurroundingsError: AWS does not respond, or something is still there after `settings.wait`.
     """
     state = state.absolute()
-    record = Record(state / RECORD, name, settings)
+    record = LaunchRecord(state / RECORD, name, settings)
     ec2 = client(record.known["region"], record.known["endpoint"])
     ids = [one["InstanceId"] for one in instances(ec2, name)]
     if ids:
         record.write("terminating")
-        with aws_told("terminating instances"):
+        with aws_errors("terminating instances"):
             ec2.terminate_instances(InstanceIds=ids)
     deadline = time.monotonic() + settings.wait
-    while left := instances(ec2, name, [*ALIVE, "shutting-down"]):
-        if time.monotonic() > deadline:
-            raise SurroundingsError(
-                f"AWS: {left[0]['InstanceId']} is not terminated after {settings.wait:g} s; "
-                "run `metis cluster down` again"
-            )
-        time.sleep(EACH_LOOK)
+    ending = [one["InstanceId"] for one in instances(ec2, name, [*ALIVE, "shutting-down"])]
+    late = f"not terminated after {settings.wait:g} s; run `metis cluster down` again"
+    _wait(ec2, "instance_terminated", ending, deadline, late)
+    if left := instances(ec2, name, [*ALIVE, "shutting-down"]):
+        raise SurroundingsError(f"AWS: {left[0]['InstanceId']}: {late}")
     if ids:
-        tell(f"{len(ids)} instances terminated")
+        report(f"{len(ids)} instances terminated")
     for group in groups_of(ec2, name):
         _delete_group(ec2, group, deadline)
-        tell(f"security group {group} deleted")
+        report(f"security group {group} deleted")
     if delete_key_pair(ec2, name):
-        tell("key pair deleted")
+        report("key pair deleted")
     for file in (KEY, KNOWN_HOSTS, INVENTORY, RECORD):
         (state / file).unlink(missing_ok=True)
 
 
 def instances(ec2: Any, name: str, states: list[str] | None = None) -> list[Instance]:
-    """The instances with the tag of this cluster, in the states given; those alive without."""
+    """The instances with the tag of this cluster, in these states; in `ALIVE` ones by default."""
     filters = [
         {"Name": f"tag:{TAG}", "Values": [name]},
         {"Name": "instance-state-name", "Values": states or ALIVE},
     ]
-    with aws_told("looking for instances"):
+    with aws_errors("looking for instances"):
         pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
         found = [one for page in pages for each in page["Reservations"] for one in each["Instances"]]
-    # the account's word is not enough for what will be terminated
+    # the account's filter alone is not enough for what will be terminated
     return [one for one in found if tags_of(one).get(TAG) == name]
 
 
@@ -153,28 +154,34 @@ def wanted_hosts(workers: int, settings: Ec2Settings) -> dict[str, Role]:
     return hosts
 
 
-def until_answering(inventory: Inventory, seconds: float) -> None:
-    """Wait until every host takes connections: an instance runs before its SSH server does.
+def wait_reachable(inventory: Inventory, seconds: float) -> None:
+    """Wait until every host accepts connections: an instance runs before its SSH server does.
 
     Raises:
         SurroundingsError: one does not within `seconds`.
     """
     deadline = time.monotonic() + seconds
     for host in inventory.hosts:
-        while True:
+        reason: list[OSError] = []
+
+        def accepts(host: Host = host, reason: list[OSError] = reason) -> bool:
             try:
                 socket.create_connection((host.address, host.port), timeout=5).close()
-                break
             except OSError as error:
-                if time.monotonic() > deadline:
-                    raise SurroundingsError(
-                        f"{host.name}: {host.address}:{host.port} does not answer ({error}); is "
-                        "ec2.from_address the address that connections from here come from?"
-                    ) from None
-            time.sleep(EACH_LOOK)
+                reason[:] = [error]
+                return False
+            return True
+
+        def otherwise(host: Host = host, reason: list[OSError] = reason) -> str:
+            return (
+                f"{host.name}: {host.address}:{host.port} does not respond ({reason[0]}); is "
+                "ec2.from_address the address that connections from here come from?"
+            )
+
+        wait_until(accepts, max(deadline - time.monotonic(), 0), EACH_LOOK, otherwise)
 
 
-def _refuse_elsewhere(record: Record, settings: Ec2Settings) -> None:
+def _refuse_elsewhere(record: LaunchRecord, settings: Ec2Settings) -> None:
     there, here = record.known["region"], settings.region
     if there != here:
         raise InputError(
@@ -203,8 +210,8 @@ def _order(
     role: str,
     missing: list[str],
     how: tuple[Ec2Settings, str, str],
-    record: Record,
-    tell: Tell,
+    record: LaunchRecord,
+    report: Report,
 ) -> None:
     """Launch instances of a role, all or none.
 
@@ -240,26 +247,28 @@ def _order(
             "MarketType": "spot",
             "SpotOptions": {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"},
         }
-    with aws_told(f"launching {len(missing)} {role}"):
+    with aws_errors(f"launching {len(missing)} {role}"):
         made = ec2.run_instances(**given)["Instances"]
     _until_listed(ec2, name, {one["InstanceId"] for one in made})
     del orders[order]
     known = record.known["instances"] | {one["InstanceId"]: role for one in made}
     record.write(None, orders=orders, instances=known)
-    tell(f"{len(made)} {role} instances launched ({_type(role, settings)})")
+    report(f"{len(made)} {role} instances launched ({_type(role, settings)})")
 
 
 def _until_listed(ec2: Any, name: str, ids: set[str]) -> None:
-    """What was just launched is not listed at once; ended by itself is listed as well."""
+    """Wait until new instances are listed, those that have already ended included."""
     states = [*ALIVE, "shutting-down", "terminated"]
-    deadline = time.monotonic() + LISTED_WITHIN
-    while not ids <= {one["InstanceId"] for one in instances(ec2, name, states)}:
-        if time.monotonic() > deadline:
-            raise SurroundingsError("AWS: what was launched is not listed; run the same again")
-        time.sleep(EACH_LOOK)
+    wait_until(
+        # boto3's waiter `instance_exists` ends once any of them is listed, and knows no tags
+        lambda: ids <= {one["InstanceId"] for one in instances(ec2, name, states)},
+        LISTED_WITHIN,
+        EACH_LOOK,
+        "AWS: what was launched is not listed; run the same again",
+    )
 
 
-def _named(ec2: Any, name: str, record: Record, wanted: Mapping[str, str]) -> dict[str, Instance]:
+def _named(ec2: Any, name: str, record: LaunchRecord, wanted: Mapping[str, str]) -> dict[str, Instance]:
     """The instances by name of host; those not named yet are given the free names of their role."""
     alive = sorted(instances(ec2, name), key=lambda one: (str(one.get("LaunchTime")), one["InstanceId"]))
     found = {tags_of(one)[HOST_TAG]: one for one in alive if HOST_TAG in tags_of(one)}
@@ -270,7 +279,7 @@ def _named(ec2: Any, name: str, record: Record, wanted: Mapping[str, str]) -> di
         free = [host for host, its in wanted.items() if its == role and host not in found]
         host = free[0] if free else f"spare-{one['InstanceId']}"
         tags = [{"Key": HOST_TAG, "Value": host}, {"Key": "Name", "Value": f"metis-{name}-{host}"}]
-        with aws_told(f"naming {host}"):
+        with aws_errors(f"naming {host}"):
             ec2.create_tags(Resources=[one["InstanceId"]], Tags=tags)
         found[host] = one
         record.write(None, instances=record.known["instances"] | {one["InstanceId"]: host})
@@ -289,34 +298,56 @@ def _refuse_other_types(
 
 
 def _running(ec2: Any, name: str, wanted: list[str], deadline: float) -> dict[str, Instance]:
-    while True:
-        found = {tags_of(one).get(HOST_TAG, ""): one for one in instances(ec2, name)}
-        stopped = [one["InstanceId"] for one in found.values() if one["State"]["Name"] == "stopped"]
-        if stopped:
-            with aws_told("starting stopped instances"):
-                ec2.start_instances(InstanceIds=stopped)
-        lost = [host for host in wanted if host not in found]
-        if lost:  # spot capacity taken back, or a fault at start
-            raise SurroundingsError(f"AWS: the instance of {lost[0]} ended by itself; run the same again")
-        waiting = [host for host in wanted if found[host]["State"]["Name"] != "running"]
-        if not waiting:
-            return {host: found[host] for host in wanted}
-        if time.monotonic() > deadline:
-            state = found[waiting[0]]["State"]["Name"]
-            raise SurroundingsError(
-                f"AWS: {waiting[0]} is {state}, not running, after ec2.wait; run the same again, or "
-                "`metis cluster down`"
-            )
-        time.sleep(EACH_LOOK)
+    """Wait until the wanted instances run, by name of host; those that were stopped are started."""
+    found = _by_host(ec2, name)
+    stopping = [one["InstanceId"] for one in found.values() if one["State"]["Name"] == "stopping"]
+    _wait(ec2, "instance_stopped", stopping, deadline, "stopping; run the same again")
+    stopped = [one["InstanceId"] for one in _by_host(ec2, name).values() if one["State"]["Name"] == "stopped"]
+    if stopped:
+        with aws_errors("starting stopped instances"):
+            ec2.start_instances(InstanceIds=stopped)
+    found = _by_host(ec2, name)
+    late = "not running after ec2.wait; run the same again, or `metis cluster down`"
+    ids = [found[host]["InstanceId"] for host in wanted if host in found]
+    _wait(ec2, "instance_running", ids, deadline, late)
+    found = _by_host(ec2, name)
+    lost = [host for host in wanted if host not in found]
+    if lost:  # spot capacity taken back, or a fault at start
+        raise SurroundingsError(f"AWS: the instance of {lost[0]} ended by itself; run the same again")
+    return {host: found[host] for host in wanted}
+
+
+def _by_host(ec2: Any, name: str) -> dict[str, Instance]:
+    return {tags_of(one).get(HOST_TAG, ""): one for one in instances(ec2, name)}
+
+
+def _wait(ec2: Any, state: str, ids: list[str], deadline: float, late: str) -> None:
+    """Wait for a state of instances, by boto3's waiter; ended ones are left for the caller to find.
+
+    Raises:
+        SurroundingsError: they do not get there in time; says what `late` says.
+    """
+    from botocore.exceptions import WaiterError
+
+    if not ids:
+        return
+    looks = max(int((deadline - time.monotonic()) / EACH_LOOK), 1)
+    patience = {"Delay": EACH_LOOK, "MaxAttempts": looks}
+    with aws_errors(f"waiting for {', '.join(ids)}"):
+        try:
+            ec2.get_waiter(state).wait(InstanceIds=ids, WaiterConfig=patience)
+        except WaiterError as error:
+            if "terminal failure state" not in str(error):
+                raise SurroundingsError(f"AWS: {', '.join(ids)}: {late}") from None
 
 
 def _host(
-    name: str, role: Role, instance: Instance, settings: Ec2Settings, key: str, reach: Reach | None
+    name: str, role: Role, instance: Instance, settings: Ec2Settings, key: str, locate: Locate | None
 ) -> Host:
     inner = instance["PrivateIpAddress"]
     address = instance.get("PublicIpAddress") or inner
     host = Host(name, role, address, user=settings.user, key=key, inner=inner)
-    return reach(instance, host) if reach else host
+    return locate(instance, host) if locate else host
 
 
 def _learn_keys(
@@ -324,7 +355,7 @@ def _learn_keys(
     known_hosts: Path,
     hosts: Mapping[str, Host],
     running: Mapping[str, Instance],
-    record: Record,
+    record: LaunchRecord,
     deadline: float,
 ) -> None:
     """Trust the host keys that instances print on their consoles; one that prints none stays unknown.
@@ -356,17 +387,21 @@ def _learn_keys(
 
 
 def _delete_group(ec2: Any, group: str, deadline: float) -> None:
+    """Delete a security group once no instance uses it any more; no waiter of boto3 knows when."""
     from botocore.exceptions import ClientError
 
-    with aws_told(f"deleting security group {group}"):
-        while True:
-            try:
-                ec2.delete_security_group(GroupId=group)
-                return
-            except ClientError as error:
-                code = error.response["Error"]["Code"]
-                if code == "InvalidGroup.NotFound":
-                    return
-                if code != "DependencyViolation" or time.monotonic() > deadline:
-                    raise
-            time.sleep(EACH_LOOK)
+    def in_use(error: BaseException) -> bool:
+        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "DependencyViolation"
+
+    patiently = Retrying(
+        retry=retry_if_exception(in_use),
+        stop=stop_after_delay(max(deadline - time.monotonic(), 0)),
+        wait=wait_fixed(EACH_LOOK),
+        reraise=True,
+    )
+    with aws_errors(f"deleting security group {group}"):
+        try:
+            patiently(ec2.delete_security_group, GroupId=group)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidGroup.NotFound":
+                raise

@@ -1,4 +1,4 @@
-"""What a cluster has on EC2, kept on disk so that a crash leaves nothing that is not found again."""
+"""What a cluster has on EC2, kept on disk so that all of it is found again after a crash."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ from metis.errors import SurroundingsError
 from metis.files import written_whole
 
 
-class Record:
-    """What was, or was about to be, made in the account: a JSON file, written before and after each step.
+class LaunchRecord:
+    """All that was or is about to be made in the account: a JSON file, written before and after each step.
 
     Args:
         path: of the file; what it holds is read where it exists.

@@ -1,4 +1,4 @@
-"""Compose, whichever of its two commands this machine has."""
+"""Docker Compose, by whichever of its two commands this machine has."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from cluster.provision.lab.image import DEPS
 from metis.errors import SurroundingsError
 from metis.files import written_whole
 
-PROBE = 20.0  # seconds that a command may take to tell its version
+PROBE = 20.0  # seconds that a command may take to print its version
 
 
 def compose_command() -> list[str]:
@@ -72,5 +72,5 @@ def compose_up(project: str, document: Path, lock: int, timeout: float) -> None:
         raise SurroundingsError(f"{command[0]} up: not done after {timeout:g} s") from None
     if ended.returncode != 0:
         lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
-        telling = [line for line in lines if "ERROR" in line.upper()] or lines or ["no output"]
-        raise SurroundingsError(f"{command[0]} up: {telling[-1]}")
+        relevant = [line for line in lines if "ERROR" in line.upper()] or lines or ["no output"]
+        raise SurroundingsError(f"{command[0]} up: {relevant[-1]}")

@@ -11,7 +11,7 @@ from metis.errors import SurroundingsError
 SOURCES = ("Dockerfile", "entry.sh", "registry.yml", "sshd.conf")
 REPOSITORY = "metis/lab-node"
 DEPS = "`make lab-deps` prepares it from Debian's packages"
-# what a lab is built with where nothing else is said; see cluster/provision/lab/deps.sh
+# what a lab is built with where no setting names another; see cluster/provision/lab/deps.sh
 LAB_BUILD = BuildSettings(base_image="metis-base:bookworm", network="host")
 
 
@@ -19,7 +19,7 @@ def local_engine(timeout: float = 120.0) -> Any:
     """The engine that the `docker` command of this machine talks to, as docker.DockerClient.
 
     Raises:
-        SurroundingsError: none answers.
+        SurroundingsError: none responds.
     """
     import docker
     from docker.context import ContextAPI
@@ -33,8 +33,8 @@ def local_engine(timeout: float = 120.0) -> Any:
         client.ping()
     # requests', urllib3's and the SDK's own errors have no common base
     except Exception as error:
-        told = str(error).splitlines()[0]
-        raise SurroundingsError(f"no Docker engine answers on this machine ({told}); {DEPS}") from None
+        reason = str(error).splitlines()[0]
+        raise SurroundingsError(f"no Docker engine responds on this machine ({reason}); {DEPS}") from None
     return client
 
 
@@ -72,8 +72,8 @@ def _base(engine: Any, name: str) -> Any:
     try:
         return engine.images.pull(name)
     except docker.errors.APIError as error:
-        told = str(error.explanation or error).splitlines()[0]
-        raise SurroundingsError(f"image {name} is not here and cannot be pulled ({told}); {DEPS}") from None
+        reason = str(error.explanation or error).splitlines()[0]
+        raise SurroundingsError(f"image {name} is not here and cannot be pulled ({reason}); {DEPS}") from None
 
 
 def _build(engine: Any, tag: str, settings: BuildSettings) -> None:

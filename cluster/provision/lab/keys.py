@@ -21,7 +21,7 @@ def login_key(folder: Path) -> tuple[Path, str]:
     path = folder / KEY
     try:
         private = load_ssh_private_key(path.read_bytes(), password=None)
-    except (FileNotFoundError, ValueError):  # ValueError: half a key, of a start that was killed
+    except (FileNotFoundError, ValueError):  # ValueError: half a key, from a start that was killed
         private = Ed25519PrivateKey.generate()
         text = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         write_private(path, text.decode())

@@ -1,4 +1,4 @@
-"""A Swarm's hosts on one machine: start them, look at them, and remove every trace of them."""
+"""A lab, a cluster's hosts on one machine: start it, inspect it, and remove every trace of it."""
 
 import random
 import socket
@@ -19,6 +19,7 @@ from cluster.provision.lab.layout import (
     project,
     role,
 )
+from cluster.provision.lab.lock import LOCK, locked
 from cluster.provision.lab.nodes import (
     configured_port,
     containers,
@@ -26,12 +27,12 @@ from cluster.provision.lab.nodes import (
     inner_address,
     install_key,
     lab_subnet,
-    meet,
     remove_all,
     remove_idle,
     swarm_states,
+    wait_ready,
 )
-from cluster.provision.lock import LOCK, USE, locked
+from cluster.provision.lock import USE
 from cluster.provision.trust import trust
 from cluster.settings import BuildSettings, ConnectSettings
 from metis.errors import InputError, SurroundingsError
@@ -94,7 +95,7 @@ def up(
 
         ports = _start_on_free_ports(engine, name, [*node_names(workers), REGISTRY], start)
         found = containers(engine, name)
-        host_keys = meet(found, ports)
+        host_keys = wait_ready(found, ports)
         install_key(found, public)
         return _write_inventory(name, found, ports, host_keys, state, key)
 
@@ -164,7 +165,7 @@ def _refuse_foreign(engine: Any, name: str, state: Path) -> None:
 def _start_on_free_ports(
     engine: Any, name: str, services: Sequence[str], start: Callable[[Mapping[str, int]], None]
 ) -> dict[str, int]:
-    """Start with a port for each service: the one it has, else one that is free now; answers them."""
+    """Start with a port for each service: the one it has, else one that is free now; returns them."""
     for left in reversed(range(STARTS)):
         there = containers(engine, name).items()
         kept = {service: port for service, container in there if (port := configured_port(container))}
@@ -173,14 +174,14 @@ def _start_on_free_ports(
             start(ports)
             break
         except SurroundingsError as error:
-            if not left or not any(told in str(error).lower() for told in TAKEN):
+            if not left or not any(words in str(error).lower() for words in TAKEN):
                 raise
-            remove_idle(engine, name)  # its port went to somebody else; the volume, which matters, stays
+            remove_idle(engine, name)  # its port went to another process; the volume, which matters, stays
     return ports
 
 
 def _free_port(taken: Iterable[int]) -> int:
-    """A port of the loopback that nothing listens on, drawn at random so that labs hardly ever meet."""
+    """A port of the loopback that nothing listens on, drawn at random so that labs hardly ever collide."""
     for port in random.sample(PORTS, k=len(PORTS)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

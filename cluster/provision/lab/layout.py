@@ -1,4 +1,4 @@
-"""Which containers a lab is made of, as a Compose document."""
+"""The containers of a lab as a Compose document."""
 
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
@@ -51,7 +51,7 @@ def addresses(workers: int, subnet: str) -> dict[str, str]:
     """A fixed address for each container, so that a Swarm finds its manager after the machine was restarted.
 
     Args:
-        workers: how many; another number changes nobody's address.
+        workers: how many; another number changes none of the addresses.
         subnet: of the lab's network, such as `172.18.0.0/16`.
     """
     network = ip_network(subnet)

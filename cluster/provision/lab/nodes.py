@@ -1,4 +1,4 @@
-"""The containers of a lab: found by their labels, waited for, asked for their keys, removed."""
+"""The containers of a lab: found by their labels, waited for, removed; the host keys inside them."""
 
 import socket
 import time
@@ -32,7 +32,7 @@ def leftovers(engine: Any, name: str) -> list[str]:
 
 
 def remove_all(engine: Any, name: str) -> list[str]:
-    """Remove all that the engine has of the lab; answers what that was, as `leftovers` tells it.
+    """Remove all that the engine has of the lab; returns what that was, as `leftovers` does.
 
     Raises:
         SurroundingsError: something stays; names it and why.
@@ -48,7 +48,7 @@ def remove_all(engine: Any, name: str) -> list[str]:
             for one in kind.list(filters=_label(name)):
                 one.remove()
     except docker.errors.NotFound:
-        pass  # somebody else removed it first; what is left is looked for below
+        pass  # another process removed it first; what is left is looked for below
     except docker.errors.APIError as error:
         raise SurroundingsError(f"lab {name}: cannot be removed: {error.explanation or error}") from None
     left = leftovers(engine, name)
@@ -65,20 +65,20 @@ def remove_idle(engine: Any, name: str) -> None:
 
 
 def image_in_use(engine: Any, name: str) -> str | None:
-    """The image that the lab's nodes run, so that one that joins them later is their like."""
+    """The image that the lab's nodes run, so that nodes that join later run the same."""
     images = {container.attrs["Config"]["Image"] for container in containers(engine, name).values()}
     return next(iter(sorted(images)), None)
 
 
-def meet(found: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, str]:
-    """Wait until every container answers; the SSH host keys by node, read inside of it.
+def wait_ready(found: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, str]:
+    """Wait until every container responds; returns the SSH host keys by node, read inside of it.
 
     Args:
         found: containers by service.
         ports: of this machine's loopback by service.
 
     Raises:
-        SurroundingsError: one ended, or does not answer in time; names it and tells its last line.
+        SurroundingsError: a container ended, or does not respond in time; names it and its last line.
     """
     deadline = time.monotonic() + READY_WITHIN
     names = list(ports)
@@ -130,7 +130,7 @@ def configured_port(container: Any) -> int | None:
 
 
 def swarm_states(manager: Any) -> dict[str, str]:
-    """What the manager says of each node of its Swarm (Ready, Down) by hostname; none without a Swarm."""
+    """State of each node of the manager's Swarm (Ready, Down) by hostname; none without a Swarm."""
     if manager is None or manager.status != "running":
         return {}
     ended = manager.exec_run(["docker", "node", "ls", "--format", "{{.Hostname}} {{.Status}}"])
@@ -140,7 +140,7 @@ def swarm_states(manager: Any) -> dict[str, str]:
 
 
 def _free_subnet(engine: Any, name: str) -> str:
-    """One that no network of the engine nor route of the machine uses; it tells by making a network."""
+    """A subnet that no network of the engine nor route of the machine uses, found by making a network."""
     import docker.errors
 
     try:
@@ -176,13 +176,13 @@ def _wait(container: Any, name: str, port: int, deadline: float) -> str:
             return key
         if time.monotonic() > deadline:
             raise SurroundingsError(
-                f"{name}: does not answer after {READY_WITHIN:g} s: {_last_line(container)}"
+                f"{name}: does not respond after {READY_WITHIN:g} s: {_last_line(container)}"
             )
         time.sleep(LOOK_EVERY)
 
 
 def _node(container: Any, port: int) -> str | None:
-    """The node's host key once its engine and its SSH server answer."""
+    """The node's host key once its engine and its SSH server respond."""
     import docker.errors
 
     try:
@@ -201,12 +201,12 @@ def _registry(port: int) -> str | None:
     return "" if _speaks(port, request, b"HTTP/1.0 200") else None
 
 
-def _speaks(port: int, ask: bytes, wanted: bytes) -> bool:
-    """Whether what listens on `port` of this machine answers `ask` by what begins with `wanted`."""
+def _speaks(port: int, request: bytes, wanted: bytes) -> bool:
+    """Whether what listens on `port` of this machine responds to `request` with what begins with `wanted`."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=PROBE_TIMEOUT) as link:
             link.settimeout(PROBE_TIMEOUT)
-            link.sendall(ask)
+            link.sendall(request)
             return link.recv(len(wanted), socket.MSG_WAITALL) == wanted
     except OSError:
         return False

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.load import generator as load
-from cluster.load.generator import Target, addresses, check_targets, load_here, read_answer
+from cluster.load.generator import Target, addresses, check_targets, load_here, read_results
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LoadSettings
 from metis.errors import InputError, SurroundingsError
 
-# answers on what its path says, and tells how often each path was asked and in how many seconds
+# responds as its path says, and counts how often each path was requested and in how many seconds
 SERVER = """
 import json, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -79,7 +79,7 @@ def counts(server):
 
 
 @pytest.fixture(scope="module")
-def answers(server):
+def results(server):
     """One load on five targets at once."""
     targets = [
         Target("steady", f"{server}/steady", users=3),
@@ -91,32 +91,31 @@ def answers(server):
     return load_here(targets, QUICK)
 
 
-def test_rps_is_what_the_server_counted(server, answers):
+def test_rps_is_what_the_server_counted(server, results):
     count, seconds = counts(server)["steady"]
-    answer = answers["steady"]
-    assert answer.failures == 0
-    assert answer.error == ""
-    assert answer.seconds == pytest.approx(2.0, abs=0.2)
-    assert answer.rps == pytest.approx(answer.requests / answer.seconds)
-    assert answer.rps == pytest.approx((count - 1) / seconds, rel=0.1)
+    steady = results["steady"]
+    assert (steady.failures, steady.error) == (0, "")
+    assert steady.seconds >= 2.0
+    assert steady.rps == pytest.approx(steady.requests / steady.seconds)
+    assert steady.rps == pytest.approx((count - 1) / seconds, rel=0.1)
 
 
-def test_latency_is_in_seconds(answers):
-    steady, late = answers["steady"], answers["late"]
+def test_latency_is_in_seconds(results):
+    steady, late = results["steady"], results["late"]
     assert 0.02 <= steady.p50 <= steady.p99 < 0.15
     assert 0.15 <= late.p50 <= late.p99 < 0.6
 
 
-def test_answers_over_the_limit_do_not_count(answers):
-    late = answers["late"]
+def test_responses_over_the_limit_are_late_not_failed(results):
+    late = results["late"]
     assert late.rps == 0
-    assert late.requests == late.failures == late.late > 10
-    assert late.error == "slower than 0.1 s"
+    assert late.requests == late.late > 10
+    assert (late.failures, late.error) == (0, "")
 
 
-def test_errors_and_redirects_are_failures_and_do_not_hammer(server, answers):
+def test_errors_and_redirects_are_failures_and_do_not_hammer(server, results):
     for name, error in (("broken", "status 500"), ("away", "status 302")):
-        answer = answers[name]
+        answer = results[name]
         assert answer.rps == 0
         assert answer.late == 0
         assert 0 < answer.failures == answer.requests < 30  # a tenth of a second between two
@@ -124,8 +123,8 @@ def test_errors_and_redirects_are_failures_and_do_not_hammer(server, answers):
         assert answer.p50 != answer.p50  # NaN: it answered nothing
 
 
-def test_some_failures_leave_the_rest(answers):
-    mixed = answers["mixed"]
+def test_some_failures_leave_the_rest(results):
+    mixed = results["mixed"]
     assert 0.15 < mixed.failures / mixed.requests < 0.35
     assert mixed.rps == pytest.approx((mixed.requests - mixed.failures) / mixed.seconds)
 
@@ -142,7 +141,7 @@ def test_what_is_dead_or_silent_fails_and_spoils_nothing(server):
     assert found["dead"].error == "ConnectionRefusedError"
     assert found["silent"].error == "timeout"
     assert found["silent"].failures >= 4
-    assert (found["endless"].failures, found["endless"].error) == (3, "no answer within the window")
+    assert (found["endless"].failures, found["endless"].error) == (3, "no response within the window")
     assert found["well"].rps > 20
 
 
@@ -169,7 +168,7 @@ def wait_for(condition, seconds=20.0):
     raise AssertionError("it did not come to pass in time")
 
 
-def test_a_locust_that_is_killed_is_told(server):
+def test_a_locust_that_is_killed_is_an_error(server):
     mark = f"marked-{os.getpid()}-killed"
 
     def strike():
@@ -177,7 +176,7 @@ def test_a_locust_that_is_killed_is_told(server):
 
     striker = threading.Thread(target=strike)
     striker.start()
-    with pytest.raises(SurroundingsError, match=r"Locust ended \(exit -9\) without an answer"):
+    with pytest.raises(SurroundingsError, match=r"Locust ended \(exit -9\) without results"):
         load_here([Target(mark, f"{server}/steady")], replace(QUICK, duration=30.0))
     striker.join()
 
@@ -246,11 +245,11 @@ def test_refuses_what_is_no_target(targets, message):
         load_here(targets, QUICK)
 
 
-def test_an_answer_that_is_none_is_told_with_the_last_line():
+def test_missing_results_are_an_error_with_the_last_line():
     targets = [Target("a", "http://127.0.0.1/")]
     with pytest.raises(
-        SurroundingsError, match=r"Locust on c ended \(exit 1\) without an answer: ImportError: gevent"
+        SurroundingsError, match=r"Locust on c ended \(exit 1\) without results: ImportError: gevent"
     ):
-        read_answer("starting\n", "Traceback\nImportError: gevent\n\n", targets, "on c ended (exit 1)")
-    with pytest.raises(SurroundingsError, match="without an answer"):
-        read_answer('METIS-LOAD {"b": {}}\n', "", targets, "ended")
+        read_results("starting\n", "Traceback\nImportError: gevent\n\n", targets, "on c ended (exit 1)")
+    with pytest.raises(SurroundingsError, match="without results"):
+        read_results('METIS-LOAD {"b": {}}\n', "", targets, "ended")

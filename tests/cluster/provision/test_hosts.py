@@ -8,8 +8,9 @@ from dataclasses import replace
 import paramiko
 import pytest
 
-from cluster.provision.engine import told
-from cluster.provision.hosts import Fleet, LostError, UnreachableError
+from cluster.provision.connection import LostError, UnreachableError
+from cluster.provision.engine import engine_errors
+from cluster.provision.hosts import Fleet
 from cluster.provision.inventory import Host, Inventory
 from cluster.provision.trust import HostKeyError, fingerprint, key_line, shown_key, trust
 from cluster.settings import ConnectSettings
@@ -122,7 +123,7 @@ def test_connecting_is_tried_again(fleet, server):
 
 def test_a_host_that_hangs_up_each_time_is_given_up(fleet, server):
     server.hang_up = 100
-    with pytest.raises(UnreachableError, match=r"manager: root@\[127.0.0.1\]:\d+ does not answer"):
+    with pytest.raises(UnreachableError, match=r"manager: root@\[127.0.0.1\]:\d+ does not respond"):
         fleet.run(fleet.inventory.manager, "true", again=True)
     assert server.accepted == 1 + QUICK.retries  # not the square of it
 
@@ -169,7 +170,7 @@ def test_a_host_that_says_nothing_is_given_up(inventory):
         settings = replace(QUICK, connect_timeout=0.5, retries=0)
         fleet = Fleet(replace(inventory, hosts=(silent, *inventory.hosts[1:])), settings)
         started = time.monotonic()
-        with pytest.raises(UnreachableError, match=r"manager: .* does not answer"):
+        with pytest.raises(UnreachableError, match=r"manager: .* does not respond"):
             fleet.run(silent, "true")
         assert time.monotonic() - started < 5
 
@@ -291,7 +292,7 @@ def test_a_stream_feeds_a_command(fleet):
 def test_an_engine_that_is_not_there_is_told_in_one_line(fleet, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
-    with pytest.raises(SurroundingsError, match="manager: asking its Docker engine: ") as told_:
+    with pytest.raises(SurroundingsError, match="manager: connecting to its Docker engine: ") as told_:
         fleet.engine(fleet.inventory.manager)
     assert "\n" not in str(told_.value)
 
@@ -309,6 +310,6 @@ def test_an_engine_is_asked_through_ssh(fleet, server):
     assert engine.ping()
     with (
         pytest.raises(SurroundingsError, match=r"manager: looking: .*[Nn]o such"),
-        told(fleet.inventory.manager, "looking"),
+        engine_errors(fleet.inventory.manager, "looking"),
     ):
         engine.containers.get("no-such-container-of-ours")

@@ -19,7 +19,7 @@ from cluster.provision.lab.compose import compose_command, write_document
 from cluster.provision.lab.image import SOURCES, local_engine
 from cluster.provision.lab.keys import login_key
 from cluster.provision.lab.layout import HERE, REGISTRY, addresses, cpusets, document, node_names, role
-from cluster.provision.lock import LOCK, locked
+from cluster.provision.lab.lock import LOCK, locked
 from flows.cli import main
 from metis.errors import InputError, SurroundingsError
 

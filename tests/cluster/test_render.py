@@ -1,7 +1,8 @@
-"""Exports hold what the placement says: parsed back, counted, and held against it."""
+"""Renderings of the same container specs hold what the placement says: parsed back, counted, compared."""
 
 import io
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,44 +11,42 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.export import Application, Link, Plan, Support, kubernetes_manifests, placement_csv, swarm_stack
+from cluster.export import placement_csv, render_placement
+from cluster.images.catalog import Workload, load_catalog
+from cluster.kubernetes import manifests as kubernetes
+from cluster.settings import BuildSettings, LaunchSettings
+from cluster.spec import ClusterSpec, Layout, Node
+from cluster.swarm import stack as swarm
 from metis.errors import InputError
 
-CACHE = Support("memcached", "metis/memcached:1", 11211, command=("-m", "64"), memory_mb=96)
-ORIGIN = Support("origin", "metis/origin:1", 8080, each_node=False)
-APPS = (
-    Application("Redis", "metis/redis:1", cpus=1.5, memory_mb=512),
-    Application(
-        "MMS",
-        "metis/mms:1",
-        cpus=1.5,
-        memory_mb=512,
-        links=(
-            Link("METIS_REDIS", "Redis", 6379),
-            Link("METIS_ORIGIN", "origin", 8080, "http://{host}:{port}"),
-        ),
-    ),
-    Application(
-        "YCSB-A",
-        "metis/ycsb:1",
-        env={"YCSB_WORKLOAD": "A"},
-        links=(Link("METIS_MEMCACHED", "memcached", 11211),),
-    ),
+WORKLOADS = (
+    Workload("Redis", Path(), provides=("redis",)),
+    Workload("MMS", Path(), needs=("redis", "origin")),
+    Workload("YCSB-A", Path(), env={"YCSB_WORKLOAD": "A"}, needs=("memcached",)),
 )
+IMAGES = {
+    "Redis": "metis/redis:1",
+    "MMS": "metis/mms:1",
+    "YCSB-A": "metis/ycsb:1",
+    "memcached": "metis/memcached:1",
+    "origin": "metis/origin:1",
+}
+LIMITS = LaunchSettings(cpus=1.5, memory_mb=512, cache_mb=64)
 NODES = ("worker-1", "worker-2", "Worker.3")
 PLACEMENT = np.array([[1, 2, 0], [0, 1, 1], [0, 0, 0]])
 
 
-def plan(placement=PLACEMENT, nodes=NODES) -> Plan:
-    return Plan(placement, nodes, APPS, (CACHE, ORIGIN))
+def specs(placement=PLACEMENT, nodes=NODES, workloads=WORKLOADS, images=IMAGES) -> ClusterSpec:
+    layout = Layout(tuple(Node(name, name) for name in nodes), workloads, images, LIMITS)
+    return layout.cluster(placement)
 
 
 def stack(**options) -> dict:
-    return yaml.safe_load(swarm_stack(plan(**options)))
+    return yaml.safe_load(swarm.render(specs(**options)))
 
 
 def manifests(**options) -> list[dict]:
-    return list(yaml.safe_load_all(kubernetes_manifests(plan(**options))))
+    return list(yaml.safe_load_all(kubernetes.render(specs(**options))))
 
 
 def of_kind(documents, kind) -> dict[str, dict]:
@@ -72,9 +71,9 @@ def test_a_table_is_read_by_metis_itself(tmp_path):
 
 
 def test_every_container_of_a_stack_is_bound_to_its_node_and_port():
-    told = stack()
-    assert told["version"] == "3.8"
-    service = told["services"]["mms-worker-1-1"]
+    whole = stack()
+    assert whole["version"] == "3.8"
+    service = whole["services"]["mms-worker-1-1"]
     assert service["image"] == "metis/mms:1"
     assert service["ports"] == [{"target": 8080, "published": 8082, "protocol": "tcp", "mode": "host"}]
     deploy = service["deploy"]
@@ -82,10 +81,10 @@ def test_every_container_of_a_stack_is_bound_to_its_node_and_port():
     assert deploy["resources"]["limits"] == {"cpus": "1.5", "memory": "512M"}
     assert deploy["replicas"] == 1
     assert deploy["endpoint_mode"] == "dnsrr"
-    assert told["networks"] == {"metis": {"driver": "overlay"}}
+    assert whole["networks"] == {"metis": {"driver": "overlay"}}
 
 
-def test_neighbours_are_told_of_one_another():
+def test_neighbours_hold_the_addresses_of_one_another():
     services = stack()["services"]
     assert services["mms-worker-1-2"]["environment"]["METIS_REDIS"] == "redis-worker-1-0:6379"
     assert "METIS_REDIS" not in services["mms-worker-2-0"]["environment"]  # no Redis beside it
@@ -102,7 +101,10 @@ def test_supports_run_where_they_are_needed():
     services = stack()["services"]
     caches = [name for name in services if name.startswith("memcached")]
     assert caches == ["memcached-worker-2"]
-    assert services["memcached-worker-2"]["command"] == ["-m", "64"]
+    cache = services["memcached-worker-2"]
+    assert cache["environment"] == {"METIS_CACHE_MB": "64"}
+    assert cache["deploy"]["resources"]["limits"] == {"memory": "136M"}
+    assert "ports" not in cache
     assert "placement" not in services["origin"]["deploy"]
     alone = stack(placement=np.array([[1, 0, 0], [0, 0, 0], [0, 0, 0]]))["services"]
     assert list(alone) == ["redis-worker-1-0"]
@@ -159,21 +161,21 @@ def test_both_hold_just_the_containers_of_the_placement(placement):
         {
             (app.name, node): int(count)
             for node, row in zip(nodes, placement, strict=True)
-            for app, count in zip(APPS, row, strict=True)
+            for app, count in zip(WORKLOADS, row, strict=True)
             if count
         }
     )
-    whole = Plan(placement, tuple(nodes), APPS, (CACHE, ORIGIN))
-    services = yaml.safe_load(swarm_stack(whole))["services"].values()
-    told = [one["environment"] for one in services if "METIS_APP" in one.get("environment", {})]
-    assert Counter((env["METIS_APP"], env["METIS_NODE"]) for env in told) == wanted
+    whole = specs(placement, nodes)
+    services = yaml.safe_load(swarm.render(whole))["services"].values()
+    found_env = [one["environment"] for one in services if "METIS_APP" in one.get("environment", {})]
+    assert Counter((env["METIS_APP"], env["METIS_NODE"]) for env in found_env) == wanted
     ports = Counter(
         (one["deploy"]["placement"]["constraints"][0], one["ports"][0]["published"])
         for one in services
         if "ports" in one
     )
     assert all(count == 1 for count in ports.values())
-    deployed = of_kind(yaml.safe_load_all(kubernetes_manifests(whole)), "Deployment").values()
+    deployed = of_kind(yaml.safe_load_all(kubernetes.render(whole)), "Deployment").values()
     found: Counter = Counter()
     for one in deployed:
         env = {e["name"]: e["value"] for e in one["spec"]["template"]["spec"]["containers"][0].get("env", [])}
@@ -182,6 +184,34 @@ def test_both_hold_just_the_containers_of_the_placement(placement):
     assert found == wanted
 
 
+def test_both_renderings_hold_the_same_limits_images_and_addresses():
+    """Of each container, whatever backend writes it; names of hosts are each backend's own."""
+    by_stack = {
+        (one["environment"]["METIS_APP"], one["environment"]["METIS_NODE"]): one
+        for one in stack()["services"].values()
+        if "METIS_APP" in one.get("environment", {})
+    }
+    seen = 0
+    for deployment in of_kind(manifests(), "Deployment").values():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        env = {one["name"]: one["value"] for one in container.get("env", [])}
+        if "METIS_APP" not in env:
+            continue
+        other = by_stack[env["METIS_APP"], env["METIS_NODE"]]
+        seen += 1
+        assert container["image"] == other["image"]
+        limits, theirs = container["resources"]["limits"], other["deploy"]["resources"]["limits"]
+        assert limits == {"cpu": theirs["cpus"], "memory": theirs["memory"].replace("M", "Mi")}
+        assert set(env) | {"METIS_SLOT"} == set(other["environment"])
+    assert seen == len(by_stack) == 4
+
+
+def export(kind, placement=PLACEMENT, nodes=NODES, names=("Redis", "MMS", "YCSB-A"), registry=None) -> str:
+    catalog = load_catalog([], names)
+    return render_placement(kind, placement, nodes, catalog, BuildSettings(), LaunchSettings(), registry)
+
+
+@pytest.mark.parametrize("kind", ["swarm", "kubernetes"])
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -194,15 +224,20 @@ def test_both_hold_just_the_containers_of_the_placement(placement):
         ({"nodes": ("a", "b" * 80, "c")}, "1 to 63"),
     ],
 )
-def test_what_cannot_be_named_or_counted_is_refused(options, says):
+def test_what_cannot_be_named_or_counted_is_refused(kind, options, says):
     with pytest.raises(InputError, match=says):
-        plan(**options)
+        export(kind, **options)
+
+
+def test_images_are_those_of_the_stage_build_and_may_come_from_a_registry():
+    plain, pulled = export("swarm"), export("swarm", registry="reg:5000")
+    assert "image: metis/redis:" in plain
+    assert plain.replace("image: metis/", "image: reg:5000/metis/") == pulled
 
 
 def test_services_that_would_share_a_name_are_refused():
-    apps = (Application("a", "i"), Application("a-b", "i"))
-    clash = Plan(np.array([[0, 1], [1, 0]]), ("c", "b-c"), apps)
-    with pytest.raises(InputError, match="both be called"):
-        swarm_stack(clash)
-    with pytest.raises(InputError, match="both be called"):
-        kubernetes_manifests(clash)
+    workloads, images = (Workload("a", Path()), Workload("a-b", Path())), {"a": "i", "a-b": "i"}
+    clash = specs(np.array([[0, 1], [1, 0]]), ("c", "b-c"), workloads, images)
+    for render in (swarm.render, kubernetes.render):
+        with pytest.raises(InputError, match="both be called"):
+            render(clash)
