@@ -45,6 +45,7 @@ class World:
     late: int = 0
     running_: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     loads: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    inventory: Inventory = field(default_factory=lambda: Inventory("lab", "test", HOSTS, "known_hosts"))
 
     @contextmanager
     def running(
@@ -57,7 +58,7 @@ class World:
             containers = []
             for node, held in counts.items():
                 if node in self.down:
-                    raise SurroundingsError(f"{node} does not answer")
+                    raise SurroundingsError(f"{node} does not respond")
                 if self.broken.get(held, 0) > 0:
                     self.broken[held] -= 1
                     raise SurroundingsError("no room")
@@ -89,12 +90,8 @@ class World:
             for target, app in zip(targets, apps, strict=True)
         }
 
-    @property
-    def inventory(self) -> Inventory:
-        return Inventory("lab", "test", HOSTS, "known_hosts")
-
     def unavailable(self, host: Host) -> str:
-        return f"{host.name} does not answer" if host.name in self.down else ""
+        return f"{host.name} does not respond" if host.name in self.down else ""
 
 
 def swarm_in(world: World, path: Path | None = None, **changes: object) -> ClusterTestbed:
@@ -261,7 +258,7 @@ def test_without_manager_or_client_measuring_stops_and_keeps_what_it_has(tmp_pat
     if host == "m":
         world.broken = {(1, 1): 10**9, (2, 0): 10**9, (0, 2): 10**9}
         world.dies = {2: "m"}
-    with pytest.raises(SurroundingsError, match=rf"{host} does not answer; \d measurements are kept"):
+    with pytest.raises(SurroundingsError, match=rf"{host} does not respond; \d measurements are kept"):
         measured(world, path)
     assert len(load_profile(path)) == len(world.loads) - (host == "c")
     again = World()

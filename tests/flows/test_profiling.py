@@ -89,8 +89,8 @@ def played(tmp_path, monkeypatch):
     def do(world, rerun=(), **profile):
         @contextmanager
         def on_world(settings, inputs, state, session="profile"):
-            found = Inventory.load(inputs["setup"] / "inventory.json")
-            yield replace(swarm_in(world), sittings=open_sittings(state, "hosts"), inventory=found)
+            world.inventory = Inventory.load(inputs["setup"] / "inventory.json")
+            yield replace(swarm_in(world), sittings=open_sittings(state, "hosts"))
 
         monkeypatch.setattr(swarmed, "swarm_testbed", on_world)
         settings = validated(

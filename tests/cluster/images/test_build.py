@@ -8,7 +8,7 @@ import pytest
 from cluster.images.build import (
     Image,
     _failure,
-    _plans,
+    _recipes,
     build,
     build_context,
     local_engine,
@@ -62,15 +62,15 @@ def test_a_context_depends_on_names_and_contents_alone(folder):
 
 
 def test_one_image_for_applications_that_share_a_folder_and_those_that_support_them(folder):
-    plans = _plans(workloads(folder), SETTINGS, load=True)
-    assert [(plan.apps, plan.role) for plan in plans] == [
+    recipes = _recipes(workloads(folder), SETTINGS, load=True)
+    assert [(recipe.apps, recipe.role) for recipe in recipes] == [
         (("Mine", "Other"), "worker"),
         (("memcached",), "worker"),
         (("origin",), "manager"),
         (("load",), "client"),
     ]
-    assert plans[0].tag.startswith("metis/mine:")
-    assert [plan.apps for plan in _plans(workloads(folder)[1:], SETTINGS, load=False)] == [("Other",)]
+    assert recipes[0].tag.startswith("metis/mine:")
+    assert [recipe.apps for recipe in _recipes(workloads(folder)[1:], SETTINGS, load=False)] == [("Other",)]
 
 
 def test_hosts_run_the_images_of_their_role():
@@ -108,7 +108,7 @@ def test_a_file_that_holds_no_images_is_named(tmp_path):
 def test_without_an_engine_it_says_what_to_do(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(
-        SurroundingsError, match=r"no Docker engine answers on this machine.*make lab-deps"
+        SurroundingsError, match=r"no Docker engine responds on this machine.*make lab-deps"
     ) as told:
         build(workloads(folder), SETTINGS)
     assert "\n" not in str(told.value)
@@ -118,10 +118,10 @@ def test_without_an_engine_it_says_what_to_do(folder, monkeypatch, tmp_path):
 
 def test_a_failed_build_is_one_line_without_secrets(folder):
     settings = BuildSettings(arguments={"TOKEN": "s3cr3t-token", "LEVEL": "1"})
-    plan = _plans(workloads(folder), settings, load=False)[0]
+    recipe = _recipes(workloads(folder), settings, load=False)[0]
     error = "The command '/bin/sh -c fetch s3cr3t-token' returned a non-zero code: 7"
-    told = _failure(plan, "RUN fetch \\\n  s3cr3t-token", "no such host for s3cr3t-token", error, settings)
-    assert told == (
+    line = _failure(recipe, "RUN fetch \\\n  s3cr3t-token", "no such host for s3cr3t-token", error, settings)
+    assert line == (
         "Mine, Other: building its image failed at `RUN fetch \\ ***`: no such host for *** "
         "(non-zero code: 7)"
     )

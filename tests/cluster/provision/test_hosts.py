@@ -87,10 +87,8 @@ def test_a_secret_given_as_input_is_in_no_error(fleet):
 
 
 def test_a_slow_command_is_ended_there_too(fleet, tmp_path):
-    started = time.monotonic()
     with pytest.raises(LostError, match=r"manager: `sleep 30;`: not done after 1 s|not done after 1 s"):
         fleet.run(fleet.inventory.manager, f"sleep 30; touch {tmp_path}/late", timeout=1)
-    assert time.monotonic() - started < 10
     assert "sleep 30" not in fleet.run(fleet.inventory.manager, "ps -eo args | grep '[s]leep 30' || true")
 
 
@@ -169,10 +167,8 @@ def test_a_host_that_says_nothing_is_given_up(inventory):
         silent = replace(inventory.hosts[0], port=port)
         settings = replace(QUICK, connect_timeout=0.5, retries=0)
         fleet = Fleet(replace(inventory, hosts=(silent, *inventory.hosts[1:])), settings)
-        started = time.monotonic()
         with pytest.raises(UnreachableError, match=r"manager: .* does not respond"):
             fleet.run(silent, "true")
-        assert time.monotonic() - started < 5
 
 
 def _silent():
@@ -261,11 +257,26 @@ def test_a_private_key_that_is_none_is_named_but_not_shown(inventory, login, tmp
         assert "hush" not in str(told_.value)
 
 
-def test_hosts_are_asked_at_once(fleet):
-    started = time.monotonic()
-    answers = fleet.each(fleet.inventory.hosts, lambda host: fleet.run(host, f"sleep 1; echo {host.name}"))
-    assert time.monotonic() - started < 2.5
-    assert answers == {host.name: f"{host.name}\n" for host in fleet.inventory.hosts}
+def test_hosts_work_at_once(fleet):
+    hosts = fleet.inventory.hosts
+    together = threading.Barrier(len(hosts), timeout=30)
+
+    def do(host):
+        together.wait()  # passes only while all three are here
+        return fleet.run(host, f"echo {host.name}")
+
+    assert fleet.each(hosts, do) == {host.name: f"{host.name}\n" for host in hosts}
+
+
+def test_outcomes_hold_those_of_all_hosts_failures_too(fleet):
+    found = fleet.outcomes(
+        fleet.inventory.hosts,
+        lambda host: fleet.run(host, "exit 1" if host.name == "worker-1" else "echo in"),
+    )
+    assert found.succeeded == {"manager": "in\n", "worker-2": "in\n"}
+    assert list(found.failed) == ["worker-1"]
+    assert isinstance(found.failed["worker-1"], SurroundingsError)
+    assert not fleet.outcomes([], lambda host: None)
 
 
 def test_the_first_failure_is_raised_once_all_have_ended(fleet, tmp_path):
@@ -302,7 +313,7 @@ def test_an_engine_is_asked_through_ssh(fleet, server):
     try:
         docker.DockerClient(base_url="unix:///var/run/docker.sock", timeout=5).ping()
     except docker.errors.DockerException:
-        pytest.skip("no Docker engine answers on this machine")
+        pytest.skip("no Docker engine responds on this machine")
     engine = fleet.engine(fleet.inventory.manager)
     assert engine.version()["ApiVersion"]
     assert fleet.engine(fleet.inventory.manager) is engine

@@ -189,7 +189,7 @@ def test_without_an_engine_one_line_says_how_to_get_one(word, monkeypatch, capfd
     told = capfd.readouterr().err
     assert code == 1
     assert told.count("\n") == 1
-    assert "no Docker engine answers" in told
+    assert "no Docker engine responds" in told
     assert "make lab-deps" in told
     assert not (tmp_path / "mlruns").exists()
     with pytest.raises(SurroundingsError):

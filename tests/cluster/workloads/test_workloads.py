@@ -167,13 +167,14 @@ def test_the_histogram_adds_up(seconds):
     assert rows[-1].startswith('metis_request_seconds_bucket{app="a\\"b\\\\c",le="+Inf"} ')
 
 
-def test_units_are_done_one_at_a_time_while_health_answers():
-    under_way, most = [], []
+def test_units_are_done_one_at_a_time_while_health_responds():
+    under_way, most, begun, go = [], [], threading.Event(), threading.Event()
 
     def unit():
         under_way.append(1)
         most.append(len(under_way))
-        time.sleep(0.1)
+        begun.set()
+        go.wait(20)
         under_way.pop()
         return Answer("own", 0.0, 0.1)
 
@@ -181,9 +182,9 @@ def test_units_are_done_one_at_a_time_while_health_answers():
         threads = [threading.Thread(target=get, args=(server.port,)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        begun = time.perf_counter()
-        assert get(server.port, "/healthz")[0] == 200
-        assert time.perf_counter() - begun < 0.25  # four units take 0.4
+        assert begun.wait(20)
+        assert get(server.port, "/healthz")[0] == 200  # while a unit is under way
+        go.set()
         for thread in threads:
             thread.join()
     assert most == [1, 1, 1, 1]
@@ -236,16 +237,22 @@ def test_too_many_waiting_are_refused():
     assert answers == [200] * MOST_WAITING
 
 
-def test_a_kept_connection_answers_without_delay():
+def test_a_response_is_one_write_that_is_sent_at_once(monkeypatch):
+    """Two writes, or one held back for more, cost up to 40 ms of delayed acknowledgement."""
+    writes, plain = [], socket.socket.send
+
+    def send(own, data, *flags):
+        writes.append((own.getsockname()[1], bool(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))))
+        return plain(own, data, *flags)
+
+    monkeypatch.setattr(socket.socket, "send", send)
     with serving(lambda: Answer("own", 0.0, 0.0)) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
-        begun = time.perf_counter()
-        for _ in range(50):
+        for _ in range(3):
             connection.request("GET", "/")
-            connection.getresponse().read()
-        # 40 ms each would be delayed acknowledgements
-        assert (time.perf_counter() - begun) / 50 < 0.02
+            assert connection.getresponse().read()
         connection.close()
+        assert [each for each in writes if each[0] == server.port] == [(server.port, True)] * 3
 
 
 def test_a_wrong_number_in_the_environment_is_named():
@@ -264,10 +271,8 @@ def test_a_workload_whose_store_is_missing_says_so_and_ends_when_told():
         status, body = get(port)
         assert (status, get(port, "/healthz")[0]) == (503, 200)
         assert "METIS_MEMCACHED" in json.loads(body)["error"]
-        begun = time.monotonic()
         started.send_signal(signal.SIGTERM)
-        assert started.wait(10) == 0
-        assert time.monotonic() - begun < 4
+        assert started.wait(20) == 0
 
 
 def test_an_unreachable_store_is_named():
