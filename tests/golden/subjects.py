@@ -9,6 +9,7 @@ from cluster.swarm.backend import layout_of
 from cluster.swarm.services import container_of, environment, labels_of, order
 from flows import report as report_stage
 from flows.command.main import main
+from flows.command.request import refuse_without_effect
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine.work import no_progress
@@ -16,6 +17,7 @@ from flows.placing.decisions import scheduler_for
 from flows.placing.training import train_weights
 from flows.prefect.run import run_chain
 from flows.report.data import summarise
+from metis.errors import InputError
 from metis.measure.testbed import choose_colocations, load_embedded
 from metis.problem.cluster import Cluster
 from metis.problem.groups import draw_groups
@@ -30,6 +32,7 @@ __all__ = [
     "FreeNodes",
     "Host",
     "Image",
+    "InputError",
     "Inventory",
     "Latency",
     "LaunchSettings",
@@ -50,6 +53,7 @@ __all__ = [
     "main",
     "no_progress",
     "order",
+    "refuse_without_effect",
     "report_stage",
     "run_chain",
     "scheduler_for",
