@@ -1,4 +1,4 @@
-"""The contract of every scheduler: a group, a cluster and each co-location's worth give a placement."""
+"""The protocol of schedulers: a group, a cluster and the worth of co-locations in, a placement out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,13 +1,15 @@
 """Settings classes check the bounds of their annotations, made in Python or from a file."""
 
-from typing import Annotated, get_type_hints
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Annotated, Literal, get_type_hints
 
 import pytest
 from annotated_types import Ge, Gt, Le
 from pydantic import TypeAdapter, ValidationError
 
 from metis.errors import InputError
-from metis.settings import READ, InputPath, bounds_of, marks_of, meanings, settings
+from metis.settings import NONE_IS_EMPTY, READ, InputPath, Reading, bounds_of, marks_of, meanings, settings
 
 
 @settings("brewing")
@@ -30,6 +32,25 @@ class Brewing:
     def __post_init__(self) -> None:
         if self.minutes == 7:
             raise InputError("brewing.minutes 7: brings bad luck")
+
+
+@settings("tasting")
+class Tasting:
+    """How tea is tasted."""
+
+    sugar: Annotated[float | None, Reading(lambda given: 5.0 if given == "a spoon" else given)] = None
+    cup: Literal["small", "large"] | None = "small"
+    guests: Annotated[Mapping[str, int], NONE_IS_EMPTY] = field(default_factory=dict)
+
+
+def test_what_a_user_may_write_is_read_alike_in_python_and_from_a_file():
+    given = {"sugar": "a spoon", "cup": None, "guests": None}
+    assert Tasting(**given) == TypeAdapter(Tasting).validate_python(given) == Tasting(5.0, None, {})
+
+
+def test_choices_are_checked_in_python_too():
+    with pytest.raises(InputError, match=r"tasting\.cup 'huge': give one of small, large, None"):
+        Tasting(cup="huge")
 
 
 @pytest.mark.parametrize(
