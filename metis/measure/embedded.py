@@ -7,11 +7,11 @@ An application `a` beside other containers `n` (all of its node's, less one of i
     P_r(n) = sum_c demand_cr n_c,      softplus(z) = log(1 + exp(z)),
 
 of what it reaches alone. `demand_cr` is the pressure that one container of c puts on the shared resource r:
-a property of c alone, whoever suffers from it. Below its knee a pressure costs next to nothing, beyond it
-every unit costs `effect_ar`: the two regimes of a processor, cache or memory bus that is first sufficient
-and then oversubscribed. `presence` is what a neighbour brings or costs once, however many there are of
-it: MMS and ISR take their image from a co-located Redis instead of the network. Without others all terms
-vanish, so that an application alone reaches exactly 1.
+a property of c alone, whichever application suffers from it. Below its knee a pressure costs next to
+nothing, beyond it every unit costs `effect_ar`: the two regimes of a processor, cache or memory bus that is
+first sufficient and then oversubscribed. `presence` is what a neighbour brings or costs once, however many
+there are of it: MMS and ISR take their image from a co-located Redis instead of the network. Without others
+all terms vanish, so that an application alone reaches exactly 1.
 
 The pressures are found by the fit, not measured. Some effects are positive: they take back part of what
 another pressure costs, as saturation does. So only their sum is to be trusted, none of them is one device.

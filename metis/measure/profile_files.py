@@ -1,4 +1,4 @@
-"""Files of profiles: our own format and the published one, by whichever the file has."""
+"""Files of profiles, read in our own format or in the published one."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ def read_published(path: Path, apps: tuple[str, ...] | None = None, slots: int |
     """Read a published `.npz` (DOI 10.5281/zenodo.3859335).
 
     Repeated co-locations are merged by their median; failed runs (RPS 0 while present) and trailing
-    columns that are never used are dropped. `provenance` says how many of each.
+    columns that are never used are dropped. `provenance` holds the number of each.
 
     Args:
         path: the file.

@@ -19,7 +19,7 @@ Choose = Literal["share", "pairs", "all", "given"]
 
 
 class UnmeasuredError(SurroundingsError):
-    """Some of the co-locations asked for could not be measured; the next try may go better.
+    """An error of measuring: some co-locations could not be measured, though another try may succeed.
 
     Attributes:
         failed: id of a co-location -> why.

@@ -156,7 +156,7 @@ class Inspection:
         value: of the running placement, by what is known now.
         best: value of the best placement, by what is known now.
         low: the same if unmeasured co-locations reach only the low end of their 80 % interval.
-        proposal: the best placement, int [nodes, apps]; None where it gains less than asked for.
+        proposal: the best placement, int [nodes, apps]; None where it gains less than the threshold.
         unmeasured: nodes of the best placement whose co-location was never measured, or not since an
             application in it drifted.
     """

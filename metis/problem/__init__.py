@@ -1,1 +1,1 @@
-"""What is placed where: applications, co-locations, clusters, groups, rules, objectives, placements."""
+"""The problem: applications, co-locations, clusters, groups, rules, objectives, placements."""

@@ -12,7 +12,7 @@ from metis.problem.space import ColocationSpace
 
 @dataclass(frozen=True)
 class Cluster:
-    """Nodes with slots, and what already runs on them.
+    """The nodes to place on, their slots, and the containers already there.
 
     Attributes:
         space: the co-locations possible on a node (its applications and slots).

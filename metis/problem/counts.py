@@ -13,7 +13,7 @@ MAX_COUNT = 1e12  # beyond any cluster; sums of such counts still fit their type
 
 
 def whole_counts(values: ArrayLike, name: str) -> IntArray:
-    """`values` as int64 counts.
+    """Convert values to counts, int64 of the same shape.
 
     Raises:
         InputError: a value is not a number, negative or fractional; the message names it.
@@ -29,6 +29,6 @@ def whole_counts(values: ArrayLike, name: str) -> IntArray:
 
 
 def describe_colocation(counts: ArrayLike, apps: tuple[str, ...]) -> str:
-    """A co-location in words: `2 Redis + 1 MMS`, or `nothing`."""
+    """Describe a co-location in words: `2 Redis + 1 MMS`, or `nothing`."""
     parts = [f"{int(n)} {app}" for n, app in zip(np.asarray(counts), apps, strict=True) if n]
     return " + ".join(parts) or "nothing"

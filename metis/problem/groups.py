@@ -1,4 +1,4 @@
-"""Groups: drawn at random, or read from a file."""
+"""Groups of containers: drawn at random, read from a file, or made from counts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,20 +13,20 @@ from metis.problem.counts import IntArray, whole_counts
 
 
 def draw_groups(count: int, size: int, apps: int, rng: np.random.Generator) -> IntArray:
-    """`count` groups of `size` containers, multinomial and uniform over applications, int [count, apps]."""
+    """Draw `count` groups of `size` containers, each application as likely, int [count, apps]."""
     _check_drawn(count, size)
     return rng.multinomial(size, np.full(apps, 1 / apps), size=count).astype(np.int64)
 
 
 def draw_skewed_groups(count: int, size: int, apps: int, rng: np.random.Generator) -> IntArray:
-    """Groups whose shares per application are themselves Dirichlet(1), int [count, apps]."""
+    """Draw `count` groups of `size` containers whose shares are Dirichlet(1), int [count, apps]."""
     _check_drawn(count, size)
     shares = rng.dirichlet(np.ones(apps), size=count)
     return np.stack([rng.multinomial(size, share) for share in shares]).astype(np.int64)
 
 
 def load_groups(path: Path, rows: str | None, apps: tuple[str, ...]) -> IntArray:
-    """Groups of an `.npz` (array `batch_set` or `groups`) or a `.csv` with a header of names, int [n, apps].
+    """Read groups, int [n, apps], of an `.npz` (array `batch_set` or `groups`) or a `.csv` with a header.
 
     Args:
         path: the file.
@@ -48,7 +48,7 @@ def load_groups(path: Path, rows: str | None, apps: tuple[str, ...]) -> IntArray
 
 
 def parse_rows(rows: str | None, total: int) -> slice:
-    """The slice `rows` names: one row, `first:end`, or all of them for None."""
+    """The slice that `rows` names: one row such as `7`, `first:end`, or all rows for None."""
     text = ":" if rows is None else str(rows).strip()
     try:
         parts: list[int | None] = [int(part) if part else None for part in text.split(":")]
@@ -91,7 +91,7 @@ def _read(path: Path, apps: tuple[str, ...]) -> NDArray[Any]:
 
 
 def make_group(counts: Sequence[float] | Mapping[str, float], apps: tuple[str, ...]) -> IntArray:
-    """A group, int [apps], from counts in the order of `apps` or by application name.
+    """Make a group, int [apps], from counts in the order of `apps` or by application name.
 
     Raises:
         InputError: an unknown application, the wrong number of counts, or no container at all.

@@ -1,4 +1,4 @@
-"""A placement, int [nodes, apps], checked against the group, the nodes and the rules."""
+"""The check of a placement, int [nodes, apps], against the group, the nodes and the rules."""
 
 import numpy as np
 
@@ -8,7 +8,17 @@ from metis.problem.counts import IntArray, describe_colocation
 
 
 def check_placement(placement: IntArray, group: IntArray, cluster: Cluster, scheduler: str) -> None:
-    """Raise `PlacementError` unless `placement` places all of `group` within capacity and rules."""
+    """Check that a placement holds all of the group, within capacity and rules.
+
+    Args:
+        placement: new containers, int [nodes, apps].
+        group: containers to place, int [apps].
+        cluster: nodes, existing containers and allowed co-locations.
+        scheduler: whose placement it is, for the message.
+
+    Raises:
+        PlacementError: a node is overfull, a container is lost, or a rule is broken; names it.
+    """
     apps, slots = cluster.space.apps, cluster.space.slots
     if placement.shape != cluster.existing.shape or (placement.size and placement.min() < 0):
         raise PlacementError(f"{scheduler}: placement of shape {placement.shape} is not [nodes, apps] counts")

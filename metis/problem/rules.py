@@ -57,7 +57,7 @@ class Rules:
 
 
 def placing_order(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[int]:
-    """Applications so that each can be added, one container at a time, beside those before it.
+    """Order applications so that each can be added, one container at a time, beside those before it.
 
     An application that may stand alone comes first; one that may only stand beside others comes after
     them. Applications that only a joint step could place come last, in the given order.

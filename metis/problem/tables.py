@@ -42,12 +42,12 @@ class Tables:
         """The table of one quantity, float64 [size, apps].
 
         Raises:
-            InputError: these tables were made without it; says how to get it.
+            InputError: these tables were made without it; names what makes them with it.
         """
         if name not in self.quantities:
             raise InputError(
                 f"{name!r} is not among the quantities of these tables ({', '.join(self.quantities)}): "
-                f"fit the simulator, or ask the testbed, with quantities=(..., {name!r})"
+                f"fit the simulator, or take the testbed's truth, with quantities=(..., {name!r})"
             )
         return self.quantities[name]
 

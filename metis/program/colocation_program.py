@@ -1,6 +1,6 @@
 """The integer program over co-location counts, on which the optimum and Medea rest.
 
-A node's worth depends on its co-location alone. So it is enough to say how many nodes hold which
+A node's worth depends on its co-location alone. So it is enough to decide how many nodes hold which
 co-location: x_p nodes hold p; every container of the group is placed, every node holds one co-location,
 the sum of x_p worth_p is optimised. That has one column per co-location, and nodes do not matter any more.
 """
@@ -21,8 +21,8 @@ from metis.problem.groups import check_group
 from metis.problem.space import ColocationSpace
 
 FEASIBLE = 1e-6  # slack granted to a constraint of real numbers
-ROUNDING = 1e-9  # difference of two sums (of terms up to 1) that says nothing
-FIRST_COLUMNS = 400  # columns of the first integer program; more only where the proof asks for them
+ROUNDING = 1e-9  # difference of two sums (of terms up to 1) that is rounding
+FIRST_COLUMNS = 400  # columns of the first integer program; more only where the proof needs them
 MORE_COLUMNS = 8  # growth of that number while the columns kept admit no solution
 NO_PLACEMENT = "no placement satisfies the rules: this group cannot be placed on this cluster as they stand"
 NOT_IN_TIME = "the solver reached its time limit before it found any placement: raise time_limit"
@@ -30,14 +30,14 @@ NOT_IN_TIME = "the solver reached its time limit before it found any placement: 
 
 @dataclass(frozen=True)
 class ProgramResult:
-    """What the program found, and how good it is known to be.
+    """The result of an integer program, with its bound.
 
     Attributes:
         placement: the new containers, int [nodes, apps].
         value: sum of the objective over all nodes (existing containers included).
         bound: no placement is better than this.
         gap: |bound - value| as a share of the larger of the two; 0 where they are equal.
-        proven: whether the gap is within the one asked for.
+        proven: whether the gap is within the required one.
         seconds: wall time.
         lp_bound: bound of the linear relaxation, before any branching.
     """
@@ -52,7 +52,7 @@ class ProgramResult:
 
 
 class Solved(NamedTuple):
-    """Answer of one call to HiGHS; `x` is None without a feasible incumbent."""
+    """The result of one call to HiGHS; `x` is None without a feasible incumbent."""
 
     x: FloatArray | None
     bound: float
@@ -92,7 +92,7 @@ def solve_colocation_program(
             co-location that is not allowed.
         minimise: whether the smallest sum is wanted.
         time_limit: seconds of wall time.
-        mip_rel_gap: gap at which an answer counts as proven.
+        mip_rel_gap: gap at which a result counts as proven.
         extra: (row [space.size], upper): the sum of `row` over nodes may not exceed `upper`.
 
     Raises:
@@ -240,7 +240,7 @@ def run_highs(
 
 
 def solve_quietly(problem: Any, time_limit: float, mip_rel_gap: float | None = None) -> None:
-    """Solve a cvxpy problem with HiGHS on one core; its status says what came of it.
+    """Solve a cvxpy problem with HiGHS on one core; the outcome is in its status.
 
     Raises:
         SolverError: HiGHS gave up without a status.
@@ -261,7 +261,7 @@ def solve_quietly(problem: Any, time_limit: float, mip_rel_gap: float | None = N
 def _whole(
     values: FloatArray, matrix: Any, right: FloatArray, limit: tuple[FloatArray, float] | None
 ) -> FloatArray | None:
-    """The incumbent in whole numbers, or None where it is none: at a time limit HiGHS may answer zeros."""
+    """The incumbent in whole numbers; None where it is infeasible, as HiGHS may return at a time limit."""
     x = np.round(values)
     if (x < 0).any() or (np.round(matrix @ x) != right).any():
         return None

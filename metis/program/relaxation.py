@@ -1,4 +1,4 @@
-"""The linear relaxation of placing a group: which co-locations, how many nodes of each, fractions allowed.
+"""The linear relaxation of placing a group: nodes per co-location, fractions allowed.
 
 A node's worth depends on its co-location alone, so the relaxation has one column per co-location. It takes
 hundredths of a second, and its value, tight to about 0.1 %, bounds every placement.
@@ -28,7 +28,12 @@ class Relaxed(NamedTuple):
 
 
 def relax(worth: FloatArray, group: IntArray, cluster: Cluster) -> Relaxed:
-    """Place `group` in fractions, so that the sum of `worth` [size] over the nodes is largest.
+    """Place a group in fractions, so that the sum of worths over the nodes is largest.
+
+    Args:
+        worth: of every co-location, float64 [size].
+        group: containers to place, int [apps].
+        cluster: nodes, existing containers and allowed co-locations.
 
     Raises:
         InputError: no placement satisfies the rules.

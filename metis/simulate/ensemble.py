@@ -76,7 +76,7 @@ class Ensemble:
         seen: what was observed.
         processes: one per application.
         widening: factor on all spreads, so that left-out measurements fall into their intervals.
-        coverage: share of left-out measurements inside their 80 % interval, the widening learnt on the other
+        coverage: share of left-out measurements inside their 80 % interval, the widening fitted on the other
             half of them; NaN with too few.
         quantity: name of the quantity.
         alone: what each application reaches alone, float64 [apps], in the quantity's unit; NaN where that was

@@ -1,4 +1,4 @@
-"""A simulator of one regressor per application: the paper's random forest, or gradient boosting."""
+"""A simulator with one regressor per application: the paper's random forest, or gradient boosting."""
 
 from typing import Any
 

@@ -33,7 +33,7 @@ class FileTestbed:
         rows = where[np.unique(self.space.index(colocations))]
         if (rows < 0).any():
             raise InputError(
-                f"testbed.path: {(rows < 0).sum()} of the co-locations asked for are not recorded in it"
+                f"testbed.path: {(rows < 0).sum()} of the co-locations to measure are not recorded in it"
             )
         return self.profile.rows(rows)
 

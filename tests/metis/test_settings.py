@@ -1,5 +1,7 @@
 """Settings classes check the bounds of their annotations, made in Python or from a file."""
 
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Annotated, Literal, get_type_hints
 
 import pytest
@@ -7,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import TypeAdapter, ValidationError
 
 from metis.errors import InputError
-from metis.settings import READ, InputPath, bounds_of, marks_of, meanings, settings
+from metis.settings import NONE_IS_EMPTY, READ, InputPath, Reading, bounds_of, marks_of, meanings, settings
 
 
 @settings("brewing")
@@ -43,6 +45,25 @@ class Gentle(Brewing):
 
     minutes: Annotated[int, Ge(1), Le(10)] = 2
     kind: Literal["black", "green"] | None = "green"
+
+
+@settings("tasting")
+class Tasting:
+    """How tea is tasted."""
+
+    sugar: Annotated[float | None, Reading(lambda given: 5.0 if given == "a spoon" else given)] = None
+    cup: Literal["small", "large"] | None = "small"
+    guests: Annotated[Mapping[str, int], NONE_IS_EMPTY] = field(default_factory=dict)
+
+
+def test_what_a_user_may_write_is_read_alike_in_python_and_from_a_file():
+    given = {"sugar": "a spoon", "cup": None, "guests": None}
+    assert Tasting(**given) == TypeAdapter(Tasting).validate_python(given) == Tasting(5.0, None, {})
+
+
+def test_choices_are_checked_in_python_too():
+    with pytest.raises(InputError, match=r"tasting\.cup 'huge': give one of small, large, None"):
+        Tasting(cup="huge")
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,18 @@ def test_speed_is_relative_to_the_stand_alone_run():
     assert np.isnan(by_row[2, 0][1])
 
 
+def test_quantities_by_name_and_what_is_reached_alone():
+    profile = small()
+    for name in ("rps", "speed", "p50", "p99"):
+        np.testing.assert_array_equal(profile.quantity(name), getattr(profile, name))
+    assert profile.alone("p99") == pytest.approx([0.1, 0.1])
+    assert profile.alone("rps").tolist() == profile.alone("speed").tolist() == [1.0, 1.0]
+    assert np.isnan(profile.alone("p50")).all()
+    assert np.isnan(profile.rows(profile.colocations.sum(axis=1) > 1).alone("p99")).all()
+    with pytest.raises(InputError, match="'p75': a profile has rps, speed, p50, p99"):
+        profile.quantity("p75")
+
+
 def test_smaller_nodes_leave_out_what_no_longer_fits(tmp_path):
     small().save(tmp_path / "p.npz")
     fewer = load_profile(tmp_path / "p.npz", slots=1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from metis.errors import InputError
 from metis.problem.rules import Rules, placing_order
@@ -78,3 +79,15 @@ def test_order_survives_who_can_only_come_together():
 def test_order_names_every_application_once(seed):
     allowed = np.random.default_rng(seed).random(SPACE.size) < 0.4
     assert tuple(placing_order(SPACE, allowed)) in set(permutations(range(3)))
+
+
+def test_rules_are_read_from_a_file_and_null_is_an_empty_mapping():
+    read = TypeAdapter(Rules).validate_python(
+        {"never_together": [["a", "b"]], "at_most": {"a": 2}, "only_beside": {"b": ["a"]}}
+    )
+    assert read == Rules((("a", "b"),), {"a": 2}, {"b": ("a",)})
+    none = TypeAdapter(Rules).validate_python({"never_together": [], "at_most": None, "only_beside": None})
+    assert none == Rules() == Rules(at_most=None, only_beside=None)
+    assert TypeAdapter(Rules).dump_python(read, mode="json")["never_together"] == [["a", "b"]]
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        TypeAdapter(Rules).validate_python({"at_most": {"a": -1}})
