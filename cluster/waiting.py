@@ -10,7 +10,7 @@ from metis.errors import SurroundingsError
 def wait_until(
     holds: Callable[[], bool], seconds: float, pause: float, otherwise: str | Callable[[], str]
 ) -> None:
-    """Return once `holds()` is true; asked again after each pause.
+    """Return once `holds()` is true; called again after each pause.
 
     Args:
         holds: the condition; what it raises is raised at once.

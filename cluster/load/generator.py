@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cluster.backend import Backend
 
 MARK = "METIS-LOAD "  # begins the line with the results; see loadimage/loadfile.py
-PLAN = "METIS_LOAD"  # environment variable with the targets
+TARGETS = "METIS_LOAD"  # environment variable with the targets
 PARENT = "METIS_LOAD_PARENT"  # and with the process that Locust must not outlive
 LOADFILE = Path(__file__).parent / "loadimage" / "loadfile.py"
 QUIET = ("--headless", "--only-summary", "--loglevel", "ERROR", "--stop-timeout", "0")
@@ -92,7 +92,7 @@ def load_here(targets: Sequence[Target], settings: LoadSettings) -> dict[str, Lo
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder,  # no configuration of Locust lies here
-            env=_surroundings() | {PLAN: plan(targets, settings), PARENT: str(os.getpid())},
+            env=_surroundings() | {TARGETS: as_json(targets, settings), PARENT: str(os.getpid())},
             start_new_session=True,
         )
         limit = hard_limit(targets, settings)
@@ -134,7 +134,7 @@ def load_from(
         client,
         image,
         arguments(targets),
-        {PLAN: plan(targets, settings)},
+        {TARGETS: as_json(targets, settings)},
         session,
         hard_limit(targets, settings),
     )
@@ -170,7 +170,7 @@ def check_targets(targets: Sequence[Target], allowed: Collection[str]) -> None:
             raise InputError(f"load: {target.name}: {target.users} users, timeout {target.timeout:g} s")
 
 
-def plan(targets: Sequence[Target], settings: LoadSettings) -> str:
+def as_json(targets: Sequence[Target], settings: LoadSettings) -> str:
     """Targets and window as the load file reads them, JSON."""
     window = {"warm_up": settings.warm_up, "duration": settings.duration}
     return json.dumps({"targets": [asdict(target) for target in targets], **window})

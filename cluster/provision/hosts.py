@@ -206,7 +206,7 @@ class Fleet:
         self, host: Host, command: str, source: BinaryIO | None, timeout: float | None, check: bool
     ) -> str:
         import paramiko
-        from invoke.exceptions import CommandTimedOut
+        from invoke.exceptions import CommandTimedOut, ThreadException
 
         seconds = timeout or self.settings.command_timeout
         what = f"{host.name}: `{' '.join(command.split()[:3])[:60]}`"
@@ -223,6 +223,8 @@ class Fleet:
             )
         except CommandTimedOut:
             raise LostError(f"{what}: not done after {seconds:g} s") from None
+        except ThreadException as error:
+            raise LostError(f"{what}: its input broke off ({error.exceptions[0].value})") from None
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LostError(f"{host.name}: the connection was lost ({error})") from None
         if result.exited in (124, 137) and time.monotonic() - started >= seconds:
@@ -273,7 +275,7 @@ class Fleet:
             try:
                 return self._patiently(lambda: self._one_more(link))
             except (OSError, EOFError, paramiko.SSHException):
-                link.connection.close()  # nothing was asked for yet: no harm in a new connection
+                link.connection.close()  # nothing was sent yet: no harm in a new connection
         self._open(link)
         return link.connection.transport.open_session(timeout=self.settings.connect_timeout)
 

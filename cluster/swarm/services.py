@@ -102,7 +102,7 @@ def order(spec: ContainerSpec, cluster: str) -> dict[str, Any]:
     The image is named by its id: then a node neither asks a registry nor can run another one under that tag.
     What is measured is not started again: there, a container that ends is a failure.
     """
-    from docker.types import ContainerSpec as Task
+    from docker.types import ContainerSpec as EngineSpec
     from docker.types import EndpointSpec, Placement, Resources, RestartPolicy, TaskTemplate
 
     name, limits = service_name(spec), _limits(spec)
@@ -110,7 +110,7 @@ def order(spec: ContainerSpec, cluster: str) -> dict[str, Any]:
         labels = {**owned_labels(cluster, spec.purpose), "metis.node": spec.node_name}
     else:
         labels = labels_of(spec, cluster)
-    task = Task(
+    container = EngineSpec(
         spec.image,
         env=environment(spec),
         labels={**labels, "metis.service": name},
@@ -121,7 +121,7 @@ def order(spec: ContainerSpec, cluster: str) -> dict[str, Any]:
     restarts = "none" if spec.purpose == "measured" else "any"
     bound = [f"node.hostname=={spec.node.hostname}"] if spec.node else []
     template = TaskTemplate(
-        task,
+        container,
         resources=Resources(**limits) if limits else None,
         restart_policy=RestartPolicy(condition=restarts, delay=SECOND),
         placement=Placement(constraints=bound),

@@ -171,7 +171,7 @@ def test_a_locust_killed_in_mid_load_costs_one_run(lab, folder):
     when_loaded(strike, lab)
     journal = measure(folder, [[1, 0]])
     assert [run["sound"] for run in journal.runs] == [False, True]
-    assert "without an answer" in journal.runs[0]["why"]
+    assert "without results" in journal.runs[0]["why"]
     assert left_behind(lab) == ([], [])
 
 

@@ -15,7 +15,7 @@ from locust import FastHttpUser, constant, events, task
 
 MARK = "METIS-LOAD "
 AFTER_FAILURE = 0.1  # seconds that a user waits then: what refuses at once is not to be hammered
-PLAN = json.loads(os.environ["METIS_LOAD"])
+LOAD = json.loads(os.environ["METIS_LOAD"])
 
 
 class Tally:
@@ -86,8 +86,8 @@ class Visitor(FastHttpUser):  # type: ignore[misc]
 
 
 VISITORS: list[Visitor] = []
-TALLIES = {target["name"]: Tally() for target in PLAN["targets"]}
-for _place, _target in enumerate(PLAN["targets"]):
+TALLIES = {target["name"]: Tally() for target in LOAD["targets"]}
+for _place, _target in enumerate(LOAD["targets"]):
     # Locust finds the users among the names of this module
     globals()[f"Visitor{_place}"] = type(
         f"Visitor{_place}",
@@ -112,11 +112,11 @@ def _prepare(environment: Any, **_: Any) -> None:
 
 
 def _measure(runner: Any) -> None:
-    gevent.sleep(PLAN["warm_up"])
+    gevent.sleep(LOAD["warm_up"])
     start = time.perf_counter()
     for tally in TALLIES.values():
         tally.counting = True
-    gevent.sleep(PLAN["duration"])
+    gevent.sleep(LOAD["duration"])
     seconds = time.perf_counter() - start
     for visitor in VISITORS:
         # one that got no response in the whole window would else leave no trace

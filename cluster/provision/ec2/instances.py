@@ -290,10 +290,10 @@ def _refuse_other_types(
     found: Mapping[str, Instance], wanted: Mapping[str, str], settings: Ec2Settings
 ) -> None:
     for host, role in wanted.items():
-        its, asked = found[host]["InstanceType"] if host in found else None, _type(role, settings)
-        if its not in (asked, None):
+        its, wants = found[host]["InstanceType"] if host in found else None, _type(role, settings)
+        if its not in (wants, None):
             raise InputError(
-                f"ec2.{role}_type {asked}: {host} runs as {its}; `metis cluster down` first, or ask for {its}"
+                f"ec2.{role}_type {wants}: {host} runs as {its}; `metis cluster down` first, or ask for {its}"
             )
 
 
@@ -360,8 +360,8 @@ def _learn_keys(
 ) -> None:
     """Trust the host keys that instances print on their consoles; one that prints none stays unknown.
 
-    Each is asked once: afterwards what a person accepted counts. One that was stopped has another address
-    when it comes back, and the same key.
+    Each console is read until it has keys, and never again: afterwards what a person accepted counts. An
+    instance that was stopped has another address when it comes back, and the same key.
     """
     met: dict[str, Any] = record.known["met"]
     waiting: list[str] = []
