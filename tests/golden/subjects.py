@@ -3,11 +3,11 @@
 from flows.engine.chain import run_chain
 
 from baselines.registry import ENTRIES
-from cluster.catalog import load_catalog
-from cluster.images import Image
-from cluster.inventory import Host, Inventory
-from cluster.services import Layout
+from cluster.images.build import Image
+from cluster.images.catalog import load_catalog
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
+from cluster.swarm.services import Layout
 from flows.command.main import main
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
