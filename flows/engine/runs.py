@@ -4,12 +4,9 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from flows.engine.provenance import Dataset
-
-if TYPE_CHECKING:
-    from flows.engine.store import Store
 
 ABOUT = "about"  # artifacts for people: no part of the output, so that they change no digest
 
@@ -56,6 +53,37 @@ class Job:
     folder: Path | None
 
 
+class RunLog(Protocol):
+    """What a recording writes to: the store, see `flows.engine.store.Store`."""
+
+    def log_curve(self, run_id: str, rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> None:
+        """Log rows of numbers."""
+        ...
+
+    def log(
+        self, run_id: str, params: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Log settings and tags."""
+        ...
+
+    def log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
+        """Log which data a run was given."""
+        ...
+
+    def child(
+        self,
+        parent: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        datasets: Sequence[Dataset] = (),
+        files: Mapping[str, bytes] | None = None,
+    ) -> str:
+        """Record a finished child run; return its id."""
+        ...
+
+
 @dataclass
 class Recording:
     """A stage being done: write files into `folder`; the rest goes to the stage's MLflow run.
@@ -69,7 +97,7 @@ class Recording:
     run_id: str
     folder: Path
     inputs: Mapping[str, str]
-    _store: "Store"
+    _store: RunLog
 
     @property
     def about(self) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.engine.memo import Memo
-from flows.stages.simulator import tables_in
+from flows.placing.tables import tables_in
 from metis.errors import InputError
 from metis.problem.tables import Tables
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.stages.simulator import tables_in
+from flows.placing.tables import tables_in
 
 APPLIST = "interference_applist.csv"
 

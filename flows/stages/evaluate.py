@@ -10,8 +10,8 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import Dataset, groups_dataset, run_name, run_params, run_tags
 from flows.engine.work import TIMINGS, Work
+from flows.placing.tables import tables_in
 from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
-from flows.stages.simulator import tables_in
 from metis.problem.objectives import tabulated
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.placing.groups import place_all
+from flows.placing.tables import tables_in
 from flows.stages.baselines import placing_inputs, placing_modules, placing_settings
 from flows.stages.shared import all_schedulers
-from flows.stages.simulator import tables_in
 
 if TYPE_CHECKING:
     from flows.placing.decisions import Decisions

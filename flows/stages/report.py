@@ -7,10 +7,10 @@ from flows.configuration.objects import knows_truth, make_cluster, make_groups
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work, read_json
+from flows.placing.tables import fitted_in
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import placing_steps, read_decisions, read_results
 from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
-from flows.stages.simulator import fitted_in
 from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:

@@ -1,19 +1,11 @@
 """Stage simulator: fit a simulator to the profile and write it out over the whole space."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
+from flows.placing.tables import FILE
 from metis.problem.objectives import tabulated
-
-if TYPE_CHECKING:
-    from metis.problem.tables import Tables
-    from metis.simulate.simulator import FittedSimulator
-
-FILE = "simulator.npz"
 
 
 def run(work: Work) -> None:
@@ -30,18 +22,6 @@ def run(work: Work) -> None:
     fitted.save(work.folder / FILE)
     work.write_json("report.json", fitted.report)
     work.recording.metrics(fitted.report)
-
-
-def fitted_in(folder: Path) -> "FittedSimulator":
-    """Return the simulator in the output of this stage."""
-    from metis.simulate.simulator import FittedSimulator
-
-    return FittedSimulator.load(folder / FILE)
-
-
-def tables_in(folder: Path) -> "Tables":
-    """Return the tables of the simulator in the output of this stage."""
-    return fitted_in(folder).tables
 
 
 def _quantities(settings: Settings) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from baselines.registry import learner_of
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
+from flows.placing.tables import tables_in
 from flows.stages.shared import all_schedulers
-from flows.stages.simulator import tables_in
 
 MODULES = {
     "value": ("metis.learn.value.learner", "metis.learn.value.dealer_learner"),

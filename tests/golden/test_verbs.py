@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests.golden import subjects
 from tests.golden.frozen import check, stable
 
 COUNTS = "group.counts=[2,3,1,4,5,2,2]"

@@ -1,7 +1,7 @@
 """Place one group.
 
 metis place group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=optimum
-metis place group.counts={Redis:10,MMS:20} cluster.nodes=9 out=plan.json      explain, deploy, export read it
+metis place 'group.counts={Redis:10,MMS:20}' cluster.nodes=9 out=plan.json    explain, deploy, export read it
 metis place group.size=60 existing=plan.json profile=file profile.path=my.npz output=json
 
 With `existing=` (a file, or the id of an MLflow run) the group is placed beside what runs already.

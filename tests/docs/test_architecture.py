@@ -1,0 +1,121 @@
+"""The map of the code is true: what it names exists, and imports run in the stated directions only."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAP = ROOT / "docs" / "architecture.md"
+GUIDE = ROOT / "CONTRIBUTING.md"
+PACKAGES = ("flows", "baselines", "cluster", "metis")
+DOTTED = re.compile(r"`((?:flows|baselines|cluster|metis)(?:\.\w+)+)`")
+FILE = re.compile(r"`((?:flows|baselines|cluster|metis|conf|tests|docs|benchmarks)/[\w./-]*)`")
+
+
+def names_in(page):
+    return sorted(set(DOTTED.findall(page.read_text(encoding="utf-8"))))
+
+
+def files_in(page):
+    return sorted(set(FILE.findall(page.read_text(encoding="utf-8"))))
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def source_of(module):
+    """The file of a module or package, or None."""
+    path = ROOT.joinpath(*module.split("."))
+    return next((one for one in (path.with_suffix(".py"), path / "__init__.py") if one.is_file()), None)
+
+
+def defined(body):
+    """What a module or class defines at its top, by name; the body of a class, else nothing."""
+    found = {}
+    for one in body:
+        if isinstance(one, ast.ClassDef | ast.FunctionDef):
+            found[one.name] = one.body if isinstance(one, ast.ClassDef) else []
+        elif isinstance(one, ast.Assign):
+            found |= {target.id: [] for target in one.targets if isinstance(target, ast.Name)}
+        elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+            found[one.target.id] = []
+    return found
+
+
+def exists(dotted):
+    """Whether a module, or what it defines, is there; nothing is imported."""
+    parts = dotted.split(".")
+    length = max((n for n in range(1, len(parts) + 1) if source_of(".".join(parts[:n]))), default=0)
+    if not length:
+        return False
+    body = tree_of(source_of(".".join(parts[:length]))).body
+    for part in parts[length:]:
+        found = defined(body)
+        if part not in found:
+            return False
+        body = found[part]
+    return True
+
+
+def test_what_is_not_there_is_noticed():
+    assert exists("flows.engine.memo.Memo.obtain")
+    assert exists("cluster.backend.BACKENDS")
+    for wrong in ("flows.engine.memo.Memo.get", "flows.engine.nothing", "flows.engine.memo.obtain"):
+        assert not exists(wrong)
+
+
+@pytest.mark.parametrize("page", [MAP, GUIDE], ids=lambda page: page.stem)
+def test_every_module_function_and_file_that_is_named_exists(page):
+    missing = [name for name in names_in(page) if not exists(name)]
+    missing += [name for name in files_in(page) if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_both_walks_name_what_they_pass():
+    assert len(names_in(MAP)) > 50
+    assert len(files_in(GUIDE)) > 10
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_picture_names_every_part_of_a_package(package):
+    picture = MAP.read_text(encoding="utf-8").split("```")[1]
+    parts = {path.stem for path in (ROOT / package).iterdir() if _is_part(path)}
+    if package == "baselines":
+        parts = {"registry", "contract"}  # its other files are schedulers and what they share
+    assert not [part for part in parts if not re.search(rf"\b{part}\b", picture)]
+
+
+def _is_part(path):
+    if path.is_dir():
+        return (path / "__init__.py").exists()
+    return path.suffix == ".py" and path.stem != "__init__"
+
+
+def test_imports_run_in_the_stated_directions_only(capsys, monkeypatch):
+    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+    monkeypatch.chdir(ROOT)
+    status = lint_imports(config_filename="pyproject.toml", no_cache=True)
+    assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
+
+
+def test_no_module_takes_part_in_a_circle():
+    """Import-linter compares siblings; this one follows imports from module to module, lazy ones too."""
+    import grimp
+
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    waits = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    free = [module for module, imports in waits.items() if not imports]
+    while free:
+        done = free.pop()
+        for module in graph.find_modules_that_directly_import(done):
+            waits[module].discard(done)
+            if not waits[module]:
+                free.append(module)
+    circle = [module for module, imports in waits.items() if imports]
+    assert not circle
