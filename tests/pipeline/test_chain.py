@@ -12,7 +12,7 @@ import pytest
 from flows.command.main import main
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
-from flows.engine.chain import run_chain
+from flows.prefect.run import run_chain
 
 SMALL = [
     "experiment=quick",

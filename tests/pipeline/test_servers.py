@@ -9,8 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from flows.configuration.compose import compose_plain
-from flows.configuration.settings import TrackingSettings, validated
-from flows.engine.chain import run_chain
+from flows.configuration.sections import TrackingSettings
+from flows.configuration.settings import validated
+from flows.prefect.run import run_chain
 from flows.engine.store import Store
 from metis.errors import SurroundingsError
 from tests.pipeline.shared_servers import free_port, shared_servers

@@ -16,10 +16,10 @@ from mlflow import MlflowClient
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine import provenance as recorded
-from flows.engine.chain import run_chain
 from flows.engine.folders import sqlite_uri, without_secrets
 from flows.engine.keys import ROOT
 from flows.engine.provenance import sizes_of
+from flows.prefect.run import run_chain
 from flows.report.placement_picture import placement_svg
 from tests.pipeline.test_chain import SMALL
 

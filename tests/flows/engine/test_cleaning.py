@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.configuration.settings import GcSettings, TrackingSettings
+from flows.configuration.sections import GcSettings, TrackingSettings
 from flows.engine.cleaning import delete_old, find_old
 from flows.engine.store import Store
 from metis.errors import InputError

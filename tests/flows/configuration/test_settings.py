@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from flows.stages.steps import plan
 
 import conf
 from flows.configuration.compose import compose_plain
 from flows.configuration.objects import make_objective, simulator_settings
 from flows.configuration.settings import Settings, validated
-from flows.stages.steps import plan
 from metis.errors import InputError
 
 CONF = Path(conf.__file__).parent
