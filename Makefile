@@ -32,8 +32,8 @@ docs: $(STAMP)
 
 # an engine, Compose and the base image from Debian's packages where they are missing, then the image of a node
 lab-deps: $(STAMP)
-	cluster/lab/deps.sh
-	$(BIN)/python -c "from cluster.lab.image import local_engine, node_image; print(node_image(local_engine()))"
+	cluster/provision/lab/deps.sh
+	$(BIN)/python -c "from cluster.provision.lab.image import local_engine, node_image; print(node_image(local_engine()))"
 
 # bytecode is compiled at once: importing TensorFlow or MLflow without it takes three times as long
 $(STAMP): requirements.lock pyproject.toml

@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from cluster.catalog import load_catalog
-from cluster.distribute import distribute
-from cluster.hosts import Fleet
-from cluster.images import build
-from cluster.inventory import Inventory
-from cluster.launcher import Launcher
+from cluster.images.build import build
+from cluster.images.catalog import load_catalog
+from cluster.images.distribution import distribute
+from cluster.provision.hosts import Fleet
+from cluster.provision.inventory import Inventory
 from cluster.settings import BuildSettings, LaunchSettings
+from cluster.swarm.backend import SwarmBackend
 
 SEVEN = ("Redis", "MMS", "Checksum", "YCSB-A", "YCSB-B", "SceneDetect", "ISR")
 T = TypeVar("T")
@@ -48,28 +48,28 @@ def main() -> None:
     inventory = Inventory.load(given.inventory)
     settings = BuildSettings(base_image=given.base, network="host", scale=given.scale)
     workloads = load_catalog([], given.apps)
-    images = timed("build, first", lambda: build(workloads, settings, tell=print))
-    timed("build, second", lambda: build(workloads, settings, tell=print))
+    images = timed("build, first", lambda: build(workloads, settings, report=print))
+    timed("build, second", lambda: build(workloads, settings, report=print))
     for tag, size in sorted({(one.tag, one.size) for one in images}):
         print(f"  {tag}: {size / 1e6:.0f} MB")
     with Fleet(inventory) as fleet:
-        known = timed("distribute, first", lambda: distribute(fleet, images, settings, tell=print))
-        timed("distribute, second", lambda: distribute(fleet, known, settings, tell=print))
+        known = timed("distribute, first", lambda: distribute(fleet, images, settings, report=print))
+        timed("distribute, second", lambda: distribute(fleet, known, settings, report=print))
         launch = LaunchSettings(cpus=1.0, memory_mb=512, cache_mb=64)
-        launcher = Launcher(fleet, workloads, known, launch)
-        timed("sweep", launcher.sweep)
-        timed("support, first", launcher.support)
-        measure(launcher, inventory.workers[0].name, len(given.apps), given.pairs)
+        backend = SwarmBackend(fleet, workloads, known, launch)
+        timed("sweep", backend.sweep)
+        timed("support, first", backend.ensure_support)
+        measure(backend, inventory.workers[0].name, len(given.apps), given.pairs)
 
 
-def measure(launcher: Launcher, node: str, apps: int, pairs: int) -> None:
+def measure(backend: SwarmBackend, node: str, apps: int, pairs: int) -> None:
     """Launch and remove pairs of applications; print each, the median and the worst."""
     took = []
     chosen = list(combinations_with_replacement(range(apps), 2))[:pairs]
     for pair in chosen:
         counts = np.bincount(pair, minlength=apps)
         began = time.perf_counter()
-        with launcher.running({node: counts}, "benchmark") as containers:
+        with backend.running({node: counts}, "benchmark") as containers:
             launched = time.perf_counter()
             names = " + ".join(one.app for one in containers)
         ended = time.perf_counter()

@@ -17,12 +17,12 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from cluster import swarm
-from cluster.hosts import Fleet
-from cluster.inventory import Inventory
-from cluster.lab import lab
-from cluster.lab.image import local_engine, node_image
+from cluster.provision.hosts import Fleet
+from cluster.provision.inventory import Inventory
+from cluster.provision.lab import lab
+from cluster.provision.lab.image import local_engine, node_image
 from cluster.settings import ConnectSettings
+from cluster.swarm.membership import membership as swarm
 
 T = TypeVar("T")
 

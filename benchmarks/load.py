@@ -18,7 +18,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from cluster.load import Target, load_here
+from cluster.load.generator import Target, load_here
 from cluster.settings import LoadSettings
 
 BAR = 15.0  # seconds

@@ -1,44 +1,35 @@
-"""Settings of everything that touches real machines."""
+"""Settings of everything that concerns real machines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from metis.errors import InputError
+from metis.settings import OutputPath, Share, settings
 
 
-def _check(section: str, settings: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
-    for name, (least, most) in ranges.items():
-        value = getattr(settings, name)
-        if value is not None and not least <= value <= most:
-            raise InputError(f"{section}.{name} {value:g}: give {least:g} to {most:g}")
-
-
-@dataclass(frozen=True)
+@settings("connect")
 class ConnectSettings:
-    """How hosts are talked to.
+    """Connections to hosts.
 
     Attributes:
-        connect_timeout: seconds until a host that does not answer is given up.
-        command_timeout: seconds a command may take, where nothing shorter is said.
-        retries: further tries of what may be tried again.
+        connect_timeout: seconds until a host that does not respond is given up.
+        command_timeout: seconds a command may take, unless it has a limit of its own.
+        retries: further attempts at what may be repeated.
         pause: seconds before the first of them; doubles each time.
-        parallel: hosts talked to at once.
+        parallel: hosts connected to at once.
     """
 
-    connect_timeout: float = 10.0
-    command_timeout: float = 600.0
-    retries: int = 3
-    pause: float = 1.0
-    parallel: int = 16
-
-    def __post_init__(self) -> None:
-        ranges = {"connect_timeout": (0.1, 600), "command_timeout": (1, 86_400), "retries": (0, 100)}
-        _check("connect", self, ranges | {"pause": (0, 600), "parallel": (1, 1024)})
+    connect_timeout: Annotated[float, Ge(0.1), Le(600)] = 10.0
+    command_timeout: Annotated[float, Ge(1), Le(86_400)] = 600.0
+    retries: Annotated[int, Ge(0), Le(100)] = 3
+    pause: Annotated[float, Ge(0), Le(600)] = 1.0
+    parallel: Annotated[int, Ge(1), Le(1024)] = 16
 
 
-@dataclass(frozen=True)
+@settings("images")
 class BuildSettings:
     """How images are built and brought to the nodes.
 
@@ -51,16 +42,13 @@ class BuildSettings:
     """
 
     base_image: str = "debian:bookworm-slim"
-    scale: float = 1.0
+    scale: Annotated[float, Ge(0.0001), Le(100)] = 1.0
     network: str = "default"
     arguments: Mapping[str, str | int | float] | None = None
-    timeout: float = 1800.0
-
-    def __post_init__(self) -> None:
-        _check("images", self, {"scale": (0.0001, 100), "timeout": (1, 86_400)})
+    timeout: Annotated[float, Ge(1), Le(86_400)] = 1800.0
 
 
-@dataclass(frozen=True)
+@settings("launch")
 class LaunchSettings:
     """How containers run on a node.
 
@@ -69,22 +57,17 @@ class LaunchSettings:
         memory_mb: limit of a container.
         cache_mb: memory of the memcached of each node.
         first_port: published port of the first container of a node; the next ones follow.
-        ready_timeout: seconds until all containers of a launch must answer.
+        ready_timeout: seconds until all containers of a launch must respond.
     """
 
-    cpus: float = 2.0
-    memory_mb: int = 8192
-    cache_mb: int = 2048
-    first_port: int = 8081
-    ready_timeout: float = 180.0
-
-    def __post_init__(self) -> None:
-        ranges: dict[str, tuple[float, float]] = {"cpus": (0.01, 1024), "memory_mb": (6, 1 << 24)}
-        ranges |= {"cache_mb": (1, 1 << 20), "first_port": (1024, 65_000), "ready_timeout": (1, 3600)}
-        _check("launch", self, ranges)
+    cpus: Annotated[float, Ge(0.01), Le(1024)] = 2.0
+    memory_mb: Annotated[int, Ge(6), Le(1 << 24)] = 8192
+    cache_mb: Annotated[int, Ge(1), Le(1 << 20)] = 2048
+    first_port: Annotated[int, Ge(1024), Le(65_000)] = 8081
+    ready_timeout: Annotated[float, Ge(1), Le(3600)] = 180.0
 
 
-@dataclass(frozen=True)
+@settings("load")
 class LoadSettings:
     """How containers are loaded and measured.
 
@@ -93,36 +76,21 @@ class LoadSettings:
         duration: seconds that count.
         warm_up: seconds before them that do not.
         timeout: seconds until a request is given up, and counts as failed.
-        sla: seconds above which an answer counts as failed; None for no limit. An application may have
-            its own.
-        most_failures: share of failed requests above which a measurement is refused.
+        sla: seconds above which a response is late and adds nothing to the RPS; None for no limit. An
+            application may have its own.
+        most_failures: share of failed requests above which a measurement is refused; late responses are
+            not failed.
     """
 
-    users: int = 4
-    duration: float = 300.0
-    warm_up: float = 30.0
-    timeout: float = 10.0
-    sla: float | None = None
-    most_failures: float = 0.5
-
-    def __post_init__(self) -> None:
-        ranges: dict[str, tuple[float, float]] = {"users": (1, 1000), "duration": (0.5, 86_400)}
-        ranges |= {"warm_up": (0, 3600), "timeout": (0.05, 600), "sla": (0.001, 600)}
-        _check("load", self, ranges | {"most_failures": (0, 1)})
+    users: Annotated[int, Ge(1), Le(1000)] = 4
+    duration: Annotated[float, Ge(0.5), Le(86_400)] = 300.0
+    warm_up: Annotated[float, Ge(0), Le(3600)] = 30.0
+    timeout: Annotated[float, Ge(0.05), Le(600)] = 10.0
+    sla: Annotated[float, Ge(0.001), Le(600)] | None = None
+    most_failures: Share = 0.5
 
 
-def _check_from(address: str) -> None:
-    try:
-        network = ip_network(address)
-    except ValueError:
-        raise InputError(
-            f"ec2.from_address {address!r}: give a CIDR, such as 203.0.113.7/32 for one address"
-        ) from None
-    if network.prefixlen == 0:
-        raise InputError(f"ec2.from_address {address}: opens SSH to everybody; give your own address")
-
-
-@dataclass(frozen=True)
+@settings("ec2")
 class Ec2Settings:
     """Instances to launch.
 
@@ -136,13 +104,13 @@ class Ec2Settings:
         clients: how many clients.
         key_name: name of the key pair in EC2; None to make one for this cluster.
         key: path of its private key; None where it is made.
-        from_address: whom the security group lets in by SSH, a CIDR such as 203.0.113.7/32. Needed.
+        from_address: addresses that the security group lets in by SSH, a CIDR such as 203.0.113.7/32. Needed.
         security_group: id of one to use as it is; None to make one for this cluster.
         subnet: subnet to launch in; None for the default of the region.
         spot: spot instances instead of on demand.
         disk_gb: root disk of an instance.
         endpoint: another endpoint of the EC2 API; None for AWS.
-        wait: seconds until instances must run and answer.
+        wait: seconds until instances must run and respond.
     """
 
     region: str = "us-east-1"
@@ -151,51 +119,49 @@ class Ec2Settings:
     manager_type: str = "m5.large"
     worker_type: str = "m5.4xlarge"
     client_type: str = "m5.2xlarge"
-    clients: int = 1
+    clients: Annotated[int, Ge(0), Le(100)] = 1
     key_name: str | None = None
-    key: str | None = None
+    key: OutputPath | None = None  # it opens instances and decides nothing about them
     from_address: str | None = None
     security_group: str | None = None
     subnet: str | None = None
     spot: bool = False
-    disk_gb: int = 40
+    disk_gb: Annotated[int, Ge(8), Le(16_384)] = 40
     endpoint: str | None = None
-    wait: float = 600.0
+    wait: Annotated[float, Ge(1), Le(7200)] = 600.0
 
     def __post_init__(self) -> None:
-        _check("ec2", self, {"clients": (0, 100), "disk_gb": (8, 16_384), "wait": (1, 7200)})
         if (self.key_name is None) != (self.key is None):
             raise InputError("ec2: give both key_name and key, or neither to have a key made for the cluster")
         if self.from_address is not None:
             _check_from(self.from_address)
 
 
-@dataclass(frozen=True)
+@settings("deploy")
 class DeploySettings:
     """How a placement is deployed.
 
     Attributes:
         at_once: nodes changed at a time.
         measure: whether to load and measure what was deployed.
-        session: name of the deployment; its services carry it.
+        session: name of the deployment; its containers carry it.
     """
 
-    at_once: int = 1
+    at_once: Annotated[int, Ge(1), Le(10_000)] = 1
     measure: bool = True
     session: str = "deploy"
 
     def __post_init__(self) -> None:
-        _check("deploy", self, {"at_once": (1, 10_000)})
         if not self.session.isidentifier():
             raise InputError(f"deploy.session {self.session!r}: give letters, digits and _")
 
 
-@dataclass(frozen=True)
+@settings("watch")
 class WatchSettings:
     """How deployed containers are watched.
 
     Attributes:
-        source: `load` (Locust, as when profiling) or `metrics` (the services' own counters, no load added).
+        source: `load` (Locust, as when profiling) or `metrics` (the containers' own counters, no load added).
         interval: seconds between two looks.
         looks: how many; None until stopped.
         level: share of sound measurements that an interval holds.
@@ -205,14 +171,20 @@ class WatchSettings:
     """
 
     source: Literal["load", "metrics"] = "load"
-    interval: float = 600.0
-    looks: int | None = 1
-    level: float = 0.99
-    noise: float = 0.05
-    remeasure: int = 2
-    min_gain: float = 0.01
+    interval: Annotated[float, Ge(0.1), Le(1e6)] = 600.0
+    looks: Annotated[int, Ge(1), Le(1_000_000)] | None = 1
+    level: Annotated[float, Ge(0.5), Le(0.999999)] = 0.99
+    noise: Share = 0.05
+    remeasure: Annotated[int, Ge(0), Le(1000)] = 2
+    min_gain: Share = 0.01
 
-    def __post_init__(self) -> None:
-        ranges: dict[str, tuple[float, float]] = {"interval": (0.1, 1e6), "looks": (1, 1e6)}
-        ranges |= {"level": (0.5, 0.999999), "noise": (0, 1), "remeasure": (0, 1000), "min_gain": (0, 1)}
-        _check("watch", self, ranges)
+
+def _check_from(address: str) -> None:
+    try:
+        network = ip_network(address)
+    except ValueError:
+        raise InputError(
+            f"ec2.from_address {address!r}: give a CIDR, such as 203.0.113.7/32 for one address"
+        ) from None
+    if network.prefixlen == 0:
+        raise InputError(f"ec2.from_address {address}: opens SSH to everybody; give your own address")

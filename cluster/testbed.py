@@ -1,21 +1,22 @@
-"""The live Swarm as a testbed: launch a co-location on a worker, load it, tear it down, next."""
+"""A live cluster as testbed: one co-location after another is launched on a worker, loaded and removed."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cluster.catalog import Workload
-from cluster.inventory import Host, Inventory
-from cluster.load import Answer, Target
-from cluster.services import Container
+from cluster.images.catalog import Workload
+from cluster.load.generator import LoadResult, Target
+from cluster.load.measurement import target_of
+from cluster.load.scoring import combine, implausible, refusal
+from cluster.load.sittings import Sittings
+from cluster.provision.inventory import Host
 from cluster.settings import LoadSettings
-from cluster.sittings import Sittings
+from cluster.spec import Container
 from metis.errors import InputError, MetisError, SurroundingsError
 from metis.measure.profile import MEASURES, Profile, make_profile
 from metis.measure.testbed import UnmeasuredError
@@ -24,26 +25,12 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
+    from cluster.backend import Backend
     from metis.measure.journal import Journal
 
-ASK_AGAIN = 300.0  # seconds until a host that was lost is asked whether it is back
+LOOK_AGAIN = 300.0  # seconds until a host that was lost is looked at again
 TRIES_ALONE = 2  # of an application that does not run alone, in one sitting
-Load = Callable[[Host, Sequence[Target]], Mapping[str, Answer]]
-Reach = Callable[[Host], str]  # why a host cannot take part; empty where it can
-
-
-class Launches(Protocol):
-    """What the testbed needs of `cluster.launcher.Launcher`."""
-
-    def running(
-        self, colocations: Mapping[str, IntArray], session: str
-    ) -> AbstractContextManager[Sequence[Container]]:
-        """The containers of a co-location per node, all answering; removed at the end."""
-        ...
-
-    def troubles(self, session: str) -> Sequence[str]:
-        """What died since it was started, in words."""
-        ...
+Load = Callable[[Host, Sequence[Target]], Mapping[str, LoadResult]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +40,7 @@ class Run:
     Attributes:
         id: of the co-location.
         at: when the load ended, seconds since 1970.
-        rps: per application, good answers per second of one container (mean), [apps]; NaN where absent.
+        rps: per application, good responses per second of one container (mean), [apps]; NaN where absent.
         p50: seconds (mean over its containers), likewise; also p99.
         p99: see p50.
         requests: of all its containers, [apps].
@@ -78,20 +65,18 @@ class Run:
 
 
 @dataclass
-class SwarmTestbed:
-    """Measures co-locations on the workers of a Swarm, several workers at once.
+class ClusterTestbed:
+    """Measures co-locations on the workers of a cluster, several workers at once.
 
     RPS is divided by what the same application reached alone in the same sitting: stand-alone runs are made
     before anything else and again after every `every` runs of an application, and a run is divided by the
-    median of those nearest to it in time (see `cluster.sittings`). Nodes are taken to be alike.
+    median of those nearest to it in time (see `cluster.load.sittings`). Nodes are taken to be alike.
 
     Attributes:
         workloads: the applications, in the order of the counts.
         slots: of a node.
-        inventory: the hosts.
-        launcher: runs containers.
+        backend: runs containers, and knows whether a host can take part.
         load: loads targets from a client.
-        reach: says whether a host can take part.
         settings: of the load.
         sittings: the stand-alone runs of this and of earlier sittings.
         session: label of what runs for this testbed.
@@ -102,10 +87,8 @@ class SwarmTestbed:
 
     workloads: tuple[Workload, ...]
     slots: int
-    inventory: Inventory
-    launcher: Launches
+    backend: "Backend"
     load: Load
-    reach: Reach
     settings: LoadSettings
     sittings: Sittings
     session: str = "profile"
@@ -119,7 +102,7 @@ class SwarmTestbed:
         self.space = ColocationSpace(tuple(one.name for one in self.workloads), self.slots)
 
     def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
-        """See `Testbed.measure`; the seed is the world's. Notes: raw RPS, when, where, seconds."""
+        """See `Testbed.measure`; a seed has no effect. Notes: raw RPS, when, where, seconds."""
         del seed
         ids = np.unique(self.space.index(colocations)).tolist()
         single = [i for i in ids if self.space.totals[i] == 1]
@@ -137,7 +120,7 @@ class SwarmTestbed:
         return profile
 
     def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
-        """Nobody knows it.
+        """Unknown: see `Testbed.truth`.
 
         Raises:
             InputError: always.
@@ -166,9 +149,9 @@ class SwarmTestbed:
             due = [app for app in needed if self._is_due(app)]
             found = self._all([self._alone_id(app) for app in due])
             for app in due:
-                told = found[self._alone_id(app)]
-                if isinstance(told, str):
-                    self._mute.setdefault(app, []).append(told)
+                run = found[self._alone_id(app)]
+                if isinstance(run, str):
+                    self._mute.setdefault(app, []).append(run)
         silent = {app: self._mute[app][-1] for app in needed if not self.sittings.current().get(app)}
         for i in ids:
             present = [app for app, count in zip(apps, self.space.counts[i], strict=True) if count]
@@ -197,19 +180,19 @@ class SwarmTestbed:
         """
         todo, found = deque(ids), dict[int, Run | str]()
         while todo:
-            workers = self._reachable(self.inventory.workers)[: self.at_once]
-            clients = self._reachable(self.inventory.clients)
+            workers = self._reachable(self.backend.inventory.workers)[: self.at_once]
+            clients = self._reachable(self.backend.inventory.clients)
             chosen = [
                 (worker, clients[n % len(clients)], todo.popleft())
                 for n, worker in enumerate(workers)
                 if todo
             ]
-            for (worker, client, i), answer in zip(chosen, self._side_by_side(chosen), strict=True):
-                if isinstance(answer, Run):
-                    found[i] = answer
-                    self._enter(answer)
+            for (worker, client, i), run in zip(chosen, self._side_by_side(chosen), strict=True):
+                if isinstance(run, Run):
+                    found[i] = run
+                    self._enter(run)
                 elif self._all_there(worker, client):
-                    found[i] = answer
+                    found[i] = run
                 else:
                     todo.append(i)
         return found
@@ -218,21 +201,22 @@ class SwarmTestbed:
         if len(chosen) == 1:  # without a thread an interrupt ends the load at once
             return [self._try(*chosen[0])]
         with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-            return list(pool.map(lambda words: self._try(*words), chosen))
+            return list(pool.map(lambda each: self._try(*each), chosen))
 
     def _reachable(self, hosts: Sequence[Host]) -> list[Host]:
-        """Those that can take part; one that was lost is asked again later, or where no other is left."""
+        """Those that can take part; one that was lost is looked at later, or where no other is left."""
         none = all(host.name in self._lost for host in hosts)
         for host in hosts:
-            if host.name in self._lost and (none or time.monotonic() - self._lost[host.name][0] > ASK_AGAIN):
-                self._note_reach(host)
+            if host.name in self._lost and (none or time.monotonic() - self._lost[host.name][0] > LOOK_AGAIN):
+                self._look_at(host)
         left = [host for host in hosts if host.name not in self._lost]
         if not left:
             raise SurroundingsError(self._lost[hosts[0].name][1])
         return left
 
-    def _note_reach(self, host: Host) -> bool:
-        if why := self.reach(host):
+    def _look_at(self, host: Host) -> bool:
+        """Whether a host can take part; one that cannot is noted as lost."""
+        if why := self.backend.unavailable(host):
             self._lost[host.name] = (time.monotonic(), why)
         else:
             self._lost.pop(host.name, None)
@@ -244,9 +228,9 @@ class SwarmTestbed:
         Raises:
             SurroundingsError: the manager cannot be reached.
         """
-        if why := self.reach(self.inventory.manager):
+        if why := self.backend.unavailable(self.backend.inventory.manager):
             raise SurroundingsError(why)
-        there = [self._note_reach(host) for host in (worker, client)]
+        there = [self._look_at(host) for host in (worker, client)]
         return all(there)
 
     def _try(self, worker: Host, client: Host, i: int) -> Run | str:
@@ -259,17 +243,17 @@ class SwarmTestbed:
         """Launch, load, look, remove."""
         session = f"{self.session}-{worker.name}"
         begun = time.monotonic()
-        with self.launcher.running({worker.name: self.space.counts[i]}, session) as containers:
-            answers = self.load(client, [self._target(container) for container in containers])
+        with self.backend.running({worker.name: self.space.counts[i]}, session) as containers:
+            results = self.load(client, [self._target(container) for container in containers])
             at = time.time()
-            troubles = self.launcher.troubles(session)
+            troubles = self.backend.troubles(session)
         seconds = time.monotonic() - begun
         if troubles:
             raise SurroundingsError("; ".join(troubles))
         for container in containers:
-            self._check(container, answers[container.service])
+            self._check(container, results[container.name], alone=len(containers) == 1)
         loading = self.settings.warm_up + self.settings.duration
-        measures = self._per_app(containers, answers)
+        measures = self._per_app(containers, results)
         return Run(
             i,
             at,
@@ -281,36 +265,29 @@ class SwarmTestbed:
         )
 
     def _target(self, container: Container) -> Target:
-        workload = self.workloads[self.space.apps.index(container.app)]
-        return Target(
-            name=container.service,
-            url=container.origin + workload.path,
-            users=workload.users or self.settings.users,
-            sla=self.settings.sla if workload.sla is None else workload.sla,
-            timeout=self.settings.timeout,
-        )
+        return target_of(container, self.workloads[self.space.apps.index(container.app)], self.settings)
 
-    def _check(self, container: Container, answer: Answer) -> None:
+    def _check(self, container: Container, result: LoadResult, *, alone: bool) -> None:
         """Refuse what says more of a fault than of interference."""
-        where = f"{container.app} in slot {container.slot} of {container.node}"
-        if not answer.requests:
-            raise SurroundingsError(f"{where}: no request ended within {answer.seconds:.0f} s")
-        broken = answer.failures - answer.late  # to be late is what interference does
-        if broken > self.settings.most_failures * answer.requests:
-            raise SurroundingsError(
-                f"{where}: {broken} of {answer.requests} requests failed (mostly: {answer.error})"
-            )
+        wrong = refusal(result, self.settings.most_failures)
+        if not wrong and alone and not result.rps > 0:
+            wrong = f"alone, all of {result.requests} responses are late: there is nothing to compare with"
+        known = self.sittings.current().get(container.app)
+        if not wrong and not alone and known:
+            wrong = implausible(result.rps, float(np.median(known)))
+        if wrong:
+            where = f"{container.app} in slot {container.slot} of {container.node}"
+            raise SurroundingsError(f"{where}: {wrong}")
 
     def _per_app(
-        self, containers: Sequence[Container], answers: Mapping[str, Answer]
+        self, containers: Sequence[Container], results: Mapping[str, LoadResult]
     ) -> dict[str, FloatArray]:
         """Measures of the containers as those of their applications, each [apps]."""
         found = {name: np.full(len(self.space.apps), np.nan) for name in MEASURES}
         for a, app in enumerate(self.space.apps):
-            own = [answers[container.service] for container in containers if container.app == app]
-            for name in MEASURES if own else ():
-                values = [float(getattr(answer, name)) for answer in own]
-                found[name][a] = np.sum(values) if name in ("requests", "failures") else np.mean(values)
+            own = [results[container.name] for container in containers if container.app == app]
+            for name, value in combine(own).items() if own else ():
+                found[name][a] = value
         return found
 
     def _enter(self, run: Run) -> None:
@@ -350,6 +327,6 @@ class SwarmTestbed:
             for run in runs
         }
         ids = [run.id for run in runs]
-        provenance = {"source": "swarm", "cluster": self.inventory.name, "notes": notes}
+        provenance = {"source": "swarm", "cluster": self.backend.inventory.name, "notes": notes}
         measures["rps"] = np.stack(rps)
         return make_profile(self.space.apps, self.slots, self.space.counts[ids], measures, provenance)

@@ -68,7 +68,8 @@ def run_chain(memo: Memo) -> State[Any]:
         step = memo.step(name)
         reads = [futures[other] for other in (*step.inputs, *step.after) if other in futures]
         own = step_task.with_options(name=name, task_run_name=name)
-        futures[name] = own.submit(quote(memo), name, wait_for=reads)
+        unvisited: Any = quote(memo)  # Prefect is not to look for futures inside it
+        futures[name] = own.submit(memo=unvisited, name=name, wait_for=reads, return_state=False)
 
     try:
         for step in chosen_steps(memo.settings):

@@ -121,19 +121,6 @@ def check_bounds(made: Any, section: str) -> None:
 
 
 @cache
-def _choices_of(kind: Any) -> dict[str, tuple[Any, ...]]:
-    """Values of the fields of a settings class that are `Literal`, None among them where it is admitted."""
-    found: dict[str, tuple[Any, ...]] = {}
-    for name, hint in get_type_hints(kind).items():
-        parts = [hint] if get_origin(hint) is Literal else list(get_args(hint))
-        if parts and all(get_origin(part) is Literal or part is type(None) for part in parts):
-            found[name] = tuple(
-                value for part in parts for value in (get_args(part) if part is not type(None) else (None,))
-            )
-    return found
-
-
-@cache
 def bounds_of(kind: Any) -> dict[str, list[Bound]]:
     """Bounds of the fields of a settings class: name -> (constraint, limit, in words)."""
     found: dict[str, list[Bound]] = {}

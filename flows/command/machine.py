@@ -161,7 +161,7 @@ def _prefect_server(settings: Settings) -> Finding:
 
 def _hosts(settings: Settings) -> Finding:
     """Whether SSH answers on every host of the inventory that setup wrote."""
-    from cluster.inventory import Inventory
+    from cluster.provision.inventory import Inventory
     from metis.errors import InputError
 
     state = settings.cluster.state or str(Path(settings.tracking.path) / "cluster" / settings.cluster.name)

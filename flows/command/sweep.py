@@ -1,6 +1,6 @@
 """The result of a sweep: its summary as a table, and where its files lie."""
 
-from flows.command.result import Column, Line, Result, Table
+from flows.command.result import Column, Line, Result, Table, View
 from flows.sweeps.sweep import SweepOutcome
 
 
@@ -14,5 +14,5 @@ def sweep_result(outcome: SweepOutcome) -> Result:
     columns = [Column(name, wrap=False) for name in named]
     columns += [Column(name, right=True, wrap=False) for name in figures]
     document = {"sweep": outcome.run_id, "summary": outcome.summary.to_dict("records")}
-    views = [Table("Sweep", columns, rows), Line(f"table and figure: {outcome.folder}")]
+    views: list[View] = [Table("Sweep", columns, rows), Line(f"table and figure: {outcome.folder}")]
     return Result(document, views, outcome.exit_code)

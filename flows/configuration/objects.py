@@ -11,7 +11,6 @@ from metis.files import load_arrays
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
-from metis.problem.objectives import Objective
 from metis.problem.placement_files import read_placement
 from metis.problem.space import ColocationSpace
 
@@ -108,11 +107,6 @@ def _given_colocations(given: tuple[tuple[int, ...], ...] | str, space: Colocati
     if odd:
         raise InputError(f"profile.colocations: {list(odd[0])}: give a count for each of {list(space.apps)}")
     return np.array(given, dtype=np.int64).reshape(-1, len(space.apps))
-
-
-def make_objective(settings: Settings) -> Objective:
-    """Return the objective."""
-    return settings.objective
 
 
 def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:

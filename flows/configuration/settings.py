@@ -178,8 +178,9 @@ def unknown_key(key: str) -> str:
 def plain(chosen: Settings) -> dict[str, Any]:
     """Return settings as nested values that JSON and YAML can hold."""
     dumped: dict[str, Any] = _adapter().dump_python(chosen, mode="json", exclude={"objective"})
-    parameters = asdict(chosen.objective) if is_dataclass(chosen.objective) else {}
-    objective = {"kind": kind_of(chosen.objective), **parameters}
+    made: Any = chosen.objective
+    parameters = asdict(made) if is_dataclass(made) else {}
+    objective = {"kind": kind_of(made), **parameters}
     # in the order of the classes
     return {one.name: objective if one.name == "objective" else dumped[one.name] for one in fields(Settings)}
 

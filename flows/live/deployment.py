@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from flows.live.session import Running
+from flows.live.session import LiveSession
 from metis.problem.counts import IntArray, describe_colocation
 from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
-    from cluster.deployer import Change
-    from cluster.live import Heard
-    from cluster.services import Container
+    from cluster.deployment import Change
+    from cluster.load.measurement import Results
+    from cluster.spec import Container, ContainerSpec
 
-MOST_LINES = 40  # of a plan told on a terminal
+MOST_LINES = 40  # of a plan shown on a terminal
 COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
 
 
@@ -57,15 +57,15 @@ def plan_lines(changes: "Sequence[Change]") -> list[str]:
     return [*lines, f"  {kept} containers stay, {stopped} are stopped, {started} are started"]
 
 
-def _counted(containers: "Sequence[Container]") -> str:
+def _counted(containers: "Sequence[Container | ContainerSpec]") -> str:
     counts = Counter(one.app for one in containers)
     return " + ".join(f"{count} {app}" for app, count in counts.items())
 
 
 def compared(
-    running: Running,
+    session: LiveSession,
     containers: "Sequence[Container]",
-    heard: "Heard",
+    measured: "Results",
     tables: Tables | None,
     alone: Mapping[str, float],
 ) -> pd.DataFrame:
@@ -75,10 +75,10 @@ def compared(
     error (measured / predicted - 1), rps (requests/s), p50, p99 (seconds), requests, failures, reason (why
     it was not measured).
     """
-    from cluster.deployer import placement_of
-    from cluster.load import Answer
+    from cluster.deployment import placement_of
+    from cluster.load.generator import LoadResult
 
-    apps, nodes = running.space.apps, list(running.nodes)
+    apps, nodes = session.space.apps, list(session.nodes)
     placement = placement_of(containers, nodes, apps)
     predicted = np.full(placement.shape, np.nan)
     if tables is not None:
@@ -86,8 +86,8 @@ def compared(
     rows = []
     for one in sorted(containers, key=lambda one: (nodes.index(one.node), one.slot)):
         node, app = nodes.index(one.node), apps.index(one.app)
-        answer = heard.get(one.service, "was not measured")
-        known = answer if isinstance(answer, Answer) else None
+        result = measured.get(one.name, "was not measured")
+        known = result if isinstance(result, LoadResult) else None
         unit = alone.get(one.app, float("nan"))
         rows.append(
             {
@@ -101,7 +101,7 @@ def compared(
                     name: getattr(known, name) if known else float("nan")
                     for name in ("rps", "p50", "p99", "requests", "failures")
                 },
-                "reason": answer if isinstance(answer, str) else answer.error,
+                "reason": result if isinstance(result, str) else result.error,
             }
         )
     frame = pd.DataFrame(rows)

@@ -7,24 +7,24 @@ from typing import Any
 
 import yaml
 
-from cluster.inventory import Host, Inventory, make_hosts
+from cluster.provision.inventory import Host, Inventory, make_hosts
 from cluster.settings import LaunchSettings
 from flows.configuration.settings import Settings
-from flows.live.state import cluster_state
+from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError
 
-INVENTORY, KNOWN_HOSTS, RECORD = "inventory.json", "known_hosts", "ec2.json"
+KNOWN_HOSTS, RECORD = "known_hosts", "ec2.json"
 DEFAULT_WORKERS = 2
 MB = 1 << 20
 # a node's kernel keeps some of its memory: 64 GB of a machine are 62 GB of a node
 ENOUGH_MEMORY = 0.9
 FILE_KEYS = ("hosts", "known_hosts", "registry", "push")
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def known_inventory(settings: Settings) -> Inventory:
-    """The hosts as they are known, without a question to any of them.
+    """Return the hosts as they are known, without asking any of them.
 
     Raises:
         InputError: the cluster has no hosts, its inventory is wrong, or its machines were not started.
@@ -45,8 +45,8 @@ def known_inventory(settings: Settings) -> Inventory:
     return Inventory.load(state / INVENTORY)
 
 
-def reached(settings: Settings, tell: Tell) -> Inventory:
-    """The hosts, those of a lab or of EC2 started where they do not run yet.
+def started(settings: Settings, report: Report) -> Inventory:
+    """Return the hosts, those of a lab or of EC2 started where they do not run yet.
 
     Raises:
         InputError: what was asked for cannot be.
@@ -54,24 +54,43 @@ def reached(settings: Settings, tell: Tell) -> Inventory:
     """
     name, state = settings.cluster.name, cluster_state(settings)
     if settings.cluster.kind == "lab":
-        from cluster.lab import lab
+        from cluster.provision.lab import lab
 
         workers = settings.cluster.workers or DEFAULT_WORKERS
-        return lab.up(state, name, workers, settings.connect.made(), settings.images.made())
+        return lab.up(state, name, workers, settings.connect, settings.images)
     if settings.cluster.kind == "ec2":
-        from cluster.ec2 import launch, until_answering
+        from cluster.provision.ec2.instances import launch, wait_reachable
 
         if settings.cluster.workers is None:
             raise InputError("cluster=ec2 needs cluster.workers=N, the nodes to launch")
-        asked = settings.ec2.made()
-        inventory = launch(state, name, settings.cluster.workers, asked, tell)
-        until_answering(inventory, asked.wait)
+        asked = settings.ec2
+        inventory = launch(state, name, settings.cluster.workers, asked, report)
+        wait_reachable(inventory, asked.wait)
         return inventory
     return known_inventory(settings)
 
 
+def prepared(settings: Settings, report: Report) -> Inventory:
+    """Return the hosts, up and joined to one cluster; nothing changes where all is as it should be.
+
+    Raises:
+        InputError: what was asked for cannot be, or a worker has too little memory.
+        SurroundingsError: a host could not be started, reached or joined.
+    """
+    # the docker SDK and Fabric are slow to import
+    from cluster.provision.hosts import Fleet
+    from cluster.swarm.membership import prepare
+
+    inventory = started(settings, report)
+    with Fleet(inventory, settings.connect) as fleet:
+        inventory = prepare(fleet, report)
+    refuse_too_small(inventory, settings.cluster.slots or 1, settings.launch, report)
+    inventory.save(cluster_state(settings) / INVENTORY)
+    return inventory
+
+
 def read_inventory(path: Path, name: str, state: Path) -> Inventory:
-    """The inventory that a person wrote.
+    """Read the inventory that a person wrote.
 
     A YAML file with `hosts:`, and where they differ from none `registry`, `push` and `known_hosts`. Paths in
     it are relative to its folder.
@@ -89,8 +108,8 @@ def read_inventory(path: Path, name: str, state: Path) -> Inventory:
     except OSError as error:
         raise InputError(f"cluster.inventory {path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
-        told = " ".join(str(error).split())
-        raise InputError(f"cluster.inventory {path}: is no YAML ({told})") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"cluster.inventory {path}: is no YAML ({reason})") from None
     if not isinstance(read, dict) or not isinstance(read.get("hosts"), list):
         raise InputError(f"cluster.inventory {path}: give a list of machines under `hosts:`")
     odd = sorted(set(map(str, read)) - set(FILE_KEYS))
@@ -104,8 +123,8 @@ def read_inventory(path: Path, name: str, state: Path) -> Inventory:
         raise InputError(f"{path}: {error}") from None
 
 
-def refuse_too_small(inventory: Inventory, slots: int, launch: LaunchSettings, tell: Tell) -> None:
-    """Refuse nodes that cannot hold `slots` containers at their limits; tell of those with too few cores.
+def refuse_too_small(inventory: Inventory, slots: int, launch: LaunchSettings, report: Report) -> None:
+    """Refuse nodes that cannot hold `slots` containers at their limits; report those with too few cores.
 
     Too few cores only make containers slower, which a profile measures; too little memory ends them.
 
@@ -122,7 +141,7 @@ def refuse_too_small(inventory: Inventory, slots: int, launch: LaunchSettings, t
                 f"of launch.memory_mb {launch.memory_mb}: lower one of them"
             )
         if facts["cores"] < slots * launch.cpus:
-            tell(
+            report(
                 f"  {worker.name}: {facts['cores']} cores for {slots} containers of up to {launch.cpus:g}: "
                 "full nodes measure that as well"
             )

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluster.inventory import Host, Inventory
-from cluster.testbed import SwarmTestbed
+from cluster.provision.inventory import Inventory
+from cluster.testbed import ClusterTestbed
 from flows.configuration.objects import chosen_colocations, onto_profile
 from flows.configuration.settings import Settings
 from flows.engine.keys import digest
 from flows.engine.work import Work
-from flows.live.state import in_use
+from flows.live.state import BACKEND, in_use
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
 from metis.measure.journal import Journal, journal_of
@@ -24,10 +24,8 @@ from metis.measure.series import measure_list
 from metis.measure.testbed import join_profiles
 
 if TYPE_CHECKING:
-    from cluster.hosts import Fleet
-    from cluster.images import Image
+    from cluster.images.build import Image
 
-LOOK = 20.0  # seconds for a look whether a host takes part
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
 FACTS = ("cores", "memory", "engine")
 
@@ -35,7 +33,7 @@ FACTS = ("cores", "memory", "engine")
 @contextmanager
 def swarm_testbed(
     settings: Settings, inputs: Mapping[str, Path], state: Path | None = None, session: str = "profile"
-) -> Iterator[SwarmTestbed]:
+) -> Iterator[ClusterTestbed]:
     """The testbed on the hosts and images that the steps `setup` and `build` left.
 
     Args:
@@ -44,7 +42,7 @@ def swarm_testbed(
         state: file of stand-alone runs; None to begin anew.
         session: label of what it runs; leftovers of the same session are removed first.
     """
-    from cluster.images import read_images
+    from cluster.images.build import read_images
 
     inventory = Inventory.load(inputs["setup"] / "inventory.json")
     images = read_images(inputs["build"] / "images.json")
@@ -59,37 +57,35 @@ def swarm_testbed_on(
     images: Sequence["Image"],
     state: Path | None = None,
     session: str = "profile",
-) -> Iterator[SwarmTestbed]:
+) -> Iterator[ClusterTestbed]:
     """See `swarm_testbed`.
 
     Raises:
         SurroundingsError: a host or engine does not answer.
         InputError: the load image is not among the images.
     """
-    from cluster.catalog import LOAD, load_catalog
-    from cluster.hosts import Fleet
-    from cluster.launcher import Launcher
-    from cluster.load import load_from, sweep_loads
-    from cluster.sittings import open_sittings
+    from cluster.backend import open_backend
+    from cluster.images.catalog import LOAD, load_catalog
+    from cluster.load.generator import load_from
+    from cluster.load.sittings import open_sittings
+    from cluster.provision.hosts import Fleet
 
     folders = [Path(folder) for folder in settings.apps.workloads]
-    workloads = load_catalog(folders, settings.apps.names or [])
+    workloads = load_catalog(folders, settings.apps.names or ())
     sender = [image.id for image in images if image.app == LOAD]
     if not sender:
         raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
-    load = settings.load.made()
-    with Fleet(inventory, settings.connect.made()) as fleet:
-        launcher = Launcher(fleet, workloads, images, settings.launch.made())
-        launcher.sweep()
-        sweep_loads(fleet, session)
-        launcher.support()
-        yield SwarmTestbed(
+    load = settings.load
+    with Fleet(inventory, settings.connect) as fleet:
+        backend = open_backend(BACKEND, fleet, workloads, images, settings.launch)
+        backend.sweep()
+        backend.sweep_jobs(session)
+        backend.ensure_support()
+        yield ClusterTestbed(
             workloads=workloads,
             slots=settings.cluster.slots or 1,
-            inventory=inventory,
-            launcher=launcher,
-            load=lambda client, targets: load_from(fleet, client, targets, load, sender[0], session),
-            reach=lambda host: unreachable(fleet, host),
+            backend=backend,
+            load=lambda client, targets: load_from(backend, client, targets, load, sender[0], session),
             settings=load,
             sittings=open_sittings(state, digest(_hosts(inventory))),
             session=session,
@@ -97,18 +93,6 @@ def swarm_testbed_on(
             # repeats bring stand-alone runs of their own
             alone=1 if settings.profile.repeats > 1 else 2,
         )
-
-
-def unreachable(fleet: "Fleet", host: Host) -> str:
-    """Why a host cannot take part in measuring; empty where it can."""
-    command = "docker info --format '{{.Swarm.LocalNodeState}}'"
-    try:
-        state = fleet.run(host, command, timeout=LOOK, again=True).strip()
-    except SurroundingsError as error:
-        return str(error)
-    if host.role != "client" and state != "active":
-        return f"{host.name}: takes no part in the Swarm (it says {state or 'nothing'})"
-    return ""
 
 
 def profile_swarm(work: Work) -> Profile:
@@ -119,7 +103,7 @@ def profile_swarm(work: Work) -> Profile:
     """
     settings, chosen = work.settings, work.settings.profile
     path = work.scratch / "profile.npz"
-    if "profile" in settings.rerun and (work.scratch / DONE).exists():
+    if work.again and (work.scratch / DONE).exists():
         for old in (journal_of(path), path, work.scratch / DONE):
             old.unlink(missing_ok=True)
     begun = datetime.now(tz=UTC)
@@ -132,9 +116,9 @@ def profile_swarm(work: Work) -> Profile:
             repeats=chosen.repeats,
             seed=chosen.seed,
             at_once=testbed.at_once,
-            patience=settings.explore.made().patience,
+            patience=settings.explore.patience,
             path=path,
-            progress=_teller(work, len(wanted) * chosen.repeats),
+            progress=_reporter(work, len(wanted) * chosen.repeats),
         )
         testbed.settle(journal)
         if not journal.sound and onto is None:
@@ -149,11 +133,11 @@ def profile_swarm(work: Work) -> Profile:
     return measured if onto is None else join_profiles(onto, measured, provenance)
 
 
-def _teller(work: Work, total: int) -> Callable[[Journal], None]:
-    """Tells how many runs are made, what is left out, and how long the rest takes."""
+def _reporter(work: Work, total: int) -> Callable[[Journal], None]:
+    """Return what reports how many runs are made, what is left out, and how long the rest takes."""
     first: list[tuple[datetime, int]] = []
 
-    def told(journal: Journal) -> None:
+    def report(journal: Journal) -> None:
         now, pending = datetime.now(tz=UTC), len(journal.pending)
         if not first:
             first.append((now, pending))
@@ -164,7 +148,7 @@ def _teller(work: Work, total: int) -> Callable[[Journal], None]:
             known += f", about {(now - started).total_seconds() / made * pending / 60:.0f} min left"
         work.progress("co-location runs", total - pending, total, known)
 
-    return told
+    return report
 
 
 def _first_failures(journal: Journal) -> str:
@@ -186,9 +170,9 @@ def _hosts(inventory: Inventory) -> list[dict[str, Any]]:
     ]
 
 
-def _provenance(work: Work, testbed: SwarmTestbed, journal: Journal, begun: datetime) -> dict[str, Any]:
+def _provenance(work: Work, testbed: ClusterTestbed, journal: Journal, begun: datetime) -> dict[str, Any]:
     """Where a profile comes from."""
-    from cluster.images import read_images
+    from cluster.images.build import read_images
 
     settings = work.settings
     notes = [run["note"] for run in journal.sound if "note" in run]
@@ -197,11 +181,11 @@ def _provenance(work: Work, testbed: SwarmTestbed, journal: Journal, begun: date
         "source": "swarm",
         "cluster": settings.cluster.name,
         "kind": settings.cluster.kind,
-        "hosts": _hosts(testbed.inventory),
+        "hosts": _hosts(testbed.backend.inventory),
         "images": {image.app: {"tag": image.tag, "id": image.id} for image in images},
-        "scale": settings.images.made().scale,
-        "load": settings.load.model_dump(mode="json"),
-        "launch": settings.launch.model_dump(mode="json"),
+        "scale": settings.images.scale,
+        "load": asdict(settings.load),
+        "launch": asdict(settings.launch),
         "choose": settings.profile.choose,
         "onto": Path(settings.profile.onto).name if settings.profile.onto else None,
         "repeats": settings.profile.repeats,

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.configuration.settings import Settings
-from flows.engine.chain import Outcome, make_chain, reusable, run_steps
-from flows.engine.work import Progress
-from flows.live.state import cluster_state, in_use
+from flows.live.state import BACKEND, INVENTORY, cluster_state, in_use
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.measure.profile_files import load_profile
@@ -18,20 +16,18 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
-    from cluster.catalog import Workload
-    from cluster.deployer import Change
-    from cluster.hosts import Fleet
-    from cluster.images import Image
-    from cluster.launcher import Launcher
-    from cluster.live import Source
-    from cluster.services import Container
+    from cluster.backend import Backend
+    from cluster.deployment import Change
+    from cluster.images.build import Image
+    from cluster.images.catalog import Workload
+    from cluster.load.measurement import Source
+    from cluster.spec import Container
 
-MEASURING = ("explore", "profile", "simulator")
-ANSWER_WITHIN = 10.0  # seconds that what stands has to answer
+RESPOND_WITHIN = 10.0  # seconds that what stands has to respond
 
 
 @dataclass(frozen=True)
-class Running:
+class LiveSession:
     """A live cluster, connected.
 
     Attributes:
@@ -39,73 +35,69 @@ class Running:
         space: its applications and slots.
         workloads: in the order of the applications.
         images: of the applications and of what they need.
-        fleet: its hosts.
-        launcher: runs containers on them.
+        backend: runs containers on its hosts.
     """
 
     settings: Settings
     space: ColocationSpace
     workloads: "tuple[Workload, ...]"
     images: "tuple[Image, ...]"
-    fleet: "Fleet"
-    launcher: "Launcher"
+    backend: "Backend"
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """Names of the workers, in the order of a placement's rows."""
-        return tuple(host.name for host in self.fleet.inventory.workers)
+        return tuple(host.name for host in self.backend.inventory.workers)
 
     @property
-    def session(self) -> str:
+    def name(self) -> str:
         """Name of the deployment."""
-        return str(self.settings.deploy.made().session)
+        return self.settings.deploy.session
 
     def standing(self) -> "list[Container]":
-        """The containers of the deployment that there are."""
-        return self.launcher.standing(self.session)
+        """Return the containers of the deployment that stand."""
+        return self.backend.standing(self.name)
 
     def placement(self) -> IntArray:
-        """What stands, int [nodes, apps]."""
-        from cluster.deployer import placement_of
+        """Return what stands, int [nodes, apps]."""
+        from cluster.deployment import placement_of
 
         return placement_of(self.standing(), self.nodes, self.space.apps)
 
     def plan(self, placement: IntArray) -> "list[Change]":
-        """What must change for `placement`; what stands and does not answer is started anew."""
-        from cluster.deployer import plan
-        from cluster.tasks import answering
+        """Return what must change for `placement`; what stands and does not respond is started anew."""
+        from cluster.deployment import plan
 
         standing = self.standing()
-        client = self.fleet.inventory.clients[0]
         reachable = [one for one in standing if one.node in self.nodes]
-        sound = answering(self.fleet, client, reachable, ANSWER_WITHIN) if reachable else set()
+        sound = self.backend.responding(reachable, RESPOND_WITHIN)
         return plan(
-            [one if one.service in sound else replace(one, signature="") for one in standing],
+            self.backend,
+            self.name,
+            [one if one.name in sound else replace(one, signature="") for one in standing],
             placement,
-            self.nodes,
             self.space.apps,
             self.space.slots,
-            lambda node, held: self.launcher.colocated(node, held, self.session),
         )
 
     def source(self, kind: str) -> "Source":
-        """What measures running containers: `load` or `metrics`."""
-        from cluster.catalog import LOAD
-        from cluster.live import ByLoad, ByMetrics
+        """Return what measures running containers: `load` or `metrics`."""
+        from cluster.images.catalog import LOAD
+        from cluster.load.measurement import CounterMeasurement, LoadMeasurement
 
-        load = self.settings.load.made()
+        load = self.settings.load
         if kind == "metrics":
-            return ByMetrics(self.fleet, load.duration)
+            return CounterMeasurement(self.backend, load)
         image = next((one.id for one in self.images if one.app == LOAD), None)
         if image is None:
             raise SurroundingsError("the load image was not built; give rerun=[build]")
         at_once = self.settings.profile.at_once
-        return ByLoad(self.fleet, self.workloads, load, image, at_once, f"{self.session}-load")
+        return LoadMeasurement(self.backend, self.workloads, load, image, at_once, f"{self.name}-load")
 
 
 @contextmanager
-def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Running]:
-    """The live cluster that `inputs` tell of.
+def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[LiveSession]:
+    """Open the live cluster that the stages setup and build made ready.
 
     Args:
         settings: of the run.
@@ -116,20 +108,20 @@ def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Runnin
         SurroundingsError: a host cannot be reached.
     """
     check_live(settings)
-    from cluster.catalog import load_catalog
-    from cluster.hosts import Fleet
-    from cluster.images import read_images
-    from cluster.inventory import Inventory
-    from cluster.launcher import Launcher
+    from cluster.backend import open_backend
+    from cluster.images.build import read_images
+    from cluster.images.catalog import load_catalog
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.inventory import Inventory
 
-    names = settings.apps.names or []
+    names = settings.apps.names or ()
     space = ColocationSpace(tuple(names), settings.cluster.slots or 1)
     workloads = load_catalog([Path(folder) for folder in settings.apps.workloads], names)
     images = read_images(inputs["build"] / "images.json")
-    inventory = Inventory.load(inputs["setup"] / "inventory.json")
-    with in_use(settings), Fleet(inventory, settings.connect.made()) as fleet:
-        launcher = Launcher(fleet, workloads, images, settings.launch.made())
-        yield Running(settings, space, workloads, images, fleet, launcher)
+    inventory = Inventory.load(inputs["setup"] / INVENTORY)
+    with in_use(settings), Fleet(inventory, settings.connect) as fleet:
+        backend = open_backend(BACKEND, fleet, workloads, images, settings.launch)
+        yield LiveSession(settings, space, workloads, images, backend)
 
 
 def undeploy(settings: Settings) -> list[str]:
@@ -142,21 +134,21 @@ def undeploy(settings: Settings) -> list[str]:
         SurroundingsError: there is no inventory, or a host cannot be reached.
     """
     check_live(settings)
-    from cluster.hosts import Fleet
-    from cluster.inventory import Inventory
-    from cluster.launcher import Launcher
+    from cluster.backend import open_backend
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.inventory import Inventory
 
-    path = cluster_state(settings) / "inventory.json"
+    path = cluster_state(settings) / INVENTORY
     if not path.is_file():
         raise SurroundingsError(f"{path}: there is none, so cluster {settings.cluster.name!r} is not set up")
-    with in_use(settings), Fleet(Inventory.load(path), settings.connect.made()) as fleet:
-        launcher = Launcher(fleet, (), (), settings.launch.made())
-        session = str(settings.deploy.made().session)
-        removed = [one.where for one in launcher.standing(session)]
-        launcher.remove(session)
-        launcher.sweep()
-        if not launcher.standing():
-            launcher.clear()
+    with in_use(settings), Fleet(Inventory.load(path), settings.connect) as fleet:
+        backend = open_backend(BACKEND, fleet, (), (), settings.launch)
+        session = settings.deploy.session
+        removed = [one.where for one in backend.standing(session)]
+        backend.stop(backend.standing(session))
+        backend.sweep()
+        if not backend.standing():
+            backend.clear()
     return removed
 
 
@@ -172,54 +164,14 @@ def check_live(settings: Settings) -> None:
         raise InputError("apps.names: give the applications that run, for instance apps=lab or apps=seven")
 
 
-def made_ready(settings: Settings, progress: Progress) -> dict[str, Path]:
-    """Output folders of setup and build, done now; Prefect has no part in it.
-
-    Raises:
-        StepError: one of them failed.
-    """
-    check_live(settings)
-    asked = settings.model_copy(update={"stages": ["setup", "build"], "rerun": [], "until": None})
-    outcome = run_steps(make_chain(asked, progress), lambda step, do: do(progress))
-    return {name: record.folder for name, record in outcome.records.items()}
-
-
-def run_stage(settings: Settings, stage: str, progress: Progress, command: str) -> Outcome:
-    """Do one stage on the live cluster for a verb, with what is already known and nothing that takes hours.
-
-    Profile and simulator are taken where they are finished under these settings, or read from
-    `profile.path`; they are never measured. Prefect has no part in it.
-
-    Raises:
-        StepError: setup, build or the stage failed.
-    """
-    check_live(settings)
-    asked = settings.model_copy(update={"stages": [stage], "rerun": [], "until": None})
-    chain = make_chain(asked, progress, command)
-    known = [step for step in chain.steps if step.stage in MEASURING]
-    if not settings.profile.path:
-        finished = reusable(known, chain.store)
-        # fitting takes a second; what takes hours is not begun here
-        known = [step for step in known if step.name in finished or "profile" in finished]
-    kept = {step.name for step in known}
-    steps = [
-        replace(step, inputs=tuple(name for name in step.inputs if name in kept))
-        if step.stage == stage
-        else step
-        for step in chain.steps
-        if step.stage not in MEASURING or step.name in kept
-    ]
-    return run_steps(replace(chain, steps=steps), lambda step, do: do(chain.progress))
-
-
 def known_profile(inputs: Mapping[str, Path]) -> Profile | None:
-    """The profile among the inputs, if there is one."""
+    """Return the profile among the inputs, if there is one."""
     folder = inputs.get("profile")
     return None if folder is None else load_profile(folder / "profile.npz")
 
 
 def known_tables(inputs: Mapping[str, Path], space: ColocationSpace) -> Tables | None:
-    """The simulator's tables among the inputs, if they are of this space."""
+    """Return the simulator's tables among the inputs, if they are of this space."""
     from metis.simulate.simulator import FittedSimulator
 
     folder = inputs.get("simulator")
@@ -230,6 +182,6 @@ def known_tables(inputs: Mapping[str, Path], space: ColocationSpace) -> Tables |
 
 
 def alone_rps(profile: Profile | None) -> dict[str, float]:
-    """Stand-alone RPS by application, when they were profiled; empty where nobody wrote it down."""
-    told: Any = (profile.provenance if profile else {}).get("alone_rps") or {}
-    return {str(app): float(value) for app, value in dict(told).items()}
+    """Return stand-alone RPS by application, when they were profiled; empty where it was not recorded."""
+    recorded = (profile.provenance if profile else {}).get("alone_rps") or {}
+    return {str(app): float(value) for app, value in dict(recorded).items()}

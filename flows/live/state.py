@@ -4,24 +4,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.lock import USE, locked
 from flows.configuration.settings import Settings
 
 INVENTORY = "inventory.json"
+BACKEND = "swarm"  # that runs containers, see cluster/backend.py
 
 
 def cluster_state(settings: Settings) -> Path:
-    """The folder `cluster.state`, else `cluster/NAME` beside the tracking store; absolute."""
+    """Return the folder `cluster.state`, else `cluster/NAME` beside the tracking store; absolute."""
     given = settings.cluster.state
     return Path(given or Path(settings.tracking.path) / "cluster" / settings.cluster.name).absolute()
 
 
 @contextmanager
 def in_use(settings: Settings) -> Iterator[None]:
-    """Nobody else on this machine measures or changes what runs on the cluster meanwhile.
+    """Keep others on this machine from measuring or changing what runs on the cluster meanwhile.
 
     Raises:
-        SurroundingsError: somebody does already: what he measures would be disturbed, and swept away.
+        SurroundingsError: another process does already: its measurements would be disturbed.
     """
-    with locked(cluster_state(settings), 0.0, USE):
+    from cluster.provision.lock import exclusive_use
+
+    with exclusive_use(cluster_state(settings)):
         yield

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
 from metis.errors import MetisError, SurroundingsError
 from metis.measure.profile import Profile
@@ -20,7 +19,7 @@ from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
     from cluster.settings import WatchSettings
-    from flows.live.session import Running
+    from flows.live.session import LiveSession
 
 # settings of a watch that mean nothing to a deployment, or that it sets itself
 NOT_DEPLOYING = ("watch.", "stages=", "until=", "rerun=", "placement=", "output=", "out=", "dry_run=")
@@ -54,7 +53,7 @@ def watch(
     objective: Objective,
     cluster: Cluster,
     *,
-    told: Callable[[Watch], None] = lambda found: None,
+    report: Callable[[Watch], None] = lambda found: None,
     wait: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Watch:
@@ -68,7 +67,7 @@ def watch(
         settings: how often, and what is news.
         objective: what a placement is worth.
         cluster: nodes and rules.
-        told: called after every look.
+        report: called after every look.
         wait: how to pause.
         clock: seconds.
 
@@ -81,7 +80,7 @@ def watch(
         for number in count():
             begun = clock()
             failure = _look(found, see, objective, cluster, patrol)
-            told(found)
+            report(found)
             if settings.looks is not None and number + 1 >= settings.looks:
                 break
             wait(max(0.0, settings.interval - (clock() - begun)))
@@ -95,8 +94,8 @@ def watch(
 def _look(
     found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Thresholds
 ) -> MetisError | None:
-    """One look, noted in `found`; answers what went wrong."""
-    from cluster.deployer import aligned, moved
+    """Look once, noted in `found`; return what went wrong."""
+    from cluster.deployment import aligned, moved
 
     row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
     try:
@@ -121,34 +120,33 @@ def optimum(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
 
 def watched_cluster(settings: Settings, space: ColocationSpace, nodes: int) -> Cluster:
     """The cluster that a proposal is made for: its workers and rules, and nothing that must stay."""
-    bare = settings.cluster.model_copy(update={"nodes": nodes})
-    return make_cluster(settings.model_copy(update={"cluster": bare, "existing": None}), space)
+    return Cluster(space, nodes, allowed=settings.rules.mask(space))
 
 
-def seen_live(running: "Running", alone: dict[str, float]) -> See:
+def seen_live(session: "LiveSession", alone: dict[str, float]) -> See:
     """What runs on a live cluster, and how it is measured there.
 
     Args:
-        running: the cluster.
+        session: the cluster.
         alone: stand-alone RPS by application.
     """
-    from cluster.deployer import placement_of
-    from cluster.live import live_profile
+    from cluster.deployment import placement_of
+    from cluster.load.measurement import live_profile
     from metis.operate.watch import LiveMeasurement
 
-    settings = running.settings
-    source = running.source(settings.watch.made().source)
-    nodes, most = running.nodes, settings.load.made().most_failures
+    settings = session.settings
+    source = session.source(settings.watch.source)
+    nodes = session.nodes
 
     def see() -> tuple[IntArray, Measure]:
-        standing = running.standing()
-        placement = placement_of(standing, nodes, running.space.apps)
+        standing = session.standing()
+        placement = placement_of(standing, nodes, session.space.apps)
 
         def measure(rows: IntArray) -> LiveMeasurement:
             names = {nodes[int(row)] for row in rows}
             chosen = [one for one in standing if one.node in names]
-            heard = source(chosen)
-            return live_profile(running.space, nodes, placement, chosen, heard, alone, most)
+            results = source(chosen)
+            return live_profile(session.space, nodes, placement, chosen, results, alone)
 
         return placement, measure
 

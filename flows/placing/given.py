@@ -23,21 +23,22 @@ def with_files(settings: Settings, store: Store) -> Settings:
     Raises:
         InputError: neither a file nor a run that holds a placement.
     """
-    changed = {}
-    for key in ("existing", "placement"):
-        named = getattr(settings, key)
-        if named and not Path(named).is_file():
-            changed[key] = str(_file_of_run(key, named, store))
-    return replace(settings, **changed) if changed else settings
+    existing = _file_of("existing", settings.existing, store)
+    placement = _file_of("placement", settings.placement, store)
+    if (existing, placement) == (settings.existing, settings.placement):
+        return settings
+    return replace(settings, existing=existing, placement=placement)
 
 
-def _file_of_run(key: str, named: str, store: Store) -> Path:
+def _file_of(key: str, named: str | None, store: Store) -> str | None:
+    if not named or Path(named).is_file():
+        return named
     if not RUN_ID.match(named):
         raise InputError(f"{key} {named!r}: no such file; give one, or the id of an MLflow run")
     folder = store.record(named).folder
     for name in FILES:
         if (folder / name).is_file():
-            return folder / name
+            return str(folder / name)
     raise InputError(
         f"{key}: MLflow run {named} holds no placement; name a run of highlevel, baselines, deploy or watch"
     )

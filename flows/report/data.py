@@ -125,7 +125,8 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `scheduler`, `is_optimum`, `groups` (how many it placed), `rps_mean`, `rps_median`, `rps_min`,
     `true_rps_mean`, `value_mean`, `ratio_mean`, `ratio_min`, `true_ratio_mean`, `gap_mean`,
-    `seconds_mean`, `seconds_max`, `cpu_seconds_mean`, `free_nodes_mean` and `slo_<level>_mean`. NaN where unknown.
+    `seconds_mean`, `seconds_max`, `cpu_seconds_mean`, `free_nodes_mean`, `slo_<level>_mean`. NaN where
+    unknown.
 
     Raises:
         InputError: see `check_results`.

@@ -12,11 +12,11 @@ from flows.stages.shared import workload_digests
 
 def run(work: Work) -> None:
     """Write `images.json`; what is there already is neither built nor distributed again."""
-    from cluster.catalog import load_catalog
-    from cluster.distribute import distribute
-    from cluster.hosts import Fleet
-    from cluster.images import build, write_images
-    from cluster.inventory import Inventory
+    from cluster.images.build import build, write_images
+    from cluster.images.catalog import load_catalog
+    from cluster.images.distribution import distribute
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.inventory import Inventory
 
     settings = work.settings
     folders = [Path(folder) for folder in settings.apps.workloads]
@@ -28,9 +28,9 @@ def run(work: Work) -> None:
         done.append(line)
         say(f"  {line}")
 
-    built = build(workloads, settings.images, tell=report)
+    built = build(workloads, settings.images, report=report)
     with Fleet(inventory, settings.connect) as fleet:
-        known = distribute(fleet, built, settings.images, tell=report)
+        known = distribute(fleet, built, settings.images, report=report)
     write_images(work.folder / "images.json", known)
     work.recording.metrics({"images": len({one.tag for one in known}), "built_or_brought": len(done)})
 

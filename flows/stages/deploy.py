@@ -29,7 +29,7 @@ def run(work: Work) -> None:
 
 def _wanted(work: Work, session: "LiveSession") -> IntArray:
     """Return the placement, int [nodes, apps]: rows as given, else where most containers can stay."""
-    from cluster.deployer import aligned
+    from cluster.deployment import aligned
     from flows.live.deployment import whole_placement
     from flows.placing.given import chosen_placement, given_placement
 
@@ -41,7 +41,7 @@ def _wanted(work: Work, session: "LiveSession") -> IntArray:
 
 
 def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
-    from cluster.deployer import carry_out
+    from cluster.deployment import carry_out
     from flows.live.deployment import plan_lines, plan_rows
     from metis.files import save_arrays
 
@@ -49,9 +49,8 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
     for line in plan_lines(changes):
         say(line)
     carry_out(
-        session.launcher,
+        session.backend,
         changes,
-        session.name,
         work.settings.deploy.at_once,
         lambda done, total, node: work.progress("nodes changed", done, total, f", {node}" if node else ""),
     )

@@ -47,7 +47,7 @@ def workload_digests(settings: Settings) -> dict[str, str] | None:
     """Return the digest of what each application's image is built from, by name; None without live hosts."""
     if not settings.cluster.live:
         return None
-    from cluster.catalog import load_catalog, workload_digest
+    from cluster.images.catalog import load_catalog, workload_digest
 
     folders = [Path(folder) for folder in settings.apps.workloads]
     workloads = load_catalog(folders, settings.apps.names or [])

@@ -124,7 +124,7 @@ def node_names(count: int) -> tuple[str, ...]:
 
 
 def named_nodes(path: Path) -> tuple[str, ...] | None:
-    """The names that a file gives its nodes, in the order of its rows; None where it numbers them or is none."""
+    """The names that a file gives its nodes, in the order of its rows; None where it has none but numbers."""
     try:
         if path.suffix == ".json":
             document = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The arithmetic of measuring on a Swarm, with what launches and loads replaced by a known world."""
+"""The arithmetic of measuring on a cluster, whose launches and loads are those of a known world."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.catalog import Workload
-from cluster.inventory import Host, Inventory
-from cluster.load import Answer, Target
-from cluster.services import Container
+from cluster.images.catalog import Workload
+from cluster.load.generator import LoadResult, Target
+from cluster.load.sittings import PAUSE, Sittings, open_sittings
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LoadSettings
-from cluster.sittings import PAUSE, Sittings, open_sittings
-from cluster.testbed import SwarmTestbed
+from cluster.spec import Container
+from cluster.testbed import ClusterTestbed
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import Patience
 from metis.measure.profile_files import load_profile
@@ -45,6 +45,7 @@ class World:
     late: int = 0
     running_: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     loads: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    inventory: Inventory = field(default_factory=lambda: Inventory("lab", "test", HOSTS, "known_hosts"))
 
     @contextmanager
     def running(
@@ -57,7 +58,7 @@ class World:
             containers = []
             for node, held in counts.items():
                 if node in self.down:
-                    raise SurroundingsError(f"{node} does not answer")
+                    raise SurroundingsError(f"{node} does not respond")
                 if self.broken.get(held, 0) > 0:
                     self.broken[held] -= 1
                     raise SurroundingsError("no room")
@@ -73,7 +74,7 @@ class World:
     def troubles(self, session: str) -> Sequence[str]:
         return self.trouble
 
-    def load(self, client: Host, targets: Sequence[Target]) -> Mapping[str, Answer]:
+    def load(self, client: Host, targets: Sequence[Target]) -> Mapping[str, LoadResult]:
         session = next(s for s in self.running_ if targets[0].name.startswith(f"s-{s}-"))
         ((node, held),) = self.running_[session].items()
         self.loads.append((node, held))
@@ -84,25 +85,22 @@ class World:
         share = 0.75 ** (sum(held) - 1) * self.speed
         self.speed *= self.drift
         apps = [app for app, count in zip(APPS, held, strict=True) for _ in range(count)]
-        lost = self.failures + self.late
         return {
-            target.name: Answer(RAW[app] * share, 0.01, 0.02, 100, lost, 1.0, "oops", self.late)
+            target.name: LoadResult(RAW[app] * share, 0.01, 0.02, 100, self.failures, 1.0, "oops", self.late)
             for target, app in zip(targets, apps, strict=True)
         }
 
-    def reach(self, host: Host) -> str:
-        return f"{host.name} does not answer" if host.name in self.down else ""
+    def unavailable(self, host: Host) -> str:
+        return f"{host.name} does not respond" if host.name in self.down else ""
 
 
-def swarm_in(world: World, path: Path | None = None, **changes: object) -> SwarmTestbed:
+def swarm_in(world: World, path: Path | None = None, **changes: object) -> ClusterTestbed:
     workloads = tuple(Workload(name, Path("nowhere")) for name in APPS)
-    made = SwarmTestbed(
+    made = ClusterTestbed(
         workloads,
         2,
-        Inventory("lab", "test", HOSTS, "known_hosts"),
         world,
         world.load,
-        world.reach,
         LoadSettings(duration=1, warm_up=0),
         open_sittings(path, "hosts"),
     )
@@ -214,9 +212,20 @@ def test_a_run_that_tells_of_a_fault_is_refused(change, reason):
     assert list(refused.value.failed) == [int(testbed.space.index([1, 0]))]
 
 
-def test_being_late_is_no_fault():
+def test_late_responses_are_neither_failures_nor_a_fault():
     profile = swarm_in(World(late=90)).measure(np.array([[1, 1]]), seed=0)
-    np.testing.assert_allclose(profile.failures, [[90, 90]])
+    np.testing.assert_allclose(profile.failures, [[0, 0]])
+    np.testing.assert_allclose(profile.requests, [[100, 100]])
+
+
+def test_what_is_always_late_alone_is_nothing_to_compare_with():
+    with pytest.raises(UnmeasuredError, match="alone, all of 100 responses are late"):
+        swarm_in(World(speed=0.0, late=100)).measure(np.array([[1, 0]]), seed=0)
+
+
+def test_rps_far_above_those_alone_are_a_mistake():
+    with pytest.raises(UnmeasuredError, match=r"cache in slot 0 .*reached .* alone it reached 200"):
+        swarm_in(World(drift=100.0), every=1000).measure(np.array([[1, 1]]), seed=0)
 
 
 def test_some_failures_do_not_cost_the_others():
@@ -249,7 +258,7 @@ def test_without_manager_or_client_measuring_stops_and_keeps_what_it_has(tmp_pat
     if host == "m":
         world.broken = {(1, 1): 10**9, (2, 0): 10**9, (0, 2): 10**9}
         world.dies = {2: "m"}
-    with pytest.raises(SurroundingsError, match=rf"{host} does not answer; \d measurements are kept"):
+    with pytest.raises(SurroundingsError, match=rf"{host} does not respond; \d measurements are kept"):
         measured(world, path)
     assert len(load_profile(path)) == len(world.loads) - (host == "c")
     again = World()
@@ -280,7 +289,7 @@ def test_a_worker_that_comes_back_takes_part_again(monkeypatch):
     world.down.clear()
     testbed.measure(np.array([[1, 0]]), seed=0)
     assert [node for node, _ in world.loads] == ["w1", "w2", "w2"]
-    monkeypatch.setattr("cluster.testbed.ASK_AGAIN", 0.0)
+    monkeypatch.setattr("cluster.testbed.LOOK_AGAIN", 0.0)
     testbed.measure(np.array([[1, 0]]), seed=0)
     assert world.loads[-1][0] == "w1"
 

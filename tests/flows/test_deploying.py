@@ -1,20 +1,21 @@
 """Deploying, as far as no host is needed: placements by name, plans in words, predicted against measured."""
 
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from flows.cli import main
+from flows.compose import compose_plain
+from flows.deploying import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
+from flows.living import alone_rps
+from flows.placements import chosen_placement, given_placement, of_folder
+from flows.settings import validated
 
-from cluster.deployer import plan
-from cluster.load import Answer
-from cluster.services import Container
-from flows.command.main import main
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
-from flows.live.deployment import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
-from flows.live.session import alone_rps
-from flows.placing.given import chosen_placement, given_placement, of_folder
+from cluster.deployment import plan
+from cluster.load.generator import LoadResult
+from cluster.spec import Container, ContainerSpec, Node
 from metis.errors import InputError
 from metis.files import save_arrays
 from metis.problem.space import ColocationSpace
@@ -31,6 +32,23 @@ def colocated(node, held):
         Container(app, node, slot, f"metis-deploy-{node}-{slot}", 8081 + slot, "10.0.0.1", signature=app)
         for slot, app in held
     ]
+
+
+@dataclass
+class Backend:
+    """Specs and signatures without a cluster; an application is its own signature."""
+
+    nodes: tuple[str, ...]
+
+    @property
+    def inventory(self):
+        return SimpleNamespace(workers=[SimpleNamespace(name=name) for name in self.nodes])
+
+    def specs(self, node, held, session, purpose):
+        return [ContainerSpec(app, app, Node(node, node), slot, session=session) for slot, app in held]
+
+    def signature(self, spec):
+        return spec.app
 
 
 def settings(placement, *words):
@@ -95,7 +113,7 @@ def test_a_plan_in_words():
     before = np.array([[1, 1, 0], [0, 0, 1]])
     standing = [one for node, row in zip(NODES, before, strict=True) for one in colocated(node, held(row))]
     after = np.array([[1, 0, 1], [0, 0, 1]])
-    changes = plan(standing, after, NODES, SPACE.apps, 2, colocated)
+    changes = plan(Backend(NODES), "deploy", standing, after, SPACE.apps, 2)
     assert plan_lines(changes) == [
         "  worker-1: stop 1 MMS, start 1 Checksum, keep 1 Redis",
         "  2 containers stay, 1 are stopped, 1 are started",
@@ -111,7 +129,7 @@ def held(row):
 
 def test_a_long_plan_is_cut_for_the_terminal():
     nodes = [f"n{i}" for i in range(50)]
-    changes = plan([], np.tile([1, 0, 0], (50, 1)), nodes, SPACE.apps, 2, colocated)
+    changes = plan(Backend(nodes), "deploy", [], np.tile([1, 0, 0], (50, 1)), SPACE.apps, 2)
     lines = plan_lines(changes)
     assert "  and 10 nodes more" in lines
     assert lines[-1] == "  0 containers stay, 0 are stopped, 50 are started"
@@ -122,12 +140,12 @@ def table():
     """Two nodes: one container reaches what was predicted, one half of it, one was not measured."""
     rps = np.ones((SPACE.size, 3))
     rps[SPACE.index([1, 1, 0])] = [0.8, 2.0, 0.0]
-    tables = Tables(SPACE, {"rps": np.where(SPACE.counts > 0, rps, 0.0)})
+    tables = Tables(SPACE, np.where(SPACE.counts > 0, rps, 0.0))
     containers = [one for node, row in zip(NODES, ROWS, strict=True) for one in colocated(node, held(row))]
     heard = {
-        "metis-deploy-worker-1-0": Answer(80.0, 0.01, 0.02, 800, 0, 10.0),
-        "metis-deploy-worker-1-1": Answer(10.0, 0.1, 0.2, 100, 4, 10.0, "status 503"),
-        "metis-deploy-worker-2-0": Answer(5.0, 0.1, 0.2, 50, 0, 10.0),
+        "metis-deploy-worker-1-0": LoadResult(80.0, 0.01, 0.02, 800, 0, 10.0),
+        "metis-deploy-worker-1-1": LoadResult(10.0, 0.1, 0.2, 100, 4, 10.0, "status 503"),
+        "metis-deploy-worker-2-0": LoadResult(5.0, 0.1, 0.2, 50, 0, 10.0),
         "metis-deploy-worker-2-1": "does not answer",
     }
     running = SimpleNamespace(space=SPACE, nodes=NODES)
@@ -160,7 +178,7 @@ def test_the_figure_has_a_dot_for_each_container_that_is_known(table):
 
 def test_without_simulator_or_stand_alone_rps_only_raw_figures_are_told():
     containers = colocated("worker-1", [(0, "Redis")])
-    heard = {containers[0].service: Answer(80.0, 0.01, 0.02, 800, 0, 10.0)}
+    heard = {containers[0].name: LoadResult(80.0, 0.01, 0.02, 800, 0, 10.0)}
     found = compared(SimpleNamespace(space=SPACE, nodes=NODES), containers, heard, None, {})
     assert summary(found) == {"containers": 1.0, "requests_per_second": 80.0, "failures": 0.0}
     assert alone_rps(None) == {}

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import yaml
+from flows.cli import main
+from flows.compose import compose_plain
+from flows.settings import validated
 
-from cluster.catalog import load_catalog, workload_digest
-from cluster.inventory import Host, Inventory
-from flows.command.main import main
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
+from cluster.images.catalog import load_catalog, workload_digest
+from cluster.provision.inventory import Host, Inventory
 
 APPS = "apps.names=[Redis,MMS,Checksum]"
 TABLE = "node,Redis,MMS,Checksum\nalpha,1,1,0\nbeta,0,0,2\n"

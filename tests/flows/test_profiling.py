@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from flows.build import make_testbed, measure_profile
+from flows.compose import compose_plain
+from flows.settings import validated
+from flows.work import Work
 
-from cluster.images import Image, write_images
-from cluster.inventory import Inventory
-from cluster.sittings import open_sittings
-from flows.configuration.compose import compose_plain
-from flows.configuration.objects import make_testbed, measure_profile
-from flows.configuration.settings import validated
-from flows.engine.work import Work
-from flows.live import profile as swarmed
+from cluster.images.build import Image, write_images
+from cluster.load.sittings import open_sittings
+from cluster.provision.inventory import Inventory
+from flows import swarmed
 from metis.errors import InputError, SurroundingsError
-from metis.measure.profile import describe_profile
-from metis.measure.profile_files import load_profile
+from metis.measure.profile import describe_profile, load_profile
 from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in
 
 TWO = "cluster.slots=2"
@@ -90,8 +89,8 @@ def played(tmp_path, monkeypatch):
     def do(world, rerun=(), **profile):
         @contextmanager
         def on_world(settings, inputs, state, session="profile"):
-            found = Inventory.load(inputs["setup"] / "inventory.json")
-            yield replace(swarm_in(world), sittings=open_sittings(state, "hosts"), inventory=found)
+            world.inventory = Inventory.load(inputs["setup"] / "inventory.json")
+            yield replace(swarm_in(world), sittings=open_sittings(state, "hosts"))
 
         monkeypatch.setattr(swarmed, "swarm_testbed", on_world)
         settings = validated(

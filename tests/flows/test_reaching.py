@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.inventory import Inventory, make_hosts
+from cluster.provision.inventory import Inventory, make_hosts
 from cluster.settings import LaunchSettings
 from flows.command.main import main
 from flows.configuration.compose import compose_plain

@@ -5,7 +5,7 @@ import shlex
 import numpy as np
 import pytest
 
-from cluster.deployer import moved
+from cluster.deployment import moved
 from cluster.settings import WatchSettings
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated

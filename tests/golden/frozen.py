@@ -19,7 +19,9 @@ FOLDER = Path(__file__).resolve().parent
 FREEZE = os.environ.get("METIS_FREEZE") == "1"
 CLOSE = 1e-6  # relative, of floats on another machine
 LEARNED = 0.01  # relative, of floats that come out of a training, on another machine
-VOLATILE = frozenset({"seconds", "since", "log", "run", "runs", "bytes", "days", "path", "profile", "report"})
+VOLATILE = frozenset(
+    {"seconds", "cpu_seconds", "since", "log", "run", "runs", "bytes", "days", "path", "profile", "report"}
+)
 WIDTH = 100  # of a line of the files
 MACHINE, PARTS = "machine", "parts"
 

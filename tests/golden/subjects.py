@@ -1,21 +1,23 @@
 """What the golden tests import of the project: the one place to mend where modules move."""
 
-from flows.engine.chain import run_chain
-
-from baselines.registry import ENTRIES
-from cluster.catalog import load_catalog
-from cluster.images import Image
-from cluster.inventory import Host, Inventory
-from cluster.services import Layout
+from baselines.registry import SCHEDULERS, entry_of
+from cluster.images.build import Image
+from cluster.images.catalog import load_catalog
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
+from cluster.swarm.backend import layout_of
+from cluster.swarm.services import container_of, environment, labels_of, order
+from flows import report as report_stage
 from flows.command.main import main
+from flows.command.request import refuse_without_effect
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine.work import no_progress
 from flows.placing.decisions import scheduler_for
 from flows.placing.training import train_weights
+from flows.prefect.run import run_chain
 from flows.report.data import summarise
-from flows.stages import report as report_stage
+from metis.errors import InputError
 from metis.measure.testbed import choose_colocations, load_embedded
 from metis.problem.cluster import Cluster
 from metis.problem.groups import draw_groups
@@ -30,22 +32,28 @@ __all__ = [
     "FreeNodes",
     "Host",
     "Image",
+    "InputError",
     "Inventory",
     "Latency",
     "LaunchSettings",
-    "Layout",
     "MeanRps",
     "Rules",
     "SimulatorSettings",
     "SloShare",
     "choose_colocations",
     "compose_plain",
+    "container_of",
     "draw_groups",
+    "environment",
     "fit_simulator",
+    "labels_of",
+    "layout_of",
     "load_catalog",
     "load_embedded",
     "main",
     "no_progress",
+    "order",
+    "refuse_without_effect",
     "report_stage",
     "run_chain",
     "scheduler_for",
@@ -53,3 +61,5 @@ __all__ = [
     "train_weights",
     "validated",
 ]
+
+ENTRIES = {name: entry_of(name) for name in SCHEDULERS}

@@ -26,21 +26,38 @@ def layout(request):
         for name in (*APPS, "memcached", "origin")
     )
     inventory = subjects.Inventory("hosts", "made-up", HOSTS, "known_hosts", facts=FACTS)
-    return request.param, subjects.Layout(inventory, subjects.load_catalog([], APPS), images, settings)
+    return request.param, subjects.layout_of(inventory, subjects.load_catalog([], APPS), images, settings)
+
+
+def as_container(spec):
+    """A container in the words of the time when it was frozen: the name of its service, and of its Redis."""
+    found = dict(vars(subjects.container_of(spec)))
+    found["service"] = found.pop("name")
+    return found | {"redis": subjects.labels_of(spec, "made-up")["metis.redis"] or None}
 
 
 def test_services(layout):
     kind, ours = layout
-    containers = ours.colocation("one", [1, 1, 1, 1, 1, 1, 1], "plan")
-    alone = ours.colocation("two", [0, 1, 0, 0, 0, 0, 0], "plan")
+    held, lone = [1, 1, 1, 1, 1, 1, 1], [0, 1, 0, 0, 0, 0, 0]
+    specs = {
+        purpose: (
+            ours.colocation("one", held, "plan", purpose),
+            ours.colocation("two", lone, "plan", purpose),
+        )
+        for purpose in ("deployed", "measured")
+    }
+    containers, alone = specs["deployed"]
+    measured, measured_alone = specs["measured"]
     services = {
-        "containers": [vars(one) for one in (*containers, *alone)],
-        "deployed": [ours.service(one, "plan", "deployed") for one in (*containers, *alone)],
-        "measured": [ours.service(one, "plan", "measured") for one in (containers[1], *alone)],
-        "cache": {node: ours.cache(node) for node in ("one", "two")},
-        "pictures": ours.pictures(),
+        "containers": [as_container(one) for one in (*containers, *alone)],
+        "deployed": [subjects.order(one, "made-up") for one in (*containers, *alone)],
+        "measured": [subjects.order(one, "made-up") for one in (measured[1], *measured_alone)],
+        "cache": {
+            node: subjects.order(ours.support("memcached", node), "made-up") for node in ("one", "two")
+        },
+        "pictures": subjects.order(ours.support("origin"), "made-up"),
         "needed": ours.needed(),
-        "environments": {one.service: ours.environment(one) for one in containers},
+        "environments": {subjects.container_of(one).name: subjects.environment(one) for one in containers},
     }
     if kind == "tight":  # only what its settings change
         services = {name: services[name] for name in ("measured", "cache")}

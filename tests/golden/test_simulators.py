@@ -19,12 +19,12 @@ def test_fitted_tables(testbed, kind):
     share = 1.0 if kind == "table" else 0.3
     profile = testbed.measure(subjects.choose_colocations(testbed.space, share, seed=3), seed=3)
     chosen = subjects.SimulatorSettings(kind=kind, trees=15, held_out=0.2, seed=5)
-    fitted = subjects.fit_simulator(profile, chosen, latency=kind != "ensemble")
+    fitted = subjects.fit_simulator(profile, chosen, ("rps",) if kind == "ensemble" else ("rps", "speed"))
     tables, space = fitted.tables, testbed.space
     rows, columns = np.nonzero(space.counts)
     chosen_cells = np.random.default_rng(1).choice(len(rows), CELLS, replace=False)
     where = (rows[chosen_cells], columns[chosen_cells])
-    speed = None if tables.speed is None else tables.speed[where]
+    speed = tables.quantities["speed"][where] if "speed" in tables.quantities else None
     value = {
         "apps": space.apps,
         "rows": space.size,

@@ -8,12 +8,12 @@ import uuid
 
 import pytest
 
-from cluster import swarm
-from cluster.hosts import Fleet
-from cluster.lab import lab as labs
-from cluster.lab.compose import compose_command
-from cluster.lab.image import LAB_BUILD, local_engine, node_image
+from cluster.provision.hosts import Fleet
+from cluster.provision.lab import lab as labs
+from cluster.provision.lab.compose import compose_command
+from cluster.provision.lab.image import LAB_BUILD, local_engine, node_image
 from cluster.settings import ConnectSettings
+from cluster.swarm import membership as swarm
 from metis.errors import SurroundingsError
 
 WORKERS = 2

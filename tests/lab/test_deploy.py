@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from flows.cli import main
 
-from cluster.deployer import placement_of
-from cluster.launcher import Launcher
-from cluster.tasks import tasks_of
-from flows.command.main import main
+from cluster.deployment import placement_of
+from cluster.swarm.backend import SwarmBackend
+from cluster.swarm.services import owned_labels
+from cluster.swarm.tasks import tasks_of
 from metis.measure.profile import make_profile
 from metis.problem.space import ColocationSpace
 
@@ -67,8 +68,8 @@ def metis(words, capfd):
 
 
 @pytest.fixture(scope="module")
-def launcher(lab_fleet):
-    return Launcher(lab_fleet, (), ())
+def backend(lab_fleet):
+    return SwarmBackend(lab_fleet, (), ())
 
 
 def plan_file(folder, rows):
@@ -79,13 +80,13 @@ def plan_file(folder, rows):
     return f"placement={path}"
 
 
-def stands(launcher):
-    return placement_of(launcher.standing("deploy"), NODES, APPS).tolist()
+def stands(backend):
+    return placement_of(backend.standing("deploy"), NODES, APPS).tolist()
 
 
-def containers(launcher):
+def containers(backend):
     """The engine's id of the running container of every service."""
-    tasks = tasks_of(launcher.fleet, launcher.layout.mine("deployed"))
+    tasks = tasks_of(backend.fleet, owned_labels(backend.inventory.name, "deployed"))
     return {task.service: task.container for task in tasks if task.state == "running" and task.wanted}
 
 
@@ -93,20 +94,20 @@ FIRST = [[1, 1, 0], [0, 0, 1]]
 SECOND = [[1, 0, 1], [0, 0, 1]]
 
 
-def test_a_dry_run_tells_and_changes_nothing(metis, folder, launcher):
+def test_a_dry_run_tells_and_changes_nothing(metis, folder, backend):
     code, told, err = metis("deploy", plan_file(folder, FIRST), "--dry-run")
     assert code == 0, err
     assert [(row["node"], row["start"]) for row in told["plan"]] == [
         ("worker-1", "1 Store + 1 Light"),
         ("worker-2", "1 Heavy"),
     ]
-    assert launcher.standing() == []
+    assert backend.standing() == []
 
 
-def test_a_placement_is_deployed_and_measured(metis, folder, launcher):
+def test_a_placement_is_deployed_and_measured(metis, folder, backend):
     code, told, err = metis("deploy", plan_file(folder, FIRST))
     assert code == 0, err
-    assert stands(launcher) == FIRST
+    assert stands(backend) == FIRST
     assert [(row["node"], row["app"]) for row in told["containers"]] == [
         ("worker-1", "Store"),
         ("worker-1", "Light"),
@@ -122,35 +123,35 @@ def test_a_placement_is_deployed_and_measured(metis, folder, launcher):
     assert pd.read_csv(run / "containers.csv")["app"].tolist() == ["Store", "Light", "Heavy"]
 
 
-def test_another_placement_touches_only_what_must_change(metis, folder, launcher):
-    before = containers(launcher)
+def test_another_placement_touches_only_what_must_change(metis, folder, backend):
+    before = containers(backend)
     code, told, err = metis("deploy", plan_file(folder, SECOND), "deploy.measure=false")
     assert code == 0, err
     assert told["plan"] == [
         {"node": "worker-1", "keep": "1 Store", "stop": "1 Light", "start": "1 Heavy", "again": ""}
     ]
-    assert stands(launcher) == SECOND
-    after = containers(launcher)
+    assert stands(backend) == SECOND
+    after = containers(backend)
     kept = ("metis-deploy-worker-1-0", "metis-deploy-worker-2-0")
     assert all(after[name] == before[name] for name in kept)
     assert after["metis-deploy-worker-1-1"] != before["metis-deploy-worker-1-1"]
 
 
-def test_a_killed_container_comes_back_and_changes_no_plan(metis, folder, launcher, lab):
+def test_a_killed_container_comes_back_and_changes_no_plan(metis, folder, backend, lab):
     name = "metis-deploy-worker-2-0"
-    killed = containers(launcher)[name]
-    launcher.fleet.run(lab.host("worker-2"), f"docker kill {killed}")
+    killed = containers(backend)[name]
+    backend.fleet.run(lab.host("worker-2"), f"docker kill {killed}")
     until = time.monotonic() + 60
-    while containers(launcher).get(name) in (None, killed) and time.monotonic() < until:
+    while containers(backend).get(name) in (None, killed) and time.monotonic() < until:
         time.sleep(0.5)
-    assert containers(launcher)[name] != killed
+    assert containers(backend)[name] != killed
     code, told, err = metis("deploy", plan_file(folder, SECOND), "--dry-run")
     assert code == 0, err
     assert told["plan"] == []
 
 
-def test_a_look_measures_what_is_deployed_and_moves_nothing(metis, launcher):
-    before = containers(launcher)
+def test_a_look_measures_what_is_deployed_and_moves_nothing(metis, backend):
+    before = containers(backend)
     code, told, err = metis("watch", "watch.remeasure=0")
     assert code == 0, err
     (row,) = told["looks"]
@@ -159,36 +160,36 @@ def test_a_look_measures_what_is_deployed_and_moves_nothing(metis, launcher):
     if told["proposed"]:
         assert told["command"].startswith("metis deploy cluster=lab")
         assert told["command"].endswith(f"placement={told['run']}")
-    assert containers(launcher) == before
+    assert containers(backend) == before
 
 
-def test_a_failure_midway_says_what_stands_and_the_same_command_goes_on(metis, folder, launcher, lab, words):
+def test_a_failure_midway_says_what_stands_and_the_same_command_goes_on(metis, folder, backend, lab, words):
     """A foreign process holds the port of a container that worker-2 is to get."""
     third = [[1, 1, 0], [0, 1, 1]]
     holder = "nohup python3 -m http.server 8082 >/dev/null 2>&1 & echo $!"
-    pid = launcher.fleet.run(lab.host("worker-2"), holder).strip()
+    pid = backend.fleet.run(lab.host("worker-2"), holder).strip()
     try:
         code, _, err = metis("deploy", plan_file(folder, third), "deploy.measure=false")
     finally:
-        launcher.fleet.run(lab.host("worker-2"), f"kill {pid}")
+        backend.fleet.run(lab.host("worker-2"), f"kill {pid}")
     assert code == 1
     assert "Light on worker-2" in err
     assert "worker-2 stands half changed, 1 of 2 nodes are as planned" in err
     assert err.splitlines()[-1].startswith("metis deploy cluster=lab")
-    assert stands(launcher)[0] == third[0]
+    assert stands(backend)[0] == third[0]
     code, _, err = metis("deploy", plan_file(folder, third), "deploy.measure=false")
     assert code == 0, err
-    assert stands(launcher) == third
+    assert stands(backend) == third
 
 
-def test_undeploying_leaves_nothing(metis, launcher, lab):
+def test_undeploying_leaves_nothing(metis, backend, lab):
     code, told, err = metis("undeploy")
     assert code == 0, err
     assert len(told["removed"]) == 4
-    assert launcher.standing() == []
+    assert backend.standing() == []
     for worker in lab.workers:
-        assert launcher.fleet.run(worker, "docker ps -q").strip() == ""
-    networks = launcher.fleet.run(lab.manager, "docker network ls --format '{{.Name}}'").split()
+        assert backend.fleet.run(worker, "docker ps -q").strip() == ""
+    networks = backend.fleet.run(lab.manager, "docker network ls --format '{{.Name}}'").split()
     assert "metis" not in networks
     code, told, err = metis("undeploy")  # again: nothing to do
     assert (code, told["removed"]) == (0, [])

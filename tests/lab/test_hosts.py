@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from flows.cli import main
 
-from cluster import ec2, swarm
-from cluster.hosts import Fleet
-from cluster.inventory import Inventory
-from cluster.lab import lab as labs
-from cluster.lab.layout import project
-from cluster.leaving import leave
+from cluster.provision.ec2 import instances as ec2
+from cluster.provision.hosts import Fleet
+from cluster.provision.inventory import Inventory
+from cluster.provision.lab import lab as labs
+from cluster.provision.lab.layout import project
+from cluster.provision.trust import HostKeyError, entry_name, trust
 from cluster.settings import ConnectSettings, Ec2Settings
-from cluster.trust import HostKeyError, entry_name, trust
-from flows.command.main import main
+from cluster.swarm import membership as swarm
+from cluster.swarm.departure import leave
 from metis.errors import InputError
 
 QUICK = ConnectSettings(retries=1, pause=0.5)
@@ -191,7 +192,7 @@ def test_leaving_goes_on_past_a_host_that_is_gone(inventory):
     with Fleet(replace(inventory, hosts=hosts), replace(QUICK, retries=0)) as fleet:
         said = []
         leave(fleet, said.append)
-        assert any(line.startswith("worker-2: ") and "does not answer" in line for line in said)
+        assert any(line.startswith("worker-2: ") and "does not respond" in line for line in said)
         assert "manager: left the Swarm" in said
 
 
@@ -346,14 +347,14 @@ def test_ec2_with_these_hosts_behind_its_addresses(inventory, account, tmp_path)
     image = aws.create_image(InstanceId=made["InstanceId"], Name="ours")["ImageId"]
     settings = Ec2Settings(image=image, from_address="127.0.0.1/32", endpoint=account, wait=1)
 
-    def reach(instance, host):
+    def locate(instance, host):
         behind = inventory.host(host.name)
         return replace(behind, role=host.role)
 
     state = tmp_path / "ec2"
-    launched = ec2.launch(state, "behind", 2, settings, reach=reach)
+    launched = ec2.launch(state, "behind", 2, settings, locate=locate)
     assert launched.kind == "ec2"
-    ec2.until_answering(launched, 5)
+    ec2.wait_reachable(launched, 5)
     with Fleet(launched, QUICK) as fleet, pytest.raises(HostKeyError, match="metis cluster accept"):
         swarm.prepare(fleet)  # moto's console prints no host keys, and nothing is trusted unseen
     known = Path(inventory.known_hosts).read_text().splitlines()
@@ -365,7 +366,7 @@ def test_ec2_with_these_hosts_behind_its_addresses(inventory, account, tmp_path)
         swarm.prepare(fleet, said.append)
         assert set(nodes(fleet)) == {host.name for host in launched.hosts}
         assert nodes(fleet)["worker-1"]["metis.cluster"] == "behind"
-        assert ec2.launch(state, "behind", 2, settings, said.append, reach) == launched
+        assert ec2.launch(state, "behind", 2, settings, said.append, locate) == launched
         leave(fleet)
     ec2.terminate(state, "behind", settings)
     assert ec2.instances(aws, "behind") == []

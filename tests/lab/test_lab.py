@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster import swarm
-from cluster.hosts import Fleet
-from cluster.inventory import Inventory
-from cluster.lab import lab as labs
-from cluster.lab.nodes import containers, leftovers
+from cluster.provision.hosts import Fleet
+from cluster.provision.inventory import Inventory
+from cluster.provision.lab import lab as labs
+from cluster.provision.lab.nodes import containers, leftovers
 from cluster.settings import ConnectSettings
+from cluster.swarm import membership as swarm
 from metis.errors import InputError
 
 READY_BAR = 30.0  # seconds, on a machine that does nothing else

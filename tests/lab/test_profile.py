@@ -11,19 +11,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from flows.swarmed import profile_swarm, swarm_testbed
 
-from cluster import swarm
-from cluster.catalog import load_catalog
-from cluster.distribute import distribute
-from cluster.hosts import Fleet
-from cluster.images import build, read_images, write_images
-from cluster.lab import lab as labs
-from cluster.lab.nodes import containers
+from cluster.images.build import build, read_images, write_images
+from cluster.images.catalog import load_catalog
+from cluster.images.distribution import distribute
+from cluster.provision.hosts import Fleet
+from cluster.provision.lab import lab as labs
+from cluster.provision.lab.nodes import containers
 from cluster.settings import ConnectSettings
-from flows.live.profile import profile_swarm, swarm_testbed
+from cluster.swarm import membership as swarm
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import load_journal
-from metis.measure.profile_files import load_profile
+from metis.measure.profile import load_profile
 from metis.measure.series import measure_list
 from metis.problem.space import ColocationSpace
 from tests.lab.profiling import APPS, WORKLOADS, settings_for, work_in

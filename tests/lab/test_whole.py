@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cluster.hosts import Fleet
-from cluster.lab.image import local_engine
+from cluster.provision.hosts import Fleet
+from cluster.provision.lab.image import local_engine
 from cluster.settings import ConnectSettings
 from flows.configuration.settings import TrackingSettings
 from flows.engine.store import Store

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.catalog import load_catalog
-from cluster.images import build
-from cluster.lab.image import LAB_BUILD
+from cluster.images.build import build
+from cluster.images.catalog import load_catalog
+from cluster.provision.lab.image import LAB_BUILD
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-your-own-application.md"
 FENCE = re.compile(r"```[a-z]*(?: title=\"([^\"]+)\")?\n(.*?)```", re.DOTALL)

@@ -24,8 +24,8 @@ from flows.live.state import cluster_state
 from metis.errors import InputError, SurroundingsError
 
 if TYPE_CHECKING:
-    from cluster.inventory import Host, Inventory
-    from cluster.trust import Shown
+    from cluster.provision.inventory import Host, Inventory
+    from cluster.provision.trust import ShownKey
 
 
 def run(request: Request) -> Result:
@@ -40,9 +40,9 @@ def run(request: Request) -> Result:
 
 
 def _status(settings: Settings) -> Result:
-    from cluster.engine import told
-    from cluster.hosts import Fleet
-    from cluster.swarm import membership, state
+    from cluster.provision.engine import engine_errors
+    from cluster.provision.hosts import Fleet
+    from cluster.swarm.membership import membership, state
 
     inventory = known_inventory(settings)
     with Fleet(inventory, settings.connect) as fleet:
@@ -51,7 +51,7 @@ def _status(settings: Settings) -> Result:
             row = {"host": host.name, "role": host.role, "address": f"{host.address}:{host.port}", "why": ""}
             try:
                 row["node"] = membership(fleet, host)["NodeID"]
-                with told(host, "asking for its version"):
+                with engine_errors(host, "asking for its version"):
                     row["engine"] = fleet.engine(host).version()["Version"]
             except (SurroundingsError, InputError) as error:
                 row["why"] = str(error)
@@ -78,12 +78,12 @@ def _down(settings: Settings) -> Result:
         say(f"  {line}")
 
     if settings.cluster.kind == "ec2":
-        from cluster.ec2 import terminate
+        from cluster.provision.ec2.instances import terminate
 
         terminate(cluster_state(settings), settings.cluster.name, settings.ec2, tell)
     else:
-        from cluster.hosts import Fleet
-        from cluster.leaving import leave
+        from cluster.provision.hosts import Fleet
+        from cluster.swarm.departure import leave
 
         with Fleet(known_inventory(settings), settings.connect) as fleet:
             leave(fleet, tell)
@@ -93,14 +93,14 @@ def _down(settings: Settings) -> Result:
 
 def _accept(settings: Settings, sure: bool = False) -> Result:
     """Trust the keys that hosts show now, once a person has seen their fingerprints."""
-    from cluster.trust import Shown, key_line, trust
+    from cluster.provision.trust import ShownKey, key_line, trust
 
     inventory = known_inventory(settings)
     known_hosts = Path(inventory.known_hosts)
     found = _keys_shown(settings, inventory)
     rows = [_key_row(host, found[host.name]) for host in inventory.hosts]
     table = _table("Host keys", ("host", "address", "state", "key"), rows)
-    new = [shown for shown in found.values() if isinstance(shown, Shown) and shown.state != "trusted"]
+    new = [shown for shown in found.values() if isinstance(shown, ShownKey) and shown.state != "trusted"]
     accepted = bool(new) and (sure or _confirmed(table, len(new)))
     for shown in new if accepted else ():
         trust(known_hosts, shown.host, [key_line(shown.key)])
@@ -113,13 +113,13 @@ def _accept(settings: Settings, sure: bool = False) -> Result:
     return Result(document, [table], 0 if all(row["state"] != "not reached" for row in rows) else 1)
 
 
-def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, Shown | SurroundingsError]":
-    from cluster.hosts import Fleet
-    from cluster.trust import shown_key
+def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, ShownKey | SurroundingsError]":
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.trust import shown_key
 
     known_hosts, connect = Path(inventory.known_hosts), settings.connect
 
-    def look(host: "Host") -> "Shown | SurroundingsError":
+    def look(host: "Host") -> "ShownKey | SurroundingsError":
         try:
             return shown_key(host, known_hosts, connect.connect_timeout)
         except SurroundingsError as error:
@@ -129,7 +129,7 @@ def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, Shown 
         return fleet.each(inventory.hosts, look)
 
 
-def _key_row(host: "Host", shown: "Shown | SurroundingsError") -> dict[str, Any]:
+def _key_row(host: "Host", shown: "ShownKey | SurroundingsError") -> dict[str, Any]:
     row = {"host": host.name, "address": f"{host.address}:{host.port}"}
     if isinstance(shown, SurroundingsError):
         return row | {"state": "not reached", "key": str(shown)}

@@ -89,7 +89,7 @@ def _deployed(run_id: str, folder: Path) -> Result:
     plan = read_json(folder / "plan.json")
     views: list[View] = []
     if table is not None:
-        columns = [*TEXTS, *(Column(name, right=True) for name in NUMBERS)]
+        columns: list[Column | str] = [*TEXTS, *(Column(name, right=True) for name in NUMBERS)]
         views.append(Table("Deployed", columns, [_cells(row) for row in rows]))
         if "measured_rps" in numbers and "predicted_rps" in numbers:
             views.append(Line(_means(numbers)))

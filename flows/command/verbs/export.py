@@ -5,13 +5,14 @@ metis export placement=plan.json format=kubernetes out=plan.yaml      kubectl ap
 metis export placement=0f3a... format=csv out=plan.csv                of an MLflow run; `existing=` reads it
 metis export placement=plan.csv cluster=hosts cluster.inventory=h.yaml    for the hosts of that cluster
 
-Nodes are called as in the cluster's inventory, else as in the placement's file, else node-1, node-2, ...
+Nodes are called as in the cluster's inventory, else as in the placement's file, else node-1, node-2...
 Without out= it is printed.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.export import CSV, placement_csv, render_placement
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result
 from flows.configuration.objects import app_names, make_testbed
@@ -60,20 +61,13 @@ def export(
         space: its applications.
         registry: where nodes pull images from.
     """
-    if settings.format == "csv":
+    if settings.format == CSV:
         return placement_csv(placement, nodes, space.apps)
-    from cluster.catalog import load_catalog
-    from cluster.manifest import applications, supports
+    from cluster.images.catalog import load_catalog
 
     workloads = load_catalog([Path(folder) for folder in settings.apps.workloads], space.apps)
     built, launch = settings.images, settings.launch
-    plan = Plan(
-        placement,
-        tuple(nodes),
-        applications(workloads, built, launch, registry),
-        supports(workloads, built, launch, registry),
-    )
-    return swarm_stack(plan, launch.first_port) if settings.format == "swarm" else kubernetes_manifests(plan)
+    return render_placement(settings.format, placement, nodes, workloads, built, launch, registry)
 
 
 def _space(settings: Settings) -> ColocationSpace:
@@ -91,7 +85,7 @@ def _nodes(settings: Settings, rows: int) -> tuple[tuple[str, ...], str | None]:
     """Return names for that many nodes, and the registry that they pull from."""
     inventory = cluster_state(settings) / "inventory.json"
     if settings.cluster.live and inventory.is_file():
-        from cluster.inventory import Inventory
+        from cluster.provision.inventory import Inventory
 
         known = Inventory.load(inventory)
         names = [str(known.facts.get(host.name, {}).get("hostname", host.name)) for host in known.workers]

@@ -24,7 +24,7 @@ def run(request: Request) -> Result:
     rows = [{"what": one.what, "why": one.why, "days": one.days, "bytes": one.bytes} for one in old]
     views: list[View] = []
     if old:
-        columns = ["what", "why", Column("days", right=True), Column("kB", right=True)]
+        columns: list[Column | str] = ["what", "why", Column("days", right=True), Column("kB", right=True)]
         cells = [[o.what, o.why, f"{o.days:.1f}", f"{o.bytes / 1000:.0f}"] for o in old[:SHOWN]]
         views.append(Table("Deleted" if deleted else "Would go", columns, cells))
     more = f", {len(old) - SHOWN} not shown" if len(old) > SHOWN else ""

@@ -42,9 +42,9 @@ def run(request: Request) -> Result:
 
 def _up(settings: Settings) -> Result:
     # the docker SDK and Fabric are slow to import
-    from cluster import swarm
-    from cluster.hosts import Fleet
-    from cluster.lab import lab
+    from cluster.provision.hosts import Fleet
+    from cluster.provision.lab import lab
+    from cluster.swarm import membership as swarm
 
     began = time.perf_counter()
     state, name, connect = cluster_state(settings), settings.cluster.name, settings.connect
@@ -63,7 +63,7 @@ def _up(settings: Settings) -> Result:
 
 
 def _down(settings: Settings) -> Result:
-    from cluster.lab import lab
+    from cluster.provision.lab import lab
 
     name = settings.cluster.name
     removed = lab.down(cluster_state(settings), name, settings.connect)
@@ -73,7 +73,7 @@ def _down(settings: Settings) -> Result:
 
 
 def _status(settings: Settings) -> Result:
-    from cluster.lab import lab
+    from cluster.provision.lab import lab
 
     name = settings.cluster.name
     found = lab.status(name)

@@ -40,7 +40,8 @@ def _drifted(found: Mapping[str, Any]) -> list[View]:
         interval = f"{one['low']:.3f} to {one['high']:.3f}"
         numbers = (f"{one['measured']:.3f}", f"{one['expected']:.3f}", interval)
         rows.append([str(number), one["colocation"], one["app"], *numbers])
-    columns = ["look", "co-location", "application", *(Column(name, right=True) for name in NUMBERS)]
+    columns: list[Column | str] = ["look", "co-location", "application"]
+    columns += [Column(name, right=True) for name in NUMBERS]
     return [Table("Drifted", columns, rows)]
 
 

@@ -50,7 +50,7 @@ def test_a_taken_port_and_servers_that_do_not_answer(monkeypatch, tmp_path):
 def test_hosts_are_checked_where_there_are_any(tmp_path):
     words = [f"tracking.path={tmp_path}", "cluster=lab"]
     assert "not set up" in findings(*words)["hosts"].found
-    from cluster.inventory import Host, Inventory
+    from cluster.provision.inventory import Host, Inventory
 
     hosts = (Host("manager", "manager", "127.0.0.1", 9), Host("one", "worker", "127.0.0.1", 9))
     Inventory("lab", "metis", hosts, "known_hosts").save(tmp_path / "cluster" / "metis" / "inventory.json")

@@ -1,0 +1,202 @@
+"""What a cluster must be able to do to run containers: one protocol, and the backends that implement it.
+
+A new backend is a folder of its own and a line in `BACKENDS` or `RENDERERS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from cluster.provision.inventory import Host, Inventory
+from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Purpose
+from metis.errors import InputError
+from metis.problem.counts import IntArray
+
+if TYPE_CHECKING:
+    from cluster.images.build import Image
+    from cluster.images.catalog import Workload
+    from cluster.provision.hosts import Fleet
+    from cluster.settings import LaunchSettings
+
+Counts = Mapping[str, Sequence[int] | IntArray]  # per application, by node
+
+# class of each backend that runs containers, made as `Backend` is described to be made
+BACKENDS = {"swarm": "cluster.swarm.backend:SwarmBackend"}
+# function of each backend that writes what it would run
+RENDERERS = {
+    "swarm": "cluster.swarm.stack:render",
+    "kubernetes": "cluster.kubernetes.manifests:render",
+}
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a node has.
+
+    Attributes:
+        cores: processor cores.
+        memory_mb: memory.
+    """
+
+    cores: int
+    memory_mb: int
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a container that runs to its end ended.
+
+    Attributes:
+        exit_code: of its program.
+        output: its standard output.
+        errors: its standard error.
+    """
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+class Backend(Protocol):
+    """Runs containers on the nodes of one cluster.
+
+    A backend is made from a `Fleet`, workloads, images and `LaunchSettings`, see `open_backend`. It touches
+    nothing that it did not start itself. All that fails is a `SurroundingsError` that names the host.
+    """
+
+    @property
+    def inventory(self) -> Inventory:
+        """The hosts of the cluster; its workers are the nodes, in the order of a placement's rows."""
+        ...
+
+    def specs(
+        self, node: str, held: Held, session: str, purpose: Purpose = "measured"
+    ) -> list[ContainerSpec]:
+        """Specs of the containers of a node, by slot and application; see `Layout.containers`."""
+        ...
+
+    def signature(self, spec: ContainerSpec) -> str:
+        """Digest of all that decides how a container would run; see `Container.signature`."""
+        ...
+
+    def launch(self, colocations: Counts, session: str, purpose: Purpose = "measured") -> list[Container]:
+        """Start a co-location, counts [apps], on each of some nodes; see `start`."""
+        ...
+
+    def running(self, colocations: Counts, session: str) -> AbstractContextManager[Sequence[Container]]:
+        """`launch`, and `stop` at the end, whatever happens in between."""
+        ...
+
+    def start(self, specs: Sequence[ContainerSpec]) -> list[Container]:
+        """Start containers of one session; returns once each runs and responds to a client host.
+
+        Where that fails, those that are measured are removed again; of a deployment those that do not
+        respond.
+
+        Raises:
+            SurroundingsError: no room, a port taken, an image missing, a container that ends or stays silent;
+                names the container and why.
+        """
+        ...
+
+    def stop(self, containers: Sequence[Container]) -> None:
+        """Remove containers; returns once they are gone, so that their ports are free."""
+        ...
+
+    def standing(self, session: str | None = None) -> list[Container]:
+        """The containers of a session, or of all, that are meant to run, by node and slot."""
+        ...
+
+    def troubles(self, session: str) -> list[str]:
+        """Why containers of a session died since they were started, a line each."""
+        ...
+
+    def responding(self, containers: Sequence[Container], seconds: float) -> set[str]:
+        """Names of the containers that respond to a client host within that time."""
+        ...
+
+    def unavailable(self, host: Host) -> str:
+        """Why a host cannot take part in a measurement; empty where it can."""
+        ...
+
+    def capacity(self) -> dict[str, Capacity]:
+        """What each node has, by name; nodes of which nothing is known are left out."""
+        ...
+
+    def ensure_support(self) -> list[str]:
+        """Start the support services that the applications need, on all nodes; what was changed, in words."""
+        ...
+
+    def sweep(self) -> list[str]:
+        """Remove what interrupted measurements left, deployments aside; names of what was removed."""
+        ...
+
+    def clear(self) -> None:
+        """Remove all that this cluster ever started: measured, deployed and support."""
+        ...
+
+    def run_job(
+        self,
+        client: Host,
+        image: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        session: str,
+        timeout: float,
+    ) -> JobResult:
+        """Run a container to its end on a client host, in the host's own network, and remove it.
+
+        Args:
+            client: the host.
+            image: tag or id of an image that is there.
+            arguments: of the image's program.
+            environment: of its program.
+            session: by which `sweep_jobs` finds one that was left behind.
+            timeout: seconds until it must have ended.
+        """
+        ...
+
+    def sweep_jobs(self, session: str) -> None:
+        """Remove the containers of jobs that an interrupted run of this session left on the clients."""
+        ...
+
+    def run_script(self, client: Host, script: str, timeout: float) -> str:
+        """Standard output of a Python script that runs on a client host."""
+        ...
+
+    def render(self, cluster: ClusterSpec) -> str:
+        """All that would run, as a text that the cluster's own tools can apply."""
+        ...
+
+
+def open_backend(
+    kind: str,
+    fleet: "Fleet",
+    workloads: "Sequence[Workload]",
+    images: "Sequence[Image]",
+    settings: "LaunchSettings | None" = None,
+) -> Backend:
+    """The backend called `kind`, on these hosts.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    return cast(Backend, _named(BACKENDS, kind)(fleet, workloads, images, settings))
+
+
+def renderer(kind: str) -> Callable[[ClusterSpec], str]:
+    """The function that writes what the backend called `kind` would run.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    return cast("Callable[[ClusterSpec], str]", _named(RENDERERS, kind))
+
+
+def _named(known: Mapping[str, str], kind: str) -> Any:
+    if kind not in known:
+        raise InputError(f"{kind!r}: there is no such backend; use {', '.join(known)}")
+    module, _, name = known[kind].partition(":")
+    return getattr(import_module(module), name)

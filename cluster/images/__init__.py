@@ -1,0 +1,1 @@
+"""Images of the applications: catalogue, build, distribution."""

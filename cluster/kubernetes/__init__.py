@@ -1,0 +1,1 @@
+"""Kubernetes as backend: manifests only, so far."""

@@ -1,0 +1,1 @@
+"""Load on running containers, and what a finished load counts as."""

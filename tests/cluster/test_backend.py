@@ -1,0 +1,69 @@
+"""The seam to backends: what the registry names exists, and only backends know their cluster's tools."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cluster
+from cluster.backend import BACKENDS, RENDERERS, Backend, open_backend, renderer
+from cluster.provision.hosts import Fleet
+from cluster.settings import LaunchSettings
+from metis.errors import InputError
+from tests.cluster.conftest import IMAGES, INVENTORY, WORKLOADS
+
+ROOT = Path(cluster.__file__).parent
+BACKEND_FOLDERS = ("swarm", "kubernetes")
+# engines on hosts and on this machine: nodes of a lab are containers, images are built by Docker
+DOCKER = ("swarm", "provision", "images")
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def modules(outside: tuple[str, ...]) -> list[Path]:
+    """Modules of the package that are in none of these folders."""
+    return [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in outside]
+
+
+def test_nothing_outside_a_backend_imports_it():
+    for path in modules(BACKEND_FOLDERS):
+        backends = [f"cluster.{folder}" for folder in BACKEND_FOLDERS]
+        assert not [name for name in imports(path) if name.startswith(tuple(backends))], path
+
+
+def test_only_hosts_images_and_the_swarm_know_docker():
+    for path in modules(DOCKER):
+        assert not {name for name in imports(path) if name.split(".")[0] == "docker"}, path
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_a_backend_has_every_method_of_the_protocol(kind):
+    made = open_backend(kind, Fleet(INVENTORY), WORKLOADS, IMAGES, LaunchSettings())
+    for name, wanted in inspect.getmembers(Backend, inspect.isfunction):
+        if not name.startswith("_"):
+            parameters = list(inspect.signature(wanted).parameters)[1:]
+            assert list(inspect.signature(getattr(made, name)).parameters) == parameters, name
+    assert made.inventory is INVENTORY
+
+
+@pytest.mark.parametrize("kind", RENDERERS)
+def test_a_renderer_writes_text(kind, layout):
+    assert "METIS_APP" in renderer(kind)(layout().cluster(np.array([[1, 1, 1], [0, 0, 1]])))
+
+
+def test_an_unknown_backend_is_refused_by_name():
+    with pytest.raises(InputError, match="'nomad': there is no such backend; use swarm"):
+        open_backend("nomad", Fleet(INVENTORY), (), ())
+    with pytest.raises(InputError, match="'nomad': there is no such backend; use swarm, kubernetes"):
+        renderer("nomad")
