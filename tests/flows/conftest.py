@@ -1,6 +1,7 @@
 """What the tests of flows share: settings from words, one store, and what little stages need as inputs."""
 
 import shutil
+from functools import cache
 from uuid import uuid4
 
 import pytest
@@ -24,6 +25,7 @@ SMALL = [
 ]
 
 
+@cache
 def settings_of(*words):
     """Return the settings that these overrides make."""
     return validated(compose_plain(list(words)))

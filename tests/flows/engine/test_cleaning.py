@@ -70,7 +70,7 @@ def test_the_command_shows_what_it_would_delete_and_deletes_it_when_asked_to(sto
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
     assert not found["deleted"]
-    assert [one["why"] for one in found["old"]] == ["superseded", "cached"]
+    assert {one["why"] for one in found["old"]} == {"superseded", "cached"}
     assert found["bytes"] >= 1000 + len("p1")
     assert kept.exists()
 

@@ -44,7 +44,7 @@ def test_build_keeps_the_values_of_build_arguments_out_of_its_record():
 
 def test_a_live_profile_depends_on_what_is_measured_and_not_on_where():
     same = key(PROFILE, *MEASURED)
-    assert key(PROFILE, *MEASURED, "connect.timeout=99") == same
+    assert key(PROFILE, *MEASURED, "connect.connect_timeout=99") == same
     assert key(PROFILE, *MEASURED, "profile.at_once=2") == same
     assert key(PROFILE, *MEASURED, "cluster.workers=7") == same
     assert key(PROFILE, *MEASURED, "load.users=7") != same

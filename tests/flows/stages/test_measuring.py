@@ -48,7 +48,9 @@ def test_profile_takes_what_exploring_measured(do, small, memo_of):
     explored = memo_of(*words).obtain("explore")
     record = do(PROFILE, settings_of(*small, *words), {"explore": explored})
     kept = load_profile(record.folder / "profile.npz")
-    assert len(kept) == read(explored, "exploration.json")["measurements"]
+    given = load_profile(explored.folder / "profile.npz")
+    np.testing.assert_array_equal(kept.colocations, given.colocations)
+    assert len(kept) <= read(explored, "exploration.json")["measurements"] <= 40
 
 
 EXPLORED = ["explore.budget=40", "explore.start_size=16", "simulator=boosted", "simulator.trees=5"]
@@ -73,24 +75,28 @@ def test_simulator_table_is_exact_where_measured(do, small, memo_of, full_profil
     given, tables = load_profile(full_profile), tables_in(record.folder)
     rows = tables.space.index(given.colocations)
     held = given.colocations > 0
-    np.testing.assert_allclose(tables["rps"][rows][held], given.rps[held])
+    np.testing.assert_allclose(tables.rps[rows][held], given.rps[held])
 
 
 def test_simulator_is_judged_on_rows_held_out(do, small, memo_of):
-    chosen = settings_of(*small, "simulator=boosted", "simulator.trees=30", "simulator.held_out=0.2")
-    record = do(SIMULATOR, chosen, {"profile": memo_of().obtain("profile")})
+    chosen = settings_of(*small, "simulator=boosted", "simulator.trees=20", "simulator.held_out=0.2")
+    inputs = {
+        "profile": memo_of("profile=testbed", "profile.path=null", "profile.share=0.9").obtain("profile")
+    }
+    record = do(SIMULATOR, chosen, inputs)
     assert fitted_in(record.folder).report == read(record, "report.json")
-    assert 0.3 < read(record, "report.json")["r2"] <= 1
-    assert do(SIMULATOR, chosen, {"profile": memo_of().obtain("profile")}).digest == record.digest
+    assert 0.2 < read(record, "report.json")["r2"] <= 1
+    assert do(SIMULATOR, chosen, inputs).digest == record.digest
 
 
 @pytest.mark.parametrize(
-    ("objective", "quantities"), [("rps", {"rps"}), ("latency", {"rps", "p99"}), ("p99_below", {"rps", "p99"})]
+    ("objective", "quantities"),
+    [("rps", {"rps"}), ("latency", {"rps", "speed"}), ("p99_below", {"rps", "p99"})],
 )
 def test_simulator_tabulates_what_the_objective_needs(do, small, memo_of, objective, quantities):
     chosen = settings_of(*small, f"objective={objective}")
     record = do(SIMULATOR, chosen, {"profile": memo_of().obtain("profile")})
-    assert set(tables_in(record.folder)) >= quantities
+    assert set(tables_in(record.folder).quantities) == quantities
 
 
 def test_constraints_writes_the_published_tables(do, small, memo_of):

@@ -18,12 +18,14 @@ from tests.flows.conftest import settings_of
 
 def records(memo, stage, part=""):
     """What a stage reads, found or made."""
-    return {name: memo.obtain(name) for name in memo.step(f"{stage.name}/{part}" if part else stage.name).inputs}
+    return {
+        name: memo.obtain(name) for name in memo.step(f"{stage.name}/{part}" if part else stage.name).inputs
+    }
 
 
 @pytest.mark.parametrize("learner", ["value", "paper"])
 def test_subscheduler_trains_a_learner_and_logs_its_curve(do, small, memo_of, store, learner):
-    words = ["paper.nodes=2", "paper.ranges=1", "paper.steps=2"]
+    words = ["paper.nodes=3", "paper.ranges=1", "paper.steps=2"]
     chosen = settings_of(*small, *words)
     record = do(SUBSCHEDULER, chosen, records(memo_of(), SUBSCHEDULER, "value"), learner)
     assert (record.folder / "weights.npz").is_file()
