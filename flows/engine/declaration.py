@@ -122,8 +122,9 @@ class Step:
 
     def values(self) -> dict[str, Any]:
         """Return the settings and derived values that decide its output, by name; files by their digest."""
-        found = flattened(counted(plain(self.chosen), self.declared) | self.derived())
-        return {name: value for name, value in found.items() if name not in self.stage.unkeyed}
+        found = counted(plain(self.chosen), self.declared)
+        kept = {name: value for name, value in found.items() if name not in self.stage.unkeyed}
+        return flattened(kept | self.derived())
 
     def identity(self, digests: Mapping[str, str]) -> dict[str, str]:
         """Return what its key is made of, by name: settings, inputs and source.

@@ -161,10 +161,9 @@ class Memo:
         digests = {}
         for name in step.inputs:
             record = self.find(name)
-            if record is not None:
-                digests[name] = record.digest
-            elif name not in step.stage.optional:
+            if record is None and (name not in step.stage.optional or self.affordable(name)):
                 return None
+            digests[name] = record.digest if record else ""
         return digests
 
     def _obtained_digests(self, step: Step) -> dict[str, str]:

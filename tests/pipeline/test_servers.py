@@ -9,9 +9,10 @@ import pytest
 from mlflow import MlflowClient
 
 from flows.configuration.compose import compose_plain
-from flows.configuration.settings import TrackingSettings, validated
-from flows.engine.chain import run_chain
+from flows.configuration.sections import TrackingSettings
+from flows.configuration.settings import validated
 from flows.engine.store import Store
+from flows.prefect.run import run_chain
 from metis.errors import SurroundingsError
 from tests.pipeline.shared_servers import free_port, shared_servers
 from tests.pipeline.test_chain import SMALL, STEPS

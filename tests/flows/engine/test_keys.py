@@ -1,12 +1,11 @@
 """Keys: what changes them, and what must not."""
 
 import pytest
-from flows.stages.steps import chosen_steps, plan
 
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import validated
 from flows.engine.keys import ROOT, digest, file_digest, folder_digest, source_digest, sources
+from flows.stages.chain import all_steps, chosen_steps
 from metis.errors import InputError
+from tests.flows.conftest import settings_of
 
 BASE = ["experiment=quick", "schedulers=[greedy,spread,greedy+local_search]"]
 
@@ -14,7 +13,7 @@ BASE = ["experiment=quick", "schedulers=[greedy,spread,greedy+local_search]"]
 def keys(*overrides):
     """Keys of all steps, as if an output's digest were its step's key: changes run down the chain."""
     found = {}
-    for step in plan(validated(compose_plain([*BASE, *overrides]))):
+    for step in all_steps(settings_of(*BASE, *overrides)):
         found[step.name] = step.key(found)
     return found
 
@@ -80,8 +79,10 @@ def test_a_stage_depends_on_the_modules_it_imports_and_no_others():
 
 def test_source_counts_and_documents_do_not(tmp_path, monkeypatch):
     """Editing a module changes keys; nothing of docs, README or tests is read for any key."""
-    settings = validated(compose_plain(BASE))
-    read = {path for step in plan(settings) for module in step.modules for path in sources(module).values()}
+    settings = settings_of(*BASE)
+    read = {
+        path for step in all_steps(settings) for module in step.modules for path in sources(module).values()
+    }
     tops = {path.relative_to(ROOT).parts[0] for path in read}
     assert tops <= {"metis", "baselines", "cluster", "flows"}
     module = tmp_path / "users_own.py"
@@ -110,8 +111,7 @@ def test_digests(tmp_path):
 
 
 def names(*overrides):
-    chosen = validated(compose_plain([*BASE, *overrides]))
-    return [step.name for step in chosen_steps(chosen, plan(chosen))]
+    return [step.name for step in chosen_steps(settings_of(*BASE, *overrides))]
 
 
 def test_stages_are_chosen_with_all_they_read():

@@ -3,12 +3,12 @@
 import json
 import os
 import time
-from pathlib import Path
 
 import pytest
 
-from flows.configuration.settings import GcSettings, TrackingSettings
-from flows.engine.cleaning import delete_old, find_old
+from flows.command.main import main
+from flows.configuration.sections import GcSettings, TrackingSettings
+from flows.engine.cleaning import find_old
 from flows.engine.store import Store
 from metis.errors import InputError
 
@@ -58,42 +58,32 @@ def test_young_runs_stay(store):
     assert find_old(store, GcSettings(days=1)) == []
 
 
-def test_deleting_frees_the_disk_and_leaves_the_rest(store):
+def test_the_command_shows_what_it_would_delete_and_deletes_it_when_asked_to(store, tracking, capsys):
     gone = record(store, "profile", "p1")
     stays = record(store, "profile", "p2")
-    cached = store.root / "cache" / "checkpoints" / "abc"
-    cached.mkdir(parents=True)
-    (cached / "x.npz").write_bytes(b"0" * 1000)
+    kept = store.root / "checkpoints" / "abc"
+    kept.mkdir(parents=True)
+    (kept / "x.npz").write_bytes(b"0" * 1000)
     past = time.time() - 90 * 86_400
-    os.utime(cached, (past, past))
-    old = find_old(store, GcSettings(days=0, keep=1))
-    assert {one.run_id or one.what for one in old} == {gone, "cache/checkpoints/abc"}
-    assert sum(one.bytes for one in old) >= 1000 + len("p1")
-    delete_old(store, old)
+    os.utime(kept, (past, past))
+    words = ["gc", tracking, "gc.days=0", "output=json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert not found["deleted"]
+    assert {one["why"] for one in found["old"]} == {"superseded", "cached"}
+    assert found["bytes"] >= 1000 + len("p1")
+    assert kept.exists()
+
+    assert main([*words, "gc.delete=true"]) == 0
+    assert json.loads(capsys.readouterr().out)["deleted"]
     assert find_old(store, GcSettings(days=0, keep=1)) == []
-    assert not cached.exists()
+    assert not kept.exists()
     assert store.find("profile", "p2").run_id == stays
     assert store.find("profile", "p1") is None
-    assert not any(gone in str(path) for path in Path(store.root).rglob("*"))
+    assert not any(gone in str(path) for path in store.root.rglob("*"))
 
 
 def test_a_server_is_cleaned_where_it_runs(store):
     store.uri = "http://127.0.0.1:5000"
     with pytest.raises(InputError, match="mlflow gc"):
         find_old(store, GcSettings())
-
-
-def test_the_command_only_shows_unless_told(tracking, capsys):
-    from flows.command.main import main
-
-    run = record(Store(TrackingSettings(path=folder_of(tracking))), "profile", "p1", fails=True)
-    words = ["gc", tracking, "gc.days=0", "output=json"]
-    assert main(words) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert not told["deleted"]
-    assert [one["why"] for one in told["old"]] == ["failed"]
-    assert main([*words, "gc.delete=true"]) == 0
-    capsys.readouterr()
-    assert main(words) == 0
-    assert json.loads(capsys.readouterr().out)["old"] == []
-    assert run

@@ -1,4 +1,4 @@
-"""One JSON document on standard output, and nothing else, whoever prints."""
+"""One JSON document on standard output and nothing else, whoever prints; tables for a person."""
 
 import json
 import os
@@ -7,18 +7,20 @@ import sys
 
 import pytest
 
-from flows.command.output import only_json
+from flows.command.presenter import present
+from flows.command.result import Column, Facts, Line, Result, Table
 
 CODE = """
 import os, subprocess, sys
-from flows.command.output import only_json
+from flows.command.presenter import only_json, present
+from flows.command.result import Result
 print('before')
-with only_json({wanted}) as answer:
+with only_json({wanted}):
     print('from python')
     os.write(1, b'from a library in C\\n')
     subprocess.run([sys.executable, '-c', "print('from a child')"], check=True)
-    if {wanted}: answer({{'a': 'é', 'b': [1.5, None]}})
     if {fails}: raise SystemExit(3)
+if {wanted}: present(Result({{'a': 'é', 'b': [1.5, None]}}), as_json=True)
 print('after')
 """
 
@@ -58,8 +60,24 @@ def test_without_it_nothing_is_changed():
 
 
 def test_what_json_cannot_say_is_no_document(capfd):
-    with pytest.raises(ValueError, match="JSON"), only_json(True) as answer:
-        answer({"gap": float("nan")})
+    with pytest.raises(ValueError, match="JSON"):
+        present(Result({"gap": float("nan")}), as_json=True)
     assert capfd.readouterr().out == ""
-    with only_json(False) as answer, pytest.raises(RuntimeError):
-        answer({})
+
+
+def test_views_are_for_a_person_and_the_document_for_a_program(capfd):
+    columns = ["name", Column("figure", right=True)]
+    views = [
+        Table("Title", columns, [["[bold]x[/bold]", "1.5"]], {0: "bold"}, {"name": {"y": "red"}}),
+        Facts("Facts", {"a": 1, "b": "two"}),
+        Line("a path/" + "long/" * 60 + "end", "dim"),
+    ]
+    present(Result({"a": 1}, views), as_json=False)
+    out = capfd.readouterr().out
+    assert "[bold]x[/bold]" in out  # as it stands, no markup
+    assert [word in out for word in ("Title", "figure", "1.5", "Facts", "two")] == [True] * 5
+    assert "long/" * 60 in out  # a path is not broken
+    present(Result({"a": 1}, views), as_json=True)
+    assert capfd.readouterr().out == '{"a": 1}\n'
+    present(Result(), as_json=True)
+    assert capfd.readouterr().out == ""

@@ -16,11 +16,12 @@ from mlflow import MlflowClient
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine import provenance as recorded
-from flows.engine.chain import run_chain
 from flows.engine.folders import sqlite_uri, without_secrets
 from flows.engine.keys import ROOT
 from flows.engine.provenance import sizes_of
+from flows.prefect.run import run_chain
 from flows.report.placement_picture import placement_svg
+from flows.stages.evaluate import read_results
 from tests.pipeline.test_chain import SMALL
 
 SCHEDULERS = ("optimum", "greedy", "greedy+local_search")
@@ -60,7 +61,7 @@ def children(client, outcome):
 
 def test_the_run_of_a_scheduler_says_which_how_large_which_seed_how_good_how_long(children, outcome):
     assert set(children) == set(SCHEDULERS)
-    results = pd.read_csv(outcome.folder("evaluate") / "results.csv").groupby("scheduler").mean()
+    results = read_results(outcome.folder("evaluate")).groupby("scheduler").mean()
     for name, run in children.items():
         assert run.info.run_name == f"{name}, 20 on 9 nodes, seed 3"
         assert run.data.params == {"scheduler": name, **PARAMS}
@@ -91,9 +92,11 @@ def test_the_run_of_a_step_has_the_same_words(outcome, client):
         assert run.data.params.items() >= {"scheduler": name, **PARAMS}.items()
         assert run.data.metrics["seconds"] <= run.data.metrics["seconds_max"]
         listed = {file.path for file in client.list_artifacts(run.info.run_id, "about")}
-        assert listed == {"about/versions.json", "about/placement-group-0.svg"}
+        assert listed == {
+            f"about/{name}" for name in ("versions.json", "placement-group-0.svg", "traces.json")
+        }
         listed = {file.path for file in client.list_artifacts(run.info.run_id)}
-        assert listed >= {"decisions.npz", "placements.csv", "traces.json"}
+        assert listed >= {"decisions.npz", "placements.csv", "timings.csv"}
 
 
 def test_every_run_says_where_it_comes_from(outcome, client, children):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.report import ReportData, Section, render_report, summarise, write_report
+from flows.report import ReportData, ReportSection, render_report, summarise, write_report
 from flows.report.data import value_is_rps
 from flows.report.figures import container_rps, mean_rps, optimum_line
 from flows.report.heatmap import heat_maps, node_order, shade
@@ -319,7 +319,7 @@ def open_page(browser, tmp_path):
 @pytest.mark.browser
 def test_the_page_opens_from_a_file_in_silence(open_page, results):
     svg = '<?xml version="1.0"?><!DOCTYPE svg><svg viewBox="0 0 9 9"><circle r="3"/></svg>'
-    shown = open_page(report(results, sections=[Section("Learning", "<p>A curve.</p>", svg)]))
+    shown = open_page(report(results, sections=[ReportSection("Learning", "<p>A curve.</p>", svg)]))
     assert shown.said == []
     assert shown.page.locator("h1").all_inner_texts() == ["A small comparison"]
     assert shown.page.locator("#rps .row").count() == 4
@@ -384,7 +384,7 @@ def test_markup_in_names_is_inert_in_the_browser(open_page, results):
 
 @pytest.mark.browser
 def test_a_script_that_slips_into_a_section_does_not_run(open_page, results):
-    shown = open_page(report(results, sections=[Section("Slipped", f"<p>{EVIL}</p>")]))
+    shown = open_page(report(results, sections=[ReportSection("Slipped", f"<p>{EVIL}</p>")]))
     assert shown.page.evaluate("window.hacked") is None
     assert any("Content Security Policy" in text for text in shown.said)
     shown.page.select_option("#choice", label="spread")

@@ -1,17 +1,19 @@
-"""Runners: the same results as one process, whatever the number of workers, and a lost worker survived."""
+"""Executors: the same results as one process, whatever the number of workers, and a lost worker survived."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
-from flows.configuration.settings import RunnerSettings
-from flows.engine.executor import Runner, runner_of
+from flows.configuration.sections import RunnerSettings
+from flows.engine.executor import Executor, executor_of
 from metis.errors import SurroundingsError
+from tests.flows.conftest import settings_of
 
 
 def square(number):
@@ -29,22 +31,22 @@ def refuse(number):
 
 @pytest.mark.parametrize("kind", ["local", "threads"])
 def test_results_come_in_the_order_of_the_items(kind):
-    told = []
-    with runner_of(RunnerSettings(kind=kind, jobs=3)) as runner:
-        answers = runner.map(square, list(range(20)), lambda done, total: told.append((done, total)))
-    assert answers == [i * i for i in range(20)]
-    assert told == [(i, 20) for i in range(1, 21)]
+    reports = []
+    with executor_of(RunnerSettings(kind=kind, jobs=3)) as executor:
+        squares = executor.map(square, list(range(20)), lambda done, total: reports.append((done, total)))
+    assert squares == [i * i for i in range(20)]
+    assert reports == [(i, 20) for i in range(1, 21)]
 
 
 @pytest.mark.parametrize("kind", ["local", "threads"])
 def test_a_failure_is_raised(kind):
-    with runner_of(RunnerSettings(kind=kind)) as runner, pytest.raises(ValueError, match="not 0"):
-        runner.map(refuse, [0])
+    with executor_of(RunnerSettings(kind=kind)) as executor, pytest.raises(ValueError, match="not 0"):
+        executor.map(refuse, [0])
 
 
 @pytest.mark.parametrize(("jobs", "count"), [(1, 7), (2, 3), (2, 30), (4, 5)])
 def test_parts_cover_every_item_once(jobs, count):
-    parts = Runner(jobs).parts(count)
+    parts = Executor(jobs).parts(count)
     assert [i for part in parts for i in part] == list(range(count))
     assert all(len(part) for part in parts)
 
@@ -83,33 +85,27 @@ def test_nobody_at_the_address(monkeypatch):
     settings = RunnerSettings(kind="dask", address="tcp://127.0.0.1:9")
     with (
         pytest.raises(SurroundingsError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler"),
-        runner_of(settings),
+        executor_of(settings),
     ):
         pass
 
 
 def test_two_workers_place_what_one_process_places(dask_cluster, full_profile):
-    from flows.configuration.compose import compose_plain
-    from flows.configuration.settings import validated
-    from flows.stages.baselines import _place_some
+    from flows.placing.decisions import Decisions
+    from flows.placing.groups import _place_some
     from metis.measure.profile_files import load_profile
     from metis.simulate.fitting import fit_simulator
     from metis.simulate.settings import SimulatorSettings
 
-    words = ["cluster.nodes=9", "cluster.slots=3"]
-    settings = validated(compose_plain(words))
+    settings = settings_of("cluster.nodes=9", "cluster.slots=3")
     tables = fit_simulator(load_profile(full_profile), SimulatorSettings(kind="table")).tables
     groups = np.random.default_rng(3).multinomial(14, np.full(7, 1 / 7), size=8)
     for name in ("greedy+local_search", "optimum"):
-        from functools import partial
-
-        from flows.placing.decisions import joined
-
-        place = partial(_place_some, settings, name, tables, None)
-        with runner_of(RunnerSettings(kind="dask", address=dask_cluster[0])) as runner:
-            assert runner.jobs == 2
-            parts = [groups[list(rows)] for rows in runner.parts(len(groups))]
-            far = joined(runner.map(place, parts))
+        place = partial(_place_some, settings, name, tables, None, {})
+        with executor_of(RunnerSettings(kind="dask", address=dask_cluster[0])) as executor:
+            assert executor.jobs == 2
+            parts = [groups[list(rows)] for rows in executor.parts(len(groups))]
+            far = Decisions.joined(executor.map(place, parts))
         near = place(groups)
         assert len(parts) == 8
         assert np.array_equal(far.placements, near.placements)
@@ -120,13 +116,13 @@ def test_a_killed_worker_costs_only_what_it_was_doing(dask_cluster):
     address, workers = dask_cluster
     killed = []
 
-    def tell(done, total):
+    def report(done, total):
         if done == 2:
             os.kill(workers[0].pid, signal.SIGKILL)
             killed.append(done)
 
-    with runner_of(RunnerSettings(kind="dask", address=address)) as runner:
-        answers = runner.map(slow_square, list(range(12)), tell)
+    with executor_of(RunnerSettings(kind="dask", address=address)) as executor:
+        squares = executor.map(slow_square, list(range(12)), report)
     assert killed == [2]
-    assert [square for square, _ in answers] == [i * i for i in range(12)]
+    assert [square for square, _ in squares] == [i * i for i in range(12)]
     assert workers[0].wait(timeout=20) == -signal.SIGKILL
