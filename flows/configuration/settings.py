@@ -1,7 +1,7 @@
 """The settings of a run: one tree of settings classes, validated by pydantic on these very classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -179,8 +179,7 @@ def plain(chosen: Settings) -> dict[str, Any]:
     """Return settings as nested values that JSON and YAML can hold."""
     dumped: dict[str, Any] = _adapter().dump_python(chosen, mode="json", exclude={"objective"})
     made: Any = chosen.objective
-    parameters = asdict(made) if is_dataclass(made) else {}
-    objective = {"kind": kind_of(made), **parameters}
+    objective = {"kind": kind_of(made), **getattr(made, "__dict__", {})}
     # in the order of the classes
     return {one.name: objective if one.name == "objective" else dumped[one.name] for one in fields(Settings)}
 
