@@ -14,6 +14,7 @@ from flows.engine.executor import executor_of
 from flows.engine.provenance import groups_dataset, run_params, run_tags
 from flows.engine.work import Work
 from flows.placing.decisions import Decisions, Report, place_groups, scheduler_for
+from flows.placing.tables import tables_in
 from metis.problem.counts import IntArray
 from metis.problem.tables import Tables
 
@@ -30,9 +31,7 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
         work: the step.
         weights: gives a learner's trained weights.
     """
-    from metis.simulate.simulator import FittedSimulator
-
-    tables = FittedSimulator.load(work.inputs["simulator"] / "simulator.npz").tables
+    tables = tables_in(work.inputs["simulator"])
     groups = make_groups(work.settings, tables.space.apps)
     params = run_params(work.settings, groups, work.part)
     given = [groups_dataset(work.settings, groups, tables.space.apps)]

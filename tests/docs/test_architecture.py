@@ -76,6 +76,23 @@ def test_every_module_function_and_file_that_is_named_exists(page):
     assert not missing
 
 
+def test_benchmarks_import_what_there_is():
+    """They run now and then only: an import of something that moved would not be noticed."""
+    missing = []
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
+                named = [f"{node.module}.{alias.name}" for alias in node.names]
+                missing += [f"{path.name}: {name}" for name in named if not (exists(name) or _exported(name))]
+    assert not missing
+
+
+def _exported(dotted):
+    """Whether a package names something in its `__all__`."""
+    module, _, name = dotted.rpartition(".")
+    return f'"{name}"' in source_of(module).read_text(encoding="utf-8") if source_of(module) else False
+
+
 def test_both_walks_name_what_they_pass():
     assert len(names_in(MAP)) > 50
     assert len(files_in(GUIDE)) > 10
