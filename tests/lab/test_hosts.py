@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flows.cli import main
 
 from cluster.provision.ec2 import instances as ec2
 from cluster.provision.hosts import Fleet
@@ -18,6 +17,7 @@ from cluster.provision.trust import HostKeyError, entry_name, trust
 from cluster.settings import ConnectSettings, Ec2Settings
 from cluster.swarm import membership as swarm
 from cluster.swarm.departure import leave
+from flows.command.main import main
 from metis.errors import InputError
 
 QUICK = ConnectSettings(retries=1, pause=0.5)
