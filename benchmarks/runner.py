@@ -5,6 +5,7 @@ Two Dask workers on this machine, started before the clock; placements and weigh
 
 import argparse
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,12 +14,13 @@ import numpy as np
 from distributed import Client, LocalCluster
 
 from flows.configuration.compose import compose_plain
-from flows.configuration.settings import RunnerSettings, Settings, validated
-from flows.engine.executor import runner_of
+from flows.configuration.sections import RunnerSettings
+from flows.configuration.settings import Settings, validated
+from flows.engine.executor import executor_of
 from flows.engine.work import no_progress
-from flows.placing.decisions import Decisions, joined
+from flows.placing.decisions import Decisions
+from flows.placing.groups import _place_some
 from flows.placing.training import train_weights
-from flows.stages.baselines import _place_some
 from metis.measure.testbed import load_embedded
 from metis.problem.groups import draw_groups
 from metis.problem.tables import Tables
@@ -27,11 +29,11 @@ from metis.problem.tables import Tables
 def place(settings: Settings, tables: Tables, groups: int, runner: RunnerSettings) -> tuple[Decisions, float]:
     """Decisions of Medea for `groups` groups of 400 containers, and the seconds they took."""
     drawn = draw_groups(groups, 400, len(tables.space.apps), np.random.default_rng(1))
-    one = partial(_place_some, settings, "medea", tables, None)
-    with runner_of(runner) as chosen:
+    one = partial(_place_some, settings, "medea", tables, None, {})
+    with executor_of(runner) as chosen:
         start = time.perf_counter()
         parts = [drawn[list(rows)] for rows in chosen.parts(len(drawn))]
-        made = joined(chosen.map(one, parts))
+        made = Decisions.joined(chosen.map(one, parts))
         return made, time.perf_counter() - start
 
 
@@ -39,7 +41,7 @@ def train(settings: Settings, tables: Tables, runner: RunnerSettings) -> tuple[l
     """Weights of the paper's sub-schedulers, and the seconds they took."""
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
-        chosen = settings.model_copy(update={"runner": runner})
+        chosen = replace(settings, runner=runner)
         weights, _ = train_weights(chosen, "paper", tables, Path(folder), no_progress)
         return list(weights.weights), time.perf_counter() - start
 
