@@ -1,4 +1,4 @@
-"""What orchestration costs: per stage beyond the work, and the seconds until the command answers.
+"""What orchestration costs: per stage beyond the work, and the seconds of the command.
 
 usage: python benchmarks/orchestration.py [--runs 3]
 
@@ -41,10 +41,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"cores {os.cpu_count()}, load {os.getloadavg()[0]:.1f}")
-        print(f"metis --help: {timed([*METIS, '--help'], runs)} (bar 0.5)")
+        print(f"metis --help: {timed([*METIS, '--help'], runs)} (bar 0.3)")
         place = [*METIS, "place", "scheduler=greedy", f"tracking.path={folder / 'place'}", "output=json"]
         timed(place, 1)  # fits the simulator
-        print(f"metis place scheduler=greedy, fitted: {timed(place, runs)} (bar 2)")
+        print(f"metis place scheduler=greedy, fitted: {timed(place, runs)} (bar 1.5)")
         under_a_server(folder / "runs", runs)
 
 
@@ -81,11 +81,11 @@ def chains(folder: Path, runs: int) -> None:
     from flows.prefect.run import run_chain
 
     work: list[tuple[float, float]] = []  # wall and CPU-seconds of each stage
-    run_step = memo._run_logged
+    run_logged = memo._run_logged
 
-    def watched(*given):
+    def watched(step, given, store):
         begun = clocks()
-        run_step(*given)
+        run_logged(step, given, store)
         work.append(since(begun))
 
     memo._run_logged = watched
@@ -102,8 +102,8 @@ def chains(folder: Path, runs: int) -> None:
             if i:  # the first one imports
                 beyond = [(whole[k] - sum(each[k] for each in work)) / len(work) for k in (0, 1)]
                 overheads.append((beyond[0], beyond[1]))
-    kinds = {"tracking and Prefect": found["true"], "tracking alone": found["false"]}
-    for what, overheads in kinds.items():
+    found_by = {"tracking and Prefect": found["true"], "tracking alone": found["false"]}
+    for what, overheads in found_by.items():
         wall, cpu = (median(each[k] for each in overheads) for k in (0, 1))
         print(f"{what}: {wall:.3f} s a stage beyond the work (bar 0.3), {cpu:.3f} CPU-s of this process")
 

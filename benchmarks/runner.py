@@ -18,7 +18,8 @@ from flows.configuration.sections import RunnerSettings
 from flows.configuration.settings import Settings, validated
 from flows.engine.executor import executor_of
 from flows.engine.work import no_progress
-from flows.placing.decisions import Decisions, place_groups, scheduler_for
+from flows.placing.decisions import Decisions
+from flows.placing.groups import _place_some
 from flows.placing.training import train_weights
 from metis.measure.testbed import load_embedded
 from metis.problem.groups import draw_groups
@@ -28,7 +29,7 @@ from metis.problem.tables import Tables
 def place(settings: Settings, tables: Tables, groups: int, runner: RunnerSettings) -> tuple[Decisions, float]:
     """Decisions of Medea for `groups` groups of 400 containers, and the seconds they took."""
     drawn = draw_groups(groups, 400, len(tables.space.apps), np.random.default_rng(1))
-    one = partial(place_groups, scheduler_for(settings, "medea", tables), settings, tables)
+    one = partial(_place_some, settings, "medea", tables, None, {})
     with executor_of(runner) as chosen:
         start = time.perf_counter()
         parts = [drawn[list(rows)] for rows in chosen.parts(len(drawn))]

@@ -6,16 +6,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from flows.cli import main
-from flows.compose import compose_plain
-from flows.deploying import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
-from flows.living import alone_rps
-from flows.placements import chosen_placement, given_placement, of_folder
-from flows.settings import validated
 
 from cluster.deployment import plan
 from cluster.load.generator import LoadResult
 from cluster.spec import Container, ContainerSpec, Node
+from flows.command.main import main
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
+from flows.live.deployment import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
+from flows.live.session import alone_rps
+from flows.placing.given import chosen_placement, given_placement, of_folder
 from metis.errors import InputError
 from metis.files import save_arrays
 from metis.problem.space import ColocationSpace

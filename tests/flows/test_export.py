@@ -4,12 +4,12 @@ import json
 
 import pytest
 import yaml
-from flows.cli import main
-from flows.compose import compose_plain
-from flows.settings import validated
 
 from cluster.images.catalog import load_catalog, workload_digest
 from cluster.provision.inventory import Host, Inventory
+from flows.command.main import main
+from flows.configuration.compose import compose_plain
+from flows.configuration.settings import validated
 
 APPS = "apps.names=[Redis,MMS,Checksum]"
 TABLE = "node,Redis,MMS,Checksum\nalpha,1,1,0\nbeta,0,0,2\n"
@@ -41,7 +41,7 @@ def test_a_stack_runs_the_images_that_build_makes(export):
     services = yaml.safe_load(out)["services"]
     assert services["mms-alpha-1"]["environment"]["METIS_REDIS"] == "redis-alpha-0:6379"
     (mms,) = load_catalog([], ["MMS"])
-    built = validated(compose_plain([])).images.made()
+    built = validated(compose_plain([])).images
     assert services["mms-alpha-1"]["image"] == f"metis/mms:{workload_digest(mms, built)}"
     assert services["memcached-beta"]["environment"] == {"METIS_CACHE_MB": "2048"}
 

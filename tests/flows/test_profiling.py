@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from flows.build import make_testbed, measure_profile
-from flows.compose import compose_plain
-from flows.settings import validated
-from flows.work import Work
 
 from cluster.images.build import Image, write_images
 from cluster.load.sittings import open_sittings
 from cluster.provision.inventory import Inventory
 from flows import swarmed
+from flows.configuration.compose import compose_plain
+from flows.configuration.objects import make_testbed, measure_profile
+from flows.configuration.settings import validated
+from flows.engine.work import Work
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import describe_profile, load_profile
 from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in

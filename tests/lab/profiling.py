@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-from flows.settings import Settings, validated
-from flows.swarmed import profile_swarm
-from flows.work import Work
-
 from cluster.provision.inventory import Inventory
+from flows.configuration.settings import Settings, validated
+from flows.engine.work import Work
+from flows.live.profile import profile_swarm
 
 WORKLOADS = Path(__file__).parent / "workloads"
 APPS = ["Light", "Heavy"]

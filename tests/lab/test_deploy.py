@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from flows.cli import main
 
 from cluster.deployment import placement_of
 from cluster.swarm.backend import SwarmBackend
 from cluster.swarm.services import owned_labels
 from cluster.swarm.tasks import tasks_of
+from flows.command.main import main
 from metis.measure.profile import make_profile
 from metis.problem.space import ColocationSpace
 

@@ -1,13 +1,13 @@
 """Hosts over SSH in a real Swarm: prepared twice, joined again, left; a bare machine; EC2 before them."""
 
 import json
+import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from flows.cli import main
 
 from cluster.provision.ec2 import instances as ec2
 from cluster.provision.hosts import Fleet
@@ -18,6 +18,7 @@ from cluster.provision.trust import HostKeyError, entry_name, trust
 from cluster.settings import ConnectSettings, Ec2Settings
 from cluster.swarm import membership as swarm
 from cluster.swarm.departure import leave
+from flows.command.main import main
 from metis.errors import InputError
 
 QUICK = ConnectSettings(retries=1, pause=0.5)
@@ -301,7 +302,7 @@ def test_a_bare_machine_gets_an_engine_and_joins(engine, inventory, own, tmp_pat
                 pytest.skip("a container here reaches no package mirror: nothing can be installed in it")
             if bare.exec_run("test -e /ready").exit_code == 0:
                 break
-            swarm.time.sleep(0.5)
+            time.sleep(0.5)
         address = bare.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
         host = replace(
             inventory.host("worker-2"), name="bare", address=address, port=22, inner=None, user="admin"

@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from flows.swarmed import profile_swarm, swarm_testbed
 
 from cluster.images.build import build, read_images, write_images
 from cluster.images.catalog import load_catalog
@@ -21,6 +20,7 @@ from cluster.provision.lab import lab as labs
 from cluster.provision.lab.nodes import containers
 from cluster.settings import ConnectSettings
 from cluster.swarm import membership as swarm
+from flows.live.profile import profile_swarm, swarm_testbed
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import load_journal
 from metis.measure.profile import load_profile
@@ -39,9 +39,9 @@ def prepared(lab, tmp_path_factory):
         (folder / name).mkdir()
     settings = settings_for(lab)
     lab.save(folder / "setup" / "inventory.json")
-    made = build(load_catalog([WORKLOADS], APPS), settings.images.made())
-    with Fleet(lab, settings.connect.made()) as fleet:
-        images = distribute(fleet, made, settings.images.made())
+    made = build(load_catalog([WORKLOADS], APPS), settings.images)
+    with Fleet(lab, settings.connect) as fleet:
+        images = distribute(fleet, made, settings.images)
     write_images(folder / "build" / "images.json", images)
     return folder
 
@@ -160,7 +160,7 @@ def measure(folder, counts, **options):
     inputs = {name: folder / name for name in ("setup", "build")}
     with swarm_testbed(settings, inputs, folder / "scratch" / "alone.json") as testbed:
         path = folder / "scratch" / "profile.npz"
-        patience = settings.explore.made().patience
+        patience = settings.explore.patience
         return measure_list(testbed, np.array(counts), path=path, patience=patience, **options)
 
 

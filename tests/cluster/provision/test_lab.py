@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flows.cli import main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from cluster.provision.lab.image import SOURCES, local_engine
 from cluster.provision.lab.keys import login_key
 from cluster.provision.lab.layout import HERE, REGISTRY, addresses, cpusets, document, node_names, role
 from cluster.provision.lab.lock import LOCK, locked
+from flows.command.main import main
 from metis.errors import InputError, SurroundingsError
 
 ROOT = Path(__file__).resolve().parents[3]
