@@ -1,4 +1,4 @@
-"""Hydra's own flags, as a Hydra user would type them: done, or what to use instead."""
+"""Flags of Hydra: `--cfg job` and what a Hydra user would type else, done or refused with a hint."""
 
 from collections.abc import Sequence
 

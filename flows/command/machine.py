@@ -1,4 +1,4 @@
-"""What this machine has and lacks: each check says what was found and the command that mends it."""
+"""Checks of this machine: what was found, and the command that mends what is missing."""
 
 import os
 import platform
@@ -40,7 +40,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """All checks, in the order in which a new user meets them."""
+    """Run all checks, in the order in which a new user meets them."""
     checks: list[Callable[[Settings], Finding]] = [
         _python,
         _packages,
@@ -160,7 +160,7 @@ def _prefect_server(settings: Settings) -> Finding:
 
 
 def _hosts(settings: Settings) -> Finding:
-    """Whether SSH answers on every host of the inventory that setup wrote."""
+    """Check SSH on every host of the inventory that setup wrote."""
     from cluster.provision.inventory import Inventory
     from metis.errors import InputError
 
@@ -177,7 +177,7 @@ def _hosts(settings: Settings) -> Finding:
 
 
 def _output(*command: str) -> str:
-    """What a command says; empty where it fails or is not there."""
+    """Return the output of a command; empty where it fails or does not exist."""
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=2 * SECONDS)
     except (OSError, subprocess.TimeoutExpired):
@@ -187,8 +187,8 @@ def _output(*command: str) -> str:
 
 def _answers(url: str) -> bool:
     try:
-        with urlopen(url, timeout=SECONDS) as answer:
-            return bool(answer.status == 200)
+        with urlopen(url, timeout=SECONDS) as response:
+            return bool(response.status == 200)
     except (OSError, ValueError):
         return False
 
@@ -207,6 +207,6 @@ def _number(text: str) -> str:
 
 
 def _without_secret(url: str) -> str:
-    """A URL without user and password."""
+    """Return a URL without user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
-    """Do what was asked of a verb; errors are one line on standard error."""
+    """Run a verb with the words after it; errors are one line on standard error."""
     from flows.engine.startup import go_easy_on_garbage
     from metis.errors import MetisError
 

@@ -1,4 +1,4 @@
-"""What a verb is asked: its words, overrides and settings, with those refused that have no effect."""
+"""A verb and what was typed after it: words, overrides, settings; those without effect are refused."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ FLAGS = {"--dry-run": "dry_run=true"}
 
 @dataclass(frozen=True)
 class Request:
-    """A verb with what was said after it.
+    """A verb with what was typed after it.
 
     Attributes:
         verb: its name.
@@ -66,7 +66,7 @@ class Verb:
 
 
 def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
-    """Return what was asked of a verb.
+    """Return the request that the words after a verb make.
 
     Raises:
         InputError: a word is not understood, or has no effect for this verb; says which.
@@ -151,5 +151,5 @@ def _touches(key: str, read: str) -> bool:
 
 
 def _is_global(key: str) -> bool:
-    """Whether a configuration group sets several sections, so that some of it may not matter to a verb."""
+    """Whether a group of `conf/` sets several sections, so that part of it may have no effect for a verb."""
     return key in ("experiment", "size", "cluster", "group", "subscheduler", "highlevel", "profile", "apps")

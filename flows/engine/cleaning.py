@@ -1,4 +1,4 @@
-"""What of the tracking store is old: runs that nothing newer stands on, and cached files long unused."""
+"""Old runs and files of a tracking store: what nothing newer needs, and copies long unused."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ CACHES = ("cache", "checkpoints", "downloads", "locks", "logs", "plans", "sweeps
 
 @dataclass(frozen=True)
 class Old:
-    """Something that may go.
+    """A run or file that may be deleted.
 
     Attributes:
         what: a run's name with its id, or a file's name.
@@ -42,7 +42,7 @@ class Old:
 
 
 def find_old(store: Store, settings: GcSettings) -> list[Old]:
-    """Runs and cached files that may go, oldest first.
+    """Return runs and cached files that may be deleted, oldest first.
 
     A finished run stays while it is young, among the newest `keep` of its step, or an input, at any
     remove, of one that stays.
@@ -123,7 +123,7 @@ def _all_runs(store: Store) -> list[Any]:
 
 
 def _kept(runs: Sequence[Any], settings: GcSettings, now: float) -> set[str]:
-    """Ids of the runs that stay."""
+    """Return the ids of the runs that stay."""
     by_id = {run.info.run_id: run for run in runs}
     newest: dict[str, int] = defaultdict(int)
     waiting = []
@@ -161,7 +161,7 @@ def _folder(run: Any) -> Path:
 
 
 def _cached(root: Path) -> list[Path]:
-    """The smallest things that may go one by one: files of caches, folders of downloads."""
+    """Yield what can be deleted one by one: files of caches, folders of downloads."""
     found = [path for name in CACHES if (root / name).is_dir() for path in (root / name).iterdir()]
     return [path for path in found if str(path.relative_to(root)) not in CACHES]
 

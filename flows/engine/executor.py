@@ -30,7 +30,7 @@ class Executor:
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], report: Report | None = None
     ) -> list[Result]:
-        """`function` of every item, in the order of the items; `report(done, total)` as they end."""
+        """Return `function` of every item, in the order of the items; `report(done, total)` as they end."""
         results = []
         for item in items:
             results.append(function(item))
@@ -39,7 +39,7 @@ class Executor:
         return results
 
     def parts(self, count: int) -> list[range]:
-        """`count` items split into ranges, a few per worker."""
+        """Split `count` items into ranges, a few per worker."""
         pieces = min(count, 1 if self.jobs == 1 else SPLITS * self.jobs)
         bounds = [count * i // pieces for i in range(pieces + 1)]
         return [range(first, last) for first, last in pairwise(bounds)]

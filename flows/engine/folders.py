@@ -1,4 +1,4 @@
-"""Where a store keeps things on this machine: stage folders, fetched outputs, locks; what it may throw."""
+"""Folders of a store on this machine: of stages being done, of fetched outputs; and errors of the store."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from metis.errors import MetisError, SurroundingsError
 
 @contextmanager
 def stage_folder(root: Path) -> Iterator[Path]:
-    """A folder for a stage's files meanwhile; locked, so that a live one is told from a dead one."""
+    """Yield a folder for the files of a stage while it is done; its lock shows that its process lives."""
     with alone(root):
         _sweep_up(root)
         folder = Path(tempfile.mkdtemp(dir=root, prefix=".stage-"))
@@ -36,36 +36,36 @@ def _sweep_up(root: Path) -> None:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True)
         except BlockingIOError:
-            pass  # somebody is at work in it
+            pass  # its process is at work in it
         finally:
             os.close(held)
 
 
 @contextmanager
 def alone(root: Path, name: str = ".opening") -> Iterator[None]:
-    """One process at a time: two that create the tables of a fresh store at once would break it."""
+    """Let one process in at a time: two that create the tables of a fresh store at once would break it."""
     with (root / name).open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # let go by closing, and by the kernel when a process dies
         yield
 
 
 class Fetched:
-    """Outputs that lie on a server, kept on this machine by run id."""
+    """Copies of outputs that lie on a server, kept on this machine by run id."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def folder(self, run_id: str) -> Path:
-        """Where the output of a run is, or would be."""
+        """Return the folder where the output of a run is, or would be."""
         return self._root / "downloads" / run_id
 
     def keep(self, run_id: str, output: Path) -> None:
-        """Take the output of a run that was made here: it need not travel back."""
+        """Keep the output of a run that was made here, so that it need not be fetched."""
         with self._alone():
             self._put(run_id, output)
 
     def fetch(self, run_id: str, whole: Callable[[Path], bool], fetch: Callable[[Path], None]) -> Path:
-        """The output of a run: as it is here when `whole` says so, else fetched into a folder by `fetch`."""
+        """Return the folder of an output: as it is here where `whole` accepts it, else fetched by `fetch`."""
         kept = self.folder(run_id)
         if whole(kept):
             return kept
@@ -89,7 +89,7 @@ class Fetched:
 
 
 def sqlite_uri(root: Path) -> str:
-    """The SQLite tracking URI of a folder; SQLAlchemy 2.0 takes the path as it stands."""
+    """Return the SQLite tracking URI of a folder; SQLAlchemy 2.0 takes the path as it stands."""
     return f"sqlite:///{root / 'mlflow.db'}"
 
 
@@ -99,18 +99,18 @@ def is_local(artifact_uri: str) -> bool:
 
 
 def file_path(uri: str) -> Path:
-    """The path that a `file:` URI names."""
+    """Return the path that a `file:` URI names."""
     return Path(unquote(urlparse(uri).path))
 
 
 def without_secrets(text: str) -> str:
-    """`text` with the password of every URI in it left out."""
+    """Return `text` with `***` for the password of every URI in it."""
     return re.sub(r"(\w://[^\s/:@]*):\S*@", r"\1:***@", text)
 
 
 @contextmanager
 def surroundings(where: str) -> Iterator[None]:
-    """Turn what a store may throw into one clear line.
+    """Raise errors of a store or disk within the block as one clear line.
 
     Args:
         where: the store's URI, or a file; passwords are left out.

@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def digest(value: Any) -> str:
-    """A short digest of JSON-able values."""
+    """Return a short digest of JSON-able values."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def folder_digest(folder: Path, names: Iterable[str]) -> str:
-    """A digest of some files of a folder, by name and content."""
+    """Return a digest of some files of a folder, by name and content."""
     return digest({name: file_digest(folder / name) for name in sorted(names)})
 
 
@@ -39,7 +39,7 @@ def source_digest(module: str) -> str:
 
 
 def sources(module: str) -> dict[str, Path]:
-    """`module` and the modules of ours that it needs, by name; read from the code, not run."""
+    """Return the source of `module` and of ours that it imports, by name; read from the code, not run."""
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:
@@ -65,11 +65,11 @@ def _imports(path: Path) -> tuple[str, ...]:
 
 
 def _users_path(module: str) -> Path | None:
-    """Where a user's own module lies, for instance that of `scheduler=module:function`."""
+    """Return the path of a user's own module, for instance that of `scheduler=module:function`."""
     try:
         found = find_spec(module)
     except (ImportError, ValueError):
-        return None  # whoever imports it says so
+        return None  # importing it will say so
     return Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None
 
 

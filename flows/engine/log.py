@@ -14,7 +14,7 @@ REPORT_EVERY = 5.0  # seconds between two lines of progress
 
 
 def log_path(root: Path, run_id: str) -> Path:
-    """Where the log of an MLflow run lies, below the tracking folder `root`."""
+    """Return the path of the log of an MLflow run, below the tracking folder `root`."""
     return root / "logs" / f"{run_id}.log"
 
 
@@ -45,7 +45,7 @@ def step_log(path: Path, about: str, progress: Progress) -> Iterator[Progress]:
 
 
 class _Warnings(logging.Handler):
-    """Writes what libraries warn of; less than that is chatter."""
+    """Writes warnings and errors of libraries to the log; lower levels are left out."""
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(logging.WARNING)

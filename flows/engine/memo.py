@@ -23,7 +23,7 @@ from metis.errors import InputError, MetisError, SurroundingsError
 
 # a disk that is full, over its quota, or read only: it shows up anywhere, often without a file's name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-AT_ONCE = 0.05  # seconds after which somebody else is taken to be making the same
+AT_ONCE = 0.05  # seconds of waiting for a lock after which its holder is taken to be making the step
 
 
 class StepError(MetisError):
@@ -229,7 +229,7 @@ class Memo:
         return store.record(recording.run_id)
 
     def _interruptible(self, progress: Progress) -> Progress:
-        """Progress that ends a step whose run was interrupted: Ctrl-C reaches the main thread only."""
+        """Return progress that ends a step whose run was interrupted: only the main thread sees Ctrl-C."""
 
         def report(text: str, done: int, total: int, known: str = "") -> None:
             if self.interrupted.is_set():

@@ -1,4 +1,4 @@
-"""What MLflow records of every run, by one scheme, so that its compare view is useful: see docs/mlflow.md."""
+"""Tags, parameters and data that every MLflow run has, by one scheme: see docs/mlflow.md."""
 
 import getpass
 import json
@@ -41,7 +41,7 @@ class Dataset:
     rows: int
 
     def logged(self) -> Any:
-        """As MLflow's entity."""
+        """Return it as an entity of MLflow."""
         from mlflow.entities import Dataset as Entity
         from mlflow.entities import DatasetInput, InputTag
 
@@ -61,13 +61,13 @@ class Dataset:
 
 
 def profile_dataset(folder: Path, run_id: str | None, apps: Sequence[str], rows: int) -> Dataset:
-    """The profile that lies in the output of run `run_id`."""
+    """Return the profile in the output of run `run_id` as a dataset."""
     source = f"runs:/{run_id}/profile.npz" if run_id else "a profile"
     return Dataset("profile", file_digest(folder / "profile.npz"), source, apps, rows)
 
 
 def groups_dataset(settings: Settings, groups: IntArray, apps: Sequence[str]) -> Dataset:
-    """The groups of a run, int [groups, apps]."""
+    """Return the groups of a run, int [groups, apps], as a dataset."""
     chosen = settings.groups
     source = f"drawn, {sizes_of(groups)} containers, groups.seed={chosen.seed}"
     if settings.group.counts is not None:
@@ -78,14 +78,14 @@ def groups_dataset(settings: Settings, groups: IntArray, apps: Sequence[str]) ->
 
 
 def sizes_of(groups: IntArray) -> str:
-    """How many containers the groups have: `200`, or `50-648`."""
+    """Return how many containers the groups have: `200`, or `50-648`."""
     sizes = groups.sum(axis=1)
     least, most = int(sizes.min()), int(sizes.max())
     return str(least) if least == most else f"{least}-{most}"
 
 
 def run_params(settings: Settings, groups: IntArray, scheduler: str | None = None) -> dict[str, str]:
-    """The parameters that every run about placing has under the same names."""
+    """Return the parameters that every run about placing has, under the same names."""
     named = {"scheduler": scheduler} if scheduler else {}
     return named | {
         "nodes": str(settings.cluster.nodes),
@@ -99,19 +99,19 @@ def run_params(settings: Settings, groups: IntArray, scheduler: str | None = Non
 
 
 def run_tags(params: Mapping[str, str]) -> dict[str, str]:
-    """Those of `run_params` by which runs are searched and filtered."""
+    """Return those of `run_params` by which runs are searched and filtered, as tags."""
     names = ("scheduler", "nodes", "containers", "seed")
     return {f"metis.{name}": params[name] for name in names if name in params}
 
 
 def run_name(params: Mapping[str, str]) -> str:
-    """What a scheduler's run is called: `greedy, 200 on 81 nodes, seed 0`."""
+    """Return the name of a scheduler's run: `greedy, 200 on 81 nodes, seed 0`."""
     return "{scheduler}, {containers} on {nodes} nodes, seed {seed}".format_map(params)
 
 
 @cache
 def provenance() -> dict[str, str]:
-    """Tags that every run of this process has: commit, host, user, versions."""
+    """Return the tags that every run of this process has: commit, host, user, versions."""
     tags = {
         "mlflow.source.name": "metis",
         "mlflow.source.type": "LOCAL",
@@ -128,7 +128,7 @@ def provenance() -> dict[str, str]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that results may depend on."""
+    """Return the versions of Python and of the libraries that results may depend on."""
     return {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES}
 
 
@@ -147,7 +147,7 @@ def _user() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of our own checkout, with `-dirty` where files differ from it; None without git."""
+    """Return the commit of our own checkout, with `-dirty` where files differ from it; None without git."""
     if not (ROOT / ".git").exists():
         return None  # installed: a repository further up would be another project's
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -1,4 +1,4 @@
-"""Runs as the rest of flows sees them: finished, tried, of a sweep, or being done."""
+"""Runs of MLflow as the rest of flows sees them: finished steps, attempts, jobs of sweeps, recordings."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -139,5 +139,5 @@ class Recording:
         datasets: Sequence[Dataset] = (),
         files: Mapping[str, bytes] | None = None,
     ) -> str:
-        """A finished child run, for MLflow's compare view; `files` are its artifacts by name."""
+        """Record a finished child run, for MLflow's compare view; `files` are its artifacts by name."""
         return self._store.child(self.run_id, name, tags, params, metrics, datasets, files)

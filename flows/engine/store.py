@@ -33,13 +33,13 @@ from flows.engine.work import TIMINGS
 from metis.errors import InputError, MetisError
 
 __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
-# which of its two faces the MLflow UI shows
+# which of its two modes the MLflow UI opens in
 VIEW = {"mlflow.experimentKind": "custom_model_development"}
 LOG_CHUNK = 1000  # values per request that MLflow accepts
 PARAM_CHUNK = 100
 # left alone, MLflow tries for four minutes before it says that no server answers
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
-QUIET = {  # nothing sent to anybody, no log of its own, no line on standard output for every run
+QUIET = {  # no telemetry, no log of its own, no line on standard output for every run
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
@@ -48,7 +48,7 @@ QUIET = {  # nothing sent to anybody, no log of its own, no line on standard out
 
 
 class Store:
-    """MLflow, as stages see it; opened when it is first written to.
+    """The record of finished steps in MLflow; its client is imported when it is first needed.
 
     Raises:
         SurroundingsError: the tracking store cannot be opened or written.
@@ -83,7 +83,7 @@ class Store:
 
     @property
     def experiment(self) -> str:
-        """Id of the experiment."""
+        """Return the id of the experiment."""
         _ = self._client
         return self._experiment
 
@@ -121,7 +121,7 @@ class Store:
         return None
 
     def last(self, step: str) -> Attempt | None:
-        """The newest run of this step, whatever became of it."""
+        """Return the newest run of this step, finished or not; None without any."""
         with surroundings(self.uri):
             runs = self._client.search_runs(
                 [self.experiment],
@@ -142,7 +142,7 @@ class Store:
         )
 
     def record(self, run_id: str) -> Record:
-        """A finished step's run.
+        """Return a finished step by the id of its run.
 
         Raises:
             InputError: there is no such run, it did not finish, or its output is damaged.
@@ -198,7 +198,10 @@ class Store:
         identity: Mapping[str, str],
         more: Mapping[str, str] | None = None,
     ) -> Iterator[Recording]:
-        """Do a step: its run ends FINISHED with its files, or FAILED with the reason; `more` are tags."""
+        """Record a step while it is done: its run ends FINISHED with its files, or FAILED with the reason.
+
+        `identity` is what the key was made of, for `metis status`; `more` are further tags.
+        """
         tags = {
             **(more or {}),
             "metis.step": step,
@@ -212,14 +215,14 @@ class Store:
 
     @contextmanager
     def child_recording(self, parent: str, name: str, params: Mapping[str, Any]) -> Iterator[Recording]:
-        """Do a job of a sweep: a run below `parent`."""
+        """Record a job of a sweep, as a run below `parent`."""
         tags = {"mlflow.parentRunId": parent, "metis.stage": "job"}
         with self._recorded(name, tags, params, {}) as recording:
             yield recording
 
     @contextmanager
     def parent(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """A run that others are below; FINISHED when the block ends well."""
+        """Record a run that others are below; FINISHED when the block ends well."""
         run_id = self._start(name, {**tags, "metis.stage": "sweep"}).run_id
         try:
             yield run_id
@@ -230,7 +233,7 @@ class Store:
             self._client.set_terminated(run_id, "FINISHED")
 
     def children(self, parent: str) -> list[Job]:
-        """The jobs below a sweep, oldest first."""
+        """Return the jobs below a sweep, oldest first."""
         with surroundings(self.uri):
             runs = self._client.search_runs(
                 [self.experiment],
@@ -261,7 +264,7 @@ class Store:
             self._client.log_artifact(run_id, str(path))
 
     def _start(self, name: str, tags: Mapping[str, str]) -> Any:
-        """MLflow's words on a new run: `run_id`, `artifact_uri`."""
+        """Start a run; return MLflow's description of it, with `run_id` and `artifact_uri`."""
         with surroundings(self.uri):
             tags = _public(provenance() | dict(tags))
             return self._client.create_run(self.experiment, tags=tags, run_name=name).info
@@ -301,7 +304,7 @@ class Store:
             self._client.set_tag(run_id, "metis.error", without_secrets(reason)[:4000])
             killed = isinstance(error, KeyboardInterrupt | SystemExit)
             self._client.set_terminated(run_id, "KILLED" if killed else "FAILED")
-        except Exception:  # the first failure is what the user must hear of
+        except Exception:  # the first failure is the one to report
             logging.getLogger(__name__).debug("could not record the failure", exc_info=True)
 
     def log_curve(self, run_id: str, rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> None:
@@ -331,7 +334,7 @@ class Store:
                 self._client.log_batch(run_id, params=later[start : start + PARAM_CHUNK])
 
     def log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
-        """Say which data a run was given."""
+        """Log which data a run was given."""
         if datasets:
             with surroundings(self.uri):
                 self._client.log_inputs(run_id, datasets=[one.logged() for one in datasets])
@@ -346,7 +349,7 @@ class Store:
         datasets: Sequence[Dataset] = (),
         files: Mapping[str, bytes] | None = None,
     ) -> str:
-        """A finished child run of `parent`."""
+        """Record a finished child run of `parent`; return its id."""
         run_id = str(self._start(name, {**tags, "mlflow.parentRunId": parent}).run_id)
         self.log(run_id, params, metrics=metrics)
         self.log_datasets(run_id, datasets)
@@ -370,7 +373,7 @@ def _metrics(rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> list[
 
 
 def _public(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return tags as anybody may read them: a command may hold a server's password."""
+    """Return tags without secrets: a command may hold a server's password."""
     return {name: without_secrets(str(value)) for name, value in tags.items()}
 
 
@@ -390,5 +393,5 @@ def _whole(run: FoundRun, folder: Path) -> bool:
 
 
 def _absent(error: Any) -> bool:
-    """Whether a server said that there is no such thing, and not merely nothing."""
+    """Whether an error says that a run or file does not exist, and not that the server is away."""
     return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST" or error.get_http_status_code() == 404)

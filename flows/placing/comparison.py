@@ -1,4 +1,4 @@
-"""Placements judged: each against the exact optimum, on the simulator and on the testbed."""
+"""Comparison of placements with the exact optimum, on the simulator and on the testbed."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -122,10 +122,10 @@ def _optimum_of(
 
         placement, trace = place_optimum(group, cluster, worth, settings.optimum)
         bound = float(trace["bound"])
-    reached = value(placement, cluster, worth)
-    return reached, max(bound, reached)
+    own = value(placement, cluster, worth)
+    return own, max(bound, own)
 
 
-def ratio(reached: float, best: float) -> float:
-    """Return `reached` as a share of `best`; 1 where both are 0."""
-    return reached / best if best > 0 else 1.0
+def ratio(own: float, best: float) -> float:
+    """Return the value `own` as a share of `best`; 1 where both are 0."""
+    return own / best if best > 0 else 1.0

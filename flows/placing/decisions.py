@@ -1,4 +1,4 @@
-"""What a scheduler decided for groups, and placing groups one after another."""
+"""Decisions of a scheduler for groups: made one after another, saved and loaded."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +26,13 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Decisions:
-    """What one scheduler decided for every group.
+    """The decisions of one scheduler, one per group.
 
     Attributes:
         placements: int [groups, nodes, apps], new containers.
         seconds: wall time of each decision after one warm-up, [groups].
         cpu_seconds: CPU time of the process meanwhile, all its threads, [groups].
-        traces: what the scheduler wants remembered, per group.
+        traces: further results of the scheduler, such as a bound, per group.
     """
 
     placements: IntArray

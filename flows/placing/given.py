@@ -1,4 +1,4 @@
-"""Placements by name: a file, or the id of an MLflow run that made one."""
+"""Placements that a user names: a file, or the id of an MLflow run that made one."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""All groups of a run placed by one scheduler, and what is kept of it."""
+"""Placing of all groups of a run by one scheduler: the work of stages `baselines` and `highlevel`."""
 
 import json
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def _place_some(
     groups: IntArray,
     report: Report | None = None,
 ) -> Decisions:
-    """Place some of the groups, on whatever worker this is."""
+    """Place some of the groups; runs on any worker."""
     scheduler = scheduler_for(settings, name, tables, lambda learner: trained, options)
     return place_groups(scheduler, settings, tables, groups, report)
 

@@ -1,4 +1,4 @@
-"""What verbs place with: the simulator's tables and trained weights of the memo, found or made."""
+"""Tables and trained weights that verbs place with, from the memo: found, or made."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ def known_tables(memo: Memo) -> Tables:
 
 
 def known_weights(memo: Memo, tables: Tables) -> Callable[[str], Any]:
-    """Return what gives the trained weights of a learner by its name."""
+    """Return a function from the name of a learner to its trained weights."""
 
     def weights(learner: str) -> Any:
         from flows.placing.training import load_weights

@@ -1,4 +1,4 @@
-"""The simulator as stage simulator writes it, and its tables, for all that place or judge."""
+"""The simulator in the output of its stage, and its tables."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Training what is missing: the weights of a learner for one simulator, objective and set of rules."""
+"""Training of a learner's weights, for one simulator, objective and set of rules."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ from metis.problem.objectives import FreeNodes, Objective
 from metis.problem.tables import Tables
 
 HELD_OUT = 5  # groups that judge a training as it goes
-JUDGED = 10  # times that they do
+JUDGED = 10  # how often they do so in a training
 Curve = list[dict[str, float]]
 
 
@@ -71,7 +71,7 @@ def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -
 
 
 def value_problem(settings: Settings, tables: Tables) -> Any:
-    """What the value learner learns: the objective's worth per container, and the vacancy bonuses to come."""
+    """Return the problem of the value learner: the objective's worth per container, and vacancy bonuses."""
     from metis.learn.value.problem import ValueProblem
 
     objective = settings.objective
@@ -88,7 +88,7 @@ def value_problem(settings: Settings, tables: Tables) -> Any:
 def _train_value(
     settings: Settings, tables: Tables, folder: Path, report: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
-    """The sub-scheduler, judged on held-out groups as it learns, then the learned high level."""
+    """Train the sub-scheduler, judged on held-out groups as it learns, then the learned high level."""
     from metis.learn.loop import Budget, train
     from metis.learn.value.dealer_learner import DealerLearner
     from metis.learn.value.learner import ValueLearner
@@ -119,7 +119,7 @@ def _train_value(
 
 
 class HeldOut:
-    """Groups that training never saw, and their exact optima: the judge of a learning curve."""
+    """Groups that training never saw, and their exact optima, by which a learning curve is judged."""
 
     def __init__(self, settings: Settings, tables: Tables) -> None:
         from baselines.optimum import place_optimum
@@ -137,7 +137,7 @@ class HeldOut:
         ]
 
     def judge(self, learner: Any) -> Callable[[], dict[str, float]]:
-        """A judge of `learner`: mean and least ratio to the optimum, and mean value."""
+        """Return a function that judges `learner`: mean and least ratio to the optimum, and mean value."""
         from metis.learn.value.scheduler import ValueScheduler
 
         def judged() -> dict[str, float]:
@@ -162,7 +162,7 @@ class HeldOut:
 def _train_paper(
     settings: Settings, tables: Tables, folder: Path, report: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
-    """The sub-scheduler of every load range, side by side where the runner can and ranges are independent."""
+    """Train the sub-scheduler of every load range, side by side where the runner can."""
     from metis.learn.paper.sub_scheduler import SubSchedulers, load_ranges, train_sub_schedulers
 
     allowed = settings.rules.mask(tables.space)
@@ -193,7 +193,7 @@ def _train_paper(
 def _train_range(
     objective: Objective, tables: Tables, paper: Any, seed: int, allowed: Any, folder: Path, model: int
 ) -> Any:
-    """One load range, on whatever worker this is; checkpoints only where it sees our disk."""
+    """Train one load range, on any worker; checkpoints only where it sees our disk."""
     from metis.learn.paper.sub_scheduler import train_model
 
     seen = folder.parent.is_dir()

@@ -36,7 +36,7 @@ class StepProgress:
         self._shown = True
 
     def __call__(self, text: str, done: int, total: int, known: str = "") -> None:
-        """Report it."""
+        """Report progress; the first report of a long step creates its artifact."""
         self._progress(text, done, total, known)
         ended = done >= total and self._artifact is not None
         if not self._shown or (time.monotonic() - self._last < EVERY and not ended):
@@ -61,7 +61,7 @@ def show_run(memo: Memo, step: str, record: Record) -> None:
 
 
 def show_results(outcome: Outcome) -> None:
-    """The table of schedulers, best first, where a run evaluated them."""
+    """Show the table of schedulers, best first, where a run evaluated them."""
     folder = outcome.folder("evaluate")
     if folder is None:
         return
@@ -98,12 +98,12 @@ def run_link(tracking: TrackingSettings, experiment: str, run_id: str) -> str:
 
 
 def _key(kind: str, step: str) -> str:
-    """Prefect allows small letters, digits and dashes."""
+    """Return a key as Prefect allows it: small letters, digits and dashes."""
     return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', step.lower()).strip('-')}"
 
 
 def _shown(show: Callable[[], Any]) -> bool:
-    """Show something; a UI that cannot be reached never fails a step."""
+    """Show an artifact; a UI that is away never fails a step."""
     try:
         show()
     except Exception:

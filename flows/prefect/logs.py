@@ -1,4 +1,4 @@
-"""What Prefect logs of a run: names of runs, and failures in one line without a traceback."""
+"""Logs of Prefect: names of runs, and failures in one line without a traceback."""
 
 import logging
 
@@ -8,7 +8,7 @@ RUN_LOGGERS = [logging.getLogger(f"prefect.{name}") for name in ("flow_runs", "t
 
 
 class _OneLine(logging.Filter):
-    """Leaves out the traceback of a failure that was reported in one line, and Prefect's surprise at it."""
+    """Filter that drops the traceback of a failure that was reported in one line already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = record.exc_text = None
@@ -31,6 +31,6 @@ def keep_from_terminal() -> None:
 
 
 def run_name() -> str:
-    """Return what a flow run is called: its flow, and what was asked of it."""
+    """Return the name of a flow run: its flow, and its overrides."""
     words = flow_run.parameters.get("overrides") or []
     return " ".join([str(flow_run.flow_name), *map(str, words)])[:120]

@@ -1,4 +1,4 @@
-"""Which Prefect server a tracking folder uses: the one that is named, the one that serves it, or its own.
+"""The Prefect server of a tracking folder: the one that is named, the one that serves it, or its own.
 
 Everything of Prefect's lies in `prefect/` of the tracking folder. Nothing here imports Prefect: a `metis run`
 that finds everything finished never does.
@@ -50,12 +50,12 @@ def prepare(root: Path) -> None:
 
 
 def home(root: Path) -> Path:
-    """Where Prefect keeps its database for the tracking folder `root`."""
+    """Return the folder of Prefect's database for the tracking folder `root`."""
     return root.absolute() / "prefect"
 
 
 def running(root: Path) -> str | None:
-    """The API address of the server that `metis serve` started for `root`, where it answers."""
+    """Return the API address of the server that `metis serve` started for `root`; None where it is not up."""
     try:
         url = json.loads(_note(root).read_text(encoding="utf-8"))["url"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -65,7 +65,7 @@ def running(root: Path) -> str | None:
 
 @contextmanager
 def server(root: Path, port: int) -> Iterator[str]:
-    """The API address of a server for `root`, started on the loopback address where none runs yet.
+    """Yield the API address of a server for `root`, started on the loopback address where none runs yet.
 
     A server that was named by `PREFECT_API_URL`, or that runs already, is used and left running.
 
@@ -100,7 +100,7 @@ def _note(root: Path) -> Path:
 
 
 def without_secrets(url: str) -> str:
-    """An address without user, password and query."""
+    """Return an address without user, password and query."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
@@ -109,8 +109,8 @@ def _answers(url: str) -> bool:
     if not url.startswith(("http://", "https://")):
         return False
     try:
-        with urlopen(f"{url.rstrip('/')}/health", timeout=ANSWERS_WITHIN) as answer:
-            return bool(answer.status == 200)
+        with urlopen(f"{url.rstrip('/')}/health", timeout=ANSWERS_WITHIN) as response:
+            return bool(response.status == 200)
     except (URLError, OSError, ValueError):
         return False
 

@@ -1,4 +1,4 @@
-"""What exploring bought: ratio against measurements, what was measured and why, and its calibration."""
+"""The report section on exploring: ratio against measurements, what was measured and why, calibration."""
 
 import io
 from collections import Counter
@@ -30,19 +30,19 @@ def exploration_section(
         calibration: `level` and `coverage`, shares; None where the testbed knows no truth.
     """
     last = history.iloc[-1]
-    told = [
+    sentences = [
         Markup("<p>{} measurements, {} machine hours, {} rounds.").format(
             len(measured), f"{last['hours']:.1f}", len(history)
         )
     ]
     if pd.notna(last["ratio"]):
-        told.append(Markup(" The plans are at {} of the true optimum.").format(percent(last["ratio"])))
+        sentences.append(Markup(" The plans are at {} of the true optimum.").format(percent(last["ratio"])))
     gain = last["gain_bound"] / last["value"] if last["value"] > 0 else 0.0
-    told.append(Markup(" Further measuring could gain {} at most.</p>").format(percent(gain)))
-    told.append(_reasons(measured))
-    told.append(_latest(measured))
+    sentences.append(Markup(" Further measuring could gain {} at most.</p>").format(percent(gain)))
+    sentences.append(_reasons(measured))
+    sentences.append(_latest(measured))
     figure = exploration_figure(history.assign(acquisition="plans"), calibration)
-    return ReportSection("What was measured, and why", str(Markup("").join(told)), figure.decode())
+    return ReportSection("What was measured, and why", str(Markup("").join(sentences)), figure.decode())
 
 
 def exploration_figure(histories: pd.DataFrame, calibration: pd.DataFrame | None = None) -> bytes:

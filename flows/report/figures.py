@@ -141,7 +141,7 @@ def container_rps(data: ReportData, order: tuple[str, ...]) -> Figure | None:
     if not curves:
         return None
     levels = tuple(slo_level(name) for name in slo_columns(data.results)) or DEFAULT_LEVELS
-    # the very best few would squeeze everybody else to the left
+    # the very best few would squeeze all others to the left
     most = max(float(np.quantile(values, 0.995)) for values in curves.values())
     scale = linear([0.0, most, *levels], zero=True)
     outline = _curve(curves[OPTIMUM], scale) if OPTIMUM in curves else ""

@@ -1,4 +1,4 @@
-"""Heat maps: who stands where, nodes x applications."""
+"""Heat maps of placements, nodes x applications."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page itself: figures, tables and words in one HTML file without a network."""
+"""The report page: figures, tables and words in one HTML file that loads nothing else."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from flows.report.heatmap import heat_maps, most_alike, shade
 from metis.files import written_whole
 
 HERE = Path(__file__).parent
-# of middling lightness, so that each can be told from both white and black
+# of middling lightness, so that each stands out from both white and black
 PALETTE = (
     *("#3b7dd8", "#d9722e", "#2f9e6e", "#c44e8a", "#8a6fd1", "#a3822b", "#2a9bb0", "#d0524f"),
     *("#7a8f2a", "#b06fc0", "#5b8c85", "#a8694a", "#5570b8", "#c08a1e", "#85858f"),

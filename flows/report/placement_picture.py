@@ -26,13 +26,13 @@ def placement_svg(placement: IntArray, apps: tuple[str, ...], title: str) -> byt
     height = TOP + CELL * len(apps) + 16
     rows = [_row(ordered[:, i], i, name, most, width) for i, name in enumerate(apps)]
     free = int((~placement.any(axis=1)).sum())
-    told = f"{title}: {int(placement.sum())} containers on {len(placement)} nodes, {free} of them free"
+    label = f"{title}: {int(placement.sum())} containers on {len(placement)} nodes, {free} of them free"
     whole = MARGIN + WIDTH + 50
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {height}" '
         f'width="{whole}" height="{height}" font-family="sans-serif" font-size="12">'
         f'<rect width="100%" height="100%" fill="#fff"/>'
-        f'<text x="8" y="24" font-size="14">{escape(told)}</text>{"".join(rows)}</svg>\n'
+        f'<text x="8" y="24" font-size="14">{escape(label)}</text>{"".join(rows)}</svg>\n'
     ).encode()
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flows.report.words import duration
 
-NARROWEST = 1e-5  # a smaller range is rounding, and its ticks could not be told apart
+NARROWEST = 1e-5  # a smaller range is rounding, and its ticks would look alike
 MOST_TICKS = 5  # as many as a telephone's width can label
 
 

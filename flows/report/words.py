@@ -1,4 +1,4 @@
-"""The page's sentences and numbers: what a reader should take away, in words."""
+"""Sentences and numbers of the page: what a reader should take away."""
 
 from collections.abc import Callable
 from typing import Any

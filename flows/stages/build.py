@@ -36,7 +36,7 @@ def run(work: Work) -> None:
 
 
 def _arguments(settings: Settings) -> str:
-    """A build argument may be a secret: what is recorded is its digest."""
+    """Return digests of the build arguments: one may be a secret, and is not to be recorded."""
     return digest(settings.images.arguments)
 
 

@@ -27,7 +27,7 @@ def run(work: Work) -> None:
 
 STAGE = Stage(
     name="constraints",
-    about="Find the interference constraints that Medea and Paragon live on.",
+    about="Find the interference constraints that Medea and Paragon place by.",
     run=run,
     settings=("constraints",),
     inputs=("simulator",),

@@ -1,4 +1,4 @@
-"""Stage deploy: bring a placement to the live cluster, a few nodes at a time, and measure what it reaches."""
+"""Stage deploy: bring a placement to the live cluster, a few nodes at a time, and measure it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What several stages declare alike: the problem to be solved, the schedulers of a run, a live cluster."""
+"""Declarations that stages share: the problem to be solved, the schedulers of a run, a live cluster."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One job of a sweep, in whatever process it is: a chain below the sweep's MLflow run."""
+"""One job of a sweep: a run of the chain below the sweep's MLflow run, in any process."""
 
 import os
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def job(composed: Any) -> float:
 
 
 def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
-    """Run one job below the MLflow run `parent`; its mean ratio to the optimum, NaN where it failed.
+    """Run one job below the MLflow run `parent`; return its mean ratio to the optimum, NaN where it failed.
 
     Args:
         parent: the sweep's run.
@@ -74,6 +74,6 @@ def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
 
 
 def _changed(words: Sequence[str]) -> dict[str, str]:
-    """What a job changes against the plain configuration, by key."""
+    """Return the settings that a job changes, by key."""
     pairs = dict(word.lstrip("+").partition("=")[::2] for word in words)
     return {key: value for key, value in pairs.items() if key not in ("experiment", "tracking.path")}

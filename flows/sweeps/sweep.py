@@ -38,7 +38,7 @@ BEST = "optimization_results.yaml"  # where Optuna's sweeper writes its best tri
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """What a sweep ends with.
+    """The outcome of a sweep.
 
     Attributes:
         run_id: of its MLflow run.
@@ -98,7 +98,7 @@ def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
 
 
 def _planned(overrides: Sequence[str]) -> list[Planned]:
-    """Every job, composed and validated before the first runs; of Optuna's trials only what they share."""
+    """Return every job, composed and validated before the first runs; of Optuna's trials what they share."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -140,7 +140,7 @@ def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _launch(parent: str, planned: Sequence[Planned]) -> bool:
-    """Run the jobs, `runner.jobs` at once; False where a process was lost, which does not lose the others'.
+    """Run the jobs, `runner.jobs` at once; return False where a process was lost, whose job alone is lost.
 
     By joblib without Hydra's launcher, which composes every job twice more: a quarter of a second each.
     """
@@ -156,7 +156,7 @@ def _launch(parent: str, planned: Sequence[Planned]) -> bool:
 
 
 def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) -> bool:
-    """Run the jobs through the plugins that were asked for; False where one gave up."""
+    """Run the jobs through the plugins that were asked for; return False where one gave up."""
     import hydra
 
     folder = Path(settings.tracking.path).absolute() / "sweeps"
@@ -209,7 +209,7 @@ def _publish(
 
 
 def _say_best(store: Store, parent: str) -> None:
-    """Optuna's best trial, as words to paste."""
+    """Print Optuna's best trial, as words to paste."""
     path = store.root / "sweeps" / BEST
     if not path.is_file():
         return

@@ -28,14 +28,14 @@ REPEATS = ("seed", "profile.seed", "groups.seed", "simulator.seed")
 
 
 def setting_columns(results: pd.DataFrame) -> list[str]:
-    """The columns that say what differs between jobs, seeds left out."""
+    """Return the columns that differ between jobs, seeds left out."""
     own = [str(name) for name in results if not str(name).startswith(("true_", "slo_"))]
     others = (*MEASURED, *REPEATS, "scheduler")
     return [name for name in own if name not in others and results[name].nunique(dropna=False) > 1]
 
 
 def aggregate(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting and scheduler.
+    """Return one row per setting and scheduler.
 
     Columns: the settings, `scheduler`, `seeds`, `groups`, `rps`, `rps_sd`, `rps_low` and `rps_high` (95 %
     interval of the mean, Student's t, over seeds where there are several and over groups else), `median`,
@@ -86,7 +86,7 @@ def sweep_rows(summary: pd.DataFrame) -> tuple[list[str], list[str], list[list[s
 
 
 def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """Boxes of RPS over groups per setting and scheduler, and their seconds, as SVG.
+    """Draw boxes of RPS over groups per setting and scheduler, and their seconds; return the SVG.
 
     Where objectives differ their values are drawn instead, and where simulators differ the RPS on the true
     table. A bar behind Medea's box spans the values between which it is indifferent.
@@ -131,7 +131,7 @@ def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Seq
 
 
 def _measure(results: pd.DataFrame, settings: Sequence[str]) -> tuple[str, str]:
-    """The column to draw, and what to call it."""
+    """Return the column to draw, and its label."""
     if any(name.startswith("objective") for name in settings):
         return "value", "value of the objective"
     simulated = any(name.startswith(("profile", "simulator", "explore")) for name in settings)
@@ -148,7 +148,7 @@ def _boxes(axes: Any, part: pd.DataFrame, measure: str, schedulers: Sequence[str
 def _beside(
     axes: Any, part: pd.DataFrame, schedulers: Sequence[str], published: Mapping[str, Sequence[float]]
 ) -> None:
-    """The published figures, and the range of a scheduler that is indifferent within one."""
+    """Draw the published figures, and the range within which a scheduler is indifferent."""
     for place, name in enumerate(schedulers, start=1):
         known = published.get(name)
         if known:
@@ -162,7 +162,7 @@ def _beside(
 
 
 def _interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
-    """Mean, standard deviation and 95 % interval of the mean."""
+    """Return mean, standard deviation and 95 % interval of the mean."""
     mean = float(values.mean())
     if len(values) < 2:
         return {"rps": mean, "rps_sd": 0.0, "rps_low": mean, "rps_high": mean}

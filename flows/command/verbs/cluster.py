@@ -73,20 +73,20 @@ def _status(settings: Settings) -> Result:
 def _down(settings: Settings) -> Result:
     said: list[str] = []
 
-    def tell(line: str) -> None:
+    def show(line: str) -> None:
         said.append(line)
         say(f"  {line}")
 
     if settings.cluster.kind == "ec2":
         from cluster.provision.ec2.instances import terminate
 
-        terminate(cluster_state(settings), settings.cluster.name, settings.ec2, tell)
+        terminate(cluster_state(settings), settings.cluster.name, settings.ec2, show)
     else:
         from cluster.provision.hosts import Fleet
         from cluster.swarm.departure import leave
 
         with Fleet(known_inventory(settings), settings.connect) as fleet:
-            leave(fleet, tell)
+            leave(fleet, show)
     last = f"cluster {settings.cluster.name}: " + ("is down" if said else "there was nothing to end")
     return Result({"name": settings.cluster.name, "changed": said}, [Line(last)])
 

@@ -21,7 +21,7 @@ def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
     for name in all_schedulers(settings):
-        check_name(name)  # a mistyped name or testbed must not be found out after a minute of work
+        check_name(name)  # a mistyped name or testbed is refused before a minute of work
     if knows_truth(settings):
         make_testbed(settings).truth(tabulated(settings.objective))
     with request.progress() as progress:

@@ -29,7 +29,7 @@ def run(request: Request) -> Result:
 
 
 def explained(memo: Memo) -> tuple[Explanation, str]:
-    """Return the explanation of `placement`, or of what the scheduler places now; and whose it is."""
+    """Return the explanation of a placement, and its name: `placement`, or the scheduler that places now."""
     settings = memo.settings
     tables = known_tables(memo)
     cluster = make_cluster(settings, tables.space)

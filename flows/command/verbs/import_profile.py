@@ -33,7 +33,7 @@ def run(request: Request) -> Result:
 
 
 def _facts(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same in words."""
+    """Return the description of a profile as names and values for the table."""
     facts = dict(described)
     covered, space = facts.pop("colocations"), facts.pop("space")
     share = facts.pop("coverage")

@@ -27,10 +27,10 @@ def run(request: Request) -> Result:
     """See the module's text."""
     chosen = request.settings.serve
     os.environ[BASE] = shlex.join(word for word in request.overrides if not word.startswith("serve"))
-    # a served run logs its steps, and its one line where it fails, for the UI; tracebacks it has none
+    # a served run logs its steps for the UI, and one line where it fails; no tracebacks
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "1")
-    # so that being ended, like Ctrl-C, ends the server too; Prefect's runner takes both over later
+    # SIGTERM, like Ctrl-C, is to end the server too; Prefect's runner handles both later
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with server.server(Path(request.settings.tracking.path), chosen.port) as url:
         from flows.prefect.deployments import serve_until_stopped

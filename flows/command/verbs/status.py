@@ -36,7 +36,7 @@ def run(request: Request) -> Result:
 
 
 def chain_status(settings: Settings) -> list[dict[str, Any]]:
-    """Return of every step of the chain: `step`, `state`, `why`, `since`, `run`, `log`.
+    """Return one row per step of the chain: `step`, `state`, `why`, `since`, `run`, `log`.
 
     `done` are steps that the newest run of the chain did, `reused` those that it took from earlier ones.
     Stale is a step that was finished under other settings, inputs or source; `why` names what changed. `log`
