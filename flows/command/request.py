@@ -13,6 +13,7 @@ from metis.errors import InputError
 
 ALWAYS = ("output", "tracking", "seed")
 EVERY = ("*",)
+LEARNERS = ("value", "dealer", "paper")
 FLAGS = {"--dry-run": "dry_run=true"}
 
 
@@ -78,27 +79,28 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
     words: list[str] = []
     while typed and len(words) < verb.words and "=" not in typed[0] and typed[0][:1] not in ("-", "~"):
         words.append(typed.pop(0))
-    refuse_without_effect(name, verb, typed)
     keys = {word.partition("=")[0].lstrip("+") for word in typed}
     implied = [word for word in verb.implied if word.partition("=")[0] not in keys]
+    for word in typed:
+        if word.lstrip("+~").startswith("hydra"):
+            raise InputError(f"{word.partition('=')[0]}: has no effect but in a sweep, `metis run -m`")
     settings = validated(compose_plain([*implied, *typed]))
+    refuse_without_effect(name, verb, typed, settings)
     return Request(name, tuple(words), tuple(typed), settings)
 
 
-def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str]) -> None:
+def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str], settings: Settings) -> None:
     """Refuse overrides that would be accepted and change nothing.
 
     Raises:
-        InputError: names the override, and what the verb reads of its section.
+        InputError: names the override and the verb.
     """
     from flows.configuration.compose import is_choice
     from flows.configuration.settings import known_keys, section_names
 
-    reads = read_by(verb)
+    reads = read_by(verb, settings)
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
-        if key.startswith("hydra"):
-            raise InputError(f"{key}: has no effect but in a sweep, `metis run -m`")
         known = key in known_keys() or key.partition(".")[0] in section_names() or key.startswith("objective")
         if reads == EVERY or not known or (is_choice(word) and _is_global(key)):
             continue
@@ -106,26 +108,24 @@ def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str]) -> No
             raise InputError(f"{key}: has no effect for `metis {name}`")
 
 
-def read_by(verb: Verb) -> tuple[str, ...]:
+def read_by(verb: Verb, settings: Settings) -> tuple[str, ...]:
     """Return the dotted names of all settings that a verb reads, by itself or through its stages."""
     from baselines.registry import SCHEDULERS, sections_of
     from flows.stages.chain import STAGES
 
     if verb.settings == EVERY:
         return EVERY
-    defaults = Settings()
     found = list(verb.settings)
-    for name in _with_inputs(verb.stages, defaults):
+    for name in _with_inputs(verb.stages, settings):
         stage = STAGES[name]
-        found += stage.unkeyed
         if name in ("baselines", "highlevel"):
             found += [section for entry in SCHEDULERS for section in sections_of(entry)]
             found += ["local_search"]
-        parts = stage.parts(defaults) if stage.parts else ("",)
-        for part in parts:
-            found += stage.step(defaults, part).declared
-    if verb.stages:
-        found += ["objective", "testbed", "cluster", "value", "dealer", "paper", "launch", "load", "explore"]
+        for part in stage.parts(settings) if stage.parts else ("",):
+            step = stage.step(settings, part)
+            found += (*step.declared, *step.unkeyed)
+    if "subscheduler" in verb.stages:
+        found += LEARNERS  # of whatever scheduler is named
     return tuple(dict.fromkeys(found))
 
 
@@ -141,8 +141,6 @@ def _with_inputs(stages: Sequence[str], settings: Settings) -> list[str]:
         needed.add(name)
         for step in STAGES[name].steps(settings) or [STAGES[name].step(settings, "")]:
             waiting += [one.partition("/")[0] for one in (*step.inputs, *step.after)]
-        if name == "profile":
-            waiting.append("explore")
     return [stage.name for stage in CHAIN if stage.name in needed]
 
 

@@ -184,6 +184,9 @@ def _one_line(message: str) -> str:
     if missing:
         return unknown_key(missing.group(1))
     listed = " ".join(kept).partition("Config search path")[0]
+    kept_away = re.search(r"Could not delete from config. '([^']+)' does not exist", text)
+    if kept_away:
+        return f"~{kept_away.group(1)}: there is nothing to take away: it is null already, or no setting"
     absent = re.search(r"Could not find '([^']+)' Available options in '([^']+)':\s*(.*)", listed)
     if absent:
         options = ", ".join(absent.group(3).split())

@@ -45,7 +45,7 @@ class Stage:
     about: str
     run: Callable[[Work], None]
     settings: ByPart = ()
-    unkeyed: Names = ()
+    unkeyed: ByPart = ()
     derived: Mapping[str, Callable[[Settings], Any]] = field(default_factory=dict)
     inputs: ByPart = ()
     after: Callable[[Settings], Names] = lambda settings: ()
@@ -111,9 +111,14 @@ class Step:
         """Dotted names of the settings that decide its output."""
         return _by_part(self.stage.settings, self.chosen, self.part)
 
+    @property
+    def unkeyed(self) -> Names:
+        """Dotted names of settings that it also reads, which do not change its output."""
+        return _by_part(self.stage.unkeyed, self.chosen, self.part)
+
     def settings(self) -> Settings:
         """Return what its function may read: the declared settings, and an error for all others."""
-        names = (*self.declared, *self.stage.unkeyed)
+        names = (*self.declared, *self.unkeyed)
         return cast(Settings, Declared(self.chosen, names, f"stage {self.stage.name}"))
 
     def derived(self) -> dict[str, Any]:
@@ -123,7 +128,7 @@ class Step:
     def values(self) -> dict[str, Any]:
         """Return the settings and derived values that decide its output, by name; files by their digest."""
         found = counted(plain(self.chosen), self.declared)
-        kept = {name: value for name, value in found.items() if name not in self.stage.unkeyed}
+        kept = {name: value for name, value in found.items() if name not in self.unkeyed}
         return flattened(kept | self.derived())
 
     def identity(self, digests: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups
-from metis.problem.objectives import FreeNodes, Objective
+from metis.problem.objectives import Objective
 from metis.problem.tables import Tables
 
 HELD_OUT = 5  # groups that judge a training as it goes
@@ -77,10 +77,9 @@ def value_problem(settings: Settings, tables: Tables) -> Any:
     objective = settings.objective
     everyone = np.ones(len(tables.space.apps), dtype=np.int64)
     worth = objective.bind(everyone, Cluster(tables.space, len(everyone)), tables)
-    vacancy = 0.0
-    if isinstance(objective, FreeNodes):
-        # a group of n containers on N nodes is worth beta / N per vacant node against 1 / n per container
-        vacancy = objective.beta * tables.space.slots / len(everyone)
+    # a group of n containers on N nodes is worth vacancy / N per vacant node against 1 / n per container
+    vacancy = float(getattr(objective, "vacancy", 0.0)) * tables.space.slots / len(everyone)
+    if vacancy:
         worth[0] = 0.0
     return ValueProblem.of(tables.space, objective.name, worth, vacancy)
 

@@ -7,14 +7,11 @@ from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.stages.evaluate import placing_steps
-from flows.stages.shared import asks_for
+from flows.stages.shared import LIVE, asks_for
 from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
     from flows.live.session import LiveSession
-
-# settings of a live cluster that its session reads
-LIVE = ("cluster", "apps", "connect", "images", "launch", "load", "profile.at_once", "tracking.path")
 
 
 def run(work: Work) -> None:

@@ -16,6 +16,7 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import TIMINGS, Progress, Work
 from flows.stages.shared import (
+    LIVE,
     MEASURED,
     PROBLEM,
     TESTBED,
@@ -164,17 +165,8 @@ STAGE = Stage(
     about="Measure only what pays for the groups of the run.",
     run=run,
     settings=_declared,
-    unkeyed=(
-        "connect",
-        "cluster",
-        "images",
-        "profile.path",
-        "profile.at_once",
-        "profile.repeats",
-        "tracking.path",
-        "apps.workloads",
-        "launch",
-        "load",
+    unkeyed=lambda settings, part: (
+        (*LIVE, "profile.path", "profile.repeats") if measures_live(settings) else ("profile.path",)
     ),
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
     inputs=lambda settings, part: () if measures_live(settings) else ("setup",),

@@ -7,6 +7,7 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.stages.shared import (
+    LIVE,
     MEASURED,
     TESTBED,
     hosts_ready,
@@ -60,17 +61,7 @@ STAGE = Stage(
     about="Measure co-locations on the testbed.",
     run=run,
     settings=_declared,
-    unkeyed=(
-        "profile.at_once",
-        "cluster",
-        "connect",
-        "images",
-        "explore",
-        "apps.workloads",
-        "tracking.path",
-        "launch",
-        "load",
-    ),
+    unkeyed=lambda settings, part: LIVE if measures_live(settings) else (),
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
     inputs=_inputs,
     after=hosts_ready,

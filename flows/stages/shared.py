@@ -13,6 +13,11 @@ PROBLEM = ("cluster.nodes", "cluster.slots", "rules", "objective", "existing", *
 TESTBED = ("testbed", "apps.names", "cluster.slots")
 # what a measurement on a live cluster depends on
 MEASURED = ("launch", "load", "apps.names")
+# what measuring or changing it also reads: where its hosts are, how they are reached, how much at once
+LIVE = (
+    *("cluster", "apps", "connect", "images", "launch", "load", "explore"),
+    *("profile.at_once", "tracking.path"),
+)
 
 
 def all_schedulers(settings: Settings) -> list[str]:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.stages.deploy import LIVE
-from flows.stages.shared import asks_for
+from flows.stages.shared import LIVE, asks_for
 from metis.errors import InputError
 
 if TYPE_CHECKING:

@@ -21,7 +21,10 @@ from metis.settings import NONE_IS_EMPTY, settings
 
 
 class Objective(Protocol):
-    """The worth of a co-location; a placement's value is the sum over its nodes. Always maximised."""
+    """The worth of a co-location; a placement's value is the sum over its nodes. Always maximised.
+
+    An objective that values vacant nodes also has `vacancy`, what a cluster of them only would be worth.
+    """
 
     @property
     def kind(self) -> str:
@@ -105,6 +108,11 @@ class FreeNodes:
     def name(self) -> str:
         """See `Objective.name`."""
         return f"free{self.beta:g}"
+
+    @property
+    def vacancy(self) -> float:
+        """What a cluster of vacant nodes only would be worth, which a learner must know beforehand."""
+        return self.beta
 
     def bind(self, group: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
         """See `Objective.bind`."""

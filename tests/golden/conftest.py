@@ -62,10 +62,11 @@ def chain(tmp_path_factory, empty_database):
 def with_effect(verb, words):
     """The words without those that a verb refuses because they change nothing for it."""
     module = import_module(f"flows.command.verbs.{verb.replace('-', '_')}")
+    settings = subjects.validated(subjects.compose_plain([w for w in words if "=" in w]))
     kept = []
     for word in words:
         try:
-            subjects.refuse_without_effect(verb, module.VERB, [word])
+            subjects.refuse_without_effect(verb, module.VERB, [word], settings)
         except subjects.InputError:
             continue
         kept.append(word)

@@ -23,7 +23,7 @@ from cluster.swarm import membership as swarm
 from flows.live.profile import profile_swarm, swarm_testbed
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import load_journal
-from metis.measure.profile import load_profile
+from metis.measure.profile_files import load_profile
 from metis.measure.series import measure_list
 from metis.problem.space import ColocationSpace
 from tests.lab.profiling import APPS, WORKLOADS, settings_for, work_in

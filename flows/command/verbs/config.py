@@ -15,21 +15,21 @@ from flows.command.request import EVERY, Request, Verb, read_by
 from flows.command.result import Line, Result
 from flows.configuration.compose import groups
 from flows.configuration.description import described
-from flows.configuration.settings import plain
+from flows.configuration.settings import Settings, plain
 from metis.errors import InputError
 
 
 def run(request: Request) -> Result:
     """See the module's text."""
     tree = plain(request.settings)
-    only = _read_by(request.words[0]) if request.words else None
+    only = _read_by(request.words[0], request.settings) if request.words else None
     text = described(tree, only)
     options = [f"{name}: {', '.join(found)}" for name, found in groups().items()]
     views = [Line(text.rstrip("\n")), Line("\nVariants to choose, as in simulator=forest:", "dim")]
     return Result(tree, [*views, *(Line(f"  {option}", "dim") for option in options)])
 
 
-def _read_by(name: str) -> tuple[str, ...] | None:
+def _read_by(name: str, settings: Settings) -> tuple[str, ...] | None:
     from importlib import import_module
 
     if name not in VERBS:
@@ -37,7 +37,7 @@ def _read_by(name: str) -> tuple[str, ...] | None:
         hint = f"; did you mean {near[0]}?" if near else f"; use one of {', '.join(VERBS)}"
         raise InputError(f"config: {name!r} is not a verb{hint}")
     verb: Verb = import_module(f"flows.command.verbs.{name.replace('-', '_')}").VERB
-    reads = read_by(verb)
+    reads = read_by(verb, settings)
     return None if reads == EVERY else ("output", "tracking", "seed", *reads)
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from types import SimpleNamespace
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.live.deployment import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
 from flows.live.session import alone_rps
-from flows.placing.given import chosen_placement, given_placement, of_folder
+from flows.placing.given import chosen_placement, given_placement, with_files
 from metis.errors import InputError
 from metis.files import save_arrays
 from metis.problem.space import ColocationSpace
@@ -69,26 +70,27 @@ def test_a_placement_is_read_from_a_file(files, name):
     assert given_placement(settings(files / name), SPACE).tolist() == ROWS
 
 
-@pytest.mark.parametrize("made", ["proposal.npz", "placement.npz"])
-def test_a_run_of_watch_or_deploy_holds_its_placement(tmp_path, made):
-    save_arrays(tmp_path / made, {"placement": ROWS, "apps": list(SPACE.apps), "nodes": list(NODES)})
-    assert of_folder(tmp_path, SPACE, "run").tolist() == ROWS
+@pytest.mark.parametrize("name", ["proposal.npz", "placement.npz", "decisions.npz"])
+def test_a_run_of_watch_deploy_or_a_scheduler_holds_its_placement(store, name):
+    """Of a scheduler's groups it is the first."""
+    many = {"placements": [ROWS, [[0, 0, 1], [0, 0, 0]]]} if name == "decisions.npz" else {"placement": ROWS}
+    with store.recording("deploy", "deploy", uuid4().hex, {}, {}, {}) as recording:
+        save_arrays(recording.folder / name, {**many, "apps": list(SPACE.apps)})
+    named = with_files(settings(recording.run_id), store)
+    assert given_placement(named, SPACE).tolist() == ROWS
 
 
 def test_of_a_scheduler_the_first_group_is_taken(tmp_path):
     other = [[0, 0, 1], [0, 0, 0]]
-    save_arrays(tmp_path / "decisions.npz", {"placements": [ROWS, other], "seconds": [0.1, 0.1]})
-    (tmp_path / "placements.csv").write_text("group,node,Redis,MMS,Checksum\n0,0,1,1,0\n")
-    assert of_folder(tmp_path, SPACE, "run").tolist() == ROWS
+    save_arrays(tmp_path / "decisions.npz", {"placements": [ROWS, other], "apps": list(SPACE.apps)})
     assert chosen_placement({"baselines/greedy": tmp_path}, "greedy", SPACE).tolist() == ROWS
     with pytest.raises(InputError, match="'metis' placed nothing"):
         chosen_placement({"baselines/greedy": tmp_path}, "metis", SPACE)
-    (tmp_path / "placements.csv").write_text("group,node,web,MMS,Checksum\n0,0,1,1,0\n")
-    with pytest.raises(InputError, match="run: places"):
-        of_folder(tmp_path, SPACE, "run")
+    with pytest.raises(InputError, match="places"):
+        chosen_placement({"baselines/greedy": tmp_path}, "greedy", ColocationSpace(("web", "MMS", "x"), 2))
 
 
-def test_what_is_no_placement_is_refused_by_name(files, tmp_path):
+def test_what_is_no_placement_is_refused_by_name(files):
     save_arrays(files / "other.npz", {"placement": ROWS, "apps": ["web", "MMS", "Checksum"]})
     save_arrays(files / "wide.npz", {"placement": [[1, 1]]})
     save_arrays(files / "full.npz", {"placement": [[2, 1, 0]]})
@@ -100,13 +102,15 @@ def test_what_is_no_placement_is_refused_by_name(files, tmp_path):
     ):
         with pytest.raises(InputError, match=says):
             given_placement(settings(files / name), SPACE)
-    with pytest.raises(InputError, match="holds no placement"):
-        of_folder(tmp_path / "empty", SPACE, "run")
 
 
-def test_a_run_that_there_is_not_is_named(tracking):
+def test_a_run_that_there_is_not_or_that_placed_nothing_is_named(store):
     with pytest.raises(InputError, match=RUN):
-        given_placement(settings(RUN, tracking), SPACE)
+        with_files(settings(RUN), store)
+    with store.recording("profile", "profile", uuid4().hex, {}, {}, {}) as recording:
+        recording.folder.joinpath("other.csv").write_text("")
+    with pytest.raises(InputError, match=rf"MLflow run {recording.run_id} holds no placement"):
+        with_files(settings(recording.run_id), store)
 
 
 def test_a_plan_in_words():
@@ -140,16 +144,16 @@ def table():
     """Two nodes: one container reaches what was predicted, one half of it, one was not measured."""
     rps = np.ones((SPACE.size, 3))
     rps[SPACE.index([1, 1, 0])] = [0.8, 2.0, 0.0]
-    tables = Tables(SPACE, np.where(SPACE.counts > 0, rps, 0.0))
+    tables = Tables(SPACE, {"rps": np.where(SPACE.counts > 0, rps, 0.0)})
     containers = [one for node, row in zip(NODES, ROWS, strict=True) for one in colocated(node, held(row))]
-    heard = {
+    measured = {
         "metis-deploy-worker-1-0": LoadResult(80.0, 0.01, 0.02, 800, 0, 10.0),
         "metis-deploy-worker-1-1": LoadResult(10.0, 0.1, 0.2, 100, 4, 10.0, "status 503"),
         "metis-deploy-worker-2-0": LoadResult(5.0, 0.1, 0.2, 50, 0, 10.0),
         "metis-deploy-worker-2-1": "does not answer",
     }
     running = SimpleNamespace(space=SPACE, nodes=NODES)
-    return compared(running, containers, heard, tables, {"Redis": 100.0, "MMS": 10.0, "Checksum": 5.0})
+    return compared(running, containers, measured, tables, {"Redis": 100.0, "MMS": 10.0, "Checksum": 5.0})
 
 
 def test_predicted_is_held_against_measured_per_container(table):
@@ -176,10 +180,10 @@ def test_the_figure_has_a_dot_for_each_container_that_is_known(table):
     comparison_figure(table.assign(predicted=np.nan, error=np.nan))  # nothing known: still a figure
 
 
-def test_without_simulator_or_stand_alone_rps_only_raw_figures_are_told():
+def test_without_simulator_or_stand_alone_rps_only_raw_figures_are_known():
     containers = colocated("worker-1", [(0, "Redis")])
-    heard = {containers[0].name: LoadResult(80.0, 0.01, 0.02, 800, 0, 10.0)}
-    found = compared(SimpleNamespace(space=SPACE, nodes=NODES), containers, heard, None, {})
+    measured = {containers[0].name: LoadResult(80.0, 0.01, 0.02, 800, 0, 10.0)}
+    found = compared(SimpleNamespace(space=SPACE, nodes=NODES), containers, measured, None, {})
     assert summary(found) == {"containers": 1.0, "requests_per_second": 80.0, "failures": 0.0}
     assert alone_rps(None) == {}
 
@@ -208,6 +212,6 @@ def test_what_cannot_be_deployed_is_one_line_and_exit_2(words, says, tracking, c
     assert not out
 
 
-def test_undeploying_what_was_never_set_up_is_told(tracking, capfd):
+def test_undeploying_what_was_never_set_up_is_reported(tracking, capfd):
     assert main(["undeploy", "cluster=lab", tracking]) == 1
     assert "is not set up" in capfd.readouterr().err

@@ -43,7 +43,7 @@ def test_known_hosts_are_kept_in_the_state_folder_by_default(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "says"),
     [
         ("hosts: [", "is no YAML"),
         ("machines: []", "give a list of machines under `hosts:`"),
@@ -57,11 +57,11 @@ def test_known_hosts_are_kept_in_the_state_folder_by_default(tmp_path):
         (HOSTS + "  - {name: first, role: worker, address: y}", "two hosts are called 'first'"),
     ],
 )
-def test_what_is_wrong_in_it_is_told_with_the_file(tmp_path, text, told):
+def test_what_is_wrong_in_it_is_reported_with_the_file(tmp_path, text, says):
     path = written(tmp_path, text)
     with pytest.raises(InputError) as error:
         read_inventory(path, "ours", tmp_path)
-    assert told in str(error.value)
+    assert says in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -84,7 +84,7 @@ def test_a_node_with_too_little_memory_is_refused():
         refuse_too_small(sized(8, 1000), 4, LaunchSettings(cpus=1, memory_mb=512), lambda line: None)
 
 
-def test_a_machine_of_the_published_size_is_enough_and_one_with_few_cores_is_told_of():
+def test_a_machine_of_the_published_size_is_enough_and_one_with_few_cores_is_reported():
     said = []
     refuse_too_small(sized(16, 63_200), 8, LaunchSettings(), said.append)  # what 64 GB leave to a node
     assert said == []

@@ -12,13 +12,14 @@ import pytest
 from cluster.images.build import Image, write_images
 from cluster.load.sittings import open_sittings
 from cluster.provision.inventory import Inventory
-from flows import swarmed
 from flows.configuration.compose import compose_plain
 from flows.configuration.objects import make_testbed, measure_profile
 from flows.configuration.settings import validated
 from flows.engine.work import Work
+from flows.live import profile as live_profile
 from metis.errors import InputError, SurroundingsError
-from metis.measure.profile import describe_profile, load_profile
+from metis.measure.profile import describe_profile
+from metis.measure.profile_files import load_profile
 from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in
 
 TWO = "cluster.slots=2"
@@ -84,7 +85,7 @@ def played(tmp_path, monkeypatch):
     )
     images = [Image(app, f"metis/{app}:1", f"sha256:{app}") for app in APPS]
     write_images(tmp_path / "build" / "images.json", images)
-    told = []
+    reports = []
 
     def do(world, rerun=(), **profile):
         @contextmanager
@@ -92,7 +93,7 @@ def played(tmp_path, monkeypatch):
             world.inventory = Inventory.load(inputs["setup"] / "inventory.json")
             yield replace(swarm_in(world), sittings=open_sittings(state, "hosts"))
 
-        monkeypatch.setattr(swarmed, "swarm_testbed", on_world)
+        monkeypatch.setattr(live_profile, "swarm_testbed", on_world)
         settings = validated(
             {
                 "cluster": {"kind": "lab", "slots": 2, "nodes": 2},
@@ -101,32 +102,39 @@ def played(tmp_path, monkeypatch):
                 "images": {"arguments": {"MODEL_URL": "https://user:secret@example.org"}},
                 "profile": {"choose": "all", **profile},
                 "explore": {"pause": 0.0},
-                "rerun": list(rerun),
             }
         )
         inputs = {name: tmp_path / name for name in ("setup", "build")}
-        work = Work(settings, tmp_path / "output", tmp_path / "scratch", inputs, None, told_to)
-        return swarmed.profile_swarm(work)
+        work = Work(
+            settings,
+            tmp_path / "output",
+            tmp_path / "scratch",
+            inputs,
+            None,
+            progress=reported,
+            again=bool(rerun),
+        )
+        return live_profile.profile_swarm(work)
 
-    def told_to(text, done, total, known=""):
-        told.append((done, total, known))
+    def reported(text, done, total, known=""):
+        reports.append((done, total, known))
 
-    do.told, do.folder = told, tmp_path
+    do.reports, do.folder = reports, tmp_path
     return do
 
 
-def test_the_stage_tells_where_a_profile_comes_from(played):
+def test_a_profile_records_where_it_comes_from(played):
     profile = played(World(broken={(0, 2): 10**9}), repeats=2)
-    told = json.loads(json.dumps(profile.provenance))
-    assert told["alone_rps"] == {"cache": 200.0, "web": 50.0}
-    assert told["failed"] == {"2 web": "2 web: no room"}
-    assert told["hosts"][1] == {"name": "w1", "role": "worker", "cores": 4, "engine": "20"}
-    assert told["images"]["web"] == {"tag": "metis/web:1", "id": "sha256:web"}
-    assert told["load"]["duration"] == 300
-    assert told["runs"] == 4 * 2 + 3
-    assert "secret" not in json.dumps(told)
-    assert "10.0.0" not in json.dumps(told)  # hosts by name, not by address
-    assert "notes" not in told
+    provenance = json.loads(json.dumps(profile.provenance))
+    assert provenance["alone_rps"] == {"cache": 200.0, "web": 50.0}
+    assert provenance["failed"] == {"2 web": "2 web: no room"}
+    assert provenance["hosts"][1] == {"name": "w1", "role": "worker", "cores": 4, "engine": "20"}
+    assert provenance["images"]["web"] == {"tag": "metis/web:1", "id": "sha256:web"}
+    assert provenance["load"]["duration"] == 300
+    assert provenance["runs"] == 4 * 2 + 3
+    assert "secret" not in json.dumps(provenance)
+    assert "10.0.0" not in json.dumps(provenance)  # hosts by name, not by address
+    assert "notes" not in provenance
     described = describe_profile(profile)
     assert described["spread"] == pytest.approx(0.0)
     rows = pd.read_csv(played.folder / "output" / "runs.csv")
@@ -137,13 +145,13 @@ def test_the_stage_tells_where_a_profile_comes_from(played):
     assert both["rps web"].tolist() == [0.75, 0.75]
 
 
-def test_progress_counts_runs_and_tells_the_rest(played):
+def test_progress_counts_runs_and_estimates_the_rest(played):
     played(World(broken={(0, 2): 10**9}))
-    assert played.told[0] == (0, 5, "")
-    assert [done for done, _, _ in played.told] == sorted(done for done, _, _ in played.told)
-    assert any("min left" in known for _, _, known in played.told)
-    assert played.told[-1][:2] == (5, 5)
-    assert "1 failed" in played.told[-1][2]
+    assert played.reports[0] == (0, 5, "")
+    assert [done for done, _, _ in played.reports] == sorted(done for done, _, _ in played.reports)
+    assert any("min left" in known for _, _, known in played.reports)
+    assert played.reports[-1][:2] == (5, 5)
+    assert "1 failed" in played.reports[-1][2]
 
 
 def test_a_profile_that_was_stopped_goes_on_and_a_rerun_begins_anew(played):

@@ -64,7 +64,7 @@ def deployed(before, cluster):
 
 
 class World:
-    """Answers what runs and what it reaches; time passes only where somebody waits."""
+    """A cluster with what runs and what it reaches; time passes only while measuring or waiting."""
 
     def __init__(self, *testbeds, running, troubles=()):
         self.testbeds, self.running, self.troubles = testbeds, running, dict(troubles)
@@ -88,17 +88,24 @@ class World:
         self.now += seconds
 
 
-def run(world, profile, cluster, told=None, **options):
+def run(world, profile, cluster, after_look=None, **options):
     settings = WatchSettings(**{"interval": 10.0, "looks": 1, "noise": 0.02, **options})
     rows = []
 
-    def tell(found):
+    def report(found):
         rows.append(dict(found.looks[-1]))
-        if told:
-            told(found)
+        if after_look:
+            after_look(found)
 
     found = watch(
-        profile, world.see, settings, MeanRps(), cluster, told=tell, wait=world.wait, clock=lambda: world.now
+        profile,
+        world.see,
+        settings,
+        MeanRps(),
+        cluster,
+        report=report,
+        wait=world.wait,
+        clock=lambda: world.now,
     )
     assert rows == found.looks
     return found
@@ -152,7 +159,7 @@ def test_an_interrupt_ends_an_endless_watch_in_good_order(before, profile, clust
         if len(found.looks) == 2:
             raise KeyboardInterrupt
 
-    found = run(World(before, running=deployed), profile, cluster, told=stop, looks=None)
+    found = run(World(before, running=deployed), profile, cluster, after_look=stop, looks=None)
     assert len(found.looks) == 2
     world = World(before, running=deployed, troubles=[(1, KeyboardInterrupt())])
     with pytest.raises(SurroundingsError, match="before its first look"):
@@ -161,9 +168,9 @@ def test_an_interrupt_ends_an_endless_watch_in_good_order(before, profile, clust
 
 def test_the_command_deploys_the_proposal_of_the_run():
     command = "metis watch cluster=lab watch.looks=3 cluster.name=two output=json 'tracking.path=a b'"
-    told = deploy_command(command, "0" * 32)
+    made = deploy_command(command, "0" * 32)
     words = ["cluster=lab", "cluster.name=two", "tracking.path=a b", "placement=" + "0" * 32]
-    assert shlex.split(told) == ["metis", "deploy", *words]
+    assert shlex.split(made) == ["metis", "deploy", *words]
 
 
 def test_proposals_honour_the_rules_and_the_workers_there_are(before):
