@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cluster.provision.hosts import Fleet
     from cluster.settings import LaunchSettings
 
+Report = Callable[[str], None]
 Counts = Mapping[str, Sequence[int] | IntArray]  # per application, by node
 
 # class of each backend that runs containers, made as `Backend` is described to be made
@@ -59,6 +60,21 @@ class JobResult:
     errors: str
 
 
+@dataclass(frozen=True)
+class HostState:
+    """How a host takes part in a cluster.
+
+    Attributes:
+        state: `ready` where it can run containers, else in words.
+        engine: version of what runs them; empty where unknown.
+        why: what went wrong while asking; empty where nothing did.
+    """
+
+    state: str
+    engine: str = ""
+    why: str = ""
+
+
 class Backend(Protocol):
     """Runs containers on the nodes of one cluster.
 
@@ -69,6 +85,32 @@ class Backend(Protocol):
     @property
     def inventory(self) -> Inventory:
         """The hosts of the cluster; its workers are the nodes, in the order of a placement's rows."""
+        ...
+
+    def prepare(self, report: Report) -> Inventory:
+        """Make the hosts one cluster, with all that running containers takes; done again it changes nothing.
+
+        Args:
+            report: called with a line for each thing that was changed.
+
+        Returns:
+            The inventory with the facts of each host: hostname, cores, memory (bytes), engine (version).
+
+        Raises:
+            InputError: hosts that cannot be one cluster; says which and why.
+        """
+        ...
+
+    def host_states(self) -> dict[str, HostState]:
+        """How each host takes part, by name; one that does not respond is no error."""
+        ...
+
+    def disband(self, report: Report) -> None:
+        """Undo `prepare`: remove what this cluster runs and take its hosts out; what was there before stays.
+
+        Args:
+            report: called with a line for each thing that was changed, or could not be.
+        """
         ...
 
     def specs(

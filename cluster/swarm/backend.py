@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from cluster.backend import Capacity, Counts, JobResult
+from cluster.backend import Capacity, Counts, HostState, JobResult, Report
 from cluster.images.build import Image
 from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Layout, Node, Purpose
-from cluster.swarm import jobs, stack
+from cluster.swarm import departure, jobs, membership, stack
 from cluster.swarm.launcher import Launcher
 from cluster.swarm.removal import hostname, remove_services, services_of, sweep_containers
 from cluster.swarm.services import (
@@ -61,6 +61,18 @@ class SwarmBackend:
     def inventory(self) -> Inventory:
         """See `Backend.inventory`."""
         return self.fleet.inventory
+
+    def prepare(self, report: Report) -> Inventory:
+        """See `Backend.prepare`: the hosts become one Swarm."""
+        return membership.prepare(self.fleet, report)
+
+    def host_states(self) -> dict[str, HostState]:
+        """See `Backend.host_states`."""
+        return membership.host_states(self.fleet)
+
+    def disband(self, report: Report) -> None:
+        """See `Backend.disband`: hosts that were in a Swarm before stay in it."""
+        departure.leave(self.fleet, report)
 
     def specs(
         self, node: str, held: Held, session: str, purpose: Purpose = "measured"

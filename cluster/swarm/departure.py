@@ -5,6 +5,7 @@ from typing import Any
 
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from cluster.backend import Report
 from cluster.provision.engine import engine_errors
 from cluster.provision.hosts import Fleet
 from cluster.provision.inventory import Host
@@ -12,7 +13,6 @@ from cluster.swarm.membership import (
     JOINED,
     LABEL,
     ROLE,
-    Report,
     membership,
     no_report,
     remove_node,

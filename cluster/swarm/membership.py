@@ -8,13 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from cluster.backend import HostState, Report
 from cluster.provision.engine import engine_errors
 from cluster.provision.hosts import Fleet, without
 from cluster.provision.inventory import Host, Inventory
 from cluster.waiting import wait_until
 from metis.errors import InputError, SurroundingsError
-
-Report = Callable[[str], None]
 
 LABEL = "metis.cluster"
 ROLE = "metis.role"
@@ -92,6 +91,25 @@ def state(fleet: Fleet) -> dict[str, Mapping[str, Any]]:
         if not _membership(fleet, manager)["ControlAvailable"]:
             return {}
         return {node.id: node.attrs for node in fleet.engine(manager).nodes.list()}
+
+
+def host_states(fleet: Fleet) -> dict[str, HostState]:
+    """How each host takes part in the Swarm, by name; one that does not respond is no error."""
+
+    def look(host: Host) -> tuple[str, HostState]:
+        try:
+            node = str(membership(fleet, host)["NodeID"])
+            with engine_errors(host, "asking for its version"):
+                return node, HostState("not in the Swarm", fleet.engine(host).version()["Version"])
+        except (SurroundingsError, InputError) as error:
+            return "", HostState("not reached", why=str(error))
+
+    seen = fleet.each(fleet.inventory.hosts, look)
+    nodes = {} if seen[fleet.inventory.manager.name][1].why else state(fleet)
+    return {
+        name: replace(found, state=nodes[node]["Status"]["State"]) if node in nodes else found
+        for name, (node, found) in seen.items()
+    }
 
 
 def membership(fleet: Fleet, host: Host) -> Mapping[str, Any]:

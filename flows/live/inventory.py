@@ -1,6 +1,6 @@
 """The hosts of a live cluster: where their inventory comes from, and what they must have room for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import yaml
 from cluster.provision.inventory import Host, Inventory, make_hosts
 from cluster.settings import LaunchSettings
 from flows.configuration.settings import Settings
+from flows.live.hosts import Report, joined
 from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError
 
@@ -19,8 +20,6 @@ MB = 1 << 20
 # a node's kernel keeps some of its memory: 64 GB of a machine are 62 GB of a node
 ENOUGH_MEMORY = 0.9
 FILE_KEYS = ("hosts", "known_hosts", "registry", "push")
-
-Report = Callable[[str], None]
 
 
 def known_inventory(settings: Settings) -> Inventory:
@@ -77,13 +76,7 @@ def prepared(settings: Settings, report: Report) -> Inventory:
         InputError: what was asked for cannot be, or a worker has too little memory.
         SurroundingsError: a host could not be started, reached or joined.
     """
-    # the docker SDK and Fabric are slow to import
-    from cluster.provision.hosts import Fleet
-    from cluster.swarm.membership import prepare
-
-    inventory = started(settings, report)
-    with Fleet(inventory, settings.connect) as fleet:
-        inventory = prepare(fleet, report)
+    inventory = joined(started(settings, report), settings, report)
     refuse_too_small(inventory, settings.cluster.slots or 1, settings.launch, report)
     inventory.save(cluster_state(settings) / INVENTORY)
     return inventory

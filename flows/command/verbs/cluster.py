@@ -12,6 +12,7 @@ off midway is cleaned up as well. `status` and `accept` give one document with o
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table
 from flows.configuration.settings import Settings
 from flows.engine.console import say
+from flows.live.hosts import disband, host_states
 from flows.live.inventory import known_inventory
 from flows.live.state import cluster_state
 from metis.errors import InputError, SurroundingsError
@@ -40,31 +42,13 @@ def run(request: Request) -> Result:
 
 
 def _status(settings: Settings) -> Result:
-    from cluster.provision.engine import engine_errors
-    from cluster.provision.hosts import Fleet
-    from cluster.swarm.membership import membership, state
-
     inventory = known_inventory(settings)
-    with Fleet(inventory, settings.connect) as fleet:
-
-        def look(host: "Host") -> dict[str, Any]:
-            row = {"host": host.name, "role": host.role, "address": f"{host.address}:{host.port}", "why": ""}
-            try:
-                row["node"] = membership(fleet, host)["NodeID"]
-                with engine_errors(host, "asking for its version"):
-                    row["engine"] = fleet.engine(host).version()["Version"]
-            except (SurroundingsError, InputError) as error:
-                row["why"] = str(error)
-            return row
-
-        rows = list(fleet.each(inventory.hosts, look).values())
-        manager = rows[[host.name for host in inventory.hosts].index(inventory.manager.name)]
-        nodes = state(fleet) if not manager["why"] else {}
-    for row in rows:
-        node = nodes.get(row.pop("node", ""))
-        row["state"] = (
-            "not reached" if row["why"] else node["Status"]["State"] if node else "not in the Swarm"
-        )
+    states = host_states(inventory, settings)
+    rows = [
+        {"host": host.name, "role": host.role, "address": f"{host.address}:{host.port}"}
+        | asdict(states[host.name])
+        for host in inventory.hosts
+    ]
     table = _table(f"Cluster {inventory.name}", ("host", "role", "address", "state", "engine", "why"), rows)
     document = {"name": inventory.name, "kind": inventory.kind, "hosts": rows}
     return Result(document, [table], 0 if all(row["state"] == "ready" for row in rows) else 1)
@@ -73,20 +57,16 @@ def _status(settings: Settings) -> Result:
 def _down(settings: Settings) -> Result:
     said: list[str] = []
 
-    def show(line: str) -> None:
+    def report(line: str) -> None:
         said.append(line)
         say(f"  {line}")
 
     if settings.cluster.kind == "ec2":
         from cluster.provision.ec2.instances import terminate
 
-        terminate(cluster_state(settings), settings.cluster.name, settings.ec2, show)
+        terminate(cluster_state(settings), settings.cluster.name, settings.ec2, report)
     else:
-        from cluster.provision.hosts import Fleet
-        from cluster.swarm.departure import leave
-
-        with Fleet(known_inventory(settings), settings.connect) as fleet:
-            leave(fleet, show)
+        disband(known_inventory(settings), settings, report)
     last = f"cluster {settings.cluster.name}: " + ("is down" if said else "there was nothing to end")
     return Result({"name": settings.cluster.name, "changed": said}, [Line(last)])
 
@@ -154,4 +134,4 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
     return Table(title, columns, cells, styles)
 
 
-VERB = Verb(run, settings=("cluster", "connect", "ec2"), words=2)
+VERB = Verb(run, settings=("cluster", "apps", "connect", "ec2"), words=2)

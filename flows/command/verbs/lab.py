@@ -14,8 +14,9 @@ from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table
 from flows.configuration.settings import Settings
 from flows.engine.console import say
-from flows.live.inventory import DEFAULT_WORKERS
-from flows.live.state import cluster_state
+from flows.live.hosts import joined
+from flows.live.inventory import started
+from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError
 
 COLUMNS = {
@@ -41,25 +42,16 @@ def run(request: Request) -> Result:
 
 
 def _up(settings: Settings) -> Result:
-    # the docker SDK and Fabric are slow to import
-    from cluster.provision.hosts import Fleet
-    from cluster.provision.lab import lab
-    from cluster.swarm import membership as swarm
-
-    began = time.perf_counter()
-    state, name, connect = cluster_state(settings), settings.cluster.name, settings.connect
-    workers = settings.cluster.workers or DEFAULT_WORKERS
-    inventory = lab.up(state, name, workers, connect, settings.images)
-    with Fleet(inventory, connect) as fleet:
-        inventory = swarm.prepare(fleet, say)
-    inventory.save(state / lab.INVENTORY)
+    began, name = time.perf_counter(), settings.cluster.name
+    path = cluster_state(settings) / INVENTORY
+    inventory = joined(started(settings, say), settings, say)
+    inventory.save(path)
     seconds = time.perf_counter() - began
-    path = str(state / lab.INVENTORY)
     views = [
         Line(f"lab {name}: {len(inventory.hosts)} nodes in a Swarm after {seconds:.1f} s"),
         Line(f"inventory: {path}"),
     ]
-    return Result({"name": name, "inventory": path, "seconds": seconds}, views)
+    return Result({"name": name, "inventory": str(path), "seconds": seconds}, views)
 
 
 def _down(settings: Settings) -> Result:

@@ -17,4 +17,5 @@ def run(request: Request) -> Result:
     return Result({"removed": removed}, views)
 
 
-VERB = Verb(run, settings=("cluster", "apps", "connect", "launch", "deploy.session"))
+# what was given to deploy may be given here: an operator keeps one set of settings for all verbs of a cluster
+VERB = Verb(run, settings=("profile", "simulator"), stages=("deploy",))

@@ -62,4 +62,5 @@ def _last(found: Mapping[str, Any]) -> list[View]:
     return views if "error" in last else [*views, Line("nothing better to propose")]
 
 
-VERB = Verb(run, settings=("profile",), stages=("watch",))
+# the simulator goes into the command that would deploy a proposal
+VERB = Verb(run, settings=("profile", "simulator"), stages=("watch",))

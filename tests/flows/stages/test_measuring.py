@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from flows.placing.tables import STAGE as SIMULATOR
 from flows.placing.tables import fitted_in, tables_in
 from flows.stages.constraints import STAGE as CONSTRAINTS
 from flows.stages.explore import STAGE as EXPLORE
 from flows.stages.profile import STAGE as PROFILE
 from flows.stages.setup import STAGE as SETUP
+from flows.stages.simulator import STAGE as SIMULATOR
 from metis.measure.profile_files import load_profile
 from tests.flows.conftest import settings_of
 

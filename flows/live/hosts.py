@@ -1,0 +1,56 @@
+"""The hosts of a live cluster made one, looked at, and released again, by its backend."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cluster.provision.inventory import Inventory
+from flows.configuration.settings import Settings
+from flows.live.state import BACKEND
+
+if TYPE_CHECKING:
+    from cluster.backend import Backend, HostState
+
+Report = Callable[[str], None]
+
+
+def joined(inventory: Inventory, settings: Settings, report: Report) -> Inventory:
+    """Return the inventory with the facts of each host, once all are one cluster.
+
+    Args:
+        inventory: hosts that are up.
+        settings: of the run.
+        report: called with a line for each thing that was changed.
+
+    Raises:
+        InputError: hosts that cannot be one cluster.
+        SurroundingsError: a host does not respond, or a step failed there.
+    """
+    with _backend(inventory, settings) as backend:
+        return backend.prepare(report)
+
+
+def host_states(inventory: Inventory, settings: Settings) -> "dict[str, HostState]":
+    """Return how each host takes part in the cluster, by name."""
+    with _backend(inventory, settings) as backend:
+        return backend.host_states()
+
+
+def disband(inventory: Inventory, settings: Settings, report: Report) -> None:
+    """Take the hosts out of the cluster; what was there before stays.
+
+    Raises:
+        SurroundingsError: the manager does not respond.
+    """
+    with _backend(inventory, settings) as backend:
+        backend.disband(report)
+
+
+@contextmanager
+def _backend(inventory: Inventory, settings: Settings) -> "Iterator[Backend]":
+    # the docker SDK and Fabric are slow to import
+    from cluster.backend import open_backend
+    from cluster.provision.hosts import Fleet
+
+    with Fleet(inventory, settings.connect) as fleet:
+        yield open_backend(BACKEND, fleet, (), ())

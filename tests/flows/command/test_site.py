@@ -1,0 +1,37 @@
+"""The operator's walk in docs/real-cluster.md: every verb accepts the settings that it is given there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import flows
+from flows.command.main import VERBS, _module
+from flows.command.request import request_of
+
+PAGE = Path(flows.__file__).parents[1] / "docs" / "real-cluster.md"
+EXPLORING = "profile=explore simulator=ensemble explore.budget=60"
+
+
+def walk():
+    """The commands of the page, as words."""
+    text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ")
+    site = re.search(r'^SITE="([^"]*)"', text, re.MULTILINE)
+    assert site
+    lines = [line for line in text.splitlines() if line.startswith("metis ") and line.split()[1] in VERBS]
+    lines += ["metis undeploy $SITE"]
+    lines += [line.replace("$SITE", f"$SITE {EXPLORING}") for line in lines if "$SITE" in line]
+    return [shlex.split(line.replace("$SITE", site[1]), comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("words", walk(), ids=" ".join)
+def test_a_command_of_the_walk_is_accepted(words):
+    _, verb, *given = words
+    settings = request_of(verb, _module(verb).VERB, given).settings
+    assert settings.cluster.live
+
+
+def test_the_walk_goes_through_all_that_an_operator_does():
+    verbs = {words[1] for words in walk()}
+    assert {"cluster", "run", "place", "explain", "deploy", "watch", "lab"} <= verbs
