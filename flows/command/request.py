@@ -14,6 +14,8 @@ from metis.errors import InputError
 ALWAYS = ("output", "tracking", "seed")
 EVERY = ("*",)
 FLAGS = {"--dry-run": "dry_run=true"}
+# what stages read beside what they declare under the default settings
+BY_CHOICE = {"simulator": ("objective",), "subscheduler": ("value", "dealer", "paper", "rules")}
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,7 @@ def read_by(verb: Verb) -> tuple[str, ...]:
         parts = stage.parts(defaults) if stage.parts else ("",)
         for part in parts:
             found += stage.step(defaults, part).declared
-    if verb.stages:
-        found += ["objective", "testbed", "cluster", "value", "dealer", "paper", "launch", "load", "explore"]
+        found += BY_CHOICE.get(name, ())
     return tuple(dict.fromkeys(found))
 
 
