@@ -13,8 +13,9 @@ from metis.errors import InputError
 
 ALWAYS = ("output", "tracking", "seed")
 EVERY = ("*",)
-LEARNERS = ("value", "dealer", "paper")
 FLAGS = {"--dry-run": "dry_run=true"}
+# what stages read beside what they declare under the default settings
+BY_CHOICE = {"simulator": ("objective",), "subscheduler": ("value", "dealer", "paper", "rules")}
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,7 @@ def read_by(verb: Verb, settings: Settings) -> tuple[str, ...]:
         for part in stage.parts(settings) if stage.parts else ("",):
             step = stage.step(settings, part)
             found += (*step.declared, *step.unkeyed)
-    if "subscheduler" in verb.stages:
-        found += LEARNERS  # of whatever scheduler is named
+        found += BY_CHOICE.get(name, ())
     return tuple(dict.fromkeys(found))
 
 

@@ -83,6 +83,7 @@ class Settings:
         until: last stage of the chain to do.
         existing: a placement of containers that run already: a file, or the id of an MLflow run.
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
+        objective: what a placement is worth: its kind, and the parameters of that kind.
         dry_run: for `deploy`: show what would change, and stop.
         format: of `export`.
         report: where `run` also writes its page.
@@ -165,7 +166,7 @@ def validated(composed: Mapping[str, Any]) -> Settings:
         key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
         if first["type"] == "unexpected_keyword_argument":
             raise InputError(unknown_key(key)) from None
-        reason = first["msg"]
+        reason = first["msg"].replace("valid tuple", "valid list")  # as YAML and overrides call it
         raise InputError(f"{key} {first['input']!r}: {reason[0].lower()}{reason[1:]}") from None
 
 

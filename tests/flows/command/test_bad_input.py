@@ -1,4 +1,4 @@
-"""What bad input and bad surroundings get: one line, the exit code, no traceback, nothing half-written."""
+"""What bad input and bad surroundings lead to: one line, an exit code, nothing half-written."""
 
 import os
 import resource
@@ -22,8 +22,8 @@ def place(tmp_path, full_profile, capfd):
     """Exit code and the one line of `metis place` on a full profile."""
 
     def run(*words, verb="place"):
-        shared = [f"tracking.path={tmp_path / 'mlruns'}", "scheduler=greedy", "cluster.nodes=4"]
-        shared += ["schedulers=[greedy]"]
+        shared = [f"tracking.path={tmp_path / 'mlruns'}", "cluster.nodes=4"]
+        shared += ["scheduler=greedy"] if verb == "place" else ["schedulers=[greedy]"]
         profile = ["profile=file", f"profile.path={full_profile}", "simulator=table"]
         code = main([verb, *shared, *profile, *words])
         out, err = capfd.readouterr()
@@ -37,7 +37,7 @@ def place(tmp_path, full_profile, capfd):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "says"),
     [
         (["group.counts=[9,9,0,0,0,0,0]"], "18 containers do not fit: 4 nodes of 3 slots have 12 slots free"),
         (["group.counts={Redis:1,Nginx:2}"], "unknown application 'Nginx': use ['Redis',"),
@@ -62,10 +62,10 @@ def place(tmp_path, full_profile, capfd):
         ([GROUP, "scheduler=optimum", "rules.at_most={Redis:0}"], "no placement satisfies the rules"),
     ],
 )
-def test_the_users_mistakes_are_told_with_what_would_be_right(place, words, told):
+def test_a_mistake_is_one_line_with_what_would_be_right(place, words, says):
     code, err = place(*words)
     assert code == 2
-    assert told in err
+    assert says in err
 
 
 @pytest.mark.parametrize("verb", ["compare", "run"])
@@ -159,8 +159,8 @@ def test_a_disk_that_fills_up_and_is_emptied_again(tracking, tmp_path, empty_dat
     assert failed.returncode == 1, failed.stderr
     assert failed.stdout == ""
     assert "Traceback" not in failed.stderr
-    told = failed.stderr.strip().splitlines()
-    assert any(line.startswith("metis: ") for line in told)
+    lines = failed.stderr.strip().splitlines()
+    assert any(line.startswith("metis: ") for line in lines)
     assert not (tmp_path / "mlruns" / "report.html").exists()
     # with room again the same command completes, and what was kept is whole
     assert main(["run", *words]) == 0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flows.command import machine as doctoring
+from flows.command import machine
 from flows.command.machine import examine
 from flows.command.main import main
 from flows.configuration.compose import compose_plain
@@ -27,7 +27,7 @@ def test_everything_is_checked_and_what_is_wrong_has_a_cure(tmp_path):
 
 
 def test_a_library_of_another_version_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctoring, "version", lambda name: "0.1" if name == "mlflow" else "999")
+    monkeypatch.setattr(machine, "version", lambda name: "0.1" if name == "mlflow" else "999")
     found = findings(f"tracking.path={tmp_path}")["libraries"]
     assert found.state == "missing"
     assert "mlflow 0.1, not" in found.found

@@ -1,4 +1,4 @@
-"""The command: verbs, exit codes, and the one JSON document, in this process and in real ones."""
+"""Verbs that place and compare: the one JSON document, and tables for a person."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.command.main import VERBS, main
+from flows.command.main import main
 
 COUNTS = "group.counts=[2,3,1,1,1,2,2]"
 EVALUATED = {
@@ -20,6 +20,9 @@ EVALUATED = {
     "bound",
     "gap",
     "seconds",
+    "cpu_seconds",
+    "apps",
+    "nodes",
     "placement",
     "free_nodes",
     "slo",
@@ -33,7 +36,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def metis(folder, full_profile, capfd):
-    """Run a verb on the full profile; answers the exit code, standard output and standard error."""
+    """Run a verb on the full profile; return the exit code, standard output and standard error."""
 
     def run(verb, *words):
         shared = [
@@ -55,42 +58,50 @@ def document(out):
     return json.loads(out)
 
 
-def test_place_answers_what_the_issue_lists(metis):
+def rows(placed):
+    """The placement of a document, int [nodes, apps]: it names nodes and applications."""
+    assert list(placed["placement"]) == placed["nodes"]
+    return np.array(
+        [[placed["placement"][node].get(app, 0) for app in placed["apps"]] for node in placed["nodes"]]
+    )
+
+
+def test_place_prints_the_placement_by_name_and_its_figures(metis):
     code, out, err = metis("place", COUNTS, "scheduler=optimum", "output=json")
     assert code == 0, err
-    answer = document(out)
-    assert set(answer) == EVALUATED
-    placement = np.array(answer["placement"])
+    found = document(out)
+    assert set(found) == EVALUATED
+    placement = rows(found)
     assert placement.shape == (6, 7)  # empty nodes included
     assert placement.sum(axis=0).tolist() == [2, 3, 1, 1, 1, 2, 2]
-    assert answer["scheduler"] == "optimum"
-    assert set(answer["slo"]) == {"0.90", "0.95", "1.00"}
-    assert all(0 <= share <= 1 for share in answer["slo"].values())
-    assert answer["free_nodes"] == int((placement.sum(axis=1) == 0).sum())
-    assert answer["value"] == pytest.approx(answer["rps"])
-    assert answer["gap"] == pytest.approx(1 - answer["value"] / answer["bound"])
-    assert 0 <= answer["gap"] < 1e-5
-    assert 0 < answer["seconds"] < 60
+    assert found["scheduler"] == "optimum"
+    assert set(found["slo"]) == {"0.90", "0.95", "1.00"}
+    assert all(0 <= share <= 1 for share in found["slo"].values())
+    assert found["free_nodes"] == int((placement.sum(axis=1) == 0).sum())
+    assert found["value"] == pytest.approx(found["rps"])
+    assert found["gap"] == pytest.approx(1 - found["value"] / found["bound"])
+    assert 0 <= found["gap"] < 1e-5
+    assert found["seconds"] > 0
 
 
 @pytest.mark.parametrize("scheduler", ["greedy", "greedy+local_search", "spread", "round_robin"])
-def test_whoever_places_is_held_against_a_bound(metis, scheduler):
+def test_every_scheduler_is_held_against_a_bound(metis, scheduler):
     best = document(metis("place", COUNTS, "scheduler=optimum", "output=json")[1])
-    answer = document(metis("place", COUNTS, f"scheduler={scheduler}", "output=json")[1])
-    assert set(answer) == EVALUATED
-    assert answer["value"] <= best["value"] + 1e-6
-    assert answer["bound"] >= best["value"] - 1e-6
-    assert answer["gap"] == pytest.approx(1 - answer["value"] / answer["bound"])
+    found = document(metis("place", COUNTS, f"scheduler={scheduler}", "output=json")[1])
+    assert set(found) == EVALUATED
+    assert found["value"] <= best["value"] + 1e-6
+    assert found["bound"] >= best["value"] - 1e-6
+    assert found["gap"] == pytest.approx(1 - found["value"] / found["bound"])
 
 
 @pytest.mark.parametrize("objective", ["slo", "free_nodes", "latency"])
 def test_rps_is_always_the_mean_rps_whatever_the_objective(metis, objective):
-    answer = document(metis("place", COUNTS, f"objective={objective}", "output=json")[1])
-    tables_rps = answer["rps"]
-    assert answer["objective"].startswith(objective.split("_")[0])
+    found = document(metis("place", COUNTS, f"objective={objective}", "output=json")[1])
+    tables_rps = found["rps"]
+    assert found["objective"].startswith(objective.split("_")[0])
     assert 0.3 < tables_rps < 2.5
-    assert answer["value"] != pytest.approx(tables_rps)
-    assert answer["value"] <= answer["bound"] + 1e-7
+    assert found["value"] != pytest.approx(tables_rps)
+    assert found["value"] <= found["bound"] + 1e-7
 
 
 def test_groups_by_name_and_existing_containers(metis, tmp_path, full_profile):
@@ -99,9 +110,9 @@ def test_groups_by_name_and_existing_containers(metis, tmp_path, full_profile):
     running.write_text(json.dumps(first), encoding="utf-8")
     code, out, _ = metis("place", "group.counts={MMS:13}", f"existing={running}", "output=json")
     assert code == 0
-    second = np.array(document(out)["placement"])
+    second = rows(document(out))
     assert second.sum() == 13  # the new ones only
-    assert (second + np.array(first["placement"])).sum(axis=1).max() <= 3
+    assert (second + rows(first)).sum(axis=1).max() <= 3
     code, _, err = metis("place", "group.counts={MMS:14}", f"existing={running}")
     assert code == 2
     assert err == "metis: 14 containers do not fit: 6 nodes of 3 slots have 13 slots free\n"
@@ -116,13 +127,13 @@ def test_rules_from_the_command_line_hold(metis):
     for scheduler in ("optimum", "greedy+local_search"):
         code, out, err = metis("place", COUNTS, *words, f"scheduler={scheduler}", "output=json")
         assert code == 0, err
-        for redis, mms, checksum, ycsb_a, _, _, isr in document(out)["placement"]:
+        for redis, mms, checksum, ycsb_a, _, _, isr in rows(document(out)):
             assert not (redis and mms)
             assert isr <= 1
             assert ycsb_a or not checksum
 
 
-def test_compare_answers_what_the_issue_lists(metis, tmp_path, full_profile):
+def test_compare_prints_every_scheduler_against_the_optimum(metis, tmp_path, full_profile):
     np.savez(tmp_path / "g.npz", batch_set=np.array([[2, 3, 1, 1, 1, 2, 2], [1] * 7, [0, 6, 0, 0, 6, 0, 0]]))
     words = [f"groups.path={tmp_path / 'g.npz'}", "groups.rows=0:2", "output=json"]
     code, out, err = metis("compare", *words, "schedulers=[optimum,greedy,greedy+local_search]")
@@ -130,7 +141,12 @@ def test_compare_answers_what_the_issue_lists(metis, tmp_path, full_profile):
     schedulers = document(out)["schedulers"]
     assert list(schedulers) == ["optimum", "greedy", "greedy+local_search"]
     for measures in schedulers.values():
-        assert set(measures) == {"rps", "ratio", "seconds"}  # a file of measurements knows no truth
+        assert set(measures) == {
+            "rps",
+            "ratio",
+            "seconds",
+            "cpu_seconds",
+        }  # no truth is known
         assert set(measures["rps"]) == set(measures["ratio"]) == {"mean", "median", "min"}
         assert set(measures["seconds"]) == {"mean", "max"}
         assert measures["rps"]["min"] <= measures["rps"]["mean"]
@@ -139,7 +155,7 @@ def test_compare_answers_what_the_issue_lists(metis, tmp_path, full_profile):
     code, out, _ = metis("compare", *words, "schedulers=[greedy]", f"testbed.path={full_profile}")
     only = document(out)["schedulers"]
     assert list(only) == ["greedy"]  # the optimum is computed, not shown unasked
-    assert set(only["greedy"]) == {"rps", "ratio", "seconds", "true_rps", "true_ratio"}
+    assert set(only["greedy"]) == {"rps", "ratio", "seconds", "cpu_seconds", "true_rps", "true_ratio"}
     # the simulator is the testbed's own table, so what is true is what was predicted
     assert only["greedy"]["true_rps"] == pytest.approx(only["greedy"]["rps"])
     assert only["greedy"]["true_ratio"]["mean"] == pytest.approx(only["greedy"]["ratio"]["mean"], abs=1e-6)
@@ -160,9 +176,9 @@ def test_tables_for_a_person(metis):
 def test_import_profile(full_profile, tmp_path, capfd):
     target = tmp_path / "my [profile] é=1.npz"
     assert main(["import-profile", str(full_profile), f"out={target}", "output=json"]) == 0
-    answer = document(capfd.readouterr().out)
-    assert answer["path"] == str(target)
-    assert (answer["colocations"], answer["space"], answer["slots"]) == (119, 120, 3)
+    found = document(capfd.readouterr().out)
+    assert found["path"] == str(target)
+    assert (found["colocations"], found["space"], found["slots"]) == (119, 120, 3)
     assert target.is_file()
     assert main(["import-profile", str(full_profile), f"out={target}"]) == 0
     assert "119 of 120" in capfd.readouterr().out
@@ -175,8 +191,8 @@ def test_import_of_a_published_file_and_its_optimum(published, folder, tmp_path,
     """Issue 2, point 8, by the command as written there; the figures are REFERENCE.md's."""
     source = published / "0905-6435results-normed.npz"
     assert main(["import-profile", str(source), f"out={tmp_path / 'p.npz'}", "output=json"]) == 0
-    answer = document(capfd.readouterr().out)
-    assert (answer["rows"], answer["colocations"], answer["slots"]) == (6435, 6435, 8)
+    found = document(capfd.readouterr().out)
+    assert (found["rows"], found["colocations"], found["slots"]) == (6435, 6435, 8)
     words = [f"tracking.path={folder}", "profile=file", "simulator=table", "output=json", "scheduler=optimum"]
     for path in (source, tmp_path / "p.npz"):
         counts = "group.counts=[27,32,12,37,30,34,28]"
@@ -185,29 +201,6 @@ def test_import_of_a_published_file_and_its_optimum(published, folder, tmp_path,
         assert code == 0, err
         assert document(out)["gap"] < 1e-5
         assert round(document(out)["rps"], 4) == 1.2445
-
-
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
-def test_help_lists_the_verbs(words, capfd):
-    assert main(words) == 0
-    out = capfd.readouterr().out
-    assert all(verb in out for verb in VERBS)
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example(verb, capfd):
-    assert main([verb, "--help"]) == 0
-    assert f"metis {verb}" in capfd.readouterr().out
-
-
-def test_nothing_and_nonsense(capfd):
-    assert main([]) == 2
-    assert main(["plaace"]) == 2
-    out, err = capfd.readouterr()
-    assert "usage: metis VERB" in out
-    assert err.startswith("metis: 'plaace' is no verb; use one of run, ")
-    assert main(["--version"]) == 0
-    assert capfd.readouterr().out.startswith("metis ")
 
 
 def real(*words, **kinds):
@@ -224,12 +217,6 @@ def test_a_real_process_prints_one_document_and_nothing_else(folder, full_profil
     done = real("place", *words, COUNTS, "cluster.nodes=6", "scheduler=optimum", "output=json")
     assert done.returncode == 0, done.stderr
     assert set(document(done.stdout)) == EVALUATED
-
-
-def test_a_real_process_tells_bad_input_in_one_line(folder, tmp_path):
-    done = real("place", f"tracking.path={folder}", "cluster.nodes=0")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "metis: cluster.nodes 0: input should be greater than or equal to 1\n"
 
 
 def test_paths_are_relative_to_where_one_stands(full_profile, tmp_path):

@@ -1,6 +1,6 @@
-"""Every file under conf/ composes and validates."""
+"""Defaults stand in code; every file under conf/ composes, validates and changes something."""
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import pytest
@@ -8,49 +8,72 @@ import yaml
 
 import conf
 from flows.configuration.compose import compose_plain
-from flows.configuration.settings import Settings, plain, validated
+from flows.configuration.settings import Settings, defaults, known_keys, plain, validated
 from flows.stages.chain import all_steps
 from metis.errors import InputError
+from tests.flows.conftest import settings_of
 
 CONF = Path(conf.__file__).parent
 FILES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 EXPERIMENTS = [path.stem for path in FILES if path.parent.name == "experiment"]
+# where a file is needed, any name will do: composing reads none
+NEEDED = {
+    "profile/file.yaml": ["profile.path=a b.npz"],
+    "testbed/file.yaml": ["testbed.path=a b.npz"],
+    "testbed/swarm.yaml": ["cluster=lab"],
+    "cluster/hosts.yaml": ["cluster.inventory=hosts.yaml", "apps.names=[Redis,MMS]"],
+}
+# defaults under a name of their own, for sweeps over a parameter
+SAME = (["free_10", "free_nodes"], ["slo", "slo_095"], ["random_20", "testbed"])
 
 
-def test_there_is_something_to_compose():
-    assert "quick" in EXPERIMENTS
-    assert len(FILES) > 15
+def test_without_overrides_the_settings_are_those_of_the_code():
+    made = Settings()
+    # the number of trees is that of the simulator chosen, which conf/simulator/boosted.yaml names
+    boosted = replace(made.simulator, trees=300)
+    assert settings_of() == replace(made, simulator=boosted)
+    assert validated(plain(Settings())) == Settings()
+    assert set(defaults()) == {one.name for one in fields(Settings)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_every_option_composes_validates_and_plans(path):
-    words = [f"{path.parent.as_posix()}={path.stem}"]
-    # where a file is needed, any name will do: composing reads none
-    words += [f"{path.parent}.path=a b.npz"] if path.stem == "file" else []
-    words += ["cluster.inventory=hosts.yaml", "apps.names=[Redis,MMS]"] if path.stem == "hosts" else []
-    words += ["cluster=lab"] if path.as_posix() == "testbed/swarm.yaml" else []
-    chosen = validated(compose_plain(words))
+    chosen = settings_of(f"{path.parent.as_posix()}={path.stem}", *NEEDED.get(path.as_posix(), ()))
     names = [step.name for step in all_steps(chosen)]
     # other stages may come between, but these keep their order
     spine = ("setup", "profile", "simulator", "baselines/optimum", "evaluate", "report")
     assert [name for name in names if name in spine] == list(spine)
-    assert names[-1] == "report"
     assert chosen.objective.name
 
 
+@pytest.mark.parametrize("group", sorted({path.parent.name for path in FILES}))
+def test_the_options_of_a_group_differ(group):
+    """A file says only what a variant changes: no two of a group compose to the same."""
+    options = [path for path in FILES if path.parent.name == group]
+    composed = {}
+    for path in options:
+        words = [f"{group}={path.stem}", *NEEDED.get(path.as_posix(), ())]
+        composed.setdefault(str(compose_plain(words)), []).append(path.stem)
+    alike = [names for names in composed.values() if len(names) > 1]
+    assert all(names in SAME for names in alike), alike
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_says_how_it_is_run(name):
+def test_an_experiment_says_how_it_is_run_and_names_only_settings(name):
     text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     assert f"experiment={name}" in "\n".join(text.splitlines()[:6])
+    given = yaml.safe_load(text) or {}
+    assert set(given) <= {one.name for one in fields(Settings)} | {"defaults", "hydra"}
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_overrides_only_what_is_there(name):
-    """Settings an experiment names must be settings; a typo in it would fail here."""
-    given = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")) or {}
-    known = {field.name for field in fields(Settings)}
-    for key in given:
-        assert key in known or key in {"defaults", "hydra"}, key
+def test_groups_that_set_several_sections_come_after_those_they_override():
+    """What `cluster=lab` says of profile, apps or groups must not be undone by these groups' defaults."""
+    listed = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    names = [next(iter(entry)) for entry in listed if isinstance(entry, dict)]
+    assert names[-3:] == ["cluster", "size", "experiment"]
+    lab = settings_of("cluster=lab")
+    assert (lab.profile.choose, lab.group.size, lab.groups.count) == ("all", 4, 1)
+    assert lab.cluster.nodes == lab.cluster.workers == 2
 
 
 def test_the_seed_reaches_every_part_that_draws():
@@ -61,29 +84,30 @@ def test_the_seed_reaches_every_part_that_draws():
 
 
 def test_settings_do_not_change_after_composing():
-    chosen = validated(compose_plain([]))
     with pytest.raises(FrozenInstanceError):
-        chosen.seed = 4
+        settings_of().seed = 4
 
 
-def test_what_the_files_say_is_what_the_code_defaults_to():
-    """A notebook that builds `Settings()` gets what the command gets."""
-    composed = plain(validated(compose_plain([])))
-    default = plain(Settings())
-    for section in (
-        "cluster",
-        "apps",
-        "testbed",
-        "objective",
-        "rules",
-        "group",
-        "groups",
-        "optimum",
-        "tracking",
-    ):
-        assert composed[section] == default[section], section
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("group.sze", "group.size"),
+        ("cluster.node", "cluster.nodes"),
+        ("schedulrs", "schedulers"),
+    ],
+)
+def test_an_unknown_key_comes_with_the_nearest(given, near):
+    for words in ([f"{given}=3"], [f"+{given}=3"]):
+        with pytest.raises(InputError, match=rf"^{given}: there is no such setting; did you mean {near}\?"):
+            settings_of(*words)
 
 
-def test_a_mapping_is_needed():
-    with pytest.raises(InputError, match="nope"):
+def test_an_unknown_section_comes_with_the_nearest():
+    with pytest.raises(InputError, match=r"^simulater: there is no such setting; did you mean simulator\?"):
+        settings_of("simulater.trees=3")
+
+
+def test_an_unknown_key_of_a_mapping_is_refused():
+    with pytest.raises(InputError, match="nope: there is no such setting"):
         validated({"nope": 1})
+    assert "cluster.nodes" in known_keys()
