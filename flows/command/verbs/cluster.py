@@ -134,4 +134,5 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
     return Table(title, columns, cells, styles)
 
 
-VERB = Verb(run, settings=("cluster", "apps", "connect", "ec2"), words=2)
+# the same settings as for `metis run stages=[setup]`, which these words come before and after
+VERB = Verb(run, settings=("apps",), stages=("setup",), words=2)
