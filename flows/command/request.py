@@ -1,9 +1,11 @@
 """A verb and what was typed after it: words, overrides, settings; those without effect are refused."""
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows.command.result import Result
 from flows.configuration.settings import Settings
@@ -13,6 +15,7 @@ from metis.errors import InputError
 
 ALWAYS = ("output", "tracking", "seed")
 EVERY = ("*",)
+KEY = re.compile(r"^[+~]*[A-Za-z_][\w./@-]*=")  # what an override begins with
 FLAGS = {"--dry-run": "dry_run=true"}
 # what stages read beside what they declare under the default settings
 BY_CHOICE = {"simulator": ("objective",), "subscheduler": ("value", "dealer", "paper", "rules")}
@@ -78,7 +81,7 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
 
     typed = [FLAGS.get(word, word) for word in given]
     words: list[str] = []
-    while typed and len(words) < verb.words and "=" not in typed[0] and typed[0][:1] not in ("-", "~"):
+    while typed and len(words) < verb.words and _is_bare(typed[0]):
         words.append(typed.pop(0))
     keys = {word.partition("=")[0].lstrip("+") for word in typed}
     implied = [word for word in verb.implied if word.partition("=")[0] not in keys]
@@ -88,6 +91,13 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
     settings = validated(compose_plain([*implied, *typed]))
     refuse_without_effect(name, verb, typed, settings)
     return Request(name, tuple(words), tuple(typed), settings)
+
+
+def _is_bare(word: str) -> bool:
+    """Whether a word is no override and no flag; names of files may hold an equals sign, too."""
+    if "=" in word:
+        return Path(word).exists() or not KEY.match(word)
+    return word[:1] not in ("-", "~")
 
 
 def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str], settings: Settings) -> None:

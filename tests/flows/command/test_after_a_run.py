@@ -67,7 +67,7 @@ def test_place(document, scheduler):
 
 def test_compare(document, outcome):
     found = document("compare")["schedulers"]
-    assert set(found) == {"optimum", "greedy", "metis"}
+    assert set(found) == {"greedy", "metis"}
 
 
 def test_explain(document):

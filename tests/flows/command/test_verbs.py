@@ -45,7 +45,8 @@ def metis(folder, full_profile, capfd):
             f"profile.path={full_profile}",
             "simulator=table",
         ]
-        code = main([verb, *shared, "cluster.nodes=6", "scheduler=greedy+local_search", *words])
+        own = ["scheduler=greedy+local_search"] if verb == "place" else []
+        code = main([verb, *shared, "cluster.nodes=6", *own, *words])
         return (code, *capfd.readouterr())
 
     return run

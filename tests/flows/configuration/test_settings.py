@@ -103,8 +103,10 @@ def test_an_unknown_key_comes_with_the_nearest(given, near):
 
 
 def test_an_unknown_section_comes_with_the_nearest():
-    with pytest.raises(InputError, match=r"^simulater: there is no such setting; did you mean simulator\?"):
+    with pytest.raises(InputError, match=r"^simulater\.trees: .* did you mean simulator\.trees\?"):
         settings_of("simulater.trees=3")
+    with pytest.raises(InputError, match=r"^simulater: there is no such setting; did you mean simulator\?"):
+        settings_of("+simulater.trees=3")
 
 
 def test_an_unknown_key_of_a_mapping_is_refused():
