@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from flows.command.main import main
 from flows.prefect.parameters import STAGES, composed, override_pattern
+from flows.stages.chain import all_steps
 from metis.errors import InputError
 from tests.pipeline.failing import SIGNS
 from tests.pipeline.failing import __name__ as failing
@@ -41,6 +42,24 @@ def test_the_readmes_command_runs_the_chain(served):
 
     again = served.run("pipeline/local", overrides=["groups.seed=3"])
     assert again["state"]["message"] == f"0 steps done, {SERVED_STEPS} reused"
+
+
+def test_the_graph_shows_what_waits_for_what_and_nothing_runs_beside_what_is_timed(served):
+    words = ["groups.seed=21", "simulator.seed=21", "schedulers=[greedy,medea]"]
+    run = served.run("pipeline/local", overrides=words)
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    _, tasks = served.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    by_id = {task["id"]: task["name"] for task in tasks}
+    waits = {
+        task["name"]: {by_id[one["id"]] for one in task["task_inputs"].get("wait_for", [])} for task in tasks
+    }
+    steps = {step.name: step for step in all_steps(composed([*SMALL, *words]))}
+    assert set(waits) == set(steps)
+    assert waits == {name: set(step.inputs) for name, step in steps.items()}
+    spans = {task["name"]: (task["start_time"], task["end_time"]) for task in tasks}
+    for timed in (name for name, step in steps.items() if step.stage.timed):
+        for other in spans.keys() - {timed}:
+            assert spans[other][1] <= spans[timed][0] or spans[timed][1] <= spans[other][0], (timed, other)
 
 
 def test_every_stage_is_a_deployment(served):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines.registry import timed_place
+from baselines.registry import check_name, timed_place
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
 from flows.configuration.objects import make_cluster, one_group
@@ -86,6 +86,7 @@ def run(request: Request) -> Result:
 def place(memo: Memo) -> Placed:
     """Place the group of the memo's settings with its simulator and weights."""
     settings = memo.settings
+    check_name(settings.scheduler)  # before a simulator is fitted for it
     tables = known_tables(memo)
     group = one_group(settings, tables.space.apps)
     cluster = make_cluster(settings, tables.space)
