@@ -20,7 +20,7 @@ from cluster.provision.lab import lab as labs
 from cluster.provision.lab.nodes import containers
 from cluster.settings import ConnectSettings
 from cluster.swarm import membership as swarm
-from flows.live.profile import profile_swarm, swarm_testbed
+from flows.live.profile import live_testbed, profile_live
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import load_journal
 from metis.measure.profile_files import load_profile
@@ -108,7 +108,7 @@ def test_killed_in_the_middle_of_a_load_it_goes_on_and_finds_the_interference(la
     before = runs_of(folder)
     assert len(before) in (2, 3)  # and one was lost on its way, which is all that is done again
     told = []
-    profile = profile_swarm(replace(work_in(folder), progress=lambda *now: told.append(now)))
+    profile = profile_live(replace(work_in(folder), progress=lambda *now: told.append(now)))
     after = runs_of(folder)
     assert [run["note"] for run in after[: len(before)]] == [run["note"] for run in before]
     assert len(after) == 5
@@ -144,10 +144,10 @@ def test_killed_in_the_middle_of_a_load_it_goes_on_and_finds_the_interference(la
 
 def test_a_finished_profile_is_continued_without_measuring_it_again(lab, folder):
     first = work_in(folder, choose="given", colocations=[[1, 0]])
-    known = profile_swarm(first)
+    known = profile_live(first)
     known.save(folder / "known.npz")
     more = work_in(folder, choose="given", colocations=[[2, 0]], onto=str(folder / "known.npz"))
-    profile = profile_swarm(replace(more, scratch=folder / "scratch-2"))
+    profile = profile_live(replace(more, scratch=folder / "scratch-2"))
     assert profile.colocations.tolist() == [[1, 0], [2, 0]]
     assert profile.p99[0, 0] == known.p99[0, 0]
     assert profile.provenance["onto"] == "known.npz"
@@ -158,7 +158,7 @@ def measure(folder, counts, **options):
     settings = work_in(folder).settings
     (folder / "scratch").mkdir(exist_ok=True)
     inputs = {name: folder / name for name in ("setup", "build")}
-    with swarm_testbed(settings, inputs, folder / "scratch" / "alone.json") as testbed:
+    with live_testbed(settings, inputs, folder / "scratch" / "alone.json") as testbed:
         path = folder / "scratch" / "profile.npz"
         patience = settings.explore.patience
         return measure_list(testbed, np.array(counts), path=path, patience=patience, **options)
