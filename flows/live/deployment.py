@@ -22,7 +22,7 @@ COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#7
 
 
 def plan_rows(changes: "Sequence[Change]") -> list[dict[str, Any]]:
-    """A row per node that changes: containers that stay, leave, come, and start anew, in words."""
+    """Return a row per node that changes: containers that stay, leave, come, and start anew, in words."""
     rows = []
     for change in changes:
         if change.nothing:
@@ -42,7 +42,7 @@ def plan_rows(changes: "Sequence[Change]") -> list[dict[str, Any]]:
 
 
 def plan_lines(changes: "Sequence[Change]") -> list[str]:
-    """The plan for a terminal: what happens on every node that changes."""
+    """Return the plan as lines for a terminal: what happens on every node that changes."""
     rows = plan_rows(changes)
     lines = []
     for row in rows[:MOST_LINES]:
@@ -69,9 +69,9 @@ def compared(
     tables: Tables | None,
     alone: Mapping[str, float],
 ) -> pd.DataFrame:
-    """A row per container: what was predicted of it and what it reached.
+    """Return a row per container: its predicted and its measured RPS.
 
-    Columns: node, slot, app, colocation, predicted and measured (normalised RPS; NaN where nobody knows),
+    Columns: node, slot, app, colocation, predicted and measured (normalised RPS; NaN where unknown),
     error (measured / predicted - 1), rps (requests/s), p50, p99 (seconds), requests, failures, reason (why
     it was not measured).
     """
@@ -110,7 +110,7 @@ def compared(
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Numbers of the comparison; those that nobody knows are left out."""
+    """Return the means of the comparison by name; unknown ones are left out."""
     numbers = {
         "containers": float(len(table)),
         "predicted_rps": float(table["predicted"].mean()),
@@ -124,7 +124,7 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
 
 
 def comparison_figure(table: pd.DataFrame) -> bytes:
-    """Predicted against measured normalised RPS as SVG: a dot per container, on the line where both agree."""
+    """Return predicted against measured normalised RPS as SVG, a dot per container."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -150,6 +150,6 @@ def comparison_figure(table: pd.DataFrame) -> bytes:
 
 
 def whole_placement(placement: IntArray, nodes: int) -> IntArray:
-    """The placement with a row for every node; those without one hold nothing."""
+    """Return the placement with a row for every node; nodes without one hold nothing."""
     missing = max(nodes - len(placement), 0)
     return np.vstack([placement, np.zeros((missing, placement.shape[1]), dtype=np.int64)])

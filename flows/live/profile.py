@@ -1,11 +1,11 @@
-"""The live Swarm as the testbed of a run: connections, launcher and load put together, and its profile."""
+"""The live cluster as the testbed of a run: connections, backend and load put together, and its profile."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from flows.configuration.objects import chosen_colocations, onto_profile
 from flows.configuration.settings import Settings
 from flows.engine.keys import digest
 from flows.engine.work import Work
-from flows.live.state import BACKEND, in_use
+from flows.live.state import BACKEND, INVENTORY, in_use
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
 from metis.measure.journal import Journal, journal_of
@@ -23,60 +23,42 @@ from metis.measure.profile import Profile
 from metis.measure.series import measure_list
 from metis.measure.testbed import join_profiles
 
-if TYPE_CHECKING:
-    from cluster.images.build import Image
-
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
 FACTS = ("cores", "memory", "engine")
 
 
 @contextmanager
-def swarm_testbed(
+def live_testbed(
     settings: Settings, inputs: Mapping[str, Path], state: Path | None = None, session: str = "profile"
 ) -> Iterator[ClusterTestbed]:
-    """The testbed on the hosts and images that the steps `setup` and `build` left.
+    """Open the testbed on the hosts and images that the steps `setup` and `build` left.
 
     Args:
         settings: of the run.
         inputs: output folders of these steps, by name.
         state: file of stand-alone runs; None to begin anew.
         session: label of what it runs; leftovers of the same session are removed first.
-    """
-    from cluster.images.build import read_images
-
-    inventory = Inventory.load(inputs["setup"] / "inventory.json")
-    images = read_images(inputs["build"] / "images.json")
-    with in_use(settings), swarm_testbed_on(settings, inventory, images, state, session) as testbed:
-        yield testbed
-
-
-@contextmanager
-def swarm_testbed_on(
-    settings: Settings,
-    inventory: Inventory,
-    images: Sequence["Image"],
-    state: Path | None = None,
-    session: str = "profile",
-) -> Iterator[ClusterTestbed]:
-    """See `swarm_testbed`.
 
     Raises:
-        SurroundingsError: a host or engine does not answer.
+        SurroundingsError: a host or engine does not respond.
         InputError: the load image is not among the images.
     """
     from cluster.backend import open_backend
+    from cluster.images.build import read_images
     from cluster.images.catalog import LOAD, load_catalog
     from cluster.load.generator import load_from
     from cluster.load.sittings import open_sittings
     from cluster.provision.hosts import Fleet
 
+    inventory = Inventory.load(inputs["setup"] / INVENTORY)
+    images = read_images(inputs["build"] / "images.json")
     folders = [Path(folder) for folder in settings.apps.workloads]
     workloads = load_catalog(folders, settings.apps.names or ())
     sender = [image.id for image in images if image.app == LOAD]
     if not sender:
         raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
     load = settings.load
-    with Fleet(inventory, settings.connect) as fleet:
+    with in_use(settings), Fleet(inventory, settings.connect) as fleet:
         backend = open_backend(BACKEND, fleet, workloads, images, settings.launch)
         backend.sweep()
         backend.sweep_jobs(session)
@@ -95,11 +77,11 @@ def swarm_testbed_on(
         )
 
 
-def profile_swarm(work: Work) -> Profile:
+def profile_live(work: Work) -> Profile:
     """Measure what `profile` asks for, and write `runs.csv`, a row per run; a stopped one goes on.
 
     Raises:
-        SurroundingsError: hosts do not answer, or no co-location could be measured.
+        SurroundingsError: hosts do not respond, or no co-location could be measured.
     """
     settings, chosen = work.settings, work.settings.profile
     path = work.scratch / "profile.npz"
@@ -107,7 +89,7 @@ def profile_swarm(work: Work) -> Profile:
         for old in (journal_of(path), path, work.scratch / DONE):
             old.unlink(missing_ok=True)
     begun = datetime.now(tz=UTC)
-    with swarm_testbed(settings, work.inputs, work.scratch / "alone.json") as testbed:
+    with live_testbed(settings, work.inputs, work.scratch / "alone.json") as testbed:
         onto = onto_profile(settings, testbed.space)
         wanted = chosen_colocations(settings, testbed.space, onto)
         journal = measure_list(
@@ -158,7 +140,7 @@ def _first_failures(journal: Journal) -> str:
 
 
 def _hosts(inventory: Inventory) -> list[dict[str, Any]]:
-    """Names, roles and what setup found of the hosts; no addresses, no keys."""
+    """Return names, roles and what setup found of the hosts; no addresses, no keys."""
     return [
         {"name": host.name, "role": host.role}
         | {
@@ -171,7 +153,7 @@ def _hosts(inventory: Inventory) -> list[dict[str, Any]]:
 
 
 def _provenance(work: Work, testbed: ClusterTestbed, journal: Journal, begun: datetime) -> dict[str, Any]:
-    """Where a profile comes from."""
+    """Return where a profile comes from: hosts, images, load, limits, and when."""
     from cluster.images.build import read_images
 
     settings = work.settings
@@ -202,7 +184,7 @@ def _provenance(work: Work, testbed: ClusterTestbed, journal: Journal, begun: da
 
 
 def _write_runs(work: Work, journal: Journal) -> None:
-    """Every run as it was made: where, when, RPS raw and normalised, latency, failures, what went wrong."""
+    """Write every run: where, when, RPS raw and normalised, latency, failures, what went wrong."""
     import pandas as pd
 
     apps, rows = journal.space.apps, []

@@ -63,7 +63,7 @@ def watch(
 
     Args:
         profile: what was measured before the deployment.
-        see: -> what runs now, int [nodes, apps], and how to measure it.
+        see: returns what runs now, int [nodes, apps], and how to measure it.
         settings: how often, and what is news.
         objective: what a placement is worth.
         cluster: nodes and rules.
@@ -85,7 +85,7 @@ def watch(
                 break
             wait(max(0.0, settings.interval - (clock() - begun)))
     except KeyboardInterrupt:
-        failure = SurroundingsError("watch: interrupted before its first look was done")
+        failure = SurroundingsError("interrupted before its first look was done")
     if found.last is None and failure is not None:
         raise failure
     return found
@@ -112,19 +112,19 @@ def _look(
 
 
 def optimum(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
-    """The best placement; see `baselines.optimum`."""
+    """Return the best placement; see `baselines.optimum`."""
     from baselines.optimum import place_optimum
 
     return place_optimum(group, cluster, worth)[0]
 
 
 def watched_cluster(settings: Settings, space: ColocationSpace, nodes: int) -> Cluster:
-    """The cluster that a proposal is made for: its workers and rules, and nothing that must stay."""
+    """Return the cluster that a proposal is made for: its workers and rules, and nothing that must stay."""
     return Cluster(space, nodes, allowed=settings.rules.mask(space))
 
 
 def seen_live(session: "LiveSession", alone: dict[str, float]) -> See:
-    """What runs on a live cluster, and how it is measured there.
+    """Return what looks at a live cluster: what runs there, and how it is measured.
 
     Args:
         session: the cluster.
@@ -154,12 +154,12 @@ def seen_live(session: "LiveSession", alone: dict[str, float]) -> See:
 
 
 def look_line(row: dict[str, Any]) -> str:
-    """A look in one line."""
+    """Return a look as one line."""
     if "error" in row:
         return f"  look {row['look']}: failed: {row['error']}"
     words = [f"{row['colocations']} co-locations measured, mean value {row['value']:.4f}"]
     words += [f"{len(row['drifted'])} drifted"] if row["drifted"] else ["none drifted"]
-    words += [f"alone {app} reaches {unit:.2f} of what it did" for app, unit in row["units"].items()]
+    words += [f"alone {app} serves {unit:.2f} of what it did" for app, unit in row["units"].items()]
     words += [f"{len(row['silent'])} nodes silent"] if row["silent"] else []
     if row["proposed"]:
         words += [f"a placement with {row['gain']:+.1%} is proposed, {row['moves']} containers to start"]
@@ -169,7 +169,7 @@ def look_line(row: dict[str, Any]) -> str:
 
 
 def deploy_command(command: str, run_id: str) -> str:
-    """The command that would deploy a proposal, given the one that made it."""
+    """Return the command that would deploy a proposal, given the one that made it."""
     words = [word for word in shlex.split(command)[2:] if not word.lstrip("+").startswith(NOT_DEPLOYING)]
     return shlex.join(["metis", "deploy", *words, f"placement={run_id}"])
 

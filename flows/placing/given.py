@@ -61,6 +61,4 @@ def chosen_placement(inputs: Mapping[str, Path], scheduler: str, space: Colocati
         folder = inputs.get(f"{stage}/{scheduler}")
         if folder is not None:
             return placement_of(folder / "decisions.npz", space)
-    raise InputError(
-        f"deploy: {scheduler!r} placed nothing in this run; give placement=FILE or an MLflow run"
-    )
+    raise InputError(f"{scheduler!r} placed nothing in this run; give placement=FILE or an MLflow run")

@@ -103,9 +103,9 @@ def testbed_for(settings: Settings, inputs: Mapping[str, Path]) -> "Iterator[Tes
     if not measures_live(settings):
         yield make_testbed(settings)
         return
-    from flows.live.profile import swarm_testbed
+    from flows.live.profile import live_testbed
 
-    with swarm_testbed(settings, inputs) as testbed:
+    with live_testbed(settings, inputs) as testbed:
         yield testbed
 
 
@@ -169,7 +169,7 @@ STAGE = Stage(
         (*LIVE, "profile.path", "profile.repeats") if measures_live(settings) else ("profile.path",)
     ),
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
-    inputs=lambda settings, part: () if measures_live(settings) else ("setup",),
+    inputs=lambda settings, part: () if settings.cluster.live else ("setup",),
     after=hosts_ready,
     modules=("metis.explore.loop",),
     present=lambda settings: settings.profile.kind == "explore" or asks_for(settings, "explore"),

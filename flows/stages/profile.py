@@ -38,9 +38,9 @@ def _profile(work: Work) -> "Profile":
 
         return load_profile(explored / "profile.npz")
     if measures_live(work.settings) and not work.settings.profile.path:
-        from flows.live.profile import profile_swarm
+        from flows.live.profile import profile_live
 
-        return profile_swarm(work)
+        return profile_live(work)
     return measure_profile(work.settings)
 
 
@@ -53,7 +53,7 @@ def _declared(settings: Settings, part: str) -> tuple[str, ...]:
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
     explored = ("explore",) if settings.profile.kind == "explore" else ()
-    return (*(() if measures_live(settings) else ("setup",)), *explored)
+    return (*(() if settings.cluster.live else ("setup",)), *explored)
 
 
 STAGE = Stage(

@@ -23,13 +23,13 @@ def run(work: Work) -> None:
     profile = known_profile(work.inputs)
     if profile is None:
         raise InputError(
-            "watch: there is no profile to compare measurements with; run stages=[profile] first, or name "
+            "there is no profile to compare measurements with; run stages=[profile] first, or name "
             "one by profile=file profile.path=FILE"
         )
     with connected(work.settings, work.inputs) as session:
         if profile.space != session.space:
             raise InputError(
-                f"watch: the profile has {list(profile.apps)} on {profile.slots} slots, the cluster "
+                f"the profile has {list(profile.apps)} on {profile.slots} slots, the cluster "
                 f"{list(session.space.apps)} on {session.space.slots}"
             )
         found = _watched(work, session, profile)

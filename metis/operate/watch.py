@@ -229,13 +229,13 @@ def inspect_running(
     thresholds = thresholds or Thresholds()
     others = [name for name in objective.needs if name != "rps"]
     if others:
-        raise InputError(f"watch: models RPS, objective {objective.kind} needs {', '.join(others)} too")
+        raise InputError(f"watching models RPS, objective {objective.kind} needs {', '.join(others)} too")
     if not running.any():
-        raise InputError("watch: nothing runs; deploy a placement first")
+        raise InputError("nothing runs; deploy a placement first")
     first = measure(np.flatnonzero(running.any(axis=1)))
     if not len(first.profile):
         reasons = "; ".join(f"{node}: {why}" for node, why in first.silent.items())
-        raise SurroundingsError(f"watch: nothing that runs could be measured ({reasons})")
+        raise SurroundingsError(f"nothing that runs could be measured ({reasons})")
     words = [describe_colocation(row, known.base.apps) for row in running]
     chosen = _suspects(known, first.profile, thresholds)
     again = np.array([row for row, held in enumerate(words) if held in chosen], dtype=np.int64)

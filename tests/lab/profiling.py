@@ -6,7 +6,7 @@ from pathlib import Path
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings, validated
 from flows.engine.work import Work
-from flows.live.profile import profile_swarm
+from flows.live.profile import profile_live
 
 WORKLOADS = Path(__file__).parent / "workloads"
 APPS = ["Light", "Heavy"]
@@ -39,4 +39,4 @@ def work_in(folder: Path, **profile: object) -> Work:
 
 
 if __name__ == "__main__":
-    profile_swarm(work_in(Path(sys.argv[1])))
+    profile_live(work_in(Path(sys.argv[1])))

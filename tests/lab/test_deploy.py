@@ -56,7 +56,7 @@ def words(folder, lab, lab_name, lab_state):
 
 @pytest.fixture
 def metis(words, capfd):
-    """Run a verb on the lab; answers the exit code, its JSON document if any, and standard error."""
+    """Run a verb on the lab; return the exit code, its JSON document if any, and standard error."""
 
     def run(verb, *more):
         capfd.readouterr()
@@ -94,10 +94,10 @@ FIRST = [[1, 1, 0], [0, 0, 1]]
 SECOND = [[1, 0, 1], [0, 0, 1]]
 
 
-def test_a_dry_run_tells_and_changes_nothing(metis, folder, backend):
-    code, told, err = metis("deploy", plan_file(folder, FIRST), "--dry-run")
+def test_a_dry_run_shows_and_changes_nothing(metis, folder, backend):
+    code, document, err = metis("deploy", plan_file(folder, FIRST), "--dry-run")
     assert code == 0, err
-    assert [(row["node"], row["start"]) for row in told["plan"]] == [
+    assert [(row["node"], row["start"]) for row in document["plan"]] == [
         ("worker-1", "1 Store + 1 Light"),
         ("worker-2", "1 Heavy"),
     ]
@@ -105,29 +105,29 @@ def test_a_dry_run_tells_and_changes_nothing(metis, folder, backend):
 
 
 def test_a_placement_is_deployed_and_measured(metis, folder, backend):
-    code, told, err = metis("deploy", plan_file(folder, FIRST))
+    code, document, err = metis("deploy", plan_file(folder, FIRST))
     assert code == 0, err
     assert stands(backend) == FIRST
-    assert [(row["node"], row["app"]) for row in told["containers"]] == [
+    assert [(row["node"], row["app"]) for row in document["containers"]] == [
         ("worker-1", "Store"),
         ("worker-1", "Light"),
         ("worker-2", "Heavy"),
     ]
-    for row in told["containers"]:
+    for row in document["containers"]:
         assert row["rps"] > 0
         assert row["measured"] == pytest.approx(row["rps"] / ALONE[row["app"]])
-    assert [row["predicted"] for row in told["containers"]] == [0.6, 0.6, 1.0]
-    assert told["summary"]["predicted_rps"] == pytest.approx(2.2 / 3)
-    run = folder / "mlruns" / "artifacts" / told["run"] / "artifacts"
+    assert [row["predicted"] for row in document["containers"]] == [0.6, 0.6, 1.0]
+    assert document["summary"]["predicted_rps"] == pytest.approx(2.2 / 3)
+    run = folder / "mlruns" / "artifacts" / document["run"] / "artifacts"
     assert (run / "deployed.svg").read_text().startswith("<?xml")
     assert pd.read_csv(run / "containers.csv")["app"].tolist() == ["Store", "Light", "Heavy"]
 
 
 def test_another_placement_touches_only_what_must_change(metis, folder, backend):
     before = containers(backend)
-    code, told, err = metis("deploy", plan_file(folder, SECOND), "deploy.measure=false")
+    code, document, err = metis("deploy", plan_file(folder, SECOND), "deploy.measure=false")
     assert code == 0, err
-    assert told["plan"] == [
+    assert document["plan"] == [
         {"node": "worker-1", "keep": "1 Store", "stop": "1 Light", "start": "1 Heavy", "again": ""}
     ]
     assert stands(backend) == SECOND
@@ -145,21 +145,21 @@ def test_a_killed_container_comes_back_and_changes_no_plan(metis, folder, backen
     while containers(backend).get(name) in (None, killed) and time.monotonic() < until:
         time.sleep(0.5)
     assert containers(backend)[name] != killed
-    code, told, err = metis("deploy", plan_file(folder, SECOND), "--dry-run")
+    code, document, err = metis("deploy", plan_file(folder, SECOND), "--dry-run")
     assert code == 0, err
-    assert told["plan"] == []
+    assert document["plan"] == []
 
 
 def test_a_look_measures_what_is_deployed_and_moves_nothing(metis, backend):
     before = containers(backend)
-    code, told, err = metis("watch", "watch.remeasure=0")
+    code, document, err = metis("watch", "watch.remeasure=0")
     assert code == 0, err
-    (row,) = told["looks"]
+    (row,) = document["looks"]
     assert row["colocations"] == 2
     assert row["silent"] == {}
-    if told["proposed"]:
-        assert told["command"].startswith("metis deploy cluster=lab")
-        assert told["command"].endswith(f"placement={told['run']}")
+    if document["proposed"]:
+        assert document["command"].startswith("metis deploy cluster=lab")
+        assert document["command"].endswith(f"placement={document['run']}")
     assert containers(backend) == before
 
 
@@ -183,13 +183,13 @@ def test_a_failure_midway_says_what_stands_and_the_same_command_goes_on(metis, f
 
 
 def test_undeploying_leaves_nothing(metis, backend, lab):
-    code, told, err = metis("undeploy")
+    code, document, err = metis("undeploy")
     assert code == 0, err
-    assert len(told["removed"]) == 4
+    assert len(document["removed"]) == 4
     assert backend.standing() == []
     for worker in lab.workers:
         assert backend.fleet.run(worker, "docker ps -q").strip() == ""
     networks = backend.fleet.run(lab.manager, "docker network ls --format '{{.Name}}'").split()
     assert "metis" not in networks
-    code, told, err = metis("undeploy")  # again: nothing to do
-    assert (code, told["removed"]) == (0, [])
+    code, document, err = metis("undeploy")  # again: nothing to do
+    assert (code, document["removed"]) == (0, [])

@@ -220,9 +220,9 @@ def test_a_refused_token_is_not_told(fleet, inventory, monkeypatch):
     broken = "SWMTKN-1-" + "0" * 50 + "-" + "a" * 25
     model = type(fleet.engine(inventory.manager).swarm)
     monkeypatch.setattr(model, "reload", lambda self: self.attrs.update(JoinTokens={"Worker": broken}))
-    with pytest.raises(Exception, match="joining the Swarm at") as told:
+    with pytest.raises(Exception, match="joining the Swarm at") as raised:
         swarm.prepare(fleet)
-    assert broken not in str(told.value)
+    assert broken not in str(raised.value)
 
 
 def test_the_whole_of_a_cluster_of_hosts_by_its_commands(inventory, tmp_path, capfd):
@@ -246,7 +246,7 @@ def test_the_whole_of_a_cluster_of_hosts_by_its_commands(inventory, tmp_path, ca
     ]
     assert main(["run", "stages=[setup]", *words]) == 1
     assert "metis cluster accept" in capfd.readouterr().err
-    assert main(["cluster", "accept", *words]) == 2  # nobody there to answer
+    assert main(["cluster", "accept", *words]) == 2  # no terminal to confirm at
     shown = json.loads(capfd.readouterr().out)
     assert {row["state"] for row in shown["hosts"]} == {"unknown"}
     assert not (tmp_path / "mlruns/cluster/metis/known_hosts").exists()
@@ -334,7 +334,7 @@ def account(monkeypatch, tmp_path):
     images.write_text("[]")
     monkeypatch.setenv("MOTO_AMIS_PATH", str(images))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-nobody-may-read")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-must-not-be-read")
     running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()

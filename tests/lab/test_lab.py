@@ -1,4 +1,4 @@
-"""A lab comes up, is left alone by a second start, answers on loopback only, and leaves nothing behind."""
+"""A lab comes up, is left alone by a second start, listens on loopback only, and leaves nothing behind."""
 
 import json
 import os
@@ -46,20 +46,20 @@ def words(engine, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def started(words):
-    """What `metis lab up` answers, the seconds it would take on a machine of its own, and its folder."""
+    """The document of `metis lab up`, the seconds it would take on a machine of its own, and its folder."""
     overrides, name, state = words
     others = max(os.getloadavg()[0] / os.cpu_count(), 1.0)  # who share each core with us
     begun = time.monotonic()
     ended = metis("lab", "up", "output=json", *overrides)
     seconds = (time.monotonic() - begun) / others
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
-    assert told["name"] == name
-    return told, seconds, state
+    document = json.loads(ended.stdout)
+    assert document["name"] == name
+    return document, seconds, state
 
 
 def test_four_nodes_are_ready_in_time(started, words):
-    told, seconds, _ = started
+    document, seconds, _ = started
     assert seconds <= READY_BAR
     ended = metis("lab", "status", "output=json", *words[0])
     status = json.loads(ended.stdout)
@@ -67,7 +67,7 @@ def test_four_nodes_are_ready_in_time(started, words):
     nodes = {row["node"]: row for row in status["nodes"]}
     assert list(nodes) == ["manager", "worker-1", "worker-2", "client-1", "registry"]
     assert [nodes[name]["swarm"] for name in nodes] == ["Ready"] * 4 + [""]
-    assert Inventory.load(Path(told["inventory"])).facts["worker-1"]["hostname"] == "worker-1"
+    assert Inventory.load(Path(document["inventory"])).facts["worker-1"]["hostname"] == "worker-1"
 
 
 def test_a_second_start_changes_nothing(engine, started, words):
@@ -119,8 +119,8 @@ def test_another_folder_cannot_take_the_name(started, words, tmp_path):
 
 
 def test_a_killed_node_comes_back_where_it_was(engine, started, words):
-    told, _, state = started
-    before = Inventory.load(Path(told["inventory"]))
+    document, _, state = started
+    before = Inventory.load(Path(document["inventory"]))
     worker = containers(engine, words[1])["worker-2"]
     worker.kill()
     after = labs.up(state, words[1])

@@ -20,7 +20,7 @@ from cluster.provision.lab import lab as labs
 from cluster.provision.lab.nodes import containers
 from cluster.settings import ConnectSettings
 from cluster.swarm import membership as swarm
-from flows.live.profile import profile_swarm, swarm_testbed
+from flows.live.profile import live_testbed, profile_live
 from metis.errors import InputError, SurroundingsError
 from metis.measure.journal import load_journal
 from metis.measure.profile_files import load_profile
@@ -107,47 +107,47 @@ def test_killed_in_the_middle_of_a_load_it_goes_on_and_finds_the_interference(la
         process.wait(10)
     before = runs_of(folder)
     assert len(before) in (2, 3)  # and one was lost on its way, which is all that is done again
-    told = []
-    profile = profile_swarm(replace(work_in(folder), progress=lambda *now: told.append(now)))
+    reports = []
+    profile = profile_live(replace(work_in(folder), progress=lambda *now: reports.append(now)))
     after = runs_of(folder)
     assert [run["note"] for run in after[: len(before)]] == [run["note"] for run in before]
     assert len(after) == 5
-    assert told[0][1:3] == (len(before), 5)
-    assert told[-1][1:3] == (5, 5)
+    assert reports[0][1:3] == (len(before), 5)
+    assert reports[-1][1:3] == (5, 5)
     assert left_behind(lab) == ([], [])
 
     of = {tuple(row): rps for row, rps in zip(profile.colocations.tolist(), profile.rps, strict=True)}
     light_beside_heavy, heavy_beside_light = of[1, 1]
-    # they share a core; each was run once, on a machine that may be busy, so it is all three that must tell
+    # they share a core; each was run once, on a machine that may be busy, so all three together must show it
     assert (light_beside_heavy * heavy_beside_light * of[0, 2][1]) ** (1 / 3) < 0.95
     assert of[1, 0][0] == of[0, 1][1] == 1.0
     assert (profile.requests[profile.present] > 10).all()
     assert (profile.p99[profile.present] >= profile.p50[profile.present]).all()
 
-    told = profile.provenance
-    assert set(told["alone_rps"]) == set(APPS)
-    assert told["alone_rps"]["Light"] > told["alone_rps"]["Heavy"] > 3
-    assert {host["name"] for host in told["hosts"]} == {host.name for host in lab.hosts}
-    assert all(host["cores"] >= 1 and host["engine"] for host in told["hosts"])
-    assert told["images"]["Light"]["id"].startswith("sha256:")
-    assert told["load"]["duration"] == 3
-    assert 0 < told["overhead_seconds"] < 60
+    provenance = profile.provenance
+    assert set(provenance["alone_rps"]) == set(APPS)
+    assert provenance["alone_rps"]["Light"] > provenance["alone_rps"]["Heavy"] > 3
+    assert {host["name"] for host in provenance["hosts"]} == {host.name for host in lab.hosts}
+    assert all(host["cores"] >= 1 and host["engine"] for host in provenance["hosts"])
+    assert provenance["images"]["Light"]["id"].startswith("sha256:")
+    assert provenance["load"]["duration"] == 3
+    assert 0 < provenance["overhead_seconds"] < 60
     rows = pd.read_csv(folder / "output" / "runs.csv")
     assert len(rows) == 5
     assert rows["worker"].eq("worker-1").all()
     np.testing.assert_allclose(
         rows.loc[rows["Heavy"] == 2, "rps Heavy"],
-        rows.loc[rows["Heavy"] == 2, "raw rps Heavy"] / told["alone_rps"]["Heavy"],
+        rows.loc[rows["Heavy"] == 2, "raw rps Heavy"] / provenance["alone_rps"]["Heavy"],
         rtol=0.5,
     )
 
 
 def test_a_finished_profile_is_continued_without_measuring_it_again(lab, folder):
     first = work_in(folder, choose="given", colocations=[[1, 0]])
-    known = profile_swarm(first)
+    known = profile_live(first)
     known.save(folder / "known.npz")
     more = work_in(folder, choose="given", colocations=[[2, 0]], onto=str(folder / "known.npz"))
-    profile = profile_swarm(replace(more, scratch=folder / "scratch-2"))
+    profile = profile_live(replace(more, scratch=folder / "scratch-2"))
     assert profile.colocations.tolist() == [[1, 0], [2, 0]]
     assert profile.p99[0, 0] == known.p99[0, 0]
     assert profile.provenance["onto"] == "known.npz"
@@ -158,7 +158,7 @@ def measure(folder, counts, **options):
     settings = work_in(folder).settings
     (folder / "scratch").mkdir(exist_ok=True)
     inputs = {name: folder / name for name in ("setup", "build")}
-    with swarm_testbed(settings, inputs, folder / "scratch" / "alone.json") as testbed:
+    with live_testbed(settings, inputs, folder / "scratch" / "alone.json") as testbed:
         path = folder / "scratch" / "profile.npz"
         patience = settings.explore.patience
         return measure_list(testbed, np.array(counts), path=path, patience=patience, **options)

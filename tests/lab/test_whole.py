@@ -82,7 +82,7 @@ def output(folder, step, name):
 
 def test_a_full_profile_survives_a_kill_and_a_cut_link_and_shows_interference(run, folder, lab, lab_name):
     chosen = ["stages=[profile]", "profile.choose=all", "profile.repeats=2"]
-    journals = folder / "mlruns" / "cache" / "checkpoints"
+    journals = folder / "mlruns" / "checkpoints"
     with subprocess.Popen(
         run.command(*chosen), start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as killed:

@@ -93,12 +93,12 @@ def beside(host):
 
 
 def ask(container, path="/"):
-    """What a container answers, once it does; 2xx only."""
+    """The response of a container, once it gives one; 2xx only."""
     until = time.monotonic() + WAIT
     while True:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{container.port}{path}", timeout=30) as answer:
-                text = answer.read().decode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{container.port}{path}", timeout=30) as response:
+                text = response.read().decode()
                 return json.loads(text) if text.startswith("{") else text
         except (OSError, urllib.error.URLError) as error:
             if time.monotonic() > until:
@@ -128,11 +128,11 @@ def variables(catalog, app, beside, *wanted):
 )
 def test_an_application_reads_from_the_nearest_that_has_it(host, catalog, beside, app, wanted, source):
     with host(app, "asked", **variables(catalog, app, beside, *wanted)) as container:
-        answers = [ask(container) for _ in range(3)]
+        responses = [ask(container) for _ in range(3)]
         text = ask(container, "/metrics")
-    assert [answer["source"] for answer in answers] == [source] * 3
-    assert all(answer["app"] == app and answer["scale"] == SCALE for answer in answers)
-    assert not answers[-1]["result"].get("seeded") or app.startswith("YCSB")
+    assert [response["source"] for response in responses] == [source] * 3
+    assert all(response["app"] == app and response["scale"] == SCALE for response in responses)
+    assert not responses[-1]["result"].get("seeded") or app.startswith("YCSB")
     assert f'metis_requests_total{{app="{app}",node="",slot=""}} ' in text
 
 
@@ -146,9 +146,9 @@ def test_both_sources_give_the_same_bytes(host, catalog, beside):
 
 def test_redis_measures_itself(host):
     with host("Redis", "alone") as container:
-        told = ask(container)
-    assert told["result"]["requests"] == 200
-    assert min(told["result"]["rates"].values()) > 100
+        found = ask(container)
+    assert found["result"]["requests"] == 200
+    assert min(found["result"]["rates"].values()) > 100
 
 
 def test_the_application_of_the_docs_counts_primes(host):

@@ -93,7 +93,7 @@ def played(tmp_path, monkeypatch):
             world.inventory = Inventory.load(inputs["setup"] / "inventory.json")
             yield replace(swarm_in(world), sittings=open_sittings(state, "hosts"))
 
-        monkeypatch.setattr(live_profile, "swarm_testbed", on_world)
+        monkeypatch.setattr(live_profile, "live_testbed", on_world)
         settings = validated(
             {
                 "cluster": {"kind": "lab", "slots": 2, "nodes": 2},
@@ -114,7 +114,7 @@ def played(tmp_path, monkeypatch):
             progress=reported,
             again=bool(rerun),
         )
-        return live_profile.profile_swarm(work)
+        return live_profile.profile_live(work)
 
     def reported(text, done, total, known=""):
         reports.append((done, total, known))

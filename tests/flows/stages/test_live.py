@@ -54,6 +54,14 @@ def test_a_live_profile_depends_on_what_is_measured_and_not_on_where():
     assert step.after == ("setup", "build")
 
 
+def test_a_profile_of_the_model_needs_no_hosts_even_where_there_are_some():
+    words = ["cluster=lab", "testbed=embedded", "apps=seven"]
+    for stage in (PROFILE, EXPLORE):
+        step = stage.step(settings_of(*words))
+        assert (step.inputs, step.after) == ((), ())
+    assert PROFILE.step(settings_of()).inputs == ("setup",)
+
+
 def test_measuring_a_live_cluster_costs_hours():
     live = settings_of(*MEASURED)
     assert PROFILE.costly(live)

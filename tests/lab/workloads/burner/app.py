@@ -17,7 +17,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Burn, then answer."""
+        """Burn, then respond."""
         if self.path == "/":
             with ONE_AT_A_TIME:
                 end = time.thread_time() + SECONDS

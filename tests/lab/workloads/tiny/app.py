@@ -1,4 +1,4 @@
-"""The smallest workload: answers what it was told, can eat memory, and dies when asked to."""
+"""The smallest workload: returns what it was given, can eat memory, and dies when asked to."""
 
 import json
 import os
@@ -12,7 +12,7 @@ class Handler(BaseHTTPRequestHandler):
     """GET /healthz, /, /eat (64 MB more), /die."""
 
     def do_GET(self) -> None:
-        """Answer the environment as JSON."""
+        """Respond with the environment as JSON."""
         if self.path == "/eat":
             EATEN.append(bytearray(os.urandom(1 << 20) * 64))
         if self.path == "/die":
