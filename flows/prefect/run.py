@@ -28,7 +28,9 @@ def run_chain(settings: Settings, progress: Progress = no_progress, command: str
         from flows.prefect import server
 
         server.prepare(memo.store.root)
-        from flows.pipeline import run_as_flow
+        from flows.pipeline import run_as_flow  # prefect's engine wants to be imported first
+
+        server.create_database()
         from flows.prefect.logs import keep_from_terminal
     except ImportError as error:
         say(f"Prefect is not here ({error}): the steps run without it")

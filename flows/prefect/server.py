@@ -17,6 +17,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from filelock import FileLock
+
 from flows.engine.console import say
 from metis.errors import SurroundingsError
 from metis.files import written_whole
@@ -29,6 +31,7 @@ DEFAULTS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "DO_NOT_TRACK": "true",
 }
+DATABASE = "prefect.db"
 ANSWERS_WITHIN = 2.0
 STARTS_WITHIN = 180.0
 ENDS_WITHIN = 20.0
@@ -47,6 +50,22 @@ def prepare(root: Path) -> None:
         serving = running(root)
         if serving:
             os.environ["PREFECT_API_URL"] = serving
+
+
+def create_database() -> None:
+    """Create the database of a server of our own, one process at a time: two at once would break it."""
+    if "PREFECT_API_URL" in os.environ:
+        return
+    folder = Path(os.environ["PREFECT_HOME"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".opening.lock"):
+        if (folder / DATABASE).is_file():
+            return
+        import asyncio
+
+        from prefect.server.database import provide_database_interface
+
+        asyncio.run(provide_database_interface().create_db())
 
 
 def home(root: Path) -> Path:
