@@ -102,15 +102,16 @@ commands.subcommand_metavar = "VERB [key=value ...]"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; return the exit code: 0, 2 for what the user must mend, 1 for the surroundings."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given == ["help"]:
+    completing = "_METIS_COMPLETE" in os.environ  # a shell asks by the environment, without words
+    if not completing and (not given or given == ["help"]):
         click.echo(commands.get_help(click.Context(commands, info_name="metis")))
         return 0 if given else 2
-    if given[0] == "--version":
+    if given[:1] == ["--version"]:
         from importlib.metadata import version
 
         print(f"metis {version('metis')}")
         return 0
-    if given[0] not in VERBS and not given[0].startswith("-"):
+    if given and given[0] not in VERBS and not given[0].startswith("-"):
         near = get_close_matches(given[0], VERBS, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; use one of {', '.join(VERBS)}"
         print(f"metis: {given[0]!r} is not a verb{hint}", file=sys.stderr)

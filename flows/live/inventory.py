@@ -58,7 +58,8 @@ def started(settings: Settings, report: Report) -> Inventory:
         workers = settings.cluster.workers or DEFAULT_WORKERS
         return lab.up(state, name, workers, settings.connect, settings.images)
     if settings.cluster.kind == "ec2":
-        from cluster.provision.ec2.instances import launch, wait_reachable
+        from cluster.provision.ec2.instances import launch
+        from cluster.provision.ec2.reachable import wait_reachable
 
         if settings.cluster.workers is None:
             raise InputError("cluster=ec2 needs cluster.workers=N, the nodes to launch")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cluster.provision.ec2 import instances as ec2
+from cluster.provision.ec2.reachable import wait_reachable
 from cluster.provision.hosts import Fleet
 from cluster.provision.inventory import Inventory
 from cluster.provision.lab import lab as labs
@@ -355,7 +356,7 @@ def test_ec2_with_these_hosts_behind_its_addresses(inventory, account, tmp_path)
     state = tmp_path / "ec2"
     launched = ec2.launch(state, "behind", 2, settings, locate=locate)
     assert launched.kind == "ec2"
-    ec2.wait_reachable(launched, 5)
+    wait_reachable(launched, 5)
     with Fleet(launched, QUICK) as fleet, pytest.raises(HostKeyError, match="metis cluster accept"):
         swarm.prepare(fleet)  # moto's console prints no host keys, and nothing is trusted unseen
     known = Path(inventory.known_hosts).read_text().splitlines()

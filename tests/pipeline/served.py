@@ -62,7 +62,7 @@ class Served:
     def steps(self, run_id):
         """The names of the steps that a flow run did."""
         _, tasks = self.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
-        return {task["name"] for task in tasks}
+        return {task["name"] for task in tasks if task["state"]["name"] != "Reused"}
 
     def told(self, run_id, until):
         """The lines that a flow run logged; they arrive a little later than its state, `until` among them."""

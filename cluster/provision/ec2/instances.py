@@ -1,6 +1,5 @@
 """Instances on EC2: launched, waited for, terminated; whatever a crash leaves is found again."""
 
-import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -152,33 +151,6 @@ def wanted_hosts(workers: int, settings: Ec2Settings) -> dict[str, Role]:
     hosts |= {f"worker-{number}": "worker" for number in range(1, workers + 1)}
     hosts |= {f"client-{number}": "client" for number in range(1, settings.clients + 1)}
     return hosts
-
-
-def wait_reachable(inventory: Inventory, seconds: float) -> None:
-    """Wait until every host accepts connections: an instance runs before its SSH server does.
-
-    Raises:
-        SurroundingsError: one does not within `seconds`.
-    """
-    deadline = time.monotonic() + seconds
-    for host in inventory.hosts:
-        reason: list[OSError] = []
-
-        def accepts(host: Host = host, reason: list[OSError] = reason) -> bool:
-            try:
-                socket.create_connection((host.address, host.port), timeout=5).close()
-            except OSError as error:
-                reason[:] = [error]
-                return False
-            return True
-
-        def otherwise(host: Host = host, reason: list[OSError] = reason) -> str:
-            return (
-                f"{host.name}: {host.address}:{host.port} does not respond ({reason[0]}); is "
-                "ec2.from_address the address that connections from here come from?"
-            )
-
-        wait_until(accepts, max(deadline - time.monotonic(), 0), EACH_LOOK, otherwise)
 
 
 def _refuse_elsewhere(record: LaunchRecord, settings: Ec2Settings) -> None:

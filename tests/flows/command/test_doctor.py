@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,12 +80,15 @@ def test_bash_completes_verbs_groups_and_keys(line, offered):
         text=True,
         check=True,
     ).stdout
-    words = " ".join(line)
-    ask = f'COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}; _metis; echo "${{COMPREPLY[@]}}"'
-    answer = subprocess.run(
-        ["bash", "-c", f"{made}\ncompopt() {{ :; }}\n{ask}"], capture_output=True, text=True, check=True
+    words, metis = " ".join(line), Path(sys.executable).with_name("metis")
+    ask = f"COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}; _metis_completion {metis}"
+    completed = subprocess.run(
+        ["bash", "-c", f'{made}\n{ask}; printf "%s\\n" "${{COMPREPLY[@]}}"'],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert offered <= set(answer.stdout.split())
+    assert offered <= set(completed.stdout.split())
 
 
 def test_an_unknown_shell_is_refused(capsys):

@@ -150,7 +150,7 @@ def test_rules_are_given_as_documented():
     rules = validated(compose_plain(words)).rules
     assert rules.never_together == (("Redis", "YCSB-A"),)
     assert rules.at_most == {"ISR": 2}
-    assert rules.only_beside == {"MMS": ["Redis"]}
+    assert rules.only_beside == {"MMS": ("Redis",)}
     none = validated(compose_plain([])).rules
     assert (none.at_most, none.only_beside) == ({}, {})
 
