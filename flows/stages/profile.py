@@ -37,11 +37,16 @@ def _profile(work: Work) -> "Profile":
         from metis.measure.profile_files import load_profile
 
         return load_profile(explored / "profile.npz")
-    if measures_live(work.settings) and not work.settings.profile.path:
+    if _by_hosts(work.settings):
         from flows.live.profile import profile_live
 
         return profile_live(work)
     return measure_profile(work.settings)
+
+
+def _by_hosts(settings: Settings) -> bool:
+    """Whether hosts are measured for it; a file and what exploring measured are only taken over."""
+    return measures_live(settings) and not settings.profile.path and settings.profile.kind != "explore"
 
 
 def _declared(settings: Settings, part: str) -> tuple[str, ...]:
@@ -64,12 +69,12 @@ STAGE = Stage(
     unkeyed=lambda settings, part: LIVE if measures_live(settings) else (),
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
     inputs=_inputs,
-    after=hosts_ready,
+    after=lambda settings: hosts_ready(settings) if _by_hosts(settings) else (),
     modules=lambda settings, part: (
         ("metis.measure.profile_files",)
         if measures_live(settings)
         else ("metis.measure.testbed", "metis.simulate.replay", "metis.measure.profile_files")
     ),
-    costly=lambda settings: measures_live(settings) and not settings.profile.path,
+    costly=_by_hosts,
     doing="measured",
 )

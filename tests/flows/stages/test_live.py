@@ -70,6 +70,16 @@ def test_measuring_a_live_cluster_costs_hours():
     assert not PROFILE.costly(settings_of())
 
 
+def test_a_profile_that_is_only_taken_over_needs_no_hosts(memo_of):
+    given = settings_of(*MEASURED, "profile=file", "profile.path=p.npz")
+    explored = settings_of(*MEASURED, "profile=explore")
+    assert PROFILE.step(given).after == ()
+    assert PROFILE.step(explored).after == ()
+    assert PROFILE.step(explored).inputs == ("explore",)
+    assert not PROFILE.costly(explored)
+    assert not memo_of(*MEASURED, "profile=explore", "profile.path=null").affordable("simulator")
+
+
 @pytest.mark.parametrize("stage", [DEPLOY, WATCH], ids=lambda stage: stage.name)
 def test_deploy_and_watch_belong_to_the_chain_where_they_are_asked_for(stage):
     assert stage.steps(settings_of(*LAB)) == []
