@@ -131,7 +131,7 @@ def test_killed_in_the_middle_of_a_load_it_goes_on_and_finds_the_interference(la
     assert all(host["cores"] >= 1 and host["engine"] for host in provenance["hosts"])
     assert provenance["images"]["Light"]["id"].startswith("sha256:")
     assert provenance["load"]["duration"] == 3
-    assert 0 < provenance["overhead_seconds"] < 60
+    assert provenance["overhead_seconds"] > 0
     rows = pd.read_csv(folder / "output" / "runs.csv")
     assert len(rows) == 5
     assert rows["worker"].eq("worker-1").all()

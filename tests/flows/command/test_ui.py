@@ -1,4 +1,4 @@
-"""`metis ui`: MLflow's UI answers on loopback, and ends when it is asked to."""
+"""`metis ui`: MLflow's UI responds on loopback, and ends when it is asked to."""
 
 import os
 import socket

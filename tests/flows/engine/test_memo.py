@@ -134,7 +134,7 @@ def test_steps_that_are_always_done_are_done_where_another_needs_them(own):
     assert first.done == ["draw", "double"]
     later = memo_of(own, always, follows)
     later.obtain("double")
-    assert later.done == []  # what follows is finished, so that nobody needs it
+    assert later.done == []  # what follows is finished, so that it is not needed
     assert later.find("draw") is None
 
 
