@@ -122,24 +122,18 @@ class Store:
 
     def last(self, step: str) -> Attempt | None:
         """Return the newest run of this step, finished or not; None without any."""
+        return next(iter(self.attempts(step, most=1)), None)
+
+    def attempts(self, step: str, most: int = 20) -> list[Attempt]:
+        """Return the runs of this step, finished or not, newest first."""
         with surroundings(self.uri):
             runs = self._client.search_runs(
                 [self.experiment],
                 f"tags.`metis.step` = '{step}'",
                 order_by=["attributes.start_time DESC"],
-                max_results=1,
+                max_results=most,
             )
-        if not runs:
-            return None
-        run = runs[0]
-        since = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
-        return Attempt(
-            run_id=str(run.info.run_id),
-            status=str(run.info.status),
-            error=run.data.tags.get("metis.error", ""),
-            since=since.isoformat(timespec="seconds"),
-            identity=run.data.tags.get("metis.identity", ""),
-        )
+        return [_attempt(run) for run in runs]
 
     def record(self, run_id: str) -> Record:
         """Return a finished step by the id of its run.
@@ -395,3 +389,14 @@ def _whole(run: FoundRun, folder: Path) -> bool:
 def _absent(error: Any) -> bool:
     """Whether an error says that a run or file does not exist, and not that the server is away."""
     return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST" or error.get_http_status_code() == 404)
+
+
+def _attempt(run: Any) -> Attempt:
+    since = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
+    return Attempt(
+        run_id=str(run.info.run_id),
+        status=str(run.info.status),
+        error=run.data.tags.get("metis.error", ""),
+        since=since.isoformat(timespec="seconds"),
+        identity=run.data.tags.get("metis.identity", ""),
+    )

@@ -51,7 +51,7 @@ def chain_status(settings: Settings) -> list[dict[str, Any]]:
         known = {name: digests.get(name, _absent(step, name)) for name in step.inputs}
         record = None if UNKNOWN in known.values() else store.find(step.name, step.key(known))
         if record is None:
-            states.append(_unfinished(step, known, store.last(step.name), store))
+            states.append(_unfinished(step, known, store))
             continue
         digests[step.name] = record.digest
         since, chains[step.name] = store.origin(record.run_id)
@@ -71,13 +71,16 @@ def _since(state: Mapping[str, Any]) -> str:
     return str(state["since"])
 
 
-def _unfinished(step: Step, digests: Mapping[str, str], last: Attempt | None, store: Store) -> dict[str, Any]:
+def _unfinished(step: Step, digests: Mapping[str, str], store: Store) -> dict[str, Any]:
+    """Return the row of a step that has to be done, against the try whose settings were nearest."""
     state: dict[str, Any] = {"step": step.name, "state": "missing", "why": "never done", "run": None}
-    if last is None:
+    # verbs make steps of other settings in between: the newest try need not be the one to compare with
+    tries = [(_changed(step, digests, attempt), attempt) for attempt in store.attempts(step.name)]
+    if not tries:
         return state
+    changed, last = min(tries, key=lambda one: len(one[0]))
     state |= {"run": last.run_id, "since": last.since}
     waiting = [name for name, known in digests.items() if known == UNKNOWN]
-    changed = _changed(step, digests, last)
     if last.status != "FINISHED" and not changed:
         log = log_path(store.root, last.run_id)
         gone = "being done, or killed without a word" if last.status == "RUNNING" else last.error
@@ -89,9 +92,9 @@ def _unfinished(step: Step, digests: Mapping[str, str], last: Attempt | None, st
     return state | {"state": "stale", "why": "; ".join(reasons) or "its output is damaged or gone"}
 
 
-def _changed(step: Step, digests: Mapping[str, str], last: Attempt) -> list[str]:
-    """Return the settings, inputs and source that differ from the last try; unknown inputs left out."""
-    before, now = json.loads(last.identity or "{}"), step.identity(digests)
+def _changed(step: Step, digests: Mapping[str, str], attempt: Attempt) -> list[str]:
+    """Return the settings, inputs and source that differ from a try; unknown inputs left out."""
+    before, now = json.loads(attempt.identity or "{}"), step.identity(digests)
     open_inputs = {name for name, value in now.items() if value == UNKNOWN}
     names = (before.keys() | now.keys()) - open_inputs
     return sorted(name for name in names if before.get(name) != now.get(name))
