@@ -145,7 +145,13 @@ def _optimise(
     left: Callable[[], float],
 ) -> tuple[FloatArray, float, float]:
     """Least cost: (x, bound of the relaxation, bound)."""
-    relaxed = run_highs(cost, matrix, right, limit, integer=False, time_limit=left())
+    if limit is None:
+        from metis.program.relaxation import solve_relaxation  # scipy: half a second that few commands need
+
+        x, prices = solve_relaxation(cost, matrix.T.tocsr(), right)
+        relaxed = Solved(x, float(cost @ x), [-prices], False)
+    else:
+        relaxed = run_highs(cost, matrix, right, limit, integer=False, time_limit=left())
     if relaxed.infeasible:
         raise InputError(NO_PLACEMENT)
     if relaxed.x is None:
