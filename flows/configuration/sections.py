@@ -63,8 +63,9 @@ class ProfileSettings:
     """What is measured: co-locations on the testbed, or a file of measurements.
 
     Attributes:
-        kind: `testbed` measures, `file` reads `path`, `explore` measures what pays for the groups.
-        path: file of measurements.
+        kind: `explore` measures what pays for groups (see `demand`), `testbed` what `choose` says, `file`
+            reads `path`.
+        path: file of measurements; read whatever `kind` is.
         choose: a seeded random `share` of the space, all `pairs`, `all`, or those `given`; stand-alone runs
             always.
         colocations: those given: counts per application, or a file with a column for each.
@@ -75,7 +76,7 @@ class ProfileSettings:
         seed: of the choice and of the measurement noise.
     """
 
-    kind: Literal["testbed", "file", "explore"] = "testbed"
+    kind: Literal["testbed", "file", "explore"] = "explore"
     path: InputPath | None = None
     choose: Literal["share", "pairs", "all", "given"] = "share"
     colocations: tuple[tuple[Annotated[int, Ge(0)], ...], ...] | InputPath | None = None
@@ -85,7 +86,18 @@ class ProfileSettings:
     at_once: Annotated[int, Ge(1), Le(10_000)] | None = None
     seed: Seed = 0
 
+    @property
+    def explored(self) -> bool:
+        """Whether an exploration makes it."""
+        return self.kind == "explore" and not self.path
+
     def __post_init__(self) -> None:
+        if self.explored:
+            for name in ("choose", "colocations", "onto", "share"):
+                if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                    raise InputError(
+                        f"profile.{name}: has no effect on what is explored; add profile=testbed"
+                    )
         if self.kind == "file" and not self.path:
             raise InputError("profile=file needs profile.path=FILE")
         if (self.choose == "given") != (self.colocations is not None):
@@ -113,6 +125,41 @@ class TestbedSettings:
     def __post_init__(self) -> None:
         if self.kind == "file" and not self.path:
             raise InputError("testbed=file needs testbed.path=FILE")
+
+
+@settings("demand")
+class DemandSettings:
+    """The groups that the chain explores for: one profile serves whatever is placed later.
+
+    Attributes:
+        kind: `typical` groups, drawn as follows, on a cluster without rules and existing containers; or the
+            groups of the `run`, on its cluster, as always on a live one.
+        nodes: of that cluster.
+        size: containers of a group; at most half of the slots.
+        count: groups, drawn uniformly over the applications.
+        seed: of the groups.
+    """
+
+    kind: Literal["typical", "run"] = "typical"
+    nodes: Annotated[int, Ge(1), Le(1_000_000)] = 81
+    size: Count = 200
+    count: Annotated[int, Ge(1), Le(10_000)] = 10
+    seed: Seed = 0
+
+
+@settings("sampled")
+class SampledSettings:
+    """The paper's way to profile, shown beside what was explored: a random share of the co-locations.
+
+    Attributes:
+        share: of the co-locations; null: do not show it.
+        simulator: fitted to them; the paper's is a `forest`.
+        seed: of the choice, the measurement noise and the fit.
+    """
+
+    share: Annotated[float, Gt(0), Le(1)] | None = 0.2
+    simulator: Literal["forest", "boosted", "ensemble"] = "forest"
+    seed: Seed = 0
 
 
 @settings("group")

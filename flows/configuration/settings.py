@@ -29,11 +29,13 @@ from cluster.settings import (
 from flows.configuration.sections import (
     AppsSettings,
     ClusterSettings,
+    DemandSettings,
     GcSettings,
     GroupSettings,
     GroupsSettings,
     ProfileSettings,
     RunnerSettings,
+    SampledSettings,
     ServeSettings,
     TestbedSettings,
     TrackingSettings,
@@ -107,6 +109,8 @@ class Settings:
     cluster: ClusterSettings = ClusterSettings()
     apps: AppsSettings = AppsSettings()
     profile: ProfileSettings = ProfileSettings()
+    demand: DemandSettings = DemandSettings()
+    sampled: SampledSettings = SampledSettings()
     testbed: TestbedSettings = TestbedSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     objective: Annotated[Any, Reading(_objective)] = MeanRps()

@@ -38,6 +38,7 @@ class Stage:
         present: whether it belongs to the chain under some settings.
         always: whether it is done again whenever another step needs it: hosts may have gone since.
         timed: whether it measures its own seconds, so that nothing may run beside it.
+        view: the settings as this stage takes them, where it is not done for those of the run.
         doing: the stage being done, in words: `simulator: being fitted by another run`.
     """
 
@@ -56,6 +57,7 @@ class Stage:
     present: Callable[[Settings], bool] = lambda settings: True
     always: Callable[[Settings], bool] = lambda settings: False
     timed: bool = False
+    view: Callable[[Settings], Settings] = lambda settings: settings
     doing: str = "made"
 
     def steps(self, settings: Settings) -> "list[Step]":
@@ -69,7 +71,7 @@ class Stage:
         return Step(
             stage=self,
             part=part,
-            chosen=settings,
+            chosen=self.view(settings),
             inputs=_by_part(self.inputs, settings, part),
             after=self.after(settings),
             modules=_by_part(self.modules, settings, part),
@@ -83,7 +85,7 @@ class Step:
     Attributes:
         stage: the declaration.
         part: for instance a scheduler's name; empty for a stage with a single step.
-        chosen: all settings of the run; the stage's function sees those declared.
+        chosen: all settings of the run, as the stage takes them; the stage's function sees those declared.
         inputs: names of the steps whose output it reads.
         after: names of further steps that it reads, whose output does not count.
         modules: whose source counts.

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from metis.files import file_digest
 
 PACKAGES = ("metis", "baselines", "cluster", "flows")
+PARSING, PARSINGS = Lock(), 20
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -55,13 +57,29 @@ def sources(module: str) -> dict[str, Path]:
 @cache
 def _imports(path: Path) -> tuple[str, ...]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     return tuple(name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def _tree(path: Path) -> ast.Module:
+    """Return a file's syntax tree; steps side by side ask for keys at the same time.
+
+    CPython 3.11 counts the depth of a tree once for all threads, and gives up where two build one at once:
+    TensorFlow's autograph may be the other one.
+    """
+    text = path.read_text(encoding="utf-8")
+    for _ in range(PARSINGS):
+        try:
+            with PARSING:
+                return ast.parse(text)
+        except SystemError:
+            continue
+    return ast.parse(text)
 
 
 def _users_path(module: str) -> Path | None:

@@ -1,8 +1,9 @@
-"""Stage explore: profile and simulator in a loop, measuring only what pays for the groups of the run."""
+"""Stage explore: profile and simulator in a loop, measuring only what pays for the groups of `demand`."""
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from flows.configuration.objects import (
     make_groups,
     make_testbed,
 )
+from flows.configuration.sections import GroupSettings, GroupsSettings
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import TIMINGS, Progress, Work
+from flows.placing.tables import FILE
 from flows.stages.shared import (
     LIVE,
     MEASURED,
@@ -29,6 +32,7 @@ from flows.stages.shared import (
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import tabulated
+from metis.problem.rules import Rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,18 +47,23 @@ TIMED = ("seconds",)  # columns of the history that differ each time
 
 
 def run(work: Work) -> None:
-    """Write `profile.npz`, `history.csv`, `measured.json`; a stopped exploration goes on.
+    """Write `profile.npz`, `simulator.npz` (what it believes), `history.csv`, `measured.json`.
+
+    A stopped exploration goes on.
 
     Where the testbed knows the truth also `calibration.csv`: of intervals, level and coverage.
     """
     import pandas as pd
 
     from flows.report.exploration import exploration_figure
+    from metis.simulate.simulator import FittedSimulator
 
     with testbed_for(work.settings, work.inputs) as testbed:
         found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
         truth = testbed.truth(tabulated(work.settings.objective)) if knows_truth(work.settings) else None
     found.profile.save(work.folder / "profile.npz")
+    report = {"measured": len(found.profile) / found.profile.space.size, "coverage80": found.belief.coverage}
+    FittedSimulator(found.belief.tables, report).save(work.folder / FILE)
     history = pd.DataFrame(found.history)
     kept = history.drop(columns=["proposed", *TIMED])
     work.write("history.csv", kept.to_csv(index=False).encode())
@@ -155,6 +164,26 @@ def _calibration(found: "Exploration", truth: "Tables") -> "pd.DataFrame":
     return pd.DataFrame({"level": LEVELS, "coverage": covered})
 
 
+def demanded(settings: Settings) -> Settings:
+    """Return the settings with the problem to explore for: that of `demand`, so that one profile serves all.
+
+    A live cluster is explored for the run's own groups: there each measurement costs minutes of machines.
+    """
+    demand = settings.demand
+    if demand.kind == "run" or measures_live(settings):
+        return settings
+    slots = settings.cluster.slots
+    size = demand.size if slots is None else min(demand.size, max(demand.nodes * slots // 2, 1))
+    return replace(
+        settings,
+        cluster=replace(settings.cluster, nodes=demand.nodes),
+        group=GroupSettings(size=size),
+        groups=GroupsSettings(count=demand.count, seed=demand.seed),
+        rules=Rules(),
+        existing=None,
+    )
+
+
 def _declared(settings: Settings, part: str) -> tuple[str, ...]:
     del part
     return ("explore", *PROBLEM, *TESTBED, *(MEASURED if measures_live(settings) else ()))
@@ -162,7 +191,7 @@ def _declared(settings: Settings, part: str) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="explore",
-    about="Measure only what pays for the groups of the run.",
+    about="Measure only what pays for the groups to be placed.",
     run=run,
     settings=_declared,
     unkeyed=lambda settings, part: (
@@ -172,7 +201,8 @@ STAGE = Stage(
     inputs=lambda settings, part: () if settings.cluster.live else ("setup",),
     after=hosts_ready,
     modules=("metis.explore.loop",),
-    present=lambda settings: settings.profile.kind == "explore" or asks_for(settings, "explore"),
+    view=demanded,
+    present=lambda settings: settings.profile.explored or asks_for(settings, "explore"),
     costly=measures_live,
     doing="explored",
 )

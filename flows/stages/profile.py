@@ -46,7 +46,7 @@ def _profile(work: Work) -> "Profile":
 
 def _by_hosts(settings: Settings) -> bool:
     """Whether hosts are measured for it; a file and what exploring measured are only taken over."""
-    return measures_live(settings) and not settings.profile.path and settings.profile.kind != "explore"
+    return measures_live(settings) and not settings.profile.path and not settings.profile.explored
 
 
 def _declared(settings: Settings, part: str) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def _declared(settings: Settings, part: str) -> tuple[str, ...]:
 
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
-    explored = ("explore",) if settings.profile.kind == "explore" else ()
+    explored = ("explore",) if settings.profile.explored else ()
     return (*(() if settings.cluster.live else ("setup",)), *explored)
 
 

@@ -118,7 +118,7 @@ def _facts(work: Work, described: Mapping[str, Any], fit: Mapping[str, float]) -
 
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
-    explored = ("explore",) if settings.profile.kind == "explore" else ()
+    explored = ("explore",) if settings.profile.explored else ()
     return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored)
 
 

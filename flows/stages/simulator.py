@@ -4,15 +4,17 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
-from flows.placing.tables import FILE
+from flows.placing.tables import FILE, fitted_in
 from metis.problem.objectives import tabulated
 
 
 def run(work: Work) -> None:
-    """Write `simulator.npz`; R2 and MSE held out become metrics."""
+    """Write `simulator.npz`: what an exploration believes, or a fit; its fidelity becomes metrics."""
     from metis.measure.profile_files import load_profile
     from metis.simulate.fitting import fit_simulator
 
+    if "explore" in work.inputs and _take_over(work):
+        return
     profile = load_profile(work.inputs["profile"] / "profile.npz")
     source = work.recording.inputs.get("profile")
     given = profile_dataset(work.inputs["profile"], source, profile.space.apps, len(profile))
@@ -22,6 +24,23 @@ def run(work: Work) -> None:
     fitted.save(work.folder / FILE)
     work.write_json("report.json", fitted.report)
     work.recording.metrics(fitted.report)
+
+
+def _take_over(work: Work) -> bool:
+    """Write what the exploration believes, if it knows the quantities: it saw every run."""
+    explored = fitted_in(work.inputs["explore"])
+    if not set(work.derived["quantities"]) <= set(explored.tables.quantities):
+        return False
+    explored.save(work.folder / FILE)
+    work.write_json("report.json", explored.report)
+    work.recording.metrics(explored.report)
+    return True
+
+
+def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    believed = settings.profile.explored and settings.simulator.kind == "ensemble"
+    return ("profile", "explore") if believed and settings.simulator.noise is None else ("profile",)
 
 
 def _quantities(settings: Settings) -> tuple[str, ...]:
@@ -35,7 +54,7 @@ STAGE = Stage(
     settings=("simulator",),
     # objectives that need the same quantities share a simulator
     derived={"quantities": _quantities},
-    inputs=("profile",),
+    inputs=_inputs,
     modules=("metis.simulate.fitting",),
     doing="fitted",
 )

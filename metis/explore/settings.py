@@ -51,7 +51,7 @@ class ExploreSettings:
         seed: of designs, draws and measurement.
     """
 
-    budget: Annotated[int, Ge(1), Le(1_000_000)] = 300
+    budget: Annotated[int, Ge(1), Le(1_000_000)] = 150
     hours: Annotated[float, Ge(1e-6), Le(1e6)] | None = None
     seconds_per_measurement: Annotated[float, Ge(1e-3), Le(1e6)] = 360.0
     acquisition: Acquisition = "optimistic"

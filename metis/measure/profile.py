@@ -66,6 +66,18 @@ class Profile:
         """Stand-alone p99 / p99, [n, apps]; NaN where absent or without either latency."""
         return np.asarray(self.alone("p99") / self.p99)
 
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the logarithm of one run's RPS, as repeated runs show; 0 without any.
+
+        Half the mean square of the difference of two runs is their variance; a co-location that was run more
+        often differs by more, and counts as if it had been run twice.
+        """
+        if self.spread is None:
+            return 0.0
+        varied = np.isfinite(self.spread) & (self.colocations.sum(axis=1, keepdims=True) > 1)
+        return float(np.sqrt(np.mean(self.spread[varied] ** 2) / 2)) if varied.any() else 0.0
+
     def quantity(self, name: str) -> FloatArray:
         """A quantity by name: `rps`, `speed`, `p50` or `p99`, float64 [n, apps]; NaN where absent or unknown.
 

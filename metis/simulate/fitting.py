@@ -47,7 +47,8 @@ def fit_simulator(
     if settings.kind == "ensemble" and not exact:
         from metis.simulate.belief import simulate_by_ensemble
 
-        return simulate_by_ensemble(profile, quantities, held_out=settings.held_out, seed=settings.seed)[0]
+        noise = profile.noise if settings.noise is None else settings.noise
+        return simulate_by_ensemble(profile, quantities, noise, settings.held_out, settings.seed)[0]
     if not exact and settings.held_out > 0:
         report |= _held_out(profile, settings, quantities[0])
     tables = {name: _table_of(name, profile, settings, exact) for name in quantities}

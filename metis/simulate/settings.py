@@ -20,15 +20,18 @@ class SimulatorSettings:
         depth: depth of the forest's trees.
         leaves: leaves of a boosted tree.
         learning_rate: of boosting.
+        noise: of the ensemble: deviation of the logarithm of a measured row; null: what runs of one co-location
+            differ by in the profile, 0 where none was repeated.
         held_out: share of the rows kept back once to report R2 and MSE; 0 to skip it.
         seed: of the fit and of the rows held out.
     """
 
-    kind: Literal["table", "forest", "boosted", "ensemble"] = "boosted"
+    kind: Literal["table", "forest", "boosted", "ensemble"] = "ensemble"
     overwrite: bool = True
     trees: Annotated[int, Ge(1), Le(10_000)] = 100
     depth: Annotated[int, Ge(1), Le(100)] = 20
     leaves: Annotated[int, Ge(2), Le(1000)] = 15
     learning_rate: Annotated[float, Gt(0), Le(1)] = 0.08
+    noise: Annotated[float, Ge(0), Le(1)] | None = None
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
     seed: Seed = 0

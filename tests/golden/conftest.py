@@ -29,6 +29,8 @@ SMALL = [
     "value.hidden=[16,16]",
     "dealer.steps=2",
     "dealer.episodes=4",
+    "profile=testbed",
+    "simulator=boosted",
 ]
 
 

@@ -14,6 +14,7 @@ from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.prefect.run import run_chain
 
+SAMPLED = ["profile=testbed", "simulator=boosted"]  # a random share: nothing is explored
 SMALL = [
     "experiment=quick",
     "cluster.nodes=9",
@@ -23,6 +24,7 @@ SMALL = [
     "simulator.trees=10",
     "simulator.held_out=0.1",
     "schedulers=[greedy,greedy+local_search]",
+    *SAMPLED,
 ]
 STEPS = [
     "setup",

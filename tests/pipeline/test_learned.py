@@ -12,7 +12,10 @@ import pytest
 from flows.command.main import main
 from metis.files import load_arrays
 
-SMALL = ["cluster.slots=3", "simulator=table", "profile.share=1.0", "testbed.noise=0.0", "cluster.nodes=12"]
+SMALL = [
+    *("cluster.slots=3", "simulator=table", "profile.share=1.0", "testbed.noise=0.0", "profile=testbed"),
+    "cluster.nodes=12",
+]
 SHORT = ["value.steps=30", "dealer.steps=3", "value.max_nodes=9"]
 
 
@@ -107,7 +110,7 @@ def test_training_that_is_killed_goes_on_from_its_checkpoint(tracking, tmp_path)
 
 def test_the_stage_keeps_weights_and_curve(tracking, capfd):
     words = ["run", "experiment=quick", "stages=[subscheduler]", tracking, "tracking.orchestrate=false"]
-    found = run_json(capfd, *words, *SMALL[:4], "value.steps=20", "value.max_nodes=9")
+    found = run_json(capfd, *words, *SMALL[:5], "value.steps=20", "value.max_nodes=9")
     run = found["runs"]["subscheduler/value"]
     folder = next(Path(tracking.partition("=")[2]).glob(f"artifacts/{run}/artifacts"))
     curve = pd.read_csv(folder / "about" / "curve.csv")

@@ -4,10 +4,10 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from flows.command.main import main
-from tests.pipeline.test_chain import SMALL, in_a_process
+from tests.pipeline.test_chain import SAMPLED, SMALL, in_a_process
 
 SWEPT = ["run", "-m", "scheduler=greedy,spread", "seed=0,1", *SMALL[:3], "group.size=16"]
-FIXED = ["groups.count=2", "simulator.trees=10", "simulator.held_out=0.1"]
+FIXED = [*SAMPLED, "groups.count=2", "simulator.trees=10", "simulator.held_out=0.1"]
 
 
 def test_a_sweep_has_a_parent_a_table_and_a_figure(tracking, tmp_path, capfd):

@@ -1,13 +1,17 @@
 """Keys: what changes them, and what must not."""
 
+import ast
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from flows.engine import keys as engine_keys
 from flows.engine.keys import ROOT, digest, file_digest, folder_digest, source_digest, sources
 from flows.stages.chain import all_steps, chosen_steps
 from metis.errors import InputError
 from tests.flows.conftest import settings_of
 
-BASE = ["experiment=quick", "schedulers=[greedy,spread,greedy+local_search]"]
+BASE = ["experiment=quick", "profile=testbed", "simulator=boosted", "schedulers=[greedy,spread,greedy+local_search]"]
 
 
 def keys(*overrides):
@@ -130,3 +134,14 @@ def test_an_unknown_stage_is_refused_with_those_there_are(override):
         InputError, match=r"nope' is not a stage of this chain: use setup, profile, simulator"
     ):
         names(override)
+
+
+def test_imports_are_read_side_by_side():
+    """CPython 3.11 raises SystemError where two threads build syntax trees at once."""
+    engine_keys._imports.cache_clear()
+    paths = sorted(ROOT.glob("flows/**/*.py"))[:80]
+    with ThreadPoolExecutor(8) as pool:
+        others = [pool.submit(lambda p=p: ast.parse(p.read_text(encoding="utf-8"))) for p in paths]
+        found = list(pool.map(engine_keys._imports, paths))
+    assert len(others) == len(paths)
+    assert found == [engine_keys._imports(path) for path in paths]

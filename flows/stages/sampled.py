@@ -1,0 +1,58 @@
+"""Stage sampled: what a random share of the co-locations, as the paper profiles, would have led to."""
+
+from typing import Any
+
+from flows.configuration.objects import knows_truth, make_groups, make_testbed
+from flows.configuration.settings import Settings
+from flows.engine.declaration import Stage
+from flows.engine.work import Work
+from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
+from metis.problem.objectives import tabulated
+
+RESULTS, FACTS = "results.csv", "sampled.json"
+
+
+def run(work: Work) -> None:
+    """Write `results.csv`, a row per group for the optimum on that simulator, and `sampled.json`."""
+    from flows.placing.comparison import judge, place_optima
+    from metis.measure.testbed import list_colocations
+    from metis.simulate.fitting import fit_simulator
+    from metis.simulate.settings import SimulatorSettings
+
+    settings, chosen = work.settings, work.settings.sampled
+    quantities = tabulated(settings.objective)
+    testbed = make_testbed(settings)
+    wanted = list_colocations(testbed.space, "share", share=chosen.share, seed=chosen.seed)
+    profile = testbed.measure(wanted, chosen.seed)
+    work.progress("random share measured, its simulator", 1, 3)
+    kind = SimulatorSettings(kind=chosen.simulator, held_out=0.0, seed=chosen.seed)
+    tables = fit_simulator(profile, kind, quantities).tables
+    groups, truth = make_groups(settings, testbed.space.apps), testbed.truth(quantities)
+    found = [place_optima(settings, one, groups, work.progress) for one in (tables, truth)]
+    results = judge({OPTIMUM: found[0]}, settings, tables, groups, truth, found[1])
+    work.write(RESULTS, results.to_csv(index=False).encode())
+    facts: dict[str, Any] = {
+        "share": chosen.share,
+        "measurements": len(profile),
+        "simulator": chosen.simulator,
+    }
+    work.write_json(FACTS, facts)
+    work.recording.metrics({"measurements": len(profile), "true_ratio": float(results["true_ratio"].mean())})
+
+
+def _present(settings: Settings) -> bool:
+    return settings.sampled.share is not None and settings.profile.explored and knows_truth(settings)
+
+
+STAGE = Stage(
+    name="sampled",
+    about="Place by a random share of the co-locations, as the paper profiles them, for comparison.",
+    run=run,
+    settings=("sampled", *PROBLEM, *TESTBED, "optimum"),
+    unkeyed=("profile.path",),
+    derived={"coefficients": packaged_coefficients},
+    inputs=("setup",),
+    modules=("metis.measure.testbed", "metis.simulate.fitting", "flows.placing.comparison"),
+    present=_present,
+    doing="sampled",
+)
