@@ -6,9 +6,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import Field
 
 from metis.errors import InputError
-from metis.settings import Count, InputPath, OutputPath, Seed, settings
-
-Port = Annotated[int, Ge(1), Le(65535)]
+from metis.settings import Count, InputPath, OutputPath, Port, Seed, settings
 
 
 @settings("cluster")
