@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Len
 
@@ -15,6 +15,7 @@ from baselines.medea import MedeaSettings
 from baselines.optimum import OptimumSettings
 from baselines.paragon import ParagonSettings
 from baselines.vanilla_rl import VanillaRlSettings
+from cluster.export import FORMATS
 from cluster.settings import (
     BuildSettings,
     ConnectSettings,
@@ -65,6 +66,11 @@ SCHEDULERS = (
     *("medea", "paragon", "spread"),
 )
 
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[FORMATS]
+
 
 def _objective(given: Any) -> Any:
     return make_objective(given) if isinstance(given, Mapping) else given
@@ -102,7 +108,7 @@ class Settings:
     existing: InputPath | None = None
     placement: InputPath | None = None
     dry_run: bool = False
-    format: Literal["swarm", "kubernetes", "csv"] = "swarm"
+    format: Format = "swarm"
     report: OutputPath | None = None
     out: OutputPath | None = None
     cluster: ClusterSettings = ClusterSettings()
