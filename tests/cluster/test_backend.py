@@ -82,7 +82,7 @@ def test_a_renderer_writes_text(kind, layout):
 
 
 def test_an_unknown_backend_is_refused_by_name():
-    with pytest.raises(InputError, match="'nomad': there is no such backend; use swarm"):
+    with pytest.raises(InputError, match=f"'nomad': there is no such backend; use {', '.join(RUNNING)}"):
         open_backend("nomad", Fleet(INVENTORY), (), ())
-    with pytest.raises(InputError, match="'nomad': there is no such backend; use swarm, kubernetes"):
+    with pytest.raises(InputError, match=f"'nomad': there is no such backend; use {', '.join(BACKENDS)}"):
         renderer("nomad")
