@@ -125,7 +125,7 @@ def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    fixed = [o for o in overrides if o.startswith(("experiment=", "+experiment="))]
+    fixed = [for_hydra(o) for o in overrides if o.startswith(("experiment=", "+experiment="))]
     store_defaults()
     try:
         with initialize_config_module("conf", version_base="1.3"):
