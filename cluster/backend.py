@@ -1,6 +1,6 @@
 """What a cluster must be able to do to run containers: one protocol, and the backends that implement it.
 
-A new backend is a folder of its own and a line in `BACKENDS` or `RENDERERS`.
+A new backend is a folder of its own and a line in `BACKENDS`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +23,25 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 Counts = Mapping[str, Sequence[int] | IntArray]  # per application, by node
 
-# class of each backend that runs containers, made as `Backend` is described to be made
-BACKENDS = {"swarm": "cluster.swarm.backend:SwarmBackend"}
-# function of each backend that writes what it would run
-RENDERERS = {
-    "swarm": "cluster.swarm.stack:render",
-    "kubernetes": "cluster.kubernetes.manifests:render",
+
+@dataclass(frozen=True)
+class Registered:
+    """The parts of a backend as `module:name`, imported when they are needed.
+
+    Attributes:
+        render: function that writes what it would run, a `ClusterSpec`, as text.
+        run: class made as `Backend` is described to be made; None for one that only renders.
+    """
+
+    render: str
+    run: str | None = None
+
+
+BACKENDS = {
+    "swarm": Registered("cluster.swarm.stack:render", "cluster.swarm.backend:SwarmBackend"),
+    "kubernetes": Registered("cluster.kubernetes.manifests:render"),
 }
+RUNNING = tuple(name for name, parts in BACKENDS.items() if parts.run)
 
 
 @dataclass(frozen=True)
@@ -225,7 +237,8 @@ def open_backend(
     Raises:
         InputError: there is no such backend.
     """
-    return cast(Backend, _named(BACKENDS, kind)(fleet, workloads, images, settings))
+    made = _part({name: parts.run for name, parts in BACKENDS.items() if parts.run}, kind)
+    return cast(Backend, made(fleet, workloads, images, settings))
 
 
 def renderer(kind: str) -> Callable[[ClusterSpec], str]:
@@ -234,10 +247,12 @@ def renderer(kind: str) -> Callable[[ClusterSpec], str]:
     Raises:
         InputError: there is no such backend.
     """
-    return cast("Callable[[ClusterSpec], str]", _named(RENDERERS, kind))
+    return cast(
+        "Callable[[ClusterSpec], str]", _part({name: parts.render for name, parts in BACKENDS.items()}, kind)
+    )
 
 
-def _named(known: Mapping[str, str], kind: str) -> Any:
+def _part(known: Mapping[str, str], kind: str) -> Any:
     if kind not in known:
         raise InputError(f"{kind!r}: there is no such backend; use {', '.join(known)}")
     module, _, name = known[kind].partition(":")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster.backend import RENDERERS, renderer
+from cluster.backend import BACKENDS, renderer
 from cluster.images.catalog import PACKAGED, SUPPORT, Workload, image_tag
 from cluster.settings import BuildSettings, LaunchSettings
 from cluster.spec import Layout, Node, check_placement, refuse_alike
@@ -15,7 +15,7 @@ from metis.errors import InputError
 from metis.problem.counts import IntArray
 
 CSV = "csv"
-FORMATS = (*RENDERERS, CSV)
+FORMATS = (*BACKENDS, CSV)
 NODE_COLUMN = "node"
 
 
@@ -31,7 +31,7 @@ def render_placement(
     """What `kind` of backend would run for a placement, as text; nothing is started.
 
     Args:
-        kind: a key of `cluster.backend.RENDERERS`.
+        kind: a key of `cluster.backend.BACKENDS`.
         placement: int [nodes, apps].
         nodes: hostnames.
         workloads: the applications.

@@ -3,14 +3,18 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from cluster.images.catalog import MEMCACHED, ORIGIN, SUPPORT, Workload
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from metis.errors import InputError
 from metis.problem.counts import IntArray, whole_counts
+
+if TYPE_CHECKING:
+    from cluster.images.build import Image
 
 HTTP, REDIS_PORT, MEMCACHED_PORT = 8080, 6379, 11211
 LONGEST_NAME = 63  # of a service or a Kubernetes object, as DNS allows
@@ -315,6 +319,24 @@ def _links(workload: Workload, node: str, redis: tuple[int, str] | None) -> tupl
     if ORIGIN in workload.needs:
         links.append(Link("METIS_ORIGIN", ORIGIN, HTTP, form="http://{host}:{port}"))
     return tuple(links)
+
+
+def layout_of(
+    inventory: Inventory, workloads: Sequence[Workload], images: "Sequence[Image]", settings: LaunchSettings
+) -> Layout:
+    """The layout of a cluster's workers; the origin of files runs beside the manager."""
+
+    def node(host: Host) -> Node:
+        known = inventory.facts.get(host.name, {})
+        return Node(host.name, str(known.get("hostname", host.name)), host.seen_as)
+
+    return Layout(
+        nodes=tuple(node(host) for host in inventory.workers),
+        workloads=tuple(workloads),
+        images={one.app: one.id for one in images},
+        settings=settings,
+        origin_node=node(inventory.manager),
+    )
 
 
 def check_placement(placement: IntArray, nodes: Sequence[str], apps: Sequence[str]) -> None:

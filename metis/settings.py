@@ -1,10 +1,15 @@
-"""Settings classes: frozen dataclasses whose annotations hold their bounds, and the check of these."""
+"""Settings classes: frozen dataclasses whose annotations hold their bounds, and the check of these.
+
+Files that a person writes (workloads, inventories) are read as such classes, too.
+"""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
 from functools import cache
 from inspect import cleandoc
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -17,6 +22,7 @@ from typing import (
     get_type_hints,
 )
 
+import yaml
 from annotated_types import Ge, Gt, Le, Lt
 
 from metis.errors import InputError
@@ -67,6 +73,7 @@ NONE_IS_EMPTY = Reading(lambda given: {} if given is None else given)
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
+Port = Annotated[int, Ge(1), Le(65535)]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -155,6 +162,89 @@ def _choices_of(kind: Any) -> dict[str, tuple[Any, ...]]:
                 value for part in parts for value in (get_args(part) if part is not type(None) else (None,))
             )
     return found
+
+
+@cache
+def adapter_of(kind: Any) -> Any:
+    """pydantic's `TypeAdapter` of a settings class, made once."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def read_as(kind: type[Made], given: Any, prefix: str = "") -> Made:
+    """Return `given`, plain nested values, as `kind`: validated by pydantic on the class itself.
+
+    Args:
+        kind: a settings class.
+        given: a mapping of its fields.
+        prefix: stands before the keys in errors, such as `objective.`.
+
+    Raises:
+        InputError: an unknown or missing key, a value of the wrong type or out of range; names key, value
+            and what would be right.
+    """
+    from pydantic import ValidationError
+
+    known: Any = kind
+    try:
+        made: Made = adapter_of(known).validate_python(given)
+    except ValidationError as error:
+        # a wrong `seed` also shows up in all the sections that take theirs from it
+        first = min(error.errors(), key=lambda found: len(found["loc"]))
+        # pydantic adds the member of a union, such as `list[float]`, which is no key
+        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
+        raise InputError(prefix + _in_words(kind, key, first)) from None
+    return made
+
+
+def read_file(kind: type[Made], path: Path) -> Made:
+    """Return what a YAML or JSON file holds, as `read_as` does.
+
+    Raises:
+        InputError: missing, neither YAML nor JSON, or what `read_as` refuses; names the file.
+    """
+    try:
+        return read_as(kind, yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _in_words(kind: Any, key: str, error: Mapping[str, Any]) -> str:
+    """What pydantic found wrong, in one line."""
+    if error["type"] == "unexpected_keyword_argument":
+        return unknown_key(key, tuple(keys_of(kind)))
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    if error["type"] == "dataclass_type":
+        return f"{key} {error['input']!r}: give a mapping".strip()
+    reason = error["msg"].replace("valid tuple", "valid list")  # as YAML and overrides call it
+    return f"{key} {error['input']!r}: {reason[0].lower()}{reason[1:]}"
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """Return the message for a key that does not exist, with the nearest key or section that does."""
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    near = get_close_matches(re.sub(r"\.\d+", "", key), [*known, *sorted(sections)], n=1, cutoff=0.6)
+    few = f"; use {', '.join(known)}" if len(known) < 20 else ""
+    return f"{key}: there is no such setting" + (f"; did you mean {near[0]}?" if near else few)
+
+
+def keys_of(kind: type, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all fields of a settings class, those of nested classes included."""
+    hints = get_type_hints(kind)
+    for one in fields(kind):
+        held = next(
+            (part for part in (hints[one.name], *get_args(hints[one.name])) if is_dataclass(part)), None
+        )
+        if isinstance(held, type):
+            yield from keys_of(held, f"{prefix}{one.name}.")
+        else:
+            yield f"{prefix}{one.name}"
 
 
 def marks_of(hint: Any) -> Iterator[Any]:

@@ -4,21 +4,21 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import yaml
+from annotated_types import Ge, Gt, Lt
+from pydantic import Field
 
 from cluster.settings import BuildSettings
 from metis.errors import InputError
+from metis.settings import NONE_IS_EMPTY, Reading, read_file, settings
 
 PACKAGED = Path(__file__).resolve().parents[1] / "workloads"
 LOAD_FOLDER = PACKAGED.parent / "load" / "loadimage"
 COMMON = "common"
 DOCKERFILE = "Dockerfile"
-NEEDS = ("redis", "memcached", "origin")
-PROVIDES = ("redis",)
 # images that are no application: the cache of each node, the origin of pictures, and what sends load
 MEMCACHED, ORIGIN = "memcached", "origin"
 SUPPORT = (MEMCACHED, ORIGIN)
@@ -27,9 +27,19 @@ IGNORED = ("__pycache__", ".git")
 _ARGUMENT = re.compile(r"^\s*ARG\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE | re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+def _words(given: Any) -> Any:
+    """Values of `env` as a person means them: YAML reads `true` and `1`, a program wants the words."""
+    if not isinstance(given, Mapping):
+        return given
+    return {
+        str(key): str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in given.items()
+    }
+
+
+@settings("workload")
 class Workload:
-    """An application.
+    """An application, as its YAML file describes it.
 
     Attributes:
         name: as in profiles.
@@ -43,15 +53,19 @@ class Workload:
         provides: `redis` where neighbours may read from it as from a Redis.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
     folder: Path
     describe: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-    path: str = "/"
-    users: int | None = None
-    sla: float | None = None
-    needs: tuple[str, ...] = ()
-    provides: tuple[str, ...] = ()
+    env: Annotated[Mapping[str, str], NONE_IS_EMPTY, Reading(_words)] = field(default_factory=dict)
+    path: Annotated[str, Field(pattern="^/")] = "/"
+    users: Annotated[int, Ge(1)] | None = None
+    sla: Annotated[float, Gt(0), Lt(600)] | None = None
+    needs: tuple[Literal["redis", "memcached", "origin"], ...] = ()
+    provides: tuple[Literal["redis"], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name in (*SUPPORT, LOAD):
+            raise InputError(f"name {self.name!r}: is the name of an image of ours; give another")
 
 
 def load_catalog(folders: Sequence[Path], names: Iterable[str]) -> tuple[Workload, ...]:
@@ -64,16 +78,16 @@ def load_catalog(folders: Sequence[Path], names: Iterable[str]) -> tuple[Workloa
     Raises:
         InputError: a folder is missing, a file is no workload, or a name is unknown; lists those there are.
     """
-    known: dict[str, Path] = {}
+    known: dict[str, Workload] = {}
     for folder in (PACKAGED, *folders):
-        known |= _names(folder)
+        known |= _workloads(folder)
     wanted = list(names)
     for name in wanted:
         if name not in known:
             raise InputError(f"apps.names: there is no application {name!r}; use {sorted(known)}")
         if wanted.count(name) > 1:
             raise InputError(f"apps.names: {name!r} is named twice")
-    return tuple(read_workload(known[name]) for name in wanted)
+    return tuple(known[name] for name in wanted)
 
 
 def read_workload(path: Path) -> Workload:
@@ -82,27 +96,11 @@ def read_workload(path: Path) -> Workload:
     Raises:
         InputError: unreadable, a key missing or unknown, or a value that makes no sense; names file and key.
     """
-    stored = _mapping(path)
-    known = Workload.__dataclass_fields__
-    odd = [str(key) for key in stored if key not in known]
-    if odd:
-        raise InputError(f"{path}: there is no {odd[0]!r}; use {', '.join(known)}")
-    missing = [key for key in ("name", "folder", "describe") if not stored.get(key)]
-    if missing:
-        raise InputError(f"{path}: lacks {missing[0]}")
-    _check(path, stored)
-    folder = (path.parent / stored["folder"]).resolve()
+    read = read_file(Workload, path)
+    folder = (path.parent / read.folder).resolve()
     if not (folder / DOCKERFILE).is_file():
-        raise InputError(f"{path}: folder {stored['folder']!r}: there is no {folder / DOCKERFILE}")
-    return Workload(
-        **stored
-        | {
-            "folder": folder,
-            "env": {str(key): _word(value) for key, value in (stored.get("env") or {}).items()},
-            "needs": tuple(stored.get("needs") or ()),
-            "provides": tuple(stored.get("provides") or ()),
-        }
-    )
+        raise InputError(f"{path}: folder {str(read.folder)!r}: there is no {folder / DOCKERFILE}")
+    return replace(read, folder=folder)
 
 
 def context_files(folder: Path) -> dict[str, Path]:
@@ -151,58 +149,17 @@ def is_executable(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o100)
 
 
-def _names(folder: Path) -> dict[str, Path]:
-    """The YAML files of a folder by the name of their application."""
+def _workloads(folder: Path) -> dict[str, Workload]:
+    """The applications that the YAML files of a folder describe, by name."""
     if not folder.is_dir():
         raise InputError(f"apps.workloads: {folder}: there is no such folder")
-    found: dict[str, Path] = {}
+    found: dict[str, Workload] = {}
     for path in sorted(folder.glob("*.yaml")):
-        name = str(_mapping(path).get("name"))
-        if name in found:
-            raise InputError(f"{path}: {name!r} is also the name in {found[name]}")
-        found[name] = path
+        read = read_workload(path)
+        if read.name in found:
+            raise InputError(f"{path}: {read.name!r} is also the name in another file beside it")
+        found[read.name] = read
     return found
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(stored, dict):
-        raise InputError(f"{path}: holds no mapping; give name, folder and describe")
-    return stored
-
-
-def _check(path: Path, stored: Mapping[str, Any]) -> None:
-    def refuse(key: str, right: str) -> None:
-        raise InputError(f"{path}: {key} {stored[key]!r}: {right}")
-
-    name = stored["name"]
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
-        refuse("name", "give letters, digits, dots, hyphens and _")
-    if name in (*SUPPORT, LOAD):
-        refuse("name", "is the name of an image of ours; give another")
-    if not isinstance(stored["folder"], str):
-        refuse("folder", "give a path from the folder of this file")
-    if not isinstance(stored.get("env") or {}, dict):
-        refuse("env", "give a mapping from variable to value")
-    if not isinstance(stored.get("path", "/"), str) or not stored.get("path", "/").startswith("/"):
-        refuse("path", "give what a request asks for, from the first /")
-    users, sla = stored.get("users"), stored.get("sla")
-    if users is not None and (not isinstance(users, int) or isinstance(users, bool) or users < 1):
-        refuse("users", "give a whole number from 1")
-    if sla is not None and (not isinstance(sla, int | float) or isinstance(sla, bool) or not 0 < sla < 600):
-        refuse("sla", "give seconds, above 0 and below 600")
-    for key, allowed in (("needs", NEEDS), ("provides", PROVIDES)):
-        given = stored.get(key) or []
-        if not isinstance(given, list) or not set(map(str, given)) <= set(allowed):
-            refuse(key, f"give a list of {', '.join(allowed)}")
-
-
-def _word(value: Any) -> str:
-    """A value of `env` as a person means it: YAML reads `true` and `1`, a program wants the words."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _files(folder: Path, prefix: str) -> Iterable[tuple[str, Path]]:

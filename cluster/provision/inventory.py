@@ -1,18 +1,19 @@
 """The hosts of a cluster: what each is for, and how it is reached."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from metis.errors import InputError
 from metis.files import written_whole
+from metis.settings import Port, Reading, read_file, settings
 
 Role = Literal["manager", "worker", "client"]
 
 
-@dataclass(frozen=True)
+@settings("host")
 class Host:
     """One machine.
 
@@ -29,7 +30,7 @@ class Host:
     name: str
     role: Role
     address: str
-    port: int = 22
+    port: Port = 22
     user: str = "root"
     key: str | None = None
     inner: str | None = None
@@ -40,7 +41,7 @@ class Host:
         return self.inner or self.address
 
 
-@dataclass(frozen=True)
+@settings("inventory")
 class Inventory:
     """The hosts of a cluster.
 
@@ -96,15 +97,8 @@ class Inventory:
         raise InputError(f"inventory: no host {name!r}; there are {[host.name for host in self.hosts]}")
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-able; `from_json` reads it. Holds paths of keys, never keys."""
+        """JSON-able; holds paths of keys, never keys."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Inventory":
-        """What `as_json` gave."""
-        known = dict(stored)
-        known["hosts"] = tuple(_host(entry, place) for place, entry in enumerate(known["hosts"]))
-        return cls(**known)
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
@@ -118,45 +112,30 @@ class Inventory:
         Raises:
             InputError: missing or not an inventory; names the file.
         """
-        try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path}: not an inventory ({error})") from None
+        return read_file(cls, path)
 
 
-def make_hosts(entries: Sequence[Any], where: str) -> tuple[Host, ...]:
-    """Hosts as a person writes them: mappings with `name`, `role`, `address` and what differs.
+def _alike(given: Any) -> Any:
+    """Refuse slots of a host's own, which node types will have."""
+    for entry in given if isinstance(given, list) else []:
+        if isinstance(entry, Mapping) and "slots" in entry:
+            raise InputError(
+                f"hosts: slots {entry['slots']!r}: all nodes have the same for now; set cluster.slots"
+            )
+    return given
 
-    Args:
-        entries: of the YAML file.
-        where: the file, for errors.
 
-    Raises:
-        InputError: an entry lacks something, has a key that is none, or a value that makes no sense.
+@settings("inventory")
+class WrittenInventory:
+    """The inventory that a person writes.
+
+    Attributes:
+        hosts: see `Inventory`.
+        known_hosts: path of the file of host keys that are trusted; None for one beside what setup writes.
+        registry, push: see `Inventory`.
     """
-    try:
-        return tuple(_host(entry, place) for place, entry in enumerate(entries))
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
 
-
-def _host(entry: Any, place: int) -> Host:
-    known = Host.__dataclass_fields__
-    if not isinstance(entry, Mapping):
-        raise InputError(f"host {place}: {entry!r}: give name, role and address")
-    odd = sorted(set(entry) - set(known))
-    if "slots" in odd:
-        raise InputError(
-            f"host {place}: slots {entry['slots']!r}: all nodes have the same for now; set cluster.slots"
-        )
-    if odd:
-        raise InputError(f"host {place}: there is no {odd[0]!r}; use {', '.join(known)}")
-    missing = [name for name in ("name", "role", "address") if not entry.get(name)]
-    if missing:
-        raise InputError(f"host {place}: lacks {missing[0]}")
-    host = Host(**entry)
-    if host.role not in get_args(Role):
-        raise InputError(f"host {place}: role {host.role!r}: use one of {list(get_args(Role))}")
-    if not isinstance(host.port, int) or not 1 <= host.port <= 65535:
-        raise InputError(f"host {place}: port {host.port!r}: give 1 to 65535")
-    return host
+    hosts: Annotated[tuple[Host, ...], Reading(_alike)]
+    known_hosts: str | None = None
+    registry: str | None = None
+    push: str | None = None

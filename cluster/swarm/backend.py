@@ -9,7 +9,7 @@ from cluster.images.build import Image
 from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
-from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Layout, Node, Purpose
+from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Purpose, layout_of
 from cluster.swarm import departure, jobs, membership, stack
 from cluster.swarm.launcher import Launcher
 from cluster.swarm.removal import hostname, remove_services, services_of, sweep_containers
@@ -213,24 +213,6 @@ class SwarmBackend:
     def _services(self, session: str | None = None) -> list[dict[str, str]]:
         labels = owned_labels(self.inventory.name) | ({"metis.session": session} if session else {})
         return services_of(self.fleet, labels)
-
-
-def layout_of(
-    inventory: Inventory, workloads: Sequence[Workload], images: Sequence[Image], settings: LaunchSettings
-) -> Layout:
-    """The layout of a cluster's workers; the origin of files runs beside the manager."""
-
-    def node(host: Host) -> Node:
-        known = inventory.facts.get(host.name, {})
-        return Node(host.name, str(known.get("hostname", host.name)), host.seen_as)
-
-    return Layout(
-        nodes=tuple(node(host) for host in inventory.workers),
-        workloads=tuple(workloads),
-        images={one.app: one.id for one in images},
-        settings=settings,
-        origin_node=node(inventory.manager),
-    )
 
 
 def _quietly(do: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.command.result import Result
@@ -17,8 +17,13 @@ ALWAYS = ("output", "tracking", "seed")
 EVERY = ("*",)
 KEY = re.compile(r"^[+~]*[A-Za-z_][\w./@-]*=")  # what an override begins with
 FLAGS = {"--dry-run": "dry_run=true"}
-# what stages read beside what they declare under the default settings
-BY_CHOICE = {"simulator": ("objective",), "subscheduler": ("value", "dealer", "paper", "rules")}
+# what an operator says of his cluster and its applications: the same words fit all verbs that work on it,
+# also one that has no use for some of them
+SITE = (
+    *("cluster", "apps", "profile", "demand", "testbed", "simulator", "objective", "rules"),
+    *("connect", "images", "launch", "load"),
+)
+DERIVED = {"simulator": ("objective",)}  # settings that stages read as a value derived from them
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Verb:
         run: does it.
         settings: dotted names of what it reads itself; `EVERY` for all.
         stages: whose output it may ask for: it reads what these read, too.
+        site: whether it works on the operator's cluster, and so accepts all of `SITE`.
         words: how many words may stand before the overrides.
         implied: overrides that need not be typed, unless the same key is.
         unparsed: does it with the bare words and returns the exit code, or None where `run` is to do it.
@@ -65,6 +71,7 @@ class Verb:
     run: Callable[[Request], Result]
     settings: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
+    site: bool = False
     words: int = 0
     implied: tuple[str, ...] = ()
     unparsed: Callable[[Sequence[str]], int | None] | None = None
@@ -110,32 +117,45 @@ def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str], setti
     from flows.configuration.settings import known_keys, section_names
 
     reads = read_by(verb, settings)
+    accepted = [*ALWAYS, *reads, *(SITE if verb.site else ())]
+    if verb.site and settings.profile.kind == "explore":
+        accepted.append("explore")
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
         known = key in known_keys() or key.partition(".")[0] in section_names() or key.startswith("objective")
         if reads == EVERY or not known or (is_choice(word) and _is_global(key)):
             continue
-        if not any(_touches(key, one) for one in (*ALWAYS, *reads)):
-            raise InputError(f"{key}: has no effect for `metis {name}`")
+        if not any(_touches(key, one) for one in accepted):
+            raise InputError(f"{key}: has no effect for `metis {name}`{_chosen(verb, settings, key)}")
+
+
+def _chosen(verb: Verb, settings: Settings, key: str) -> str:
+    """Return the schedulers of the command in words, where others would read `key`."""
+    from baselines.registry import IMPROVERS, SCHEDULERS
+
+    every = replace(settings, schedulers=(*SCHEDULERS, *(f"greedy+{name}" for name in IMPROVERS)))
+    placing = replace(verb, settings=tuple(name for name in verb.settings if name != "scheduler"))
+    if not any(_touches(key, one) for one in read_by(placing, every)):
+        return ""
+    one = "scheduler" in verb.settings
+    return f" with scheduler={settings.scheduler}" if one else f" with {', '.join(settings.schedulers)}"
 
 
 def read_by(verb: Verb, settings: Settings) -> tuple[str, ...]:
     """Return the dotted names of all settings that a verb reads, by itself or through its stages."""
-    from baselines.registry import SCHEDULERS, sections_of
     from flows.stages.chain import STAGES
 
     if verb.settings == EVERY:
         return EVERY
+    if "scheduler" in verb.settings:
+        settings = replace(settings, schedulers=(settings.scheduler,))
     found = list(verb.settings)
     for name in _with_inputs(verb.stages, settings):
         stage = STAGES[name]
-        if name in ("baselines", "highlevel"):
-            found += [section for entry in SCHEDULERS for section in sections_of(entry)]
-            found += ["local_search"]
         for part in stage.parts(settings) if stage.parts else ("",):
             step = stage.step(settings, part)
             found += (*step.declared, *step.unkeyed)
-        found += BY_CHOICE.get(name, ())
+        found += DERIVED.get(name, ())
     return tuple(dict.fromkeys(found))
 
 

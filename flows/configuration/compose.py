@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.settings import defaults, path_keys, unknown_key
+from flows.configuration.settings import defaults, known_keys, path_keys
 from metis.errors import InputError
+from metis.settings import unknown_key
 
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
 BASE = "base"  # name under which Hydra finds the defaults in code; first in conf/config.yaml
@@ -30,7 +31,7 @@ def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str
     words = with_config_dir(overrides)
     words = words if quoted else [quote_path(word) for word in words]
     with _understood(words):
-        return _plain(_composed([_in_defaults(word) for word in words]))
+        return _plain(_composed([for_hydra(word) for word in words]))
 
 
 def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:
@@ -48,7 +49,7 @@ def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:
     parse = cache(OverridesParser.create().parse_override)
     bases: dict[tuple[str, ...], Any] = {}
     for job in jobs:
-        words = [_in_defaults(word) for word in job]
+        words = [for_hydra(word) for word in job]
         choices = tuple(word for word in words if is_choice(word))
         with _understood(words):
             if choices not in bases:
@@ -122,9 +123,15 @@ def groups() -> dict[str, list[str]]:
     }
 
 
-def _in_defaults(word: str) -> str:
-    """Return `+experiment=quick` as `experiment=quick`: every group stands in the defaults list already."""
+def for_hydra(word: str) -> str:
+    """Return a word as Hydra takes it.
+
+    `+experiment=quick` is `experiment=quick`: every group stands in the defaults list already. Parameters of
+    an objective may be added: its class knows which it has, and names the nearest.
+    """
     bare = word.lstrip("+")
+    if bare.startswith("objective."):
+        return f"++{bare}"
     return bare if word != bare and is_choice(bare) and not bare.startswith("hydra") else word
 
 
@@ -182,7 +189,7 @@ def _one_line(message: str) -> str:
     text = " ".join(kept[:3])
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        return unknown_key(missing.group(1))
+        return unknown_key(missing.group(1), known_keys())
     listed = " ".join(kept).partition("Config search path")[0]
     kept_away = re.search(r"Could not delete from config. '([^']+)' does not exist", text)
     if kept_away:

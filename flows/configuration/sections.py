@@ -1,14 +1,18 @@
 """Settings of a run that belong to no package of the science: cluster, profile, groups, runner, tracking."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 from pydantic import Field
 
+from cluster.backend import RUNNING
 from metis.errors import InputError
-from metis.settings import Count, InputPath, OutputPath, Seed, settings
+from metis.settings import Count, InputPath, OutputPath, Port, Seed, settings
 
-Port = Annotated[int, Ge(1), Le(65535)]
+if TYPE_CHECKING:
+    Running = str
+else:
+    Running = Literal[RUNNING]
 
 
 @settings("cluster")
@@ -18,6 +22,7 @@ class ClusterSettings:
     Attributes:
         kind: `local` has no hosts; `lab`, `hosts` and `ec2` are live clusters.
         name: of a live cluster.
+        backend: what runs its containers.
         nodes: that containers are placed on.
         slots: containers that a node holds; null: as in the profile.
         workers: nodes that a lab or EC2 starts.
@@ -27,6 +32,7 @@ class ClusterSettings:
 
     kind: Literal["local", "lab", "hosts", "ec2"] = "local"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "metis"
+    backend: Running = "swarm"
     nodes: Annotated[int, Ge(1), Le(1_000_000)] = 81
     slots: Annotated[int, Ge(1), Le(256)] | None = None
     workers: Annotated[int, Ge(1), Le(10_000)] | None = None

@@ -1,14 +1,12 @@
 """The settings of a run: one tree of settings classes, validated by pydantic on these very classes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Len
-from pydantic import TypeAdapter, ValidationError
 
 from baselines.constraints import ConstraintsSettings
 from baselines.divide_conquer import DivideConquerSettings
@@ -17,6 +15,7 @@ from baselines.medea import MedeaSettings
 from baselines.optimum import OptimumSettings
 from baselines.paragon import ParagonSettings
 from baselines.vanilla_rl import VanillaRlSettings
+from cluster.export import FORMATS
 from cluster.settings import (
     BuildSettings,
     ConnectSettings,
@@ -56,7 +55,10 @@ from metis.settings import (
     OutputPath,
     Reading,
     Seed,
+    adapter_of,
+    keys_of,
     marks_of,
+    read_as,
     settings,
 )
 from metis.simulate.settings import SimulatorSettings
@@ -65,6 +67,11 @@ SCHEDULERS = (
     *("optimum", "metis", "metis-flat", "metis-deal", "metis-learned", "greedy+local_search", "greedy"),
     *("medea", "paragon", "spread"),
 )
+
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[FORMATS]
 
 
 def _objective(given: Any) -> Any:
@@ -103,7 +110,7 @@ class Settings:
     existing: InputPath | None = None
     placement: InputPath | None = None
     dry_run: bool = False
-    format: Literal["swarm", "kubernetes", "csv"] = "swarm"
+    format: Format = "swarm"
     report: OutputPath | None = None
     out: OutputPath | None = None
     cluster: ClusterSettings = ClusterSettings()
@@ -150,39 +157,18 @@ class Settings:
             raise InputError("testbed=swarm needs apps.names=[...], the applications to run")
 
 
-@cache
-def _adapter() -> TypeAdapter[Settings]:
-    return TypeAdapter(Settings)
-
-
 def validated(composed: Mapping[str, Any]) -> Settings:
     """Return `composed`, plain nested values, as settings.
 
     Raises:
         InputError: an unknown key, a value of the wrong type or out of range; names key, value and bound.
     """
-    try:
-        return _adapter().validate_python(dict(composed))
-    except ValidationError as error:
-        # a wrong `seed` also shows up in all the sections that take theirs from it
-        first = min(error.errors(), key=lambda found: len(found["loc"]))
-        # pydantic adds the member of a union, such as `list[float]`, which is no key
-        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
-        if first["type"] == "unexpected_keyword_argument":
-            raise InputError(unknown_key(key)) from None
-        reason = first["msg"].replace("valid tuple", "valid list")  # as YAML and overrides call it
-        raise InputError(f"{key} {first['input']!r}: {reason[0].lower()}{reason[1:]}") from None
-
-
-def unknown_key(key: str) -> str:
-    """Return the message for a setting that does not exist, with the nearest that does."""
-    near = get_close_matches(key, [*known_keys(), *section_names()], n=1, cutoff=0.6)
-    return f"{key}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    return read_as(Settings, dict(composed))
 
 
 def plain(chosen: Settings) -> dict[str, Any]:
     """Return settings as nested values that JSON and YAML can hold."""
-    dumped: dict[str, Any] = _adapter().dump_python(chosen, mode="json", exclude={"objective"})
+    dumped: dict[str, Any] = adapter_of(Settings).dump_python(chosen, mode="json", exclude={"objective"})
     made: Any = chosen.objective
     objective = {"kind": kind_of(made), **getattr(made, "__dict__", {})}
     # in the order of the classes
@@ -212,23 +198,13 @@ def _with_null_mappings(tree: dict[str, Any]) -> dict[str, Any]:
 @cache
 def known_keys() -> tuple[str, ...]:
     """Return the dotted names of all settings."""
-    return tuple(_keys(Settings))
+    return tuple(keys_of(Settings))
 
 
 @cache
 def section_names() -> tuple[str, ...]:
     """Return the names of all settings that hold others."""
     return tuple(one.name for one in fields(Settings) if is_dataclass(getattr(Settings, one.name, None)))
-
-
-def _keys(kind: type, prefix: str = "") -> Iterator[str]:
-    hints = get_type_hints(kind)
-    for one in fields(kind):
-        hint = hints[one.name]
-        if is_dataclass(hint) and isinstance(hint, type):
-            yield from _keys(hint, f"{prefix}{one.name}.")
-        else:
-            yield f"{prefix}{one.name}"
 
 
 @cache

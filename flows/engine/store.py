@@ -135,6 +135,13 @@ class Store:
             )
         return [_attempt(run) for run in runs]
 
+    def ids(self, prefix: str) -> list[str]:
+        """Return the ids of runs that begin with `prefix`, the newest few."""
+        with surroundings(self.uri):
+            wanted = f"attributes.run_id LIKE '{prefix}%'"
+            runs = self._client.search_runs([self.experiment], wanted, max_results=MOST)
+        return [str(run.info.run_id) for run in runs]
+
     def record(self, run_id: str) -> Record:
         """Return a finished step by the id of its run.
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
-from flows.live.state import BACKEND
 
 if TYPE_CHECKING:
     from cluster.backend import Backend, HostState
@@ -53,4 +52,4 @@ def _backend(inventory: Inventory, settings: Settings) -> "Iterator[Backend]":
     from cluster.provision.hosts import Fleet
 
     with Fleet(inventory, settings.connect) as fleet:
-        yield open_backend(BACKEND, fleet, (), ())
+        yield open_backend(settings.cluster.backend, fleet, (), ())

@@ -5,21 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from cluster.provision.inventory import Host, Inventory, make_hosts
+from cluster.provision.inventory import Host, Inventory, WrittenInventory
 from cluster.settings import LaunchSettings
 from flows.configuration.settings import Settings
 from flows.live.hosts import Report, joined
 from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError
+from metis.settings import read_file
 
 KNOWN_HOSTS, RECORD = "known_hosts", "ec2.json"
 DEFAULT_WORKERS = 2
 MB = 1 << 20
 # a node's kernel keeps some of its memory: 64 GB of a machine are 62 GB of a node
 ENOUGH_MEMORY = 0.9
-FILE_KEYS = ("hosts", "known_hosts", "registry", "push")
 
 
 def known_inventory(settings: Settings) -> Inventory:
@@ -97,22 +95,11 @@ def read_inventory(path: Path, name: str, state: Path) -> Inventory:
     Raises:
         InputError: it is missing, or something in it is wrong; names the file and what.
     """
+    read = read_file(WrittenInventory, path)
+    hosts = tuple(_with_key_beside(host, path) for host in read.hosts)
+    known_hosts = _beside(read.known_hosts, path) if read.known_hosts else state / KNOWN_HOSTS
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cluster.inventory {path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"cluster.inventory {path}: is no YAML ({reason})") from None
-    if not isinstance(read, dict) or not isinstance(read.get("hosts"), list):
-        raise InputError(f"cluster.inventory {path}: give a list of machines under `hosts:`")
-    odd = sorted(set(map(str, read)) - set(FILE_KEYS))
-    if odd:
-        raise InputError(f"cluster.inventory {path}: there is no {odd[0]!r}; use {', '.join(FILE_KEYS)}")
-    hosts = tuple(_with_key_beside(host, path) for host in make_hosts(read["hosts"], str(path)))
-    known_hosts = _beside(read["known_hosts"], path) if read.get("known_hosts") else state / KNOWN_HOSTS
-    try:
-        return Inventory("hosts", name, hosts, str(known_hosts), read.get("registry"), read.get("push"))
+        return Inventory("hosts", name, hosts, str(known_hosts), read.registry, read.push)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -15,7 +15,7 @@ from flows.configuration.objects import chosen_colocations, onto_profile
 from flows.configuration.settings import Settings
 from flows.engine.keys import digest
 from flows.engine.work import Work
-from flows.live.state import BACKEND, INVENTORY, in_use
+from flows.live.state import INVENTORY, in_use
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
 from metis.measure.journal import Journal, journal_of
@@ -59,7 +59,7 @@ def live_testbed(
         raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
     load = settings.load
     with in_use(settings), Fleet(inventory, settings.connect) as fleet:
-        backend = open_backend(BACKEND, fleet, workloads, images, settings.launch)
+        backend = open_backend(settings.cluster.backend, fleet, workloads, images, settings.launch)
         backend.sweep()
         backend.sweep_jobs(session)
         backend.ensure_support()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.settings import Settings
-from flows.live.state import BACKEND, INVENTORY, cluster_state, in_use
+from flows.live.state import INVENTORY, cluster_state, in_use
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.measure.profile_files import load_profile
@@ -120,7 +120,7 @@ def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[LiveSe
     images = read_images(inputs["build"] / "images.json")
     inventory = Inventory.load(inputs["setup"] / INVENTORY)
     with in_use(settings), Fleet(inventory, settings.connect) as fleet:
-        backend = open_backend(BACKEND, fleet, workloads, images, settings.launch)
+        backend = open_backend(settings.cluster.backend, fleet, workloads, images, settings.launch)
         yield LiveSession(settings, space, workloads, images, backend)
 
 
@@ -142,7 +142,7 @@ def undeploy(settings: Settings) -> list[str]:
     if not path.is_file():
         raise SurroundingsError(f"{path}: there is none, so cluster {settings.cluster.name!r} is not set up")
     with in_use(settings), Fleet(Inventory.load(path), settings.connect) as fleet:
-        backend = open_backend(BACKEND, fleet, (), (), settings.launch)
+        backend = open_backend(settings.cluster.backend, fleet, (), (), settings.launch)
         session = settings.deploy.session
         removed = [one.where for one in backend.standing(session)]
         backend.stop(backend.standing(session))

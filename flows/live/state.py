@@ -7,7 +7,6 @@ from pathlib import Path
 from flows.configuration.settings import Settings
 
 INVENTORY = "inventory.json"
-BACKEND = "swarm"  # that runs containers, see cluster/backend.py
 
 
 def cluster_state(settings: Settings) -> Path:

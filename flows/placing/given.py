@@ -1,7 +1,7 @@
-"""Placements that a user names: a file, or the id of an MLflow run that made one."""
+"""Placements that a user names: a file, or the id of an MLflow run that made one, or its first digits."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from metis.errors import InputError
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 
-RUN_ID = re.compile(r"^[0-9a-f]{32}$")
+RUN_ID = re.compile(r"^[0-9a-f]{6,32}$")  # whole, or as tables show it
+WHOLE = 32
 # of watch, deploy, and the schedulers: those have many groups, of which the first is meant
 FILES = ("proposal.npz", "placement.npz", "decisions.npz")
 
@@ -35,13 +36,22 @@ def _file_of(key: str, named: str | None, store: Store) -> str | None:
         return named
     if not RUN_ID.match(named):
         raise InputError(f"{key} {named!r}: no such file; give one, or the id of an MLflow run")
-    folder = store.record(named).folder
+    run_id = named if len(named) == WHOLE else _only_one(key, named, store.ids(named))
+    folder = store.record(run_id).folder
     for name in FILES:
         if (folder / name).is_file():
             return str(folder / name)
     raise InputError(
-        f"{key}: MLflow run {named} holds no placement; name a run of highlevel, baselines, deploy or watch"
+        f"{key}: MLflow run {run_id} holds no placement; name a run of highlevel, baselines, deploy or watch"
     )
+
+
+def _only_one(key: str, prefix: str, ids: Sequence[str]) -> str:
+    if len(ids) == 1:
+        return ids[0]
+    if not ids:
+        raise InputError(f"{key} {prefix!r}: neither a file nor the beginning of an MLflow run's id")
+    raise InputError(f"{key} {prefix!r}: several MLflow runs begin so; give more of {', '.join(ids)}")
 
 
 def given_placement(settings: Settings, space: ColocationSpace) -> IntArray:

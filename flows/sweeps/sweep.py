@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from flows.configuration.compose import compose_jobs, compose_plain, quote_path, store_defaults
+from flows.configuration.compose import compose_jobs, compose_plain, for_hydra, quote_path, store_defaults
 from flows.configuration.settings import Settings, validated
 from flows.engine.console import say
 from flows.engine.store import Store
@@ -125,7 +125,7 @@ def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    fixed = [o for o in overrides if o.startswith(("experiment=", "+experiment="))]
+    fixed = [for_hydra(o) for o in overrides if o.startswith(("experiment=", "+experiment="))]
     store_defaults()
     try:
         with initialize_config_module("conf", version_base="1.3"):
@@ -176,7 +176,7 @@ def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) 
     os.environ[PARENT] = parent
     store_defaults()
     kept = sys.argv
-    sys.argv = ["metis", "-m", *fixed, *overrides]
+    sys.argv = ["metis", "-m", *fixed, *map(for_hydra, overrides)]
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
         return True

@@ -1,6 +1,6 @@
 """Objectives: what a co-location is worth, as sums over nodes, so that each has an exact optimum.
 
-To add one, write a class here, list it in `OBJECTIVES`, and put its defaults into `conf/objective/KIND.yaml`.
+To add one, write a class here, list it in `OBJECTIVES`, and its kind into `conf/objective/KIND.yaml`.
 An objective of your own needs no change here: `kind: my_module:MyObjective` names its class.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, cast
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -17,7 +17,7 @@ from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.tables import Tables
-from metis.settings import NONE_IS_EMPTY, settings
+from metis.settings import NONE_IS_EMPTY, read_as, settings
 
 
 class Objective(Protocol):
@@ -233,10 +233,11 @@ def make_objective(values: Mapping[str, Any]) -> Objective:
     for name in parameters:
         if name not in known:
             nearest = get_close_matches(name, known, 1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(known) or 'none'}"
+            has = f"it has {', '.join(known) or 'none'}"
+            hint = f"did you mean objective.{nearest[0]}?" if nearest else has
             raise InputError(f"objective.{name}: {kind} has no such parameter; {hint}")
-    made: Objective = _validated(found, parameters)
-    return made
+    made: Any = read_as(found, parameters, "objective.") if is_dataclass(found) else found()
+    return cast(Objective, made)
 
 
 def kind_of(objective: Objective) -> str:
@@ -248,19 +249,6 @@ def kind_of(objective: Objective) -> str:
 def tabulated(objective: Objective) -> tuple[str, ...]:
     """The quantities to tabulate for an objective: RPS, which every evaluation shows, and what it needs."""
     return tuple(dict.fromkeys(("rps", *objective.needs)))
-
-
-def _validated(found: type[Any], parameters: Mapping[str, Any]) -> Any:
-    if not is_dataclass(found):
-        return found()
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(found).validate_python(parameters)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"objective.{key} {first['input']!r}: {first['msg']}") from None
 
 
 def _imported(kind: str) -> type[Any]:

@@ -16,7 +16,7 @@ class SimulatorSettings:
             forest, one per application), `boosted` (gradient boosting on log RPS, one per application),
             `ensemble` (Gaussian processes: for few rows, well chosen).
         overwrite: put measured rows over predicted ones.
-        trees: trees of the forest, or boosting rounds.
+        trees: boosting rounds, or trees of the forest.
         depth: depth of the forest's trees.
         leaves: leaves of a boosted tree.
         learning_rate: of boosting.
@@ -28,7 +28,7 @@ class SimulatorSettings:
 
     kind: Literal["table", "forest", "boosted", "ensemble"] = "ensemble"
     overwrite: bool = True
-    trees: Annotated[int, Ge(1), Le(10_000)] = 100
+    trees: Annotated[int, Ge(1), Le(10_000)] = 300
     depth: Annotated[int, Ge(1), Le(100)] = 20
     leaves: Annotated[int, Ge(2), Le(1000)] = 15
     learning_rate: Annotated[float, Gt(0), Le(1)] = 0.08

@@ -8,8 +8,7 @@ from cluster.images.build import Image
 from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
-from cluster.spec import Layout
-from cluster.swarm.backend import layout_of
+from cluster.spec import Layout, layout_of
 
 HOSTS = (
     Host("m", "manager", "127.0.0.1", port=2201, inner="10.0.0.1"),

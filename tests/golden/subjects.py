@@ -5,7 +5,7 @@ from cluster.images.build import Image
 from cluster.images.catalog import load_catalog
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
-from cluster.swarm.backend import layout_of
+from cluster.spec import layout_of
 from cluster.swarm.services import container_of, environment, labels_of, order
 from flows import report as report_stage
 from flows.command.main import main

@@ -135,4 +135,4 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 
 
 # the same settings as for `metis run stages=[setup]`, which these words come before and after
-VERB = Verb(run, settings=("apps",), stages=("setup",), words=2)
+VERB = Verb(run, settings=("apps",), stages=("setup",), site=True, words=2)

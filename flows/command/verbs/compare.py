@@ -33,4 +33,4 @@ def run(request: Request) -> Result:
     return Result({"schedulers": comparison_document(results)}, [table])
 
 
-VERB = Verb(run, settings=("schedulers",), stages=("evaluate",))
+VERB = Verb(run, settings=("schedulers",), stages=("evaluate",), site=True)

@@ -44,4 +44,4 @@ def _cell(value: Any) -> str:
     return " ".join(f"{number:.2f}" for number in value) if isinstance(value, list) else str(value)
 
 
-VERB = Verb(run, settings=("out",), stages=("constraints",))
+VERB = Verb(run, settings=("out",), stages=("constraints",), site=True)

@@ -126,4 +126,5 @@ VERB = Verb(
     run,
     settings=("placement", "scheduler", "dry_run", "group", "groups", "existing", "rules", "profile"),
     stages=("deploy", "subscheduler", "highlevel", "baselines"),
+    site=True,
 )

@@ -56,4 +56,5 @@ VERB = Verb(
     run,
     settings=("scheduler", "placement", "existing", "group", "groups", "cluster.nodes", "rules"),
     stages=("simulator", "constraints", "subscheduler", "highlevel", "baselines"),
+    site=True,
 )

@@ -66,4 +66,4 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [str(row["round"]), str(row["measurements"]), *numbers, f"{row['seconds']:.1f}"]
 
 
-VERB = Verb(run, settings=("out", "explore"), stages=("explore",), implied=("demand=run",))
+VERB = Verb(run, settings=("out", "explore"), stages=("explore",), site=True, implied=("demand=run",))

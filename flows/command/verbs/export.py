@@ -98,4 +98,5 @@ def _nodes(settings: Settings, rows: int) -> tuple[tuple[str, ...], str | None]:
 VERB = Verb(
     run,
     settings=("placement", "format", "out", "apps", "cluster", "images", "launch", "profile.path", "testbed"),
+    site=True,
 )

@@ -132,4 +132,5 @@ VERB = Verb(
     run,
     settings=("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
     stages=("simulator", "subscheduler", "highlevel", "baselines"),
+    site=True,
 )

@@ -21,6 +21,7 @@ from flows.command.result import Result
 from flows.engine.console import say
 from flows.prefect import server
 from flows.prefect.variables import BASE
+from flows.stages.chain import STAGES
 
 
 def run(request: Request) -> Result:
@@ -40,7 +41,7 @@ def run(request: Request) -> Result:
         say(f"export PREFECT_API_URL={shown}")
         say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
         serve_until_stopped(chosen)
-    return Result()
+    return Result({"url": shown, "deployments": [f"{name}/{chosen.name}" for name in ("pipeline", *STAGES)]})
 
 
 VERB = Verb(run, settings=EVERY)

@@ -17,5 +17,4 @@ def run(request: Request) -> Result:
     return Result({"removed": removed}, views)
 
 
-# what was given to deploy may be given here: an operator keeps one set of settings for all verbs of a cluster
-VERB = Verb(run, settings=("profile", "simulator"), stages=("deploy",))
+VERB = Verb(run, settings=("deploy.session",), site=True)

@@ -62,5 +62,4 @@ def _last(found: Mapping[str, Any]) -> list[View]:
     return views if "error" in last else [*views, Line("nothing better to propose")]
 
 
-# the simulator goes into the command that would deploy a proposal
-VERB = Verb(run, settings=("profile", "simulator"), stages=("watch",))
+VERB = Verb(run, stages=("watch",), site=True)

@@ -70,18 +70,21 @@ def test_a_missing_folder_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name: Mine\ndescribe: x\n", "lacks folder"),
-        (GOOD + "ports: [80]\n", "there is no 'ports'; use name, folder"),
+        ("name: Mine\ndescribe: x\n", "folder is missing"),
+        (GOOD + "ports: [80]\n", "ports: there is no such setting; use name, folder"),
         (GOOD.replace("folder: mine", "folder: yours"), "folder 'yours': there is no .*Dockerfile"),
-        (GOOD.replace("Mine\nf", "a/b\nf"), "name 'a/b': give letters"),
+        (GOOD.replace("Mine\nf", "a/b\nf"), "name 'a/b': string should match pattern"),
         (GOOD.replace("name: Mine", "name: memcached"), "name 'memcached': is the name of an image of ours"),
-        (GOOD + "users: 0\n", "users 0: give a whole number from 1"),
-        (GOOD + "sla: -1\n", "sla -1: give seconds"),
-        (GOOD + "path: here\n", "path 'here': give what a request asks for"),
-        (GOOD + "needs: [postgres]\n", "needs .*'postgres'.*: give a list of redis, memcached, origin"),
-        (GOOD + "env: [A]\n", "env .*'A'.*: give a mapping"),
-        ("- Mine\n", "holds no mapping"),
-        ("name: [", "not readable as YAML"),
+        (GOOD + "users: 0\n", "users 0: input should be greater than or equal to 1"),
+        (GOOD + "sla: -1\n", "sla -1: input should be greater than 0"),
+        (GOOD + "path: here\n", "path 'here': string should match pattern '.?/'"),
+        (
+            GOOD + "needs: [postgres]\n",
+            "needs.0 'postgres': input should be 'redis', 'memcached' or 'origin'",
+        ),
+        (GOOD + "env: [A]\n", "env .*'A'.*: input should be a valid (mapping|dictionary)"),
+        ("- Mine\n", r"\['Mine'\]: give a mapping"),
+        ("name: [", "is no YAML"),
     ],
 )
 def test_what_is_no_workload_is_refused_with_file_and_key(folder, text, told):

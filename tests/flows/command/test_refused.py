@@ -1,11 +1,16 @@
 """Settings that are accepted have an effect for the verb; others are refused in one line."""
 
+import re
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+import flows
 from flows.command.main import VERBS
 from flows.command.request import EVERY, read_by, refuse_without_effect, request_of
+from flows.configuration.sections import ProfileSettings
 from flows.configuration.settings import Settings, known_keys
 from flows.stages.chain import STAGES
 from metis.errors import InputError
@@ -27,7 +32,9 @@ def verb_of(name):
         ("place", "explore.budget=5"),
         ("constraints", "value.steps=3"),
         ("import-profile", "cluster.nodes=3"),
-        ("explore", "simulator.trees=3"),
+        ("explore", "placement=plan.json"),
+        ("undeploy", "deploy.at_once=2"),
+        ("undeploy", "placement=plan.json"),
         ("gc", "group.size=3"),
         ("ui", "group.size=3"),
     ],
@@ -45,7 +52,7 @@ def test_a_setting_without_effect_is_refused(verb, word):
             "place",
             ["out=plan.json", "existing=e.csv", "group.size=3", "simulator=forest", "+experiment=quick"],
         ),
-        ("place", ["medea.formulation=container", "value.steps=3", "rules.at_most={ISR:2}", "objective=slo"]),
+        ("place", ["value.steps=3", "decode.order=given", "rules.at_most={ISR:2}", "objective=slo"]),
         ("place", ["output=json", "seed=3", "tracking.path=x", "cluster=lab", "size=small"]),
         ("compare", ["schedulers=[greedy]", "groups.count=3", "testbed.noise=0"]),
         ("explain", ["placement=plan.json", "constraints.threshold=0.1"]),
@@ -58,6 +65,68 @@ def test_what_a_verb_reads_is_accepted(verb, words):
     refuse_without_effect(verb, verb_of(verb), words, Settings())
 
 
+def reading(*schedulers):
+    return replace(Settings(), scheduler=schedulers[0], schedulers=schedulers)
+
+
+@pytest.mark.parametrize(
+    ("verb", "schedulers", "word", "which"),
+    [
+        ("place", ("greedy",), "medea.draws=3", "scheduler=greedy"),
+        ("place", ("greedy",), "value.steps=3", "scheduler=greedy"),
+        ("place", ("greedy",), "local_search.restarts=3", "scheduler=greedy"),
+        ("place", ("metis",), "paper.steps=3", "scheduler=metis"),
+        ("explain", ("paragon",), "medea.draws=3", "scheduler=paragon"),
+        ("compare", ("optimum", "greedy"), "medea.draws=3", "optimum, greedy"),
+    ],
+)
+def test_a_setting_of_a_scheduler_that_does_not_place_is_refused(verb, schedulers, word, which):
+    key = word.partition("=")[0]
+    with pytest.raises(InputError, match=rf"^{key}: has no effect for `metis {verb}` with {which}$"):
+        refuse_without_effect(verb, verb_of(verb), [word], reading(*schedulers))
+
+
+@pytest.mark.parametrize(
+    ("verb", "schedulers", "word"),
+    [
+        ("place", ("medea",), "medea.draws=3"),
+        ("place", ("medea",), "constraints.threshold=0.2"),
+        ("place", ("greedy+local_search",), "local_search.restarts=3"),
+        ("place", ("metis-paper",), "paper.steps=3"),
+        ("place", ("greedy",), "optimum.gap=0.1"),  # the bound beside every result
+        ("compare", ("greedy", "medea"), "medea.draws=3"),
+    ],
+)
+def test_a_setting_of_a_scheduler_that_places_is_accepted(verb, schedulers, word):
+    refuse_without_effect(verb, verb_of(verb), [word], reading(*schedulers))
+
+
+SITE_VERBS = (
+    "place",
+    "compare",
+    "explore",
+    "explain",
+    "constraints",
+    "deploy",
+    "undeploy",
+    "watch",
+    "export",
+)
+
+
+@pytest.mark.parametrize("verb", SITE_VERBS)
+def test_the_words_of_a_site_fit_every_verb_that_works_on_it(verb):
+    """The words that docs/real-cluster.md keeps in a variable of the shell."""
+    page = (Path(flows.__file__).parents[1] / "docs" / "real-cluster.md").read_text(encoding="utf-8")
+    words = re.search(r'SITE="([^"]*)"', page)[1].replace("\\\n", " ").split()
+    assert len(words) > 7
+    assert {"place", "explore", "deploy", "undeploy", "export"} <= set(SITE_VERBS)
+    refuse_without_effect(verb, verb_of(verb), words, Settings())
+    refuse_without_effect(verb, verb_of(verb), ["testbed.noise=0", "rules.at_most={ISR:2}"], Settings())
+    exploring = replace(Settings(), profile=ProfileSettings(kind="explore"))
+    refuse_without_effect(verb, verb_of(verb), ["explore.budget=60"], exploring)
+
+
 @pytest.mark.parametrize("verb", ["place", "run"])
 def test_hydras_own_settings_are_those_of_a_sweep(verb):
     with pytest.raises(InputError, match=r"hydra\.run\.dir: has no effect but in a sweep"):
@@ -67,15 +136,18 @@ def test_hydras_own_settings_are_those_of_a_sweep(verb):
 @pytest.mark.parametrize("verb", VERBS)
 def test_everything_that_a_verbs_stages_read_is_accepted(verb):
     found = verb_of(verb)
-    reads = read_by(found, Settings())
-    if reads == EVERY:
-        return
-    words = [f"{key}=x" for key in known_keys() if any(key == r or key.startswith(f"{r}.") for r in reads)]
-    refuse_without_effect(verb, found, words, Settings())
-    for name in found.stages:
-        stage = STAGES[name]
-        parts = stage.parts(Settings()) if stage.parts else ("",)
-        for part in parts:
-            step = stage.step(Settings(), part)
-            for key in (*step.declared, *step.unkeyed):
-                refuse_without_effect(verb, found, [f"{key}=x"], Settings())
+    for scheduler in ("metis", "medea", "greedy+local_search", "metis-paper"):
+        settings = reading(scheduler)
+        reads = read_by(found, settings)
+        if reads == EVERY:
+            return
+        words = [
+            f"{key}=x" for key in known_keys() if any(key == r or key.startswith(f"{r}.") for r in reads)
+        ]
+        refuse_without_effect(verb, found, words, settings)
+        for name in found.stages:
+            stage = STAGES[name]
+            for part in stage.parts(settings) if stage.parts else ("",):
+                step = stage.step(settings, part)
+                words = [f"{key}=x" for key in (*step.declared, *step.unkeyed)]
+                refuse_without_effect(verb, found, words, settings)

@@ -1,6 +1,6 @@
 """Defaults stand in code; every file under conf/ composes, validates and changes something."""
 
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from flows.configuration.compose import compose_plain
 from flows.configuration.settings import Settings, defaults, known_keys, plain, validated
 from flows.stages.chain import all_steps
 from metis.errors import InputError
+from metis.problem.objectives import OBJECTIVES, SloShare
 from tests.flows.conftest import settings_of
 
 CONF = Path(conf.__file__).parent
@@ -28,10 +29,8 @@ SAME = (["free_10", "free_nodes"], ["slo", "slo_095"], ["random_20", "testbed"])
 
 
 def test_without_overrides_the_settings_are_those_of_the_code():
-    made = Settings()
-    # the number of trees is that of the simulator chosen, which conf/simulator/boosted.yaml names
-    boosted = replace(made.simulator, trees=300)
-    assert settings_of() == replace(made, simulator=boosted)
+    """What the default option of a group says otherwise would be a second default of the same key."""
+    assert settings_of() == Settings()
     assert validated(plain(Settings())) == Settings()
     assert set(defaults()) == {one.name for one in fields(Settings)}
 
@@ -53,9 +52,22 @@ def test_the_options_of_a_group_differ(group):
     composed = {}
     for path in options:
         words = [f"{group}={path.stem}", *NEEDED.get(path.as_posix(), ())]
-        composed.setdefault(str(compose_plain(words)), []).append(path.stem)
+        composed.setdefault(str(plain(settings_of(*words))), []).append(path.stem)
     alike = [names for names in composed.values() if len(names) > 1]
     assert all(names in SAME for names in alike), alike
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_parameters_of_an_objective_have_their_defaults_in_its_class_alone(kind):
+    assert yaml.safe_load((CONF / "objective" / f"{kind}.yaml").read_text(encoding="utf-8")) == {"kind": kind}
+    assert settings_of(f"objective={kind}").objective == OBJECTIVES[kind]()
+
+
+def test_parameters_of_an_objective_are_set_with_or_without_a_plus():
+    for word in ("objective.level=0.8", "+objective.level=0.8"):
+        assert settings_of("objective=slo", word).objective == SloShare(0.8)
+    with pytest.raises(InputError, match=r"objective\.levle: slo has no .*did you mean objective\.level\?"):
+        settings_of("objective=slo", "objective.levle=0.8")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.provision.inventory import Inventory, make_hosts
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from flows.command.main import main
 from flows.configuration.compose import compose_plain
@@ -46,14 +46,27 @@ def test_known_hosts_are_kept_in_the_state_folder_by_default(tmp_path):
     ("text", "says"),
     [
         ("hosts: [", "is no YAML"),
-        ("machines: []", "give a list of machines under `hosts:`"),
-        ("hosts: {a: b}", "give a list of machines under `hosts:`"),
-        (HOSTS + "slots: 3", "there is no 'slots'"),
+        ("machines: []", "hosts is missing"),
+        ("- a", "['a']: give a mapping"),
+        ("hosts: {a: b}", "hosts {'a': 'b'}: input should be a valid list"),
+        ("hosts: [a]", "hosts.0 'a': give a mapping"),
+        ("hosts: [{name: a, role: worker}]", "hosts.0.address is missing"),
+        (HOSTS + "slots: 3", "slots: there is no such setting"),
+        (
+            "hosts: [{name: a, role: worker, address: x, prot: 3}]",
+            "such setting; did you mean hosts.port?",
+        ),
         ("hosts: [{name: a, role: manager, address: x}]", "no worker"),
         ("hosts: [{name: a, role: worker, address: x}]", "0 managers"),
-        ("hosts: [{name: a, role: boss, address: x}]", "role 'boss'"),
+        (
+            "hosts: [{name: a, role: boss, address: x}]",
+            "hosts.0.role 'boss': input should be 'manager', 'worker' or 'client'",
+        ),
         ("hosts: [{name: a, role: worker, address: x, slots: 3}]", "all nodes have the same for now"),
-        ("hosts: [{name: a, role: worker, address: x, port: 0}]", "give 1 to 65535"),
+        (
+            "hosts: [{name: a, role: worker, address: x, port: 0}]",
+            "hosts.0.port 0: input should be greater than or equal to 1",
+        ),
         (HOSTS + "  - {name: first, role: worker, address: y}", "two hosts are called 'first'"),
     ],
 )
@@ -72,10 +85,7 @@ def test_a_missing_inventory_is_named(tmp_path):
 
 
 def sized(cores, memory_mb):
-    hosts = make_hosts(
-        [{"name": "m", "role": "manager", "address": "a"}, {"name": "w", "role": "worker", "address": "b"}],
-        "x",
-    )
+    hosts = (Host("m", "manager", "a"), Host("w", "worker", "b"))
     return Inventory("hosts", "ours", hosts, "k", facts={"w": {"cores": cores, "memory": memory_mb << 20}})
 
 

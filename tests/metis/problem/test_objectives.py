@@ -174,7 +174,10 @@ def test_an_objective_of_the_users_own_is_named_by_module_and_class():
     [
         ({"kind": "slos"}, "objective.kind 'slos': .*did you mean slo.*rps, slo, .*p99_below"),
         ({"kind": "speed"}, "objective.kind 'speed': .*use rps, slo"),
-        ({"kind": "slo", "levle": 1}, "objective.levle: slo has no such parameter; did you mean level?"),
+        (
+            {"kind": "slo", "levle": 1},
+            "objective.levle: slo has no such parameter; did you mean objective.level?",
+        ),
         ({"kind": "rps", "beta": 1}, "objective.beta: rps has no such parameter; it has none"),
         ({"kind": "slo", "level": 50}, "objective.level 50"),
         ({"kind": "slo", "level": "much"}, "objective.level 'much'"),

@@ -1,0 +1,96 @@
+"""Groups placed one after another, and judged: two applications, nodes of two slots, values by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flows.configuration.sections import ClusterSettings, GroupsSettings
+from flows.configuration.settings import Settings
+from flows.placing.comparison import judge, place_optima, ratio, timings
+from flows.placing.decisions import Decisions, cluster_before, place_groups, scheduler_for
+from metis.errors import InputError
+from metis.problem.scheduler import Decision
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+
+SPACE = ColocationSpace(("help", "hurt"), 2)
+# alone all have 1; one of each on a node: 1.5 for the first and 1 for the second; two alike: a half each
+RPS = {(0, 0): (0, 0), (1, 0): (1, 0), (0, 1): (0, 1), (1, 1): (1.5, 1), (2, 0): (0.5, 0), (0, 2): (0, 0.5)}
+TABLES = Tables(SPACE, {"rps": np.array([RPS[tuple(row)] for row in SPACE.counts.tolist()], dtype=float)})
+SETTINGS = replace(Settings(), cluster=ClusterSettings(nodes=2, slots=2))
+ARRIVING = replace(SETTINGS, groups=GroupsSettings(arrive=True))
+GROUPS = np.array([[1, 1], [1, 1]])
+
+
+def decided(placements, bound=None):
+    made = [Decision(np.array(one), 0.25, 0.5, {"bound": bound, "solve_seconds": 1.0}) for one in placements]
+    return Decisions.of(made)
+
+
+def test_each_group_meets_the_cluster_as_it_was_or_what_came_before():
+    greedy = scheduler_for(SETTINGS, "greedy", TABLES)
+    apart = place_groups(greedy, SETTINGS, TABLES, GROUPS)
+    assert [sorted(one.tolist()) for one in apart.placements] == [[[0, 0], [1, 1]]] * 2
+    together = place_groups(greedy, ARRIVING, TABLES, GROUPS)
+    assert together.placements.sum(axis=0).tolist() == [[1, 1], [1, 1]]
+    assert cluster_before(together, 1, ARRIVING, TABLES).existing.tolist() == together.placements[0].tolist()
+    assert cluster_before(apart, 1, SETTINGS, TABLES).empty
+
+
+def test_progress_is_reported_after_every_group():
+    seen = []
+    greedy = scheduler_for(SETTINGS, "greedy", TABLES)
+    place_groups(greedy, SETTINGS, TABLES, GROUPS, lambda *both: seen.append(both), timed=False)
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_decisions_are_read_as_they_were_written_but_for_seconds_in_traces(tmp_path):
+    one, two = decided([[[1, 1], [0, 0]]], 2.5), decided([[[0, 0], [1, 1]]])
+    both = Decisions.joined([one, two])
+    both.save(tmp_path, GROUPS, SPACE.apps)
+    read = Decisions.load(tmp_path)
+    np.testing.assert_array_equal(read.placements, both.placements)
+    assert (read.seconds.tolist(), read.cpu_seconds.tolist()) == ([0.25, 0.25], [0.5, 0.5])
+    assert list(read.traces) == [{"bound": 2.5}, {"bound": None}]
+
+
+def test_schedulers_are_judged_beside_the_optimum_on_simulator_and_truth():
+    optimum = decided([[[1, 1], [0, 0]]], 1.25)
+    apart = decided([[[1, 0], [0, 1]]])
+    truth = Tables(SPACE, {"rps": TABLES.rps.clip(max=1)})
+    best = place_optima(SETTINGS, truth, GROUPS[:1], lambda *_: None)
+    rows = judge({"optimum": optimum, "apart": apart}, SETTINGS, TABLES, GROUPS[:1], truth, best)
+    by_name = rows.set_index("scheduler")
+    assert by_name["rps"].to_dict() == {"optimum": 1.25, "apart": 1.0}
+    assert by_name["ratio"].to_dict() == {"optimum": 1.0, "apart": 0.8}
+    assert by_name["gap"].to_dict() == pytest.approx({"optimum": 0.0, "apart": 0.2})
+    assert by_name["free_nodes"].to_dict() == {"optimum": 1, "apart": 0}
+    assert by_name["true_ratio"].to_dict() == {"optimum": 1.0, "apart": 1.0}  # in truth nobody gains
+
+
+def test_with_arrivals_the_optimum_is_that_of_the_cluster_a_scheduler_made():
+    stacked = decided([[[2, 0], [0, 0]], [[0, 0], [0, 2]]])
+    rows = judge({"optimum": stacked}, ARRIVING, TABLES, np.array([[2, 0], [0, 2]]))
+    assert rows["value"].tolist() == [0.5, 0.5]
+    assert rows["ratio"].tolist() == [0.5, 1.0]  # two apart; then whatever is free beside the first two
+
+
+def test_a_testbed_of_other_applications_is_refused():
+    other = ColocationSpace(("help", "other"), 2)
+    with pytest.raises(InputError, match=r"measures \['help', 'other'\] on 2 slots"):
+        judge({}, SETTINGS, TABLES, GROUPS, Tables(other, {"rps": np.zeros((6, 2))}))
+
+
+def test_a_ratio_of_nothing_to_nothing_is_one():
+    assert (ratio(1.0, 2.0), ratio(0.0, 0.0)) == (0.5, 1.0)
+
+
+def test_timings_have_a_row_per_decision():
+    rows = timings({"a": decided([[[1, 1], [0, 0]]] * 2)})
+    assert rows.to_dict("list") == {
+        "scheduler": ["a", "a"],
+        "group": [0, 1],
+        "seconds": [0.25, 0.25],
+        "cpu_seconds": [0.5, 0.5],
+    }
