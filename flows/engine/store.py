@@ -14,13 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.configuration.sections import TrackingSettings
-from flows.engine.console import say
+from flows.engine.database import check, ready, sqlite_uri
 from flows.engine.folders import (
     Fetched,
     alone,
     file_path,
     is_local,
-    sqlite_uri,
     stage_folder,
     surroundings,
     without_secrets,
@@ -37,6 +36,7 @@ __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
 VIEW = {"mlflow.experimentKind": "custom_model_development"}
 LOG_CHUNK = 1000  # values per request that MLflow accepts
 PARAM_CHUNK = 100
+CHECK_SECONDS = 0.5  # of looking for damage in the database; `metis doctor` looks for as long as it takes
 # left alone, MLflow tries for four minutes before it says that no server answers
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 QUIET = {  # no telemetry, no log of its own, no line on standard output for every run
@@ -61,6 +61,7 @@ class Store:
         self.uri = settings.uri or sqlite_uri(self.root)
         self._name = settings.experiment
         self._remote = settings.uri is not None
+        self._checked = False
         self._fetched = Fetched(self.root)
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
@@ -75,8 +76,9 @@ class Store:
         with surroundings(self.uri), alone(self.root):
             for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # errors would come with tracebacks
-            if not self._remote and not (self.root / DATABASE).exists():
-                say(f"new tracking store: {self.root}")
+            if not self._remote:
+                self._check()
+                ready(self.root)
             client = MlflowClient(self.uri)
             self._experiment = self._experiment_of(client)
             return client
@@ -102,8 +104,16 @@ class Store:
                 raise
             return str(found.experiment_id)
 
+    def _check(self) -> None:
+        """Refuse a damaged database, once; a large one as far as a moment suffices."""
+        if not self._checked:
+            check(self.root / DATABASE, CHECK_SECONDS)
+            self._checked = True
+
     def find(self, step: str, key: str) -> Record | None:
         """Return the newest finished run of this step and key whose output is whole, if any."""
+        if not self._remote:
+            self._check()
         runs = None if self._remote else finished_runs(self.root, self._name, step, key)
         with surroundings(self.uri):
             if runs is None:
