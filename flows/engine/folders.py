@@ -130,7 +130,7 @@ def surroundings(where: str) -> Iterator[None]:
 
 # what SQLite says, in words that say what to do
 SQLITE = {
-    "disk is full": "the disk is full; `metis gc gc.delete=true` makes room, or tracking.path=FOLDER elsewhere",
+    "disk is full": "the disk is full; make room, or name another folder with tracking.path=",
     "disk I/O error": "the disk cannot be written: it is full, over a quota, or failing",
     "readonly database": "the database cannot be written; tracking.path=FOLDER names another folder",
     "unable to open database": "the database cannot be opened; tracking.path=FOLDER names another folder",

@@ -1,4 +1,4 @@
-"""MLflow's database: never half there, made anew where it was, and reported with its cure where it is damaged."""
+"""MLflow's database: never half there, made anew where it was; reported where it is damaged."""
 
 import os
 import shutil
@@ -14,7 +14,6 @@ from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import DATABASE, HALF_MADE, damage, half_made, made_beside, sqlite_uri
 from flows.engine.store import Store
-from metis.errors import SurroundingsError
 
 MAKE = (
     "import sys; from flows.configuration.sections import TrackingSettings\n"
