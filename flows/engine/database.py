@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from flows.engine.console import say
-from flows.engine.lookup import DATABASE
+from flows.engine.lookup import DATABASE, read_only
 from metis.errors import SurroundingsError
 
 BESIDE = ".new-"  # prefix of the folder in which a database is made
@@ -51,7 +51,7 @@ def damage(path: Path, within: float | None = None) -> str:
     if not path.is_file():
         return ""
     try:
-        with closing(_read_only(path)) as connection:
+        with closing(read_only(path)) as connection:
             if within is not None:
                 until = time.monotonic() + within
                 connection.set_progress_handler(lambda: int(time.monotonic() > until), EVERY)
@@ -136,7 +136,3 @@ def _uri_path(path: Path) -> str:
     if "?" not in str(path):
         return str(path)
     return f"{path.as_uri().replace('file:///', 'file:/')}?uri=true"
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)

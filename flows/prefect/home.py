@@ -3,12 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.engine.database import damage
+from flows.engine.processes import began_at
 from metis.files import written_whole
 
 DATABASE = "prefect.db"
@@ -79,19 +79,6 @@ def end_stale(folder: Path) -> int:
                     ended += 1
             path.unlink(missing_ok=True)
     return ended
-
-
-def began_at(pid: int) -> str:
-    """Return when a process began, in the words of the system; empty where there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
-        asked = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
-        return asked.stdout.strip()
-    fields = stat.rpartition(")")[2].split()  # the name in brackets may hold anything
-    return "" if fields[0] == "Z" else fields[19]
 
 
 def mended(folder: Path) -> str:

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from flows.engine.console import say
-from flows.prefect.home import SERVED, Note, began_at, end_stale, home, mended, read_note
+from flows.engine.processes import began_at
+from flows.prefect.home import SERVED, Note, end_stale, home, mended, read_note
 from metis.errors import SurroundingsError
 
 DEFAULTS = {

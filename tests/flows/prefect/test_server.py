@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from flows.engine.processes import began_at
 from flows.prefect import home, server
 from flows.prefect.run import run_chain
 from tests.flows.conftest import settings_of
@@ -37,7 +38,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def held(root):
     """A process that holds the server of a run, behind a proxy that is dead; its API's address."""
-    proxies = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")}
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(root)], stdout=subprocess.PIPE, text=True, env=environment(**proxies)
     )
@@ -90,8 +91,8 @@ def test_the_server_dies_with_its_run_killed_or_not(held, root):
 def test_a_stale_server_of_ours_is_ended_and_nothing_else(tmp_path):
     """One whose command is gone; not one whose command lives, nor a process that was given its number."""
     sleepers = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
-    own = home.began_at(os.getpid())
-    began = [home.began_at(one.pid) for one in sleepers]
+    own = began_at(os.getpid())
+    began = [began_at(one.pid) for one in sleepers]
     assert all(began)
     notes = [
         home.Note("http://127.0.0.1:9/api", sleepers[0].pid, began[0], 2**22 + 1, "1"),
