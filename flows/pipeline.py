@@ -11,7 +11,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
-from flows.engine.memo import Memo, Outcome
+from flows.engine.memo import Memo
 from flows.prefect.artifacts import StepProgress, show_page, show_results, show_run
 from flows.prefect.logs import one_line_per_failure, run_name
 from flows.prefect.parameters import NONE, Overrides, Rerun, Size, Stages, Until, words_of
@@ -92,21 +92,20 @@ def run_chain(memo: Memo) -> State[Any]:
     return _ended(memo)
 
 
-def run_as_flow(memo: Memo) -> Outcome:
-    """Run the chain as a flow run of this process.
+def run_as_flow(memo: Memo) -> str | None:
+    """Run the chain as a flow run of this process; return why it did not come to its end, None where it did.
 
-    Raises:
-        StepError: a step failed.
+    What failed in a step is in `memo.failures`.
     """
     token = OWN.set(memo)
     try:
         unchecked = pipeline.with_options(validate_parameters=False)  # they were composed already
-        unchecked(shlex.split(memo.command)[2:], return_state=True)
+        state = unchecked(shlex.split(memo.command)[2:], return_state=True)
     finally:
         OWN.reset(token)
-    if memo.failures:
-        raise memo.failures[0]
-    return memo.outcome()
+    if memo.failures or state.is_completed():
+        return None
+    return f"Prefect ended the run as {state.name} ({' '.join(str(state.message).split())[:150]})"
 
 
 def _ended(memo: Memo) -> State[Any]:

@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from flows.configuration.settings import Settings
+from flows.engine.database import cure as database_cure
+from flows.engine.database import damage, half_made
+from flows.engine.lookup import DATABASE
 
 State = Literal["ok", "note", "missing"]
 LEAST_FREE = 5e9  # bytes: the environment, a few hundred runs and the images of the lab
@@ -107,7 +110,13 @@ def _tracking(settings: Settings) -> Finding:
         place = place.parent
     if not os.access(place, os.W_OK):
         return Finding("tracking store", "missing", f"{place} cannot be written", "tracking.path=FOLDER")
-    found = "there" if (folder / "mlflow.db").is_file() else "made by the first run"
+    broken = damage(folder / DATABASE)
+    if broken:
+        mend = database_cure(folder / DATABASE)
+        return Finding("tracking store", "missing", f"{folder / DATABASE} is damaged: {broken}", mend)
+    if half_made(folder / DATABASE):
+        return Finding("tracking store", "ok", "half made: the next run makes it anew, nothing is lost")
+    found = "there" if (folder / DATABASE).is_file() else "made by the first run"
     return Finding("tracking store", "ok", found)
 
 

@@ -88,11 +88,6 @@ class Fetched:
         output.rename(self.folder(run_id))
 
 
-def sqlite_uri(root: Path) -> str:
-    """Return the SQLite tracking URI of a folder; SQLAlchemy 2.0 takes the path as it stands."""
-    return f"sqlite:///{root / 'mlflow.db'}"
-
-
 def is_local(artifact_uri: str) -> bool:
     """Whether artifacts lie in a folder of this machine."""
     return artifact_uri.startswith("file:")
@@ -133,8 +128,22 @@ def surroundings(where: str) -> Iterator[None]:
         raise SurroundingsError(f"{where}: {_plainly(str(error))}") from None
 
 
+# what SQLite says, in words that say what to do
+SQLITE = {
+    "disk is full": "the disk is full; make room, or name another folder with tracking.path=",
+    "disk I/O error": "the disk cannot be written: it is full, over a quota, or failing",
+    "readonly database": "the database cannot be written; tracking.path=FOLDER names another folder",
+    "unable to open database": "the database cannot be opened; tracking.path=FOLDER names another folder",
+    "image is malformed": "the database is damaged; `metis doctor` says what mends it",
+    "file is not a database": "the database is damaged; `metis doctor` says what mends it",
+}
+
+
 def _plainly(said: str) -> str:
     text = without_secrets(" ".join(said.split()))
+    for part, plain in SQLITE.items():
+        if part in text:
+            return plain
     if "out-of-date database schema" in text or "Can't locate revision" in text:
         return "the database is of another version of MLflow; upgrade metis, or move the file away"
     if "Max retries exceeded" in text or "NewConnectionError" in text:

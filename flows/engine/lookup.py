@@ -6,6 +6,7 @@ what is found here against what the client of MLflow returns.
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ JOIN tags AS keys ON keys.run_uuid = runs.run_uuid AND keys.key = 'metis.key' AN
 JOIN tags AS steps ON steps.run_uuid = runs.run_uuid AND steps.key = 'metis.step' AND steps.value = :step
 WHERE experiments.name = :experiment AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
 ORDER BY runs.start_time DESC LIMIT :most
+"""
+OPEN = """
+SELECT runs.run_uuid, tags.value FROM runs
+JOIN experiments ON experiments.experiment_id = runs.experiment_id
+JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'metis.process'
+WHERE experiments.name = :experiment AND runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active'
 """
 TAGS = "SELECT key, value FROM tags WHERE run_uuid = ?"
 CPU_SECONDS = "SELECT value FROM latest_metrics WHERE run_uuid = ? AND key = 'cpu_seconds'"
@@ -65,13 +72,24 @@ def finished_runs(root: Path, experiment: str, step: str, key: str) -> list[Foun
         return []
     wanted = {"experiment": experiment, "step": step, "key": key, "most": MOST}
     try:
-        connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)
-        try:
+        with closing(read_only(database)) as connection:
             return [_found(connection, *row) for row in connection.execute(FINISHED, wanted)]
-        finally:
-            connection.close()
     except sqlite3.Error:
         return None  # another version of MLflow, or a damaged file: its client knows what to say
+
+
+def open_runs(root: Path, experiment: str) -> dict[str, str]:
+    """Return the process of every run that has not ended, by the run's id; see `flows.engine.processes`."""
+    try:
+        with closing(read_only(root / DATABASE)) as connection:
+            return dict(connection.execute(OPEN, {"experiment": experiment}).fetchall())
+    except sqlite3.Error:
+        return {}
+
+
+def read_only(database: Path) -> sqlite3.Connection:
+    """Open a database without writing to it, nor creating it."""
+    return sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)
 
 
 def _found(connection: sqlite3.Connection, run_id: str, uri: str, start: int, end: int) -> FoundRun:

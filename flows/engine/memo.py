@@ -191,6 +191,9 @@ class Memo:
             lock.release()
 
     def _made(self, step: Step, key: str, digests: Mapping[str, str], progress: Progress) -> Record:
+        damaged = self.store.flaws.pop(key, "")
+        if damaged:
+            say(f"{step.name}: its output was damaged ({damaged}) and is made again")
         record = self._recorded(step, key, digests, progress)
         with self._mutex:
             self.done.append(step.name)

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +42,18 @@ class Attempt:
     error: str
     since: str
     identity: str
+
+    @classmethod
+    def of(cls, run: Any) -> "Attempt":
+        """Return a run of MLflow's client in this form."""
+        since = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
+        return cls(
+            run_id=str(run.info.run_id),
+            status=str(run.info.status),
+            error=run.data.tags.get("metis.error", ""),
+            since=since.isoformat(timespec="seconds"),
+            identity=run.data.tags.get("metis.identity", ""),
+        )
 
 
 @dataclass(frozen=True)

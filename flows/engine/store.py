@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,22 +13,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.configuration.sections import TrackingSettings
-from flows.engine.console import say
+from flows.engine.database import check, ready, sqlite_uri
 from flows.engine.folders import (
     Fetched,
     alone,
     file_path,
     is_local,
-    sqlite_uri,
     stage_folder,
     surroundings,
     without_secrets,
 )
-from flows.engine.keys import folder_digest
-from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs
+from flows.engine.left import close_left, end
+from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_runs
+from flows.engine.output import described, files_of, flaw
+from flows.engine.processes import is_gone, own_mark
 from flows.engine.provenance import Dataset, provenance, versions
 from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording
-from flows.engine.work import TIMINGS
+from flows.engine.startup import prepare_mlflow
 from metis.errors import InputError, MetisError
 
 __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
@@ -37,14 +37,8 @@ __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
 VIEW = {"mlflow.experimentKind": "custom_model_development"}
 LOG_CHUNK = 1000  # values per request that MLflow accepts
 PARAM_CHUNK = 100
-# left alone, MLflow tries for four minutes before it says that no server answers
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
-QUIET = {  # no telemetry, no log of its own, no line on standard output for every run
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
+COLLISIONS = 5  # tries to log a dataset: MLflow looks whether it is there, and then adds it
+CHECK_SECONDS = 0.5  # of looking for damage in the database; `metis doctor` looks for as long as it takes
 
 
 class Store:
@@ -55,12 +49,15 @@ class Store:
     """
 
     def __init__(self, settings: TrackingSettings) -> None:
-        for name, value in (PATIENCE | QUIET).items():
-            os.environ.setdefault(name, value)
+        prepare_mlflow()
         self.root = Path(settings.path).absolute()
         self.uri = settings.uri or sqlite_uri(self.root)
         self._name = settings.experiment
         self._remote = settings.uri is not None
+        self._looked = False
+        self.flaws: dict[
+            str, str
+        ] = {}  # what is wrong with the output of a key, where that was found damaged
         self._fetched = Fetched(self.root)
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
@@ -75,10 +72,13 @@ class Store:
         with surroundings(self.uri), alone(self.root):
             for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # errors would come with tracebacks
-            if not self._remote and not (self.root / DATABASE).exists():
-                say(f"new tracking store: {self.root}")
+            if not self._remote:
+                check(self.root / DATABASE, CHECK_SECONDS)
+                ready(self.root)
             client = MlflowClient(self.uri)
             self._experiment = self._experiment_of(client)
+            if not self._remote:
+                close_left(client, self.root, self._name)
             return client
 
     @property
@@ -102,8 +102,19 @@ class Store:
                 raise
             return str(found.experiment_id)
 
+    def _look(self) -> None:
+        """Refuse a damaged database, as far as a moment suffices; close what killed processes left."""
+        if self._remote or self._looked:
+            return
+        check(self.root / DATABASE, CHECK_SECONDS)
+        self._looked = True
+        if any(map(is_gone, open_runs(self.root, self._name).values())):
+            _ = self._client
+
     def find(self, step: str, key: str) -> Record | None:
         """Return the newest finished run of this step and key whose output is whole, if any."""
+        self._look()
+        self.flaws.pop(key, None)
         runs = None if self._remote else finished_runs(self.root, self._name, step, key)
         with surroundings(self.uri):
             if runs is None:
@@ -133,7 +144,7 @@ class Store:
                 order_by=["attributes.start_time DESC"],
                 max_results=most,
             )
-        return [_attempt(run) for run in runs]
+        return [Attempt.of(run) for run in runs]
 
     def ids(self, prefix: str) -> list[str]:
         """Return the ids of runs that begin with `prefix`, the newest few."""
@@ -171,21 +182,22 @@ class Store:
 
         def fetch(folder: Path) -> None:
             try:
-                for name in _files(run):
+                for name in files_of(run.tags):
                     self._client.download_artifacts(run.run_id, name, str(folder))
             except MlflowException as error:
                 if not _absent(error):
                     raise  # a server that is away is no damage
 
-        return self._fetched.fetch(run.run_id, lambda folder: _whole(run, folder), fetch)
+        return self._fetched.fetch(run.run_id, lambda folder: not flaw(run.tags, folder), fetch)
 
     def _record(self, run: FoundRun) -> Record | None:
         if "metis.digest" not in run.tags:
             return None
-        folder = self._folder(run)
-        if not _whole(run, folder):
-            return None  # damaged or deleted by hand: done again
-        key, content = run.tags.get("metis.key", ""), run.tags["metis.digest"]
+        folder, key, content = self._folder(run), run.tags.get("metis.key", ""), run.tags["metis.digest"]
+        wrong = flaw(run.tags, folder)
+        if wrong:  # damaged or deleted by hand: done again
+            self.flaws.setdefault(key, wrong)
+            return None
         return Record(run.run_id, key, content, folder, run.seconds, run.cpu_seconds)
 
     @contextmanager
@@ -267,7 +279,7 @@ class Store:
     def _start(self, name: str, tags: Mapping[str, str]) -> Any:
         """Start a run; return MLflow's description of it, with `run_id` and `artifact_uri`."""
         with surroundings(self.uri):
-            tags = _public(provenance() | dict(tags))
+            tags = _public(provenance() | {"metis.process": own_mark()} | dict(tags))
             return self._client.create_run(self.experiment, tags=tags, run_name=name).info
 
     @contextmanager
@@ -289,8 +301,7 @@ class Store:
 
     def _keep(self, recording: Recording, *, at_hand: bool) -> None:
         run_id, output = recording.run_id, recording.folder
-        files = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
-        kept = {"metis.files": json.dumps(files), "metis.digest": output_digest(output, files)}
+        kept = described(output)
         with surroundings(self.uri):
             self._client.log_artifacts(run_id, str(output))
             self._client.log_artifacts(run_id, str(recording.about), ABOUT)
@@ -301,10 +312,10 @@ class Store:
 
     def _fail(self, run_id: str, error: BaseException) -> None:
         reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
+        killed = isinstance(error, KeyboardInterrupt | SystemExit)
         try:
-            self._client.set_tag(run_id, "metis.error", without_secrets(reason)[:4000])
-            killed = isinstance(error, KeyboardInterrupt | SystemExit)
-            self._client.set_terminated(run_id, "KILLED" if killed else "FAILED")
+            with surroundings(self.uri):
+                end(self._client, run_id, reason, "KILLED" if killed else "FAILED")
         except Exception:  # the first failure is the one to report
             logging.getLogger(__name__).debug("could not record the failure", exc_info=True)
 
@@ -336,9 +347,17 @@ class Store:
 
     def log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
         """Log which data a run was given."""
-        if datasets:
-            with surroundings(self.uri):
-                self._client.log_inputs(run_id, datasets=[one.logged() for one in datasets])
+        if not datasets:
+            return
+        logged = [one.logged() for one in datasets]
+        with surroundings(self.uri), alone(self.root, ".datasets"):
+            for left in reversed(range(COLLISIONS)):
+                try:
+                    self._client.log_inputs(run_id, datasets=logged)
+                    return
+                except Exception as error:  # another machine may log the same one to the same server
+                    if not left or "unique" not in str(error).lower():
+                        raise
 
     def child(
         self,
@@ -378,32 +397,6 @@ def _public(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: without_secrets(str(value)) for name, value in tags.items()}
 
 
-def output_digest(folder: Path, files: Sequence[str]) -> str:
-    """Return the digest of an output: of its files but the timings, which differ each time."""
-    return folder_digest(folder, [name for name in files if name != TIMINGS])
-
-
-def _files(run: FoundRun) -> list[str]:
-    files: list[str] = json.loads(run.tags.get("metis.files", "[]"))
-    return files
-
-
-def _whole(run: FoundRun, folder: Path) -> bool:
-    """Whether a run's output is in `folder` as it was written."""
-    return bool(output_digest(folder, _files(run)) == run.tags.get("metis.digest"))
-
-
 def _absent(error: Any) -> bool:
     """Whether an error says that a run or file does not exist, and not that the server is away."""
     return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST" or error.get_http_status_code() == 404)
-
-
-def _attempt(run: Any) -> Attempt:
-    since = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC).astimezone()
-    return Attempt(
-        run_id=str(run.info.run_id),
-        status=str(run.info.status),
-        error=run.data.tags.get("metis.error", ""),
-        since=since.isoformat(timespec="seconds"),
-        identity=run.data.tags.get("metis.identity", ""),
-    )

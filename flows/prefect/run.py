@@ -2,15 +2,17 @@
 
 from flows.configuration.settings import Settings
 from flows.engine.console import say
-from flows.engine.memo import Outcome
+from flows.engine.memo import Memo, Outcome
 from flows.engine.work import Progress, no_progress
 from flows.stages.chain import chosen_steps, found, open_memo, run_steps
+from metis.errors import MetisError, SurroundingsError
 
 
 def run_chain(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Outcome:
     """Run the chain: steps that are finished under the same key are reused.
 
-    When all are, neither Prefect nor any server is started.
+    When all are, neither Prefect nor any server is started. Where Prefect is not there, does not come up, or
+    is lost midway, one line says so and the steps run without it.
 
     Raises:
         InputError: the settings ask for a stage that does not exist.
@@ -22,18 +24,33 @@ def run_chain(settings: Settings, progress: Progress = no_progress, command: str
     outcome = found(memo)
     if outcome is not None:
         return outcome
-    if not settings.tracking.orchestrate:
-        return run_steps(memo)
+    if settings.tracking.orchestrate:
+        without = _as_flow(memo)
+        if memo.failures:
+            raise memo.failures[0]
+        if without is None:
+            return memo.outcome()
+        say(f"{without}: the steps run without Prefect")
+    return run_steps(memo)
+
+
+def _as_flow(memo: Memo) -> str | None:
+    """Run the chain as a flow; return why it did not come to its end, None where it did or a step failed."""
+    from flows.prefect import server
+
     try:
-        from flows.prefect import server
+        with server.of_a_run(memo.store.root):
+            from flows.pipeline import run_as_flow  # prefect's engine wants to be imported first
+            from flows.prefect.logs import keep_from_terminal
 
-        server.prepare(memo.store.root)
-        from flows.pipeline import run_as_flow  # prefect's engine wants to be imported first
-
-        server.create_database()
-        from flows.prefect.logs import keep_from_terminal
+            keep_from_terminal()
+            return run_as_flow(memo)
     except ImportError as error:
-        say(f"Prefect is not here ({error}): the steps run without it")
-        return run_steps(memo)
-    keep_from_terminal()
-    return run_as_flow(memo)
+        return f"Prefect is not here ({error})"
+    except SurroundingsError as error:
+        return str(error)
+    except MetisError:
+        raise
+    except Exception as error:
+        # whatever Prefect, its client or its server stumbles over; a step's own failure is in the memo
+        return f"Prefect failed ({type(error).__name__}: {' '.join(str(error).split())[:150]})"

@@ -1,85 +1,85 @@
 """The Prefect server of a tracking folder: the one that is named, the one that serves it, or its own.
 
-Everything of Prefect's lies in `prefect/` of the tracking folder. Nothing here imports Prefect: a `metis run`
-that finds everything finished never does.
+Everything of Prefect's lies in `prefect/` of the tracking folder. Prefect is imported once its server starts:
+a `metis run` that finds everything finished never does.
 """
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
-
-from filelock import FileLock
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 from flows.engine.console import say
+from flows.engine.processes import began_at
+from flows.prefect.home import SERVED, Note, end_stale, home, mended, read_note
 from metis.errors import SurroundingsError
-from metis.files import written_whole
 
 DEFAULTS = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLIENT_METRICS_ENABLED": "false",
     # Prefect logs a failed task with its traceback; we say in one line which step failed, and why
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "DO_NOT_TRACK": "true",
 }
-DATABASE = "prefect.db"
+API = "PREFECT_API_URL"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# for one run: no pages, and none of the services that start runs by themselves
+OF_A_RUN = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
 ANSWERS_WITHIN = 2.0
-STARTS_WITHIN = 180.0
-ENDS_WITHIN = 20.0
+STARTS_WITHIN = 120.0
+REPORT_AFTER = 5.0  # seconds of waiting before it is mentioned, and between two mentions
+ENDS_WITHIN = 10.0
 
 
-def prepare(root: Path) -> None:
+def prepare(root: Path) -> str | None:
     """Set Prefect's environment for the tracking folder `root`, before Prefect is imported.
 
-    `PREFECT_API_URL` as it is given; else the server of a `metis serve` that runs on this folder; else
-    Prefect starts a server of its own for as long as the command lasts.
+    Returns:
+        the address of the server to use: `PREFECT_API_URL` as it is given, else that of a `metis serve` that
+        runs on this folder; None where a command has to start one.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(home(root)))
-    if "PREFECT_API_URL" not in os.environ:
-        serving = running(root)
-        if serving:
-            os.environ["PREFECT_API_URL"] = serving
-
-
-def create_database() -> None:
-    """Create the database of a server of our own, one process at a time: two at once would break it."""
-    if "PREFECT_API_URL" in os.environ:
-        return
-    folder = Path(os.environ["PREFECT_HOME"])
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".opening.lock"):
-        if (folder / DATABASE).is_file():
-            return
-        import asyncio
-
-        from prefect.server.database import provide_database_interface
-
-        asyncio.run(provide_database_interface().create_db())
-
-
-def home(root: Path) -> Path:
-    """Return the folder of Prefect's database for the tracking folder `root`."""
-    return root.absolute() / "prefect"
+    named = os.environ.get(API) or running(root)
+    if named:
+        os.environ[API] = named
+        if urlsplit(named).hostname in LOOPBACK:
+            without_proxy()
+    else:
+        os.environ.pop(API, None)
+    return named
 
 
 def running(root: Path) -> str | None:
     """Return the API address of the server that `metis serve` started for `root`; None where it is not up."""
-    try:
-        url = json.loads(_note(root).read_text(encoding="utf-8"))["url"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(url) if _answers(str(url)) else None
+    note = read_note(home(root) / SERVED)
+    return note.url if note is not None and responds(note.url) else None
+
+
+@contextmanager
+def of_a_run(root: Path) -> Iterator[str]:
+    """Yield the API address of a server while a run lasts; started for it where none is named or serves.
+
+    Raises:
+        SurroundingsError: the server that is named does not respond, or our own does not come up.
+    """
+    named = prepare(root)
+    if named is None:
+        with _own(root, 0, f"server-{os.getpid()}.json", OF_A_RUN) as url:
+            yield url
+    elif responds(named):
+        yield named
+    else:
+        raise SurroundingsError(f"{API} {without_secrets(named)} does not respond")
 
 
 @contextmanager
@@ -91,31 +91,54 @@ def server(root: Path, port: int) -> Iterator[str]:
     Raises:
         SurroundingsError: the port is taken, or the server does not come up.
     """
-    prepare(root)
-    named = os.environ.get("PREFECT_API_URL")
-    if named:
-        if not _answers(named):
-            raise SurroundingsError(
-                f"PREFECT_API_URL {without_secrets(named)} does not answer; start that server, or unset it"
-            )
+    named = prepare(root)
+    if named is None:
+        say("starting a Prefect server (takes about ten seconds)")
+        # left alone, its pages ask port 4200
+        pages = {"PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL", f"http://127.0.0.1:{port}/api")}
+        # the level is ours alone: a server at CRITICAL would not say why it does not start
+        with _own(root, port, SERVED, pages | {"PREFECT_LOGGING_LEVEL": "WARNING"}) as url:
+            yield url
+    elif responds(named):
         yield named
-        return
-    url = f"http://127.0.0.1:{port}/api"
-    _check_free(port)
-    process = _start(root, port)
+    else:
+        raise SurroundingsError(
+            f"{API} {without_secrets(named)} does not respond; start that server, or unset it"
+        )
+
+
+@contextmanager
+def _own(root: Path, port: int, name: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the API address of a server of ours, which ends with the block, or with this process."""
+    folder = home(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    if end_stale(folder):
+        say("ended a Prefect server that a killed command had left")
+    broken = mended(folder)
+    if broken:
+        say(f"{folder}: Prefect's database was damaged ({broken}) and is made anew; only its history is lost")
+    without_proxy()
+    log = folder / f"{Path(name).stem}.log"
+    with _bound(port) as ear:
+        url = f"http://127.0.0.1:{ear.getsockname()[1]}/api"
+        process = _start(ear, log, environment)
+    os.environ[API] = url
     try:
-        _wait(process, url, root)
-        with written_whole(_note(root)) as file:
-            file.write(json.dumps({"url": url, "pid": process.pid}).encode())
-        os.environ["PREFECT_API_URL"] = url
+        Note(url, process.pid, began_at(process.pid), os.getpid(), began_at(os.getpid())).save(folder / name)
+        import_module("prefect")  # takes seconds, as the server does meanwhile
+        _wait(process, url, log)
         yield url
-    finally:
-        _note(root).unlink(missing_ok=True)
+    except BaseException:
         _end(process)
-
-
-def _note(root: Path) -> Path:
-    return home(root) / "server.json"
+        raise
+    else:
+        _end(process)
+        if name != SERVED:
+            log.unlink(missing_ok=True)
+    finally:
+        (folder / name).unlink(missing_ok=True)
+        if os.environ.get(API) == url:
+            del os.environ[API]
 
 
 def without_secrets(url: str) -> str:
@@ -124,56 +147,69 @@ def without_secrets(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
 
-def _answers(url: str) -> bool:
+def responds(url: str) -> bool:
+    """Whether a Prefect server responds at an address, without a proxy where it is on this machine."""
     if not url.startswith(("http://", "https://")):
         return False
     try:
-        with urlopen(f"{url.rstrip('/')}/health", timeout=ANSWERS_WITHIN) as response:
+        near = urlsplit(url).hostname in LOOPBACK
+        opener = build_opener(ProxyHandler({})) if near else build_opener()
+        with opener.open(f"{url.rstrip('/')}/health", timeout=ANSWERS_WITHIN) as response:
             return bool(response.status == 200)
-    except (URLError, OSError, ValueError):
+    except (OSError, ValueError):
         return False
 
 
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise SurroundingsError(
-                f"port {port} is taken; choose another with serve.port=, or set PREFECT_API_URL "
-                "to the server to use"
-            ) from None
+def without_proxy() -> None:
+    """Keep a proxy of the environment out of connections to this machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        listed = [one for one in os.environ.get(name, "").split(",") if one]
+        os.environ[name] = ",".join(dict.fromkeys([*listed, "127.0.0.1", "localhost"]))
 
 
-def _start(root: Path, port: int) -> subprocess.Popen[bytes]:
-    home(root).mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    # the level is ours alone: a server at CRITICAL would not say why it does not start
-    environment = os.environ | {"PREFECT_LOGGING_LEVEL": "WARNING"}
-    environment.setdefault("PREFECT_UI_API_URL", f"http://127.0.0.1:{port}/api")  # left alone, port 4200
-    with _log(root).open("wb") as log:
-        # a session of its own: Ctrl-C ends the runner first, and only then its server
+def _bound(port: int) -> socket.socket:
+    """Return a socket on the loopback address; a free port for 0. The server inherits it: no race."""
+    ear = socket.socket()
+    ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        ear.bind(("127.0.0.1", port))
+    except OSError:
+        ear.close()
+        raise SurroundingsError(
+            f"port {port} is taken; choose another with serve.port=, or set {API} to the server to use"
+        ) from None
+    return ear
+
+
+def _start(ear: socket.socket, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "flows.prefect.process", str(ear.fileno()), str(os.getpid())]
+    with log.open("wb") as output:
+        # a session of its own: Ctrl-C ends the run first, and only then its server
         return subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            start_new_session=True,
+            pass_fds=[ear.fileno()],
         )
 
 
-def _log(root: Path) -> Path:
-    return home(root) / "server.log"
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, root: Path) -> None:
-    say("starting a Prefect server (takes about ten seconds)")
-    until = time.monotonic() + STARTS_WITHIN
-    while not _answers(url):
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    began = reported = time.monotonic()
+    while not responds(url):
+        now = time.monotonic()
         if process.poll() is not None:
-            raise SurroundingsError(f"the Prefect server did not start; see {_log(root)}")
-        if time.monotonic() > until:
+            raise SurroundingsError(f"the Prefect server did not start; see {log}")
+        if now - began > STARTS_WITHIN:
             raise SurroundingsError(
-                f"the Prefect server did not answer within {STARTS_WITHIN:g} s; see {_log(root)}"
+                f"the Prefect server did not respond within {STARTS_WITHIN:g} s; see {log}"
             )
-        time.sleep(0.2)
+        if now - reported > REPORT_AFTER:
+            reported = now
+            say(f"waiting for the Prefect server, {now - began:.0f} s")
+        time.sleep(0.1)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

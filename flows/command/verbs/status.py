@@ -1,4 +1,4 @@
-"""Show the chain: what is done, reused, failed, stale or missing, and why.
+"""Show the chain: what is done, reused, running, failed, stale or missing, and why.
 
 metis status
 metis status experiment=quick
@@ -18,7 +18,14 @@ from flows.engine.runs import Attempt
 from flows.engine.store import Store
 from flows.stages.chain import chosen_steps, open_memo
 
-COLOURS = {"done": "green", "reused": "green", "failed": "red", "stale": "yellow", "missing": "dim"}
+COLOURS = {
+    "done": "green",
+    "reused": "green",
+    "running": "cyan",
+    "failed": "red",
+    "stale": "yellow",
+    "missing": "dim",
+}
 UNKNOWN = "?"  # digest of an output that does not exist yet
 COLUMNS = ("step", "state", "why", "since", "MLflow run")
 
@@ -51,7 +58,8 @@ def chain_status(settings: Settings) -> list[dict[str, Any]]:
         known = {name: digests.get(name, _absent(step, name)) for name in step.inputs}
         record = None if UNKNOWN in known.values() else store.find(step.name, step.key(known))
         if record is None:
-            states.append(_unfinished(step, known, store))
+            damaged = "" if UNKNOWN in known.values() else store.flaws.get(step.key(known), "")
+            states.append(_unfinished(step, known, store, damaged))
             continue
         digests[step.name] = record.digest
         since, chains[step.name] = store.origin(record.run_id)
@@ -71,7 +79,7 @@ def _since(state: Mapping[str, Any]) -> str:
     return str(state["since"])
 
 
-def _unfinished(step: Step, digests: Mapping[str, str], store: Store) -> dict[str, Any]:
+def _unfinished(step: Step, digests: Mapping[str, str], store: Store, damaged: str) -> dict[str, Any]:
     """Return the row of a step that has to be done, against the try whose settings were nearest."""
     state: dict[str, Any] = {"step": step.name, "state": "missing", "why": "never done", "run": None}
     # verbs make steps of other settings in between: the newest try need not be the one to compare with
@@ -83,13 +91,15 @@ def _unfinished(step: Step, digests: Mapping[str, str], store: Store) -> dict[st
     waiting = [name for name, known in digests.items() if known == UNKNOWN]
     if last.status != "FINISHED" and not changed:
         log = log_path(store.root, last.run_id)
-        gone = "being done, or killed without a word" if last.status == "RUNNING" else last.error
-        return state | {"state": "failed", "why": gone, "log": str(log) if log.is_file() else None}
+        state |= {"log": str(log) if log.is_file() else None}
+        if last.status == "RUNNING":  # those whose process is gone were closed when the store was opened
+            return state | {"state": "running", "why": ""}
+        return state | {"state": "failed", "why": last.error}
     reasons = [f"changed: {', '.join(changed)}"] if changed else []
     if waiting:
         more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
         reasons.append(f"waits for {waiting[0]}{more}")
-    return state | {"state": "stale", "why": "; ".join(reasons) or "its output is damaged or gone"}
+    return state | {"state": "stale", "why": "; ".join(reasons) or f"its output is damaged: {damaged}"}
 
 
 def _changed(step: Step, digests: Mapping[str, str], attempt: Attempt) -> list[str]:
