@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cluster.settings import BuildSettings
 from metis.errors import InputError
+from metis.inputs.documents import read_yaml
 
 PACKAGED = Path(__file__).resolve().parents[1] / "workloads"
 LOAD_FOLDER = PACKAGED.parent / "load" / "loadimage"
@@ -165,10 +164,7 @@ def _names(folder: Path) -> dict[str, Path]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    stored = read_yaml(path)
     if not isinstance(stored, dict):
         raise InputError(f"{path}: holds no mapping; give name, folder and describe")
     return stored

@@ -5,14 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cluster.provision.inventory import Host, Inventory, make_hosts
 from cluster.settings import LaunchSettings
 from flows.configuration.settings import Settings
 from flows.live.hosts import Report, joined
 from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError
+from metis.inputs.documents import read_yaml
 
 KNOWN_HOSTS, RECORD = "known_hosts", "ec2.json"
 DEFAULT_WORKERS = 2
@@ -98,12 +97,9 @@ def read_inventory(path: Path, name: str, state: Path) -> Inventory:
         InputError: it is missing, or something in it is wrong; names the file and what.
     """
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cluster.inventory {path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"cluster.inventory {path}: is no YAML ({reason})") from None
+        read = read_yaml(path)
+    except InputError as error:
+        raise InputError(f"cluster.inventory {error}") from None
     if not isinstance(read, dict) or not isinstance(read.get("hosts"), list):
         raise InputError(f"cluster.inventory {path}: give a list of machines under `hosts:`")
     odd = sorted(set(map(str, read)) - set(FILE_KEYS))

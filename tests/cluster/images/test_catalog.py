@@ -81,7 +81,7 @@ def test_a_missing_folder_is_refused(tmp_path):
         (GOOD + "needs: [postgres]\n", "needs .*'postgres'.*: give a list of redis, memcached, origin"),
         (GOOD + "env: [A]\n", "env .*'A'.*: give a mapping"),
         ("- Mine\n", "holds no mapping"),
-        ("name: [", "not readable as YAML"),
+        ("name: [", "is no YAML"),
     ],
 )
 def test_what_is_no_workload_is_refused_with_file_and_key(folder, text, told):
