@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from baselines.pairwise import check_curves, pairwise_curves
 from metis.errors import InputError
 from metis.files import written_whole
+from metis.inputs.sheet import read_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
@@ -320,11 +321,11 @@ def read_constraints(path: Path, apps: tuple[str, ...], slots: int) -> Constrain
     Raises:
         InputError: not such a file, an unknown application, or a threshold out of range; names file and line.
     """
-    table = _read(path)
-    if not table or tuple(cell.strip() for cell in table[0]) != COLUMNS:
+    sheet = read_sheet(path)
+    if sheet.header != COLUMNS:
         raise InputError(f"{path}: the first line must be {','.join(COLUMNS)}")
     items = []
-    for number, cells in enumerate(table[1:], start=2):
+    for number, cells in zip(sheet.lines, sheet.rows, strict=True):
         try:
             s, c, larger, threshold = (int(cell) for cell in cells)
         except ValueError:
@@ -346,21 +347,15 @@ def read_constraints(path: Path, apps: tuple[str, ...], slots: int) -> Constrain
 
 
 def _read_rps(path: Path, rows: int) -> FloatArray:
-    try:
-        values = np.array([[float(cell) for cell in cells] for cells in _read(path)[1:]], dtype=np.float64)
-    except ValueError:
-        raise InputError(f"{path}: give one number per column in every row") from None
+    sheet = read_sheet(path, ordered=True)
+    values = sheet.numbers(sheet.header)
+    blank = np.argwhere(np.isnan(values))
+    if len(blank):
+        row, column = blank[0].tolist()
+        raise InputError(f"{sheet.place(row, sheet.header[column])}: is blank; give an RPS")
     if len(values) != rows:
         raise InputError(f"{path}: {len(values)} rows of RPS for {rows} constraints: give one each")
     return values
-
-
-def _read(path: Path) -> list[list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error})") from None
 
 
 def _write(path: Path, header: Sequence[Any], table: Sequence[Sequence[Any]]) -> Path:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.errors import InputError, SurroundingsError
+from metis.errors import SurroundingsError
+from metis.inputs.archives import MAX_BYTES, read_archive
 
 
 @contextmanager
@@ -49,19 +50,20 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez_compressed(file, allow_pickle=False, **plain)
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read an `.npz` without pickle.
+def load_arrays(
+    path: Path, names: Collection[str] | None = None, limit: int = MAX_BYTES
+) -> dict[str, NDArray[Any]]:
+    """Read arrays of an `.npz` without pickle; what stands beside them is left alone.
+
+    Args:
+        path: of the file.
+        names: of the arrays to read, those that are there; None for all.
+        limit: bytes that they may have together, unpacked.
 
     Raises:
-        InputError: missing, corrupt, or holding Python objects; names the file.
+        InputError: missing, corrupt, too large, or holding Python objects; names the file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except Exception as error:
-        raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from None
+    return read_archive(path, names, limit=limit)
 
 
 def file_digest(path: Path) -> str:

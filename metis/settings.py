@@ -22,10 +22,10 @@ from typing import (
     get_type_hints,
 )
 
-import yaml
 from annotated_types import Ge, Gt, Le, Lt
 
 from metis.errors import InputError
+from metis.inputs.documents import read_yaml
 
 Made = TypeVar("Made")
 
@@ -204,12 +204,9 @@ def read_file(kind: type[Made], path: Path) -> Made:
     Raises:
         InputError: missing, neither YAML nor JSON, or what `read_as` refuses; names the file.
     """
+    given = read_yaml(path)
     try:
-        return read_as(kind, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
+        return read_as(kind, given)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

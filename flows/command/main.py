@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flows.command.request import Verb
 
 VERBS = {
+    "init": "write a starter for a case of your own: applications, nodes, rules, groups",
     "run": "run the chain of stages, reusing what is finished",
     "status": "show what of the chain is done, failed, stale or missing",
     "config": "print the composed settings, with the meaning of every key",
@@ -23,7 +24,7 @@ VERBS = {
     "explore": "measure only what pays for the groups to be placed",
     "explain": "show node by node why a placement is worth what it is",
     "constraints": "find the interference constraints of a profile",
-    "import-profile": "check a profile and write it in our format",
+    "import-profile": "read measurements, as CSV or .npz, check them and write a profile",
     "report": "write the report page of a run",
     "lab": "a Swarm of containers on this machine: up, down, status",
     "cluster": "the hosts of a live cluster: status, down, accept",

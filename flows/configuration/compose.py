@@ -6,16 +6,19 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flows.configuration.settings import defaults, known_keys, path_keys
 from metis.errors import InputError
+from metis.inputs.documents import read_yaml
 from metis.settings import unknown_key
 
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
 BASE = "base"  # name under which Hydra finds the defaults in code; first in conf/config.yaml
 FLAG = "--config-dir"
+MOST_FILES = 1000
 
 
 def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def with_config_dir(words: Sequence[str]) -> list[str]:
     """Return the words with `--config-dir DIR` as Hydra's own override of its search path.
 
     Raises:
-        InputError: the folder is missing, or not given.
+        InputError: the folder is missing or not given, or a file in it cannot be read.
     """
     kept: list[str] = []
     folders: list[str] = []
@@ -74,6 +77,8 @@ def with_config_dir(words: Sequence[str]) -> list[str]:
             folder = word.partition("=")[2] or next(waiting, "")
             if not Path(folder).is_dir():
                 raise InputError(f"{FLAG} {folder!r}: give a folder of YAML files, laid out as conf/ is")
+            for path in islice(sorted(Path(folder).glob("*/*.yaml")), MOST_FILES):
+                read_yaml(path)  # refused here if it is too large, or its aliases expand without end
             folders.append(str(Path(folder).absolute()))
         else:
             kept.append(word)

@@ -7,7 +7,6 @@ import numpy as np
 
 from flows.configuration.settings import Settings
 from metis.errors import InputError
-from metis.files import load_arrays
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
@@ -51,12 +50,14 @@ def knows_truth(settings: Settings) -> bool:
 
 def measure_profile(settings: Settings) -> "Profile":
     """Return the profile: read from `profile.path`, or measured on the testbed."""
-    from metis.measure.profile_files import load_profile
+    from metis.measure.profile_files import load_profile, refuse_raw
     from metis.measure.testbed import join_profiles
 
     chosen = settings.profile
     if chosen.path:
-        return load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots)
+        profile = load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots)
+        refuse_raw(Path(chosen.path), profile)
+        return profile
     testbed = make_testbed(settings)
     onto = onto_profile(settings, testbed.space)
     wanted = chosen_colocations(settings, testbed.space, onto)
@@ -106,7 +107,7 @@ def _given_colocations(given: tuple[tuple[int, ...], ...] | str, space: Colocati
     odd = [row for row in given if len(row) != len(space.apps)]
     if odd:
         raise InputError(f"profile.colocations: {list(odd[0])}: give a count for each of {list(space.apps)}")
-    return np.array(given, dtype=np.int64).reshape(-1, len(space.apps))
+    return whole_counts(given, "profile.colocations").reshape(-1, len(space.apps))
 
 
 def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
@@ -148,24 +149,7 @@ def placement_of(path: Path, space: ColocationSpace) -> IntArray:
     Raises:
         InputError: unreadable, of other applications, or a node that holds too many; names the file.
     """
-    if path.suffix == ".npz":
-        arrays = load_arrays(path)
-        if "apps" in arrays and [str(app) for app in arrays["apps"]] != list(space.apps):
-            raise InputError(
-                f"{path}: places {[str(app) for app in arrays['apps']]}, this run has {list(space.apps)}; "
-                "give apps.names as there"
-            )
-        if "placements" in arrays:
-            return _checked(whole_counts(arrays["placements"][0], str(path)), path, space)
-    return _checked(read_placement(path, space), path, space)
-
-
-def _checked(placement: IntArray, path: Path, space: ColocationSpace) -> IntArray:
-    if placement.ndim != 2 or placement.shape[1] != len(space.apps):
-        raise InputError(
-            f"{path}: placement of shape {placement.shape}: give a row per node and a column for each of "
-            f"{list(space.apps)}"
-        )
+    placement = read_placement(path, space)
     over = np.flatnonzero(placement.sum(axis=1) > space.slots)
     if over.size:
         raise InputError(

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from metis.errors import InputError
+from metis.inputs.documents import parse_yaml, read_yaml
 from metis.problem.counts import FloatArray, IntArray
 
 PACKAGED = "seven_apps.yaml"
@@ -70,15 +70,8 @@ class InterferenceModel:
             InputError: no such file, not YAML, or a coefficient missing or unknown; names file and place.
         """
         name = PACKAGED if path is None else str(path)
-        try:
-            source = files("metis.measure.data").joinpath(PACKAGED) if path is None else path
-            table = yaml.safe_load(source.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{name}: cannot be read ({error.strerror})") from None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            raise InputError(
-                f"{name}: not a YAML file; give a table like metis/measure/data/{PACKAGED}"
-            ) from None
+        packaged = files("metis.measure.data").joinpath(PACKAGED)
+        table = parse_yaml(packaged.read_text(encoding="utf-8"), name) if path is None else read_yaml(path)
         return cls.from_table(table, name)
 
     @classmethod

@@ -4,14 +4,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metis.errors import InputError
 from metis.files import save_arrays
+from metis.inputs.sheet import Sheet, sheet_of
+from metis.measure.measurement_sheet import measurements_of
 from metis.problem.counts import FloatArray, IntArray, describe_colocation, whole_counts
 from metis.problem.space import ColocationSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = "metis-profile-1"
 MEASURES = ("rps", "p50", "p99", "requests", "failures")
@@ -112,7 +117,26 @@ class Profile:
         fits = self.colocations.sum(axis=1) <= slots
         return replace(self.rows(fits), slots=slots)
 
-    def save(self, path: Path) -> None:
+    @classmethod
+    def from_frame(
+        cls, frame: "pd.DataFrame", slots: int | None = None, apps: tuple[str, ...] | None = None
+    ) -> "Profile":
+        """A profile of measurements in a data frame, wide or long as `measurements_of` describes.
+
+        RPS are divided by those of the rows in which one container is alone; repeats are merged.
+
+        Args:
+            frame: the measurements; named index levels are columns too.
+            slots: of a node; None for the largest row.
+            apps: names in the order wanted; None for that of the frame.
+
+        Raises:
+            InputError: a column or cell that makes no sense, or an application that was not measured alone;
+                names row and column.
+        """
+        return profile_of_sheet(sheet_of(frame), slots=slots, apps=apps)
+
+    def save(self, path: Path | str) -> None:
         """Write the profile as `.npz`, whole or not at all; `profile_files.load_profile` reads it."""
         arrays = {name: getattr(self, name) for name in ("colocations", *MEASURES)}
         if self.spread is not None:
@@ -123,7 +147,7 @@ class Profile:
             "slots": np.array(self.slots),
             "provenance": np.array(json.dumps(self.provenance)),
         }
-        save_arrays(path, heading | arrays)
+        save_arrays(Path(path), heading | arrays)
 
 
 def make_profile(
@@ -170,6 +194,35 @@ def make_profile(
     )
 
 
+def profile_of_sheet(
+    sheet: Sheet,
+    slots: int | None = None,
+    apps: tuple[str, ...] | None = None,
+    folder: Path | None = None,
+) -> Profile:
+    """A profile of tabulated measurements, RPS divided by stand-alone, repeats merged.
+
+    Args:
+        sheet: see `measurements_of`, which has `apps`, `slots` and `folder`, too.
+        slots: of a node; None for the largest row.
+        apps: names in the order wanted; None for that of the table.
+        folder: that result files are relative to; None refuses them.
+
+    Raises:
+        InputError: see `measurements_of` and `Measurements.alone`.
+    """
+    measured = measurements_of(sheet, apps, slots, folder)
+    reached = zip(measured.apps, measured.alone().tolist(), strict=True)
+    provenance = {
+        "source": Path(sheet.name).name,
+        "rows": len(sheet),
+        "rps_alone": ", ".join(f"{app} {rps:g}" for app, rps in reached),
+    }
+    held = int(measured.counts.sum(axis=1).max())
+    shares = measured.normalised()
+    return make_profile(shares.apps, slots or held, shares.counts, shares.measures, provenance)
+
+
 def checked_rows(
     path: Path, colocations: Any, rps: FloatArray, slots: int | None, apps: tuple[str, ...]
 ) -> IntArray:
@@ -214,14 +267,19 @@ def _median(rows: FloatArray) -> FloatArray:
 
 
 def describe_profile(profile: Profile) -> dict[str, Any]:
-    """A summary of a profile, JSON-able: applications, rows, coverage, spread, provenance."""
-    largest = profile.colocations[profile.colocations.sum(axis=1).argmax()]
+    """A summary of a profile, JSON-able: applications, rows, coverage, spread, provenance.
+
+    `space` and `coverage` count the co-locations that hold a container: a complete profile covers 1.
+    """
+    held = profile.colocations.sum(axis=1)
+    largest = profile.colocations[held.argmax()]
+    measured, measurable = int((held > 0).sum()), profile.space.size - 1  # on an empty node nothing runs
     return {
         "apps": list(profile.apps),
         "slots": profile.slots,
-        "colocations": len(profile),
-        "space": profile.space.size,
-        "coverage": len(profile) / profile.space.size,
+        "colocations": measured,
+        "space": measurable,
+        "coverage": measured / measurable,
         "largest": describe_colocation(largest, profile.apps),
         **_spread_in_words(profile),
         **profile.provenance,

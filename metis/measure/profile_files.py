@@ -7,29 +7,46 @@ import numpy as np
 
 from metis.errors import InputError
 from metis.files import load_arrays
-from metis.measure.profile import FORMAT, MEASURES, Profile, checked_rows, refuse_rows
+from metis.inputs.archives import INPUT_BYTES, array_names
+from metis.inputs.sheet import is_sheet, read_sheet
+from metis.measure.profile import FORMAT, MEASURES, Profile, checked_rows, profile_of_sheet, refuse_rows
 from metis.measure.published import is_published, read_published
 from metis.problem.space import ColocationSpace
 
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+FAR = (0.5, 2.0)  # of 1, which a container alone reaches by definition
 
-def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | None = None) -> Profile:
-    """Read a profile in our own format or in the published one.
+
+def load_profile(
+    path: Path,
+    apps: tuple[str, ...] | None = None,
+    slots: int | None = None,
+    results: bool = False,
+) -> Profile:
+    """Read a profile in our own format, in the published one, or as a table of measurements.
 
     Args:
-        path: the `.npz` file.
-        apps: names; for the published format, which has none. Ours must agree with them.
+        path: an `.npz` file; `.csv`, `.tsv` or `.txt` for a table, see `measurements_of`.
+        apps: names; for the published format, which has none. Ours must agree with them, a table is
+            read in their order.
         slots: slots of a node; None for the file's own.
+        results: whether a table may name result files of load generators, which are then read.
 
     Raises:
         InputError: unreadable, of another format, or with rows that make no sense; names file and row.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such profile; give the path of an .npz file")
+        raise InputError(f"{path}: no such profile; give the path of an .npz or .csv file")
+    if path.suffix.lower() in WORKBOOKS:
+        raise InputError(f"{path}: is a workbook; save the sheet of measurements as CSV")
+    if is_sheet(path):
+        return profile_of_sheet(read_sheet(path), slots, apps, path.parent if results else None)
     if is_published(path):
         return read_published(path, apps=apps, slots=slots)
-    stored = load_arrays(path)
+    known = ("format", "apps", "slots", "provenance", "colocations", *MEASURES, "spread")
+    stored = load_arrays(path, known, INPUT_BYTES)
     if str(stored.get("format")) != FORMAT:
-        raise InputError(f"{path}: neither a metis profile nor a published one (arrays {sorted(stored)})")
+        raise InputError(f"{path}: neither a metis profile nor a published one (arrays {array_names(path)})")
     missing = [n for n in ("apps", "slots", "provenance", "colocations", *MEASURES) if n not in stored]
     if missing:
         raise InputError(f"{path}: the array {missing[0]!r} is missing")
@@ -56,3 +73,21 @@ def load_profile(path: Path, apps: tuple[str, ...] | None = None, slots: int | N
     )
     profile = Profile(names, own_slots, counts, **arrays, provenance=provenance, spread=spread)
     return profile if slots is None else profile.on(slots)
+
+
+def refuse_raw(path: Path, profile: Profile) -> None:
+    """Refuse a profile whose RPS are no shares of stand-alone.
+
+    Raises:
+        InputError: an application alone is not near 1; names file, application and RPS.
+    """
+    single = profile.colocations.sum(axis=1) == 1
+    rows, columns = np.nonzero(profile.colocations[single])
+    alone = profile.rps[single][rows, columns]
+    odd = np.flatnonzero((alone < FAR[0]) | (alone > FAR[1]))
+    if odd.size:
+        app = profile.apps[columns[odd[0]]]
+        raise InputError(
+            f"{path}: {app} alone has an RPS of {alone[odd[0]]:g}: as a share of stand-alone it is near 1; "
+            "`metis import-profile` divides the RPS of a CSV file"
+        )

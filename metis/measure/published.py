@@ -1,32 +1,29 @@
 """A guarded reader of the published measurements: of pickled files only plain arrays of numbers are read."""
 
+import io
 import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from metis.errors import InputError
+from metis.inputs.archives import INPUT_BYTES, array_names, read_archive
 from metis.measure.profile import Profile, checked_rows, make_profile
 from metis.problem.counts import FloatArray
 
 APPS = ("Redis", "MMS", "Checksum", "YCSB-A", "YCSB-B", "SceneDetect", "ISR")
 NEEDED = ("alloc", "rps", "rt_50", "rt_99")
-MAX_MEMBER_BYTES = 1 << 30  # an archive may claim to unpack to anything
+NAMES = "apps"  # an array of names that files of others may have; the published ones have none
+PICKLED_BYTES = 1 << 26  # a pickle may build more than it has bytes
 
 
 def is_published(path: Path) -> bool:
     """Whether the file looks like a published profile (an archive with `alloc`); nothing in it is loaded."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            return "alloc.npy" in names or ("rps.npy" in names and "format.npy" not in names)
-    except (zipfile.BadZipFile, OSError):
-        raise InputError(f"{path}: not a readable .npz file") from None
+    names = array_names(path)
+    return "alloc" in names or ("rps" in names and "format" not in names)
 
 
 def read_published(path: Path, apps: tuple[str, ...] | None = None, slots: int | None = None) -> Profile:
@@ -37,13 +34,15 @@ def read_published(path: Path, apps: tuple[str, ...] | None = None, slots: int |
 
     Args:
         path: the file.
-        apps: names for the columns; None for the published seven.
+        apps: names for the columns; None for those in the file, else the published seven where the
+            file uses exactly these columns.
         slots: slots of a node; None for the largest row.
 
     Raises:
-        InputError: anything but numbers in it, a missing array, a wrong shape or row; names file and row.
+        InputError: anything but numbers in it, a missing array, a wrong shape or row, or columns whose names
+            are not known; names file and row.
     """
-    arrays = _read_archive(path)
+    arrays = _read_numbers(path)
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise InputError(f"{path}: the array {missing[0]!r} is missing; a published profile has {NEEDED}")
@@ -54,7 +53,7 @@ def read_published(path: Path, apps: tuple[str, ...] | None = None, slots: int |
                 f"{path}: {name} has shape {arrays[name].shape}, alloc {alloc.shape}: give them alike"
             )
     used = max(int(np.flatnonzero(np.nan_to_num(alloc).any(axis=0)).max(initial=-1)) + 1, 1)
-    names = _column_names(path, apps, used, alloc.shape[1])
+    names = _column_names(path, apps or _own_names(path), used, alloc.shape[1])
     columns = slice(0, len(names))
     counts = checked_rows(path, alloc[:, columns], arrays["rps"][:, columns], slots, names)
     failed = ((counts > 0) & (arrays["rps"][:, columns] == 0)).any(axis=1)
@@ -78,7 +77,12 @@ def read_published(path: Path, apps: tuple[str, ...] | None = None, slots: int |
 
 def _column_names(path: Path, apps: tuple[str, ...] | None, used: int, columns: int) -> tuple[str, ...]:
     if apps is None:
-        return (APPS + tuple(f"app-{i + 1}" for i in range(len(APPS), columns)))[:used]
+        if used == len(APPS):
+            return APPS
+        raise InputError(
+            f"{path}: uses {used} columns that it does not name, and the published files {len(APPS)}; give "
+            f"apps.names=[...], one for each in their order"
+        )
     if not used <= len(apps) <= columns:
         raise InputError(f"{path}: uses {used} of {columns} columns, but apps.names has {len(apps)} names")
     return apps
@@ -88,40 +92,32 @@ def _positive(values: FloatArray) -> FloatArray:
     return np.where(values > 0, values, np.nan)
 
 
-def _read_archive(path: Path) -> dict[str, FloatArray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {}
-            for member in archive.infolist():
-                if member.file_size > MAX_MEMBER_BYTES:
-                    raise InputError(
-                        f"{path}: {member.filename} unpacks to {member.file_size:,} bytes: refused"
-                    )
-                with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = _read_array(path, member.filename, file)
-            return arrays
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path}: not a readable .npz file ({error})") from None
+def _own_names(path: Path) -> tuple[str, ...] | None:
+    """The names that a file gives its columns as plain texts, if any."""
+    if NAMES not in array_names(path):
+        return None
+    names = read_archive(path, [NAMES], limit=INPUT_BYTES)[NAMES]
+    return tuple(str(name) for name in np.atleast_1d(names)) or None
 
 
-def _read_array(path: Path, member: str, file: IO[bytes]) -> FloatArray:
-    """One array as float64; an object array goes through `_NumbersOnly`."""
+def _read_numbers(path: Path) -> dict[str, FloatArray]:
+    """The arrays that are needed, as float64; whatever else the archive holds is not read."""
+    arrays = read_archive(path, NEEDED, limit=INPUT_BYTES, objects=_read_objects)
     try:
-        version = npy.read_magic(file)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read_header(file)
-        if dtype.hasobject:
-            values = _NumbersOnly(file).load()
-            if not isinstance(values, np.ndarray) or values.shape != shape:
-                raise pickle.UnpicklingError("does not hold the array that its header promises")
-        else:
-            flat: NDArray[Any] = np.frombuffer(file.read(), dtype=dtype)
-            values = flat.reshape(shape, order="F" if fortran else "C")
-        return np.array(values, dtype=np.float64)
-    except Exception as error:  # whatever unknown bytes provoke, the file is refused alike
-        raise InputError(f"{path}: {member} is refused: {error}") from None
+        return {name: np.array(values, dtype=np.float64) for name, values in arrays.items()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: an array is refused: {error}") from None
+
+
+def _read_objects(file: IO[bytes], shape: tuple[int, ...]) -> FloatArray:
+    """One array of Python numbers as float64, read through `_NumbersOnly`."""
+    content = file.read(PICKLED_BYTES + 1)
+    if len(content) > PICKLED_BYTES:
+        raise pickle.UnpicklingError(f"it is a pickle of more than {PICKLED_BYTES:,} bytes")
+    values = _NumbersOnly(io.BytesIO(content)).load()
+    if not isinstance(values, np.ndarray) or values.shape != shape:
+        raise pickle.UnpicklingError("does not hold the array that its header promises")
+    return np.array(values, dtype=np.float64)
 
 
 class _NumbersOnly(pickle.Unpickler):

@@ -4,12 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metis.errors import InputError
+from metis.inputs.sheet import MAX_COUNT
 
 IntArray = NDArray[np.int64]
-
-
 FloatArray = NDArray[np.float64]
-MAX_COUNT = 1e12  # beyond any cluster; sums of such counts still fit their type
 
 
 def whole_counts(values: ArrayLike, name: str) -> IntArray:
@@ -24,7 +22,9 @@ def whole_counts(values: ArrayLike, name: str) -> IntArray:
         raise InputError(f"{name}: holds what is not a number; give whole numbers, 0 or more") from None
     wrong = ~np.isfinite(numbers) | (numbers < 0) | (numbers != np.floor(numbers)) | (numbers > MAX_COUNT)
     if wrong.any():
-        raise InputError(f"{name}: {numbers[wrong].flat[0]:g} is not a count; give whole numbers, 0 or more")
+        raise InputError(
+            f"{name}: {numbers[wrong].flat[0]:g} is not a count; give whole numbers, 0 to {MAX_COUNT:g}"
+        )
     return numbers.astype(np.int64)
 
 

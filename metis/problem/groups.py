@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metis.errors import InputError
+from metis.files import load_arrays
+from metis.inputs.archives import INPUT_BYTES, array_names
+from metis.inputs.sheet import is_sheet, read_sheet
 from metis.problem.cluster import Cluster
+from metis.problem.columns import APPS, columns_by_name
 from metis.problem.counts import IntArray, whole_counts
+
+GROUP = "group"  # column that numbers the groups of a table
+ARRAYS = ("groups", "batch_set")  # ours, and as published
 
 
 def draw_groups(count: int, size: int, apps: int, rng: np.random.Generator) -> IntArray:
@@ -26,7 +31,10 @@ def draw_skewed_groups(count: int, size: int, apps: int, rng: np.random.Generato
 
 
 def load_groups(path: Path, rows: str | None, apps: tuple[str, ...]) -> IntArray:
-    """Read groups, int [n, apps], of an `.npz` (array `batch_set` or `groups`) or a `.csv` with a header.
+    """Read groups, int [n, apps].
+
+    Formats: `.csv` with a column per application, and `group` where the rows are numbered; `.npz` with an
+    array `groups` or `batch_set`, whose columns are named by an array `apps` or in the order of `apps`.
 
     Args:
         path: the file.
@@ -37,8 +45,6 @@ def load_groups(path: Path, rows: str | None, apps: tuple[str, ...]) -> IntArray
         InputError: the file cannot be read, has another shape, or a row is not a group; names file and row.
     """
     groups = _read(path, apps)
-    if groups.ndim != 2 or groups.shape[1] != len(apps):
-        raise InputError(f"{path}: groups have shape {groups.shape}, expected [groups, {len(apps)}]")
     chosen = parse_rows(rows, len(groups))
     counts = [whole_counts(groups[i], f"{path}: group {i}") for i in range(len(groups))[chosen]]
     empty = [i for i, group in zip(range(len(groups))[chosen], counts, strict=True) if not group.any()]
@@ -69,25 +75,20 @@ def _check_drawn(count: int, size: int) -> None:
         raise InputError(f"groups.count {count} and group.size {size}: both must be at least 1")
 
 
-def _read(path: Path, apps: tuple[str, ...]) -> NDArray[Any]:
-    try:
-        if path.suffix == ".csv":
-            import pandas as pd
-
-            frame = pd.read_csv(path)
-            missing = [app for app in apps if app not in frame.columns]
-            if missing:
-                raise InputError(f"{path}: the header lacks the application {missing[0]!r}")
-            return np.asarray(frame[list(apps)])
-        with np.load(path, allow_pickle=False) as stored:
-            name = next((key for key in ("groups", "batch_set") if key in stored.files), None)
-            if name is None:
-                raise InputError(f"{path}: no array named groups or batch_set in it")
-            return np.asarray(stored[name])
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path}: not a readable file of groups ({type(error).__name__})") from None
+def _read(path: Path, apps: tuple[str, ...]) -> IntArray:
+    if is_sheet(path):
+        sheet = read_sheet(path, ordered=True)
+        numbered = GROUP not in apps and GROUP in sheet.header
+        sheet.expect(apps, [GROUP] if numbered else [], "application")
+        return (sheet.take(sheet.order(GROUP)) if numbered else sheet).counts(apps)
+    name = next((name for name in ARRAYS if name in array_names(path)), None)
+    if name is None:
+        raise InputError(f"{path}: no array named groups or batch_set in it")
+    stored = load_arrays(path, (name, APPS), INPUT_BYTES)
+    groups = columns_by_name(path, stored[name], stored.get(APPS), apps)
+    if groups.ndim != 2 or groups.shape[1] != len(apps):
+        raise InputError(f"{path}: groups have shape {groups.shape}, expected [groups, {len(apps)}]")
+    return groups
 
 
 def make_group(counts: Sequence[float] | Mapping[str, float], apps: tuple[str, ...]) -> IntArray:

@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.errors import InputError
-from metis.files import load_arrays, written_whole
+from metis.files import written_whole
+from metis.inputs.archives import INPUT_BYTES, read_archive
+from metis.inputs.documents import read_json
+from metis.inputs.names import LONGEST_HOST, check_names, twice_in
+from metis.inputs.sheet import Sheet, is_sheet, read_sheet
+from metis.problem.columns import APPS, columns_by_name
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.space import ColocationSpace
+
+PLACEMENT, NODE, GROUP = "placement", "node", "group"
+ARRAYS = (PLACEMENT, "placements")
 
 
 def as_named(placement: IntArray, apps: Sequence[str], nodes: Sequence[str]) -> dict[str, Any]:
@@ -54,9 +63,10 @@ def write_plan(path: Path, placement: IntArray, apps: Sequence[str], nodes: Sequ
 def read_placement(path: Path, space: ColocationSpace) -> IntArray:
     """Read a placement, int [nodes, apps].
 
-    Formats: `.npz` with an array `placement`; `.csv` with a column per application; `.json` with
-    `placement`, either node -> application -> containers (see `as_named`; rows in the order of `nodes`) or
-    a list of rows in the order of the applications.
+    Formats: `.csv` with a column per application and `node`; `.json` with `placement`, either node ->
+    application -> containers (see `as_named`; rows in the order of `nodes`) or a list of rows in the order of
+    the applications; `.npz` with an array `placement`, or `placements` of several groups, of which the
+    first is meant. Applications that a file does not name run nowhere.
 
     Args:
         path: the file.
@@ -65,33 +75,49 @@ def read_placement(path: Path, space: ColocationSpace) -> IntArray:
     Raises:
         InputError: unreadable, an unknown application or node, or counts that are none; names the file.
     """
-    if path.suffix == ".json":
-        return _read_json(path, space)
-    if path.suffix == ".csv":
-        return _read_csv(path, space)
-    arrays = load_arrays(path)
-    if "placement" not in arrays:
+    if path.suffix.lower() == ".json":
+        placement = _read_json(path, space)
+    elif is_sheet(path):
+        sheet = _nodes_in_order(read_sheet(path, ordered=True), space.apps)
+        placement = np.zeros((len(sheet), len(space.apps)), dtype=np.int64)
+        held = [app for app in space.apps if app in sheet.header]
+        placement[:, [space.apps.index(app) for app in held]] = sheet.counts(held)
+    else:
+        placement = whole_counts(_read_arrays(path, space), str(path))
+    if placement.ndim != 2 or placement.shape[1] != len(space.apps):
+        raise InputError(
+            f"{path}: placement of shape {placement.shape}: give a row per node and a column for each of "
+            f"{list(space.apps)}"
+        )
+    return placement
+
+
+def _read_arrays(path: Path, space: ColocationSpace) -> NDArray[Any]:
+    stored = read_archive(path, (*ARRAYS, APPS), limit=INPUT_BYTES, first=ARRAYS[1:])
+    name = next((name for name in ARRAYS if name in stored), None)
+    if name is None:
         raise InputError(f"{path}: holds no array named placement")
-    return whole_counts(arrays["placement"], str(path))
+    return columns_by_name(path, stored[name], stored.get(APPS), space.apps)
 
 
 def _read_json(path: Path, space: ColocationSpace) -> IntArray:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        placement = document["placement"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: holds no placement ({error})") from None
+    document = read_json(path)
+    if not isinstance(document, Mapping) or PLACEMENT not in document:
+        raise InputError(f"{path}: holds no placement; give a mapping with `placement`")
+    placement = document[PLACEMENT]
     if not isinstance(placement, Mapping):
         return whole_counts(placement, str(path))
     nodes = document.get("nodes", list(placement))
     if not isinstance(nodes, list) or len({str(node) for node in nodes}) != len(nodes):
         raise InputError(f"{path}: `nodes` must be a list that names each node once")
-    unlisted = [node for node in placement if node not in nodes]
+    listed = set(map(str, nodes))
+    unlisted = [node for node in placement if node not in listed]
     if unlisted:
-        raise InputError(f"{path}: the node {unlisted[0]!r} of `placement` is not among `nodes`")
+        raise InputError(f"{path}: the node {unlisted[0]!a} of `placement` is not among `nodes`")
     if not nodes:
         raise InputError(f"{path}: `nodes` names none")
-    return np.stack([_named_row(path, str(node), placement.get(node, {}), space) for node in nodes])
+    check_names(listed, f"{path}: node", LONGEST_HOST)
+    return np.stack([_named_row(path, str(node), placement.get(str(node), {}), space) for node in nodes])
 
 
 def _named_row(path: Path, node: str, held: Any, space: ColocationSpace) -> IntArray:
@@ -105,17 +131,26 @@ def _named_row(path: Path, node: str, held: Any, space: ColocationSpace) -> IntA
     return whole_counts([held.get(app, 0) for app in space.apps], f"{path}: node {node}")
 
 
-def _read_csv(path: Path, space: ColocationSpace) -> IntArray:
-    import pandas as pd
+def _nodes_in_order(sheet: Sheet, apps: tuple[str, ...]) -> Sheet:
+    """A table of a placement, its rows in the order of the nodes where these are numbered.
 
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable table ({error})") from None
-    unknown = [name for name in frame.columns if name not in (*space.apps, "node")]
-    if unknown:
-        raise InputError(f"{path}: the column {unknown[0]!r} is no application; use {list(space.apps)}")
-    return whole_counts(frame.reindex(columns=list(space.apps), fill_value=0).to_numpy(), str(path))
+    Of several groups, numbered by `group`, the first is meant.
+    """
+    index = [name for name in (GROUP, NODE) if name not in apps]
+    sheet.expect([], [*apps, *index], "application")
+    if GROUP in index and GROUP in sheet.header and len(sheet):
+        groups = sheet.counts([GROUP])[:, 0]
+        sheet = sheet.take(np.flatnonzero(groups == groups.min()).tolist())
+    if NODE not in index or NODE not in sheet.header:
+        return sheet
+    names = sheet.texts(NODE)
+    if all(name.isdecimal() for name in names):
+        return sheet.take(sheet.order(NODE).tolist())
+    check_names(names, f"{sheet.name}: node", LONGEST_HOST)
+    twice = twice_in(names)
+    if twice is not None:
+        raise InputError(f"{sheet.name}: the node {twice!r} stands twice; give each name once")
+    return sheet
 
 
 def node_names(count: int) -> tuple[str, ...]:
@@ -123,18 +158,18 @@ def node_names(count: int) -> tuple[str, ...]:
     return tuple(f"node-{i + 1}" for i in range(count))
 
 
-def named_nodes(path: Path) -> tuple[str, ...] | None:
-    """The names that a file gives its nodes, in the order of its rows; None where it has none but numbers."""
-    try:
-        if path.suffix == ".json":
-            document = json.loads(path.read_text(encoding="utf-8"))
-            names = [str(name) for name in document.get("nodes", [])]
-        elif path.suffix == ".csv":
-            import pandas as pd
+def named_nodes(path: Path, apps: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """The names that a file gives its nodes, in the order of its rows; None where it has none but numbers.
 
-            names = [str(name) for name in pd.read_csv(path, dtype={"node": str}).get("node", [])]
-        else:
-            return None
-    except (OSError, ValueError, AttributeError):
-        return None  # reading the placement itself says what is wrong
+    Args:
+        path: of a placement that `read_placement` reads.
+        apps: its applications.
+    """
+    names: list[str] = []
+    if path.suffix.lower() == ".json":
+        document = read_json(path)
+        names = [str(name) for name in document.get("nodes", [])]
+    elif is_sheet(path):
+        sheet = _nodes_in_order(read_sheet(path, ordered=True), apps)
+        names = sheet.texts(NODE) if NODE in sheet.header else []
     return tuple(names) if names and not all(name.isdigit() for name in names) else None

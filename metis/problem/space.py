@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metis.errors import InputError
+from metis.inputs.names import check_names
 from metis.problem.counts import IntArray
 
 MAX_COLOCATIONS = 2_000_000
@@ -24,12 +25,14 @@ class ColocationSpace:
         size: number of co-locations, C(apps + slots, slots).
 
     Raises:
-        InputError: no application, a name twice, no slot, or a space too large to tabulate.
+        InputError: no application, a name twice or one that tools cannot bear, no slot, or a space too large
+            to tabulate.
     """
 
     def __init__(self, apps: tuple[str, ...], slots: int) -> None:
         if not apps or len(set(apps)) != len(apps):
             raise InputError(f"applications {list(apps)}: give at least one, each name once")
+        check_names(apps, "application")
         if slots < 1:
             raise InputError(f"slots {slots}: a node needs at least 1 slot")
         self.apps = tuple(apps)

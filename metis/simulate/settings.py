@@ -20,8 +20,8 @@ class SimulatorSettings:
         depth: depth of the forest's trees.
         leaves: leaves of a boosted tree.
         learning_rate: of boosting.
-        noise: of the ensemble: deviation of the logarithm of a measured row; null: what runs of one co-location
-            differ by in the profile, 0 where none was repeated.
+        noise: of the ensemble: deviation of the logarithm of a measured row; null: as runs of one co-location
+            differ in the profile, 0 where none was repeated.
         held_out: share of the rows kept back once to report R2 and MSE; 0 to skip it.
         seed: of the fit and of the rows held out.
     """

@@ -197,7 +197,8 @@ def test_files_are_read_back(tmp_path):
         ("1,1,0,5", "line 2.*threshold 5"),
         ("1,1,1,0", "line 2.*threshold 0"),
         ("1,1,2,1", "line 2.*less_or_lager 2"),
-        ("1,1,0", "line 2: give 4 whole numbers"),
+        ("1,1,0", "line 2: has 3 values, the header 4 names"),
+        ("1,1,0,1,1", "line 2: has 5 values, the header 4 names"),
         ("1,1,0,x", "line 2: give 4 whole numbers"),
     ],
 )
@@ -209,7 +210,7 @@ def test_bad_lines_are_named(tmp_path, line, message):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(InputError, match="not a readable CSV"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_constraints(tmp_path / "missing.csv", ("a", "b"), 4)
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n")

@@ -65,7 +65,7 @@ def test_a_table_is_read_by_metis_itself(tmp_path):
     from metis.problem.space import ColocationSpace
 
     path = tmp_path / "plan.csv"
-    path.write_text(placement_csv(PLACEMENT, ["a,b", 'c"d', "e"], ["Redis", "MMS", "YCSB-A"]))
+    path.write_text(placement_csv(PLACEMENT, ["a.b", "c-d", "e"], ["Redis", "MMS", "YCSB-A"]))
     space = ColocationSpace(("Redis", "MMS", "YCSB-A"), 3)
     assert read_placement(path, space).tolist() == PLACEMENT.tolist()
 

@@ -69,6 +69,38 @@ def test_the_scheduler_of_the_docs_places_every_container(tmp_path, monkeypatch,
     assert placed["gap"] < 0.2
 
 
+def test_own_measurements_by_the_page_end_in_a_placement(tmp_path, monkeypatch, capfd):
+    page = DOCS / "own-measurements.md"
+    blocks = FENCE.findall(page.read_text(encoding="utf-8"))
+    for title, text in blocks:
+        if title:
+            (tmp_path / title).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    lines = [line for title, text in blocks if not title for line in text.splitlines()]
+    typed = [shlex.split(line)[1:] for line in lines if line.startswith("metis ")]
+    assert len(typed) == 6
+    for words in typed:
+        assert main(words) == 0, words
+    out = capfd.readouterr().out
+    assert "web 812, db 96.5" in out
+    placed = json.loads((tmp_path / "plan.json").read_text())["placement"]
+    assert {app: sum(held.get(app, 0) for held in placed.values()) for app in ("web", "db")} == {
+        "web": 5,
+        "db": 3,
+    }
+    exec(next(text for _, text in blocks if "from_frame" in text), {})
+    assert {path.name for path in tmp_path.glob("*.npz")} >= {"mine.npz", "long.npz", "runs.npz", "frame.npz"}
+
+
+def test_the_page_of_own_measurements_has_the_columns_that_are_read():
+    from metis.measure.load_results import HEY, K6, K6_FAILED, LOCUST
+
+    text = (DOCS / "own-measurements.md").read_text(encoding="utf-8")
+    metrics = [f"{metric}.{value}" for metric, value in K6] + [K6_FAILED[0]]
+    for name in (*LOCUST, *metrics, *(set(HEY) - {"offset"})):
+        assert f"`{name}`" in text, name
+
+
 def test_the_pages_build_and_their_links_lead_somewhere(tmp_path):
     import subprocess
     import sys

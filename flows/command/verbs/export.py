@@ -35,7 +35,7 @@ def run(request: Request) -> Result:
     settings = with_files(request.settings, Store(request.settings.tracking))
     space = _space(settings)
     placement = given_placement(settings, space)
-    nodes, registry = _nodes(settings, len(placement))
+    nodes, registry = _nodes(settings, len(placement), space.apps)
     text = export(settings, placement, nodes, space, registry)
     if settings.out:
         with written_whole(Path(settings.out)) as file:
@@ -81,7 +81,7 @@ def _space(settings: Settings) -> ColocationSpace:
     return make_testbed(settings).space
 
 
-def _nodes(settings: Settings, rows: int) -> tuple[tuple[str, ...], str | None]:
+def _nodes(settings: Settings, rows: int, apps: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
     """Return names for that many nodes, and the registry that they pull from."""
     inventory = cluster_state(settings) / "inventory.json"
     if settings.cluster.live and inventory.is_file():
@@ -92,7 +92,7 @@ def _nodes(settings: Settings, rows: int) -> tuple[tuple[str, ...], str | None]:
         if rows > len(names):
             raise InputError(f"placement: has {rows} nodes, cluster {known.name!r} has {len(names)} workers")
         return tuple(names[:rows]), known.registry
-    return named_nodes(Path(settings.placement or "")) or node_names(rows), None
+    return named_nodes(Path(settings.placement or ""), apps) or node_names(rows), None
 
 
 VERB = Verb(

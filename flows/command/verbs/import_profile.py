@@ -1,7 +1,11 @@
-"""Read a profile, ours or a published one, check it and write it in our own format.
+"""Read measurements, check them and write them in our own format.
 
-metis import-profile FILE
-metis import-profile FILE out=OUT.npz apps.names=[web,db,cache] cluster.slots=4
+metis import-profile data.csv                 a column of counts per application, rps_<app>, p99_<app>
+metis import-profile runs.csv out=OUT.npz     long: run, app, count, rps; or results of Locust, k6 or hey
+metis import-profile FILE.npz apps.names=[web,db,cache] cluster.slots=4     ours, or a published one
+
+RPS of a table are divided by the rows in which one container is alone on a node; repeats are merged.
+See "Bring your own measurements" in docs/.
 """
 
 from collections.abc import Mapping
@@ -17,12 +21,13 @@ from metis.errors import InputError
 def run(request: Request) -> Result:
     """See the module's text."""
     from metis.measure.profile import describe_profile
-    from metis.measure.profile_files import load_profile
+    from metis.measure.profile_files import load_profile, refuse_raw
 
     if not request.words:
         raise InputError("import-profile: name the file, as in `metis import-profile FILE`")
     source, settings = Path(request.words[0]), request.settings
-    profile = load_profile(source, app_names(settings), settings.cluster.slots)
+    profile = load_profile(source, app_names(settings), settings.cluster.slots, results=True)
+    refuse_raw(source, profile)
     target = Path(settings.out or f"{source.stem}.profile.npz")
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target}: would overwrite its source; name another out=")

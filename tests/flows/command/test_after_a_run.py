@@ -12,19 +12,22 @@ from tests.flows.conftest import settings_of
 
 CHAIN = [
     *("profile=explore", "profile.path=null", "explore.budget=40", "explore.start_size=16"),
+    *("demand.nodes=6", "demand.size=9", "demand.count=2", "demand.seed=4"),
     *("simulator=boosted", "simulator.trees=5", "schedulers=[greedy,metis]", "groups.seed=4"),
 ]
 
 
-def words_for(verb, small, chain=CHAIN):
+def words_for(verb, small, chain=CHAIN, words=()):
     """The words of the chain, without what has no effect for the verb."""
     left_out = {
         "place": ("schedulers",),
         "explain": ("schedulers",),
         "compare": ("scheduler",),
-        "explore": ("scheduler", "schedulers", "simulator", "value", "dealer"),
+        "explore": ("scheduler", "schedulers", "simulator", "value", "dealer", "demand"),
     }
     keys = left_out.get(verb, ())
+    if verb in ("place", "explain") and "scheduler=metis" not in words:
+        keys = (*keys, "value", "dealer")
     return [word for word in [*small, *chain] if word.partition("=")[0].partition(".")[0] not in keys]
 
 
@@ -40,7 +43,7 @@ def document(small, outcome, store, capfd):
 
     def run(verb, *words):
         before = steps_of(store)
-        code = main([verb, *words_for(verb, small), *words, "output=json"])
+        code = main([verb, *words_for(verb, small, words=words), *words, "output=json"])
         out, err = capfd.readouterr()
         assert code == 0, err
         assert steps_of(store) == before, err
@@ -55,7 +58,7 @@ def plain(small, capfd):
     """Run a verb on the measured profile; return its document. What is missing is made."""
 
     def run(verb, *words):
-        code = main([verb, *words_for(verb, small, ()), *words, "output=json"])
+        code = main([verb, *words_for(verb, small, (), words), *words, "output=json"])
         out, err = capfd.readouterr()
         assert code == 0, err
         return json.loads(out)
@@ -76,6 +79,19 @@ def store_settings(store):
 @pytest.mark.parametrize("scheduler", ["greedy", "metis", "medea"])
 def test_place(document, scheduler):
     assert document("place", f"scheduler={scheduler}")["scheduler"] == scheduler
+
+
+def test_place_other_groups_elsewhere(document, full_profile, tmp_path):
+    """What was explored for typical groups serves whatever is placed."""
+    existing = tmp_path / "existing.csv"
+    existing.write_text("Redis,MMS\n1,0\n0,1\n0,0\n", "utf-8")
+    words = [
+        "group.counts=[1,1,1,0,0,0,0]",
+        "cluster.nodes=3",
+        f"existing={existing}",
+        "rules.at_most={MMS:1}",
+    ]
+    assert document("place", "scheduler=greedy", *words)["scheduler"] == "greedy"
 
 
 def test_compare(document, outcome):
@@ -104,7 +120,7 @@ def test_run_and_report_and_status(document, outcome):
 
 
 def test_constraints(small, outcome, store, capfd, tmp_path):
-    kept = ("profile", "simulator", "cluster", "tracking", "explore", "group", "groups")
+    kept = ("profile", "demand", "simulator", "cluster", "tracking", "explore", "group", "groups")
     words = [word for word in [*small, *CHAIN] if word.partition("=")[0].partition(".")[0] in kept]
     words = [word for word in words if not word.startswith("tracking.orch")]
     before = steps_of(store)

@@ -28,8 +28,6 @@ def verb_of(name):
         ("place", "watch.looks=3"),
         ("place", "stages=[profile]"),
         ("export", "value.steps=3"),
-        ("export", "explore.budget=5"),
-        ("place", "explore.budget=5"),
         ("constraints", "value.steps=3"),
         ("import-profile", "cluster.nodes=3"),
         ("explore", "placement=plan.json"),

@@ -11,7 +11,7 @@ from flows.command.main import VERBS, _module
 from flows.command.request import request_of
 
 PAGE = Path(flows.__file__).parents[1] / "docs" / "real-cluster.md"
-EXPLORING = "profile=explore simulator=ensemble explore.budget=60"
+MEASURING, EXPLORING = "profile.choose=all", "profile=explore explore.budget=60"
 
 
 def walk():
@@ -21,8 +21,10 @@ def walk():
     assert site
     lines = [line for line in text.splitlines() if line.startswith("metis ") and line.split()[1] in VERBS]
     lines += ["metis undeploy $SITE"]
-    lines += [line.replace("$SITE", f"$SITE {EXPLORING}") for line in lines if "$SITE" in line]
-    return [shlex.split(line.replace("$SITE", site[1]), comments=True) for line in lines]
+    assert MEASURING in site[1]
+    exploring = site[1].replace(MEASURING, EXPLORING).replace("simulator=table", "simulator=ensemble")
+    whole = [line.replace("$SITE", words) for line in lines for words in (site[1], exploring)]
+    return [shlex.split(line, comments=True) for line in dict.fromkeys(whole)]
 
 
 @pytest.mark.parametrize("words", walk(), ids=" ".join)

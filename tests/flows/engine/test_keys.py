@@ -11,7 +11,12 @@ from flows.stages.chain import all_steps, chosen_steps
 from metis.errors import InputError
 from tests.flows.conftest import settings_of
 
-BASE = ["experiment=quick", "profile=testbed", "simulator=boosted", "schedulers=[greedy,spread,greedy+local_search]"]
+BASE = [
+    "experiment=quick",
+    "profile=testbed",
+    "simulator=boosted",
+    "schedulers=[greedy,spread,greedy+local_search]",
+]
 
 
 def keys(*overrides):

@@ -80,7 +80,7 @@ def test_what_is_wrong_in_it_is_reported_with_the_file(tmp_path, text, says):
 
 
 def test_a_missing_inventory_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.yaml: No such file"):
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read \(No such file"):
         read_inventory(tmp_path / "none.yaml", "ours", tmp_path)
 
 

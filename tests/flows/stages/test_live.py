@@ -59,7 +59,7 @@ def test_a_profile_of_the_model_needs_no_hosts_even_where_there_are_some():
     for stage in (PROFILE, EXPLORE):
         step = stage.step(settings_of(*words))
         assert (step.inputs, step.after) == ((), ())
-    assert PROFILE.step(settings_of()).inputs == ("setup",)
+    assert PROFILE.step(settings_of()).inputs == ("setup", "explore")
 
 
 def test_measuring_a_live_cluster_costs_hours():

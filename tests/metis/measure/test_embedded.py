@@ -176,7 +176,7 @@ def test_follows_its_formula(tmp_path: Path) -> None:
         ("demand: {bus: 1}", "demand: {bus: -1}", "a demand is negative"),
         ("p50_alone: 1", "p50_alone: 0", "above 0"),
         ("pressures: [bus]", "pressures: bus", "a list of names"),
-        ("apps:", "apps: [", "not a YAML file"),
+        ("apps:", "apps: [", "is no YAML"),
     ],
 )
 def test_a_wrong_table_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:

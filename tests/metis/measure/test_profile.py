@@ -96,7 +96,7 @@ def test_names_must_agree(tmp_path):
 def test_description():
     described = describe_profile(small())
     assert described["colocations"] == 4
-    assert (described["space"], described["coverage"]) == (6, 4 / 6)
+    assert (described["space"], described["coverage"]) == (5, 4 / 5)
     assert described["source"] == "by hand"
     assert described["apps"] == ["web", "db"]
 

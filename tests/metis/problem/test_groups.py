@@ -79,11 +79,11 @@ def test_refuses_groups_by_file_and_row(tmp_path, values, rows, told):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("g.npz", b"", "not a readable file of groups"),
-        ("g.npz", b"PK\x03\x04rest", "not a readable file of groups"),
-        ("g.csv", b"", "not a readable file of groups"),
+        ("g.npz", b"", "not a readable .npz file"),
+        ("g.npz", b"PK\x03\x04rest", "not a readable .npz file"),
+        ("g.csv", b"", "is empty; the first line must name the columns"),
         ("g.csv", b"web\n1\n", "lacks the application 'db'"),
-        ("g.csv", b"web,db\n1,many\n", "group 0: holds what is not a number"),
+        ("g.csv", b"web,db\n1,many\n", r"g\.csv, line 2, column db: 'many' is not a number"),
     ],
 )
 def test_refuses_files_that_are_none(tmp_path, name, content, told):

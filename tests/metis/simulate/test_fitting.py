@@ -14,6 +14,7 @@ from metis.simulate.simulator import FittedSimulator
 
 QUANTITIES = ("rps", "speed", "p50", "p99")
 FAST = {"trees": 20, "seed": 3}
+BOOSTED = {"kind": "boosted", **FAST}
 NAN = np.nan
 
 
@@ -91,7 +92,7 @@ def test_simulators_predict_what_they_did_not_see(testbed, part):
 
 
 def test_nothing_held_out_reports_no_r2(part):
-    assert set(fit_simulator(part, SimulatorSettings(held_out=0, **FAST)).report) == {"measured"}
+    assert set(fit_simulator(part, SimulatorSettings(held_out=0, **BOOSTED)).report) == {"measured"}
 
 
 def test_fidelity_by_hand():
@@ -109,7 +110,7 @@ def test_an_application_never_measured_is_taken_to_reach_what_it_reaches_alone()
     rows = np.array([[1, 0], [2, 0], [3, 0]])
     rps = np.array([[1.0, NAN], [0.8, NAN], [0.6, NAN]])
     profile = make_profile(("a", "b"), 3, rows, {"rps": rps}, {})
-    table = fit_simulator(profile, SimulatorSettings(held_out=0, **FAST)).tables
+    table = fit_simulator(profile, SimulatorSettings(held_out=0, **BOOSTED)).tables
     assert (table.rps[table.space.counts[:, 1] > 0, 1] == 1).all()
 
 
@@ -158,13 +159,13 @@ def test_the_report_is_on_the_first_quantity(part):
 
 def test_an_unknown_quantity_is_refused(testbed, part):
     with pytest.raises(InputError, match="'p75': a profile has rps, speed, p50, p99"):
-        fit_simulator(part, SimulatorSettings(**FAST), ("p75",))
+        fit_simulator(part, SimulatorSettings(**BOOSTED), ("p75",))
     with pytest.raises(InputError, match="'p75': a testbed has rps, speed, p50, p99"):
         testbed.truth(("p75",))
 
 
 def test_saved_and_loaded(tmp_path, part):
-    fitted = fit_simulator(part, SimulatorSettings(**FAST), ("rps", "speed", "p99"))
+    fitted = fit_simulator(part, SimulatorSettings(**BOOSTED), ("rps", "speed", "p99"))
     fitted.save(tmp_path / "s.npz")
     read = FittedSimulator.load(tmp_path / "s.npz")
     np.testing.assert_array_equal(read.tables.rps, fitted.tables.rps)
@@ -179,7 +180,7 @@ def test_another_file_is_not_taken_for_a_simulator(tmp_path, part):
     part.save(tmp_path / "p.npz")
     with pytest.raises(InputError, match="not a fitted simulator"):
         FittedSimulator.load(tmp_path / "p.npz")
-    fit_simulator(part, SimulatorSettings(**FAST)).save(tmp_path / "s.npz")
+    fit_simulator(part, SimulatorSettings(**BOOSTED)).save(tmp_path / "s.npz")
     arrays = load_arrays(tmp_path / "s.npz")
     save_arrays(tmp_path / "s.npz", {**arrays, "quantity_rps": arrays["quantity_rps"][:5]})
     with pytest.raises(InputError, match="this space needs"):
@@ -192,7 +193,7 @@ def test_another_file_is_not_taken_for_a_simulator(tmp_path, part):
 
 def test_a_profile_of_one_row_still_fits():
     profile = make_profile(("a",), 2, np.array([[1]]), {"rps": np.array([[1.0]])}, {})
-    table = fit_simulator(profile, SimulatorSettings(**FAST)).tables.rps
+    table = fit_simulator(profile, SimulatorSettings(**BOOSTED)).tables.rps
     assert table[:2].ravel() == pytest.approx([0, 1])
     assert isinstance(profile, Profile)
 

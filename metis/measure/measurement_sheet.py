@@ -1,0 +1,206 @@
+"""Measurements as a person tabulates them: wide (a row per run) or long (a row per application of a run)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from metis.errors import InputError
+from metis.inputs.names import check_names
+from metis.inputs.sheet import Sheet
+from metis.measure.load_results import read_result
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+
+RPS = "rps"
+OTHERS = ("p50", "p99", "requests", "failures")  # seconds, seconds, numbers
+RUN, APP, COUNT, RESULTS = "run", "app", "count", "results"  # columns of the long form
+MOST_APPS = 1000
+NEAR = (0.5, 2.0)  # within which repeated stand-alone runs must lie of their median
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Runs of co-locations, repeats among them.
+
+    Attributes:
+        apps: names of the applications.
+        counts: containers, int [runs, apps].
+        measures: `rps` of one container, and `p50`, `p99`, `requests`, `failures`, each [runs, apps]; NaN
+            where absent or not measured.
+        places: where each run stands, for errors.
+    """
+
+    apps: tuple[str, ...]
+    counts: IntArray
+    measures: Mapping[str, FloatArray]
+    places: tuple[str, ...]
+
+    def alone(self) -> FloatArray:
+        """RPS of one container alone on a node, median over its runs, [apps].
+
+        Raises:
+            InputError: an application was not measured alone, did nothing, or its runs differ by more than
+                a factor of two; names it.
+        """
+        single = np.flatnonzero(self.counts.sum(axis=1) == 1)
+        rps = self.measures[RPS]
+        missing = [app for a, app in enumerate(self.apps) if not self.counts[single, a].any()]
+        if missing:
+            raise InputError(
+                f"{self.places[0].partition(',')[0]}: no row measures {', '.join(missing)} alone: RPS are "
+                f"divided by what one container reaches alone on a node; add a row with 1 {missing[0]} and "
+                "nothing else"
+            )
+        found = np.full(len(self.apps), np.nan)
+        for a, app in enumerate(self.apps):
+            rows = single[self.counts[single, a] > 0]
+            found[a] = np.median(rps[rows, a])
+            if not found[a] > 0:
+                raise InputError(f"{self.places[rows[0]]}: {app} alone has an RPS of {found[a]:g}")
+            share = rps[rows, a] / found[a]
+            odd = rows[(share < NEAR[0]) | (share > NEAR[1])]
+            if odd.size:
+                raise InputError(
+                    f"{self.places[odd[0]]}: {app} alone reaches {rps[odd[0], a]:g} RPS, in the median of "
+                    f"its stand-alone rows {found[a]:g}: measure it again, or leave the row out"
+                )
+        return found
+
+    def normalised(self) -> "Measurements":
+        """The same with RPS as shares of stand-alone: those of one container alone are near 1."""
+        shares = np.asarray(self.measures[RPS] / self.alone())
+        return replace(self, measures={**self.measures, RPS: shares})
+
+
+def measurements_of(
+    sheet: Sheet, apps: tuple[str, ...] | None = None, slots: int | None = None, folder: Path | None = None
+) -> Measurements:
+    """The runs in a table.
+
+    Wide: a column of counts per application and `rps_<app>`, and where measured `p50_<app>`, `p99_<app>`,
+    `requests_<app>`, `failures_<app>`. Long: `run`, `app`, `count`, and `rps` with where measured `p50`,
+    `p99`, `requests`, `failures`; or `results`, the file of a load generator for these containers together.
+    RPS is that of one container, latencies are in seconds.
+
+    Args:
+        sheet: the table.
+        apps: names in the order wanted; None for that of the table.
+        slots: of a node; None for the largest row.
+        folder: that files in `results` are relative to; None refuses them.
+
+    Raises:
+        InputError: a column or cell that is not as described; names line and column.
+    """
+    long = {APP, COUNT} <= set(sheet.header)
+    found = _long(sheet, apps, folder) if long else _wide(sheet, apps)
+    check_names(found.apps, f"{sheet.name}: application")
+    held = found.counts.sum(axis=1)
+    over = np.flatnonzero(held > slots) if slots is not None else np.array([], dtype=int)
+    if over.size:
+        row = int(over[0])
+        raise InputError(
+            f"{found.places[row]}: {describe_colocation(found.counts[row], found.apps)}: more containers "
+            f"than cluster.slots {slots}"
+        )
+    kept = held > 0  # an empty node has nothing to measure
+    if not kept.any():
+        raise InputError(f"{sheet.name}: has no rows; a profile needs at least one measured co-location")
+    measures = {name: values[kept] for name, values in found.measures.items()}
+    places = tuple(place for place, keep in zip(found.places, kept, strict=True) if keep)
+    return Measurements(found.apps, found.counts[kept], measures, places)
+
+
+def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
+    measured = [name.removeprefix(f"{RPS}_") for name in sheet.header if name.startswith(f"{RPS}_")]
+    if not measured:
+        raise InputError(
+            f"{sheet.name}: neither columns such as `web` and `{RPS}_web` nor {RUN}, {APP}, {COUNT}, {RPS}; "
+            f"its columns are {list(sheet.header)[:8]}"
+        )
+    names = _agreed(sheet, measured, apps)
+    columns = {name: [f"{name}_{app}" for app in names] for name in (RPS, *OTHERS)}
+    optional = [column for name in OTHERS for column in columns[name]]
+    sheet.expect([*names, *columns[RPS]], optional, "count or measure of an application")
+    counts = sheet.counts(names)
+    measures: dict[str, FloatArray] = {}
+    for name, wanted in columns.items():
+        values = np.full(counts.shape, np.nan)
+        for a, column in enumerate(wanted):
+            if column in sheet.header:
+                values[:, a] = _checked(sheet, column, counts[:, a], name)
+        measures[name] = values
+    places = tuple(f"{sheet.name}, {sheet.unit} {line}" for line in sheet.lines)
+    return Measurements(names, counts, measures, places)
+
+
+def _long(sheet: Sheet, apps: tuple[str, ...] | None, folder: Path | None) -> Measurements:
+    by_file = RESULTS in sheet.header
+    sheet.expect([RUN, APP, COUNT, RESULTS if by_file else RPS], () if by_file else OTHERS, "column here")
+    names = _agreed(sheet, list(dict.fromkeys(sheet.texts(APP))), apps)
+    runs = {run: i for i, run in enumerate(dict.fromkeys(sheet.texts(RUN)))}
+    held = sheet.counts([COUNT])[:, 0]
+    if by_file:
+        values = _from_files(sheet, held, folder)
+    else:
+        values = {name: _checked(sheet, name, held, name) for name in (RPS, *OTHERS) if name in sheet.header}
+    shape = (len(runs), len(names))
+    counts = np.zeros(shape, dtype=np.int64)
+    measures = {name: np.full(shape, np.nan) for name in (RPS, *OTHERS)}
+    places = [""] * len(runs)
+    for row, (run, app) in enumerate(zip(sheet.texts(RUN), sheet.texts(APP), strict=True)):
+        at = runs[run], names.index(app)
+        if not run:
+            raise InputError(f"{sheet.place(row, RUN)}: is blank; give each run a number or name")
+        if counts[at]:
+            raise InputError(f"{sheet.place(row, APP)}: run {run} has {app} twice; give its count in one row")
+        places[at[0]] = places[at[0]] or f"{sheet.name}, {sheet.unit} {sheet.lines[row]}"
+        counts[at] = held[row]
+        for name, column in values.items():
+            measures[name][at] = column[row]
+    return Measurements(names, counts, measures, tuple(places))
+
+
+def _agreed(sheet: Sheet, found: list[str], apps: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The applications of a table, in the order asked for."""
+    if len(found) > MOST_APPS:
+        raise InputError(f"{sheet.name}: names {len(found):,} applications: at most {MOST_APPS:,} are read")
+    if apps is not None and set(apps) != set(found):
+        raise InputError(f"{sheet.name}: measured {found}, but apps.names asks for {list(apps)}")
+    return apps or tuple(found)
+
+
+def _checked(sheet: Sheet, column: str, held: IntArray, name: str) -> FloatArray:
+    """The values of a column, [rows], each there if and only if containers are."""
+    values = sheet.numbers([column])[:, 0]
+    blank = np.isnan(values)
+    wrong = [
+        ((held > 0) & blank & (name == RPS), "is blank, although containers are counted; give their RPS"),
+        ((held == 0) & (np.nan_to_num(values) != 0), "holds a value, although no container is counted"),
+        ((held > 0) & (values < 0), "is negative"),
+        ((held > 0) & (values == 0) & (name in ("p50", "p99")), "is 0; give seconds, or leave it blank"),
+    ]
+    for rows, reason in wrong:
+        if rows.any():
+            raise InputError(f"{sheet.place(int(rows.argmax()), column)}: {reason}")
+    return np.where(held > 0, values, np.nan)
+
+
+def _from_files(sheet: Sheet, held: IntArray, folder: Path | None) -> dict[str, FloatArray]:
+    """What the files in `results` say of one container, each [rows]."""
+    if folder is None:
+        raise InputError(
+            f"{sheet.name}: names files of results: `metis import-profile` reads them once into a profile"
+        )
+    values = {name: np.full(len(sheet), np.nan) for name in (RPS, *OTHERS)}
+    for row, file in enumerate(sheet.texts(RESULTS)):
+        if not file or not held[row]:
+            raise InputError(f"{sheet.place(row, RESULTS)}: give a file, and 1 container or more in {COUNT}")
+        try:
+            found = read_result(folder / file)
+        except InputError as error:
+            raise InputError(f"{sheet.place(row, RESULTS)}: {error}") from None
+        for name in values:
+            values[name][row] = found[name]
+        values[RPS][row] /= held[row]  # the file is of all these containers together
+    return values
