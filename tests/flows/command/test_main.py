@@ -32,7 +32,7 @@ def test_nothing_and_nonsense(capfd):
     assert "Usage: metis" in out
     assert err == "metis: 'plaace' is not a verb; did you mean place?\n"
     assert main(["xyzzy"]) == 2
-    assert capfd.readouterr().err.startswith("metis: 'xyzzy' is not a verb; use one of run, ")
+    assert capfd.readouterr().err.startswith("metis: 'xyzzy' is not a verb; use one of init, run, ")
     assert main(["--version"]) == 0
     assert capfd.readouterr().out.startswith("metis ")
 
