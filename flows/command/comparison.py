@@ -8,48 +8,113 @@ from flows.configuration.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = (
-    ("mean RPS", "rps_mean", "{:.4f}"),
-    ("true RPS", "true_rps_mean", "{:.4f}"),
-    ("of optimum", "ratio_mean", "{:.2%}"),
-    ("worst", "ratio_min", "{:.2%}"),
-    ("truly", "true_ratio_mean", "{:.2%}"),
+OPTIMUM_LABEL = "optimum (simulator)"
+# headings are broken by hand, so that ten columns fit 120 characters
+TRUE = (
+    ("true\nRPS", "true_rps_mean", "{:.4f}"),
+    ("of true\noptimum, %", "true_ratio", ""),
+    ("to the\nnext, %", "lead", ""),
+    ("predicted\nRPS", "rps_mean", "{:.4f}"),
+    ("of pred.\noptimum", "ratio_mean", "{:.2%}"),
+)
+PREDICTED = (
+    ("predicted\nRPS", "rps_mean", "{:.4f}"),
+    ("of pred.\noptimum, %", "ratio", ""),
+    ("to the\nnext, %", "lead", ""),
+    ("worst\ngroup", "ratio_min", "{:.2%}"),
+)
+COSTS = (
     ("seconds", "seconds_mean", "{:.4f}"),
     ("CPU s", "cpu_seconds_mean", "{:.4f}"),
-    ("free nodes", "free_nodes_mean", "{:.1f}"),
-    ("SLO 0.95", "slo_0.95_mean", "{:.1%}"),
+    ("free\nnodes", "free_nodes_mean", "{:.1f}"),
 )
+TRUE_SLO = ("true\nSLO\n0.95", "true_slo_0.95_mean", "{:.1%}")
+PREDICTED_SLO = ("SLO\n0.95", "slo_0.95_mean", "{:.1%}")
+NOTHING = "\N{EN DASH}"
 
 
 def comparison_table(results: "pd.DataFrame", title: str) -> Table:
-    """Return schedulers against each other, best first: RPS, ratio to the optimum, seconds, free nodes.
+    """Return schedulers against each other, best first: in truth where it is known, else as predicted.
 
     Args:
         results: one row per scheduler and group, see `flows.placing.comparison.judge`, with the seconds.
         title: of the table.
     """
-    from flows.report.data import summarise
+    from flows.report.data import summarise, truth_known
 
+    known = truth_known(results)
+    columns = (*TRUE, *COSTS, TRUE_SLO) if known else (*PREDICTED, *COSTS, PREDICTED_SLO)
     summary = summarise(results)
-    shown = [column for column in SHOWN if column[1] in summary and summary[column[1]].notna().any()]
+    shown = [column for column in columns if not column[2] or _any_known(summary, column[1])]
     records = summary.to_dict("records")
+    groups = int(results["group"].nunique())
     return Table(
-        title,
-        [Column("scheduler", wrap=False), *(Column(heading, right=True) for heading, _, _ in shown)],
-        [[str(row["scheduler"]), *(form.format(row[key]) for _, key, form in shown)] for row in records],
-        styles={i: "bold" for i, row in enumerate(records) if row["is_optimum"]},
+        f"{title}\n{_legend(groups, known=known)}",
+        ["scheduler", *(Column(heading, right=True, wrap=False) for heading, _, _ in shown)],
+        [
+            [
+                OPTIMUM_LABEL if row["is_optimum"] else str(row["scheduler"]),
+                *(_cell(row, key, form) for _, key, form in shown),
+            ]
+            for row in records
+        ],
+        styles={i: "bold" for i, row in enumerate(records) if row["is_optimum"] and not known},
     )
 
 
+def _any_known(summary: "pd.DataFrame", column: str) -> bool:
+    return column in summary and bool(summary[column].notna().any())
+
+
+def _legend(groups: int, *, known: bool) -> str:
+    order = "ordered by true value" if known else "predicted: no testbed knows the truth"
+    if groups == 1:
+        return f"{order}; one group: no interval (± ?)"
+    return f"{order}; ±: 95 % interval over groups, paired; a tie where it holds 0"
+
+
+def _cell(row: Any, key: str, form: str) -> str:
+    """Return a number, or a share in per cent with the half width of its interval and the word `tie`."""
+    from flows.report.intervals import Interval
+
+    if form:
+        return form.format(row[key]) if row[key] == row[key] else NOTHING
+    found = Interval(row[f"{key}_mean"], row[f"{key}_half"], int(row["groups"]))
+    if found.mean != found.mean:
+        return NOTHING  # the last one has no next
+    digits = 1 if found.half >= 0.01 else 2
+    half = (
+        f"\N{PLUS-MINUS SIGN}{found.half * 100:.{digits}f}"
+        if found.half == found.half
+        else "\N{PLUS-MINUS SIGN}?"
+    )
+    if key == "lead":
+        return f"tie {half}" if found.holds(0) else f"{found.mean * 100:+.{digits}f}{half}"
+    tie = " tie" if found.holds(1) else ""
+    return f"{found.mean * 100:.{digits}f}{half}{tie}"
+
+
 def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
-    """Return mean, median and least of RPS and ratio, mean and most of seconds, per scheduler."""
+    """Return the schedulers, best first, as `comparison_table` orders them.
+
+    Of each: mean, median and least of RPS and ratio, predicted and true where it is known, with the half
+    width of the 95 % interval of the mean over groups; mean and most of seconds; and `to_the_next`: how far
+    the next scheduler is behind, as a share of its value.
+    """
+    from flows.report.data import leads_over_next, ranking, truth_known
+
     document: dict[str, Any] = {}
-    for name, rows in results.groupby("scheduler", sort=False):
+    names = [str(name) for name in ranking(results)]
+    leads = leads_over_next(results)
+    for name, after in zip(names, [*names[1:], None], strict=True):
+        rows = results[results["scheduler"] == name]
         measures = [m for m in ("rps", "ratio", "true_rps", "true_ratio") if m in rows]
         spread: dict[str, Any] = {m: _spread(rows[m]) for m in measures}
         for column in ("seconds", "cpu_seconds"):
             spread[column] = {"mean": float(rows[column].mean()), "max": float(rows[column].max())}
-        document[str(name)] = spread
+        by = "true" if truth_known(results) else "predicted"
+        spread["to_the_next"] = {"scheduler": after, "by": by, **leads[name].document()}
+        document[name] = spread
     return document
 
 
@@ -60,5 +125,13 @@ def comparison_title(settings: Settings, results: "pd.DataFrame") -> str:
     return f"{groups} group{plural} on {settings.cluster.nodes} nodes, objective {settings.objective.kind}"
 
 
-def _spread(column: "pd.Series[float]") -> dict[str, float]:
-    return {"mean": float(column.mean()), "median": float(column.median()), "min": float(column.min())}
+def _spread(column: "pd.Series[float]") -> dict[str, float | None]:
+    from flows.report.intervals import interval
+
+    half = interval(column).document()["half_width"]
+    return {
+        "mean": float(column.mean()),
+        "half_width": half,
+        "median": float(column.median()),
+        "min": float(column.min()),
+    }

@@ -223,6 +223,7 @@ class Memo:
                     command=self.command,
                     part=step.part,
                     again=self._wanted_again(step),
+                    spent=self._spent(step),
                 )
                 began = time.process_time()
                 _run_logged(step, work, store)
@@ -230,6 +231,14 @@ class Memo:
         except Exception as error:
             raise StepError(step.name, one_line(error, store.root)) from error
         return store.record(recording.run_id)
+
+    def _spent(self, step: Step) -> dict[str, float]:
+        """Return the CPU seconds of the steps that `step` reads, directly or not, in the order of reading."""
+        spent: dict[str, float] = {}
+        for name in (*step.after, *step.inputs):
+            if name in self.records and name not in spent:
+                spent |= self._spent(self.step(name)) | {name: self.records[name].cpu_seconds}
+        return spent
 
     def _interruptible(self, progress: Progress) -> Progress:
         """Return progress that ends a step whose run was interrupted: only the main thread sees Ctrl-C."""

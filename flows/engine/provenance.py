@@ -126,6 +126,13 @@ def provenance() -> dict[str, str]:
     return tags
 
 
+def machine() -> str:
+    """Return what kind of machine this is: processors that this process may use, system; not its name."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{cores} core{'s' * (cores != 1)}, {system}"
+
+
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that results may depend on."""

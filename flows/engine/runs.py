@@ -69,6 +69,11 @@ class Job:
 class RunLog(Protocol):
     """What a recording writes to: the store, see `flows.engine.store.Store`."""
 
+    @property
+    def experiment(self) -> str:
+        """Return the id of the experiment."""
+        ...
+
     def log_curve(self, run_id: str, rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> None:
         """Log rows of numbers."""
         ...
@@ -118,6 +123,11 @@ class Recording:
         folder = self.folder.parent / ABOUT
         folder.mkdir(exist_ok=True)
         return folder
+
+    @property
+    def experiment(self) -> str:
+        """The id of the experiment that the run belongs to."""
+        return self._store.experiment
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log numbers."""

@@ -43,6 +43,7 @@ class Work:
         command: the command that asked for it.
         part: what a stage of several steps does now, for instance a scheduler's name.
         again: whether it is done although it was finished.
+        spent: CPU seconds that each step took on which this one rests, by step name, whenever it was made.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Work:
     command: str = "metis run"
     part: str = ""
     again: bool = False
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file into the output."""

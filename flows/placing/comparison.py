@@ -53,8 +53,10 @@ def judge(
     """Return one row per scheduler and group.
 
     Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
-    bound), free_nodes, slo_<level>; with a testbed also true_rps, true_value and true_ratio; with
-    `medea.ends` worst and best, the values between which Medea is indifferent.
+    bound), free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (the value of the
+    true optimum), true_ratio (true_value / true_best) and true_slo_<level>; with `medea.ends` worst and
+    best, the values between which Medea is indifferent. `ratio` measures against the optimum on the
+    simulator's tables, which need not be the best in truth: `true_best` is the limit.
 
     Args:
         decisions: by scheduler; `optimum` must be among them.
@@ -78,10 +80,6 @@ def judge(
             cluster = cluster_before(decided, i, settings, tables)
             worth = objective.bind(group, cluster, tables)
             best, bound = _optimum_of(decisions[OPTIMUM], i, group, cluster, worth, settings)
-            true_worth = None if truth is None else objective.bind(group, cluster, truth)
-            true_best = None
-            if truth is not None and true_worth is not None:
-                true_best, _ = _optimum_of(true_optimum, i, group, cluster, true_worth, settings)
             placement = decided.placements[i]
             judged = evaluate(placement, cluster, tables, worth)
             row: dict[str, Any] = {
@@ -97,11 +95,17 @@ def judge(
             }
             ends = {name: decided.traces[i][name] for name in ("worst", "best") if name in decided.traces[i]}
             row |= ends
-            if truth is not None and true_worth is not None:
+            if truth is not None:
+                true_worth = objective.bind(group, cluster, truth)
+                true_best, _ = _optimum_of(true_optimum, i, group, cluster, true_worth, settings)
                 real = evaluate(placement, cluster, truth, true_worth)
-                row |= {"true_rps": real.rps, "true_value": real.value}
-                if true_best is not None:
-                    row["true_ratio"] = ratio(real.value, true_best)
+                row |= {
+                    "true_rps": real.rps,
+                    "true_value": real.value,
+                    "true_best": true_best,
+                    "true_ratio": ratio(real.value, true_best),
+                    **{f"true_slo_{level}": share for level, share in real.slo.items()},
+                }
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -15,14 +14,14 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.configuration.sections import TrackingSettings
+from flows.engine.links import run_link
 from flows.engine.memo import Memo, Outcome
 from flows.engine.runs import Record
 from flows.engine.work import Progress
 
 LONG = 2.0  # seconds after which a step is worth a progress artifact
 EVERY = 2.0  # seconds between two updates of it
-COLUMNS = ("rps", "true_rps", "ratio", "seconds", "cpu_seconds", "free_nodes")
+COLUMNS = ("true_rps", "true_ratio", "rps", "ratio", "seconds", "cpu_seconds", "free_nodes")
 
 
 class StepProgress:
@@ -65,15 +64,17 @@ def show_results(outcome: Outcome) -> None:
     folder = outcome.folder("evaluate")
     if folder is None:
         return
+    from flows.report.data import ranking, truth_known
     from flows.stages.evaluate import read_results
 
     results = read_results(folder)
     columns = [name for name in COLUMNS if name in results]
-    means = results.groupby("scheduler")[columns].mean().sort_values("ratio", ascending=False)
+    means = results.groupby("scheduler")[columns].mean().loc[ranking(results)]
     rows = means.round(4).reset_index().to_dict("records")
     table = [{str(name): value for name, value in row.items()} for row in rows]
     groups = results["group"].nunique()
-    about = f"Means over {groups} groups; ratio: share of the exact optimum."
+    order = "in truth" if truth_known(results) else "as predicted"
+    about = f"Means over {groups} groups, best first {order}; ratio: share of the optimum of the simulator."
     _shown(lambda: create_table_artifact(table, key="results", description=about))
 
 
@@ -85,16 +86,6 @@ def show_page(memo: Memo, outcome: Outcome) -> None:
     run = run_link(memo.settings.tracking, memo.store.experiment, record.run_id)
     link, about = f"{run}/artifacts/report.html", f"The same page as a file: {record.folder / 'report.html'}"
     _shown(lambda: create_link_artifact(link, link_text="report.html", key="report", description=about))
-
-
-def run_link(tracking: TrackingSettings, experiment: str, run_id: str) -> str:
-    """Address of a run in the MLflow UI: as set, of the server, or of `metis ui`; no user, no password."""
-    base = f"http://127.0.0.1:{tracking.port}"
-    given = tracking.ui or tracking.uri or ""
-    if given.startswith(("http://", "https://")):
-        parts = urlsplit(given)
-        base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-    return f"{base}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def _key(kind: str, step: str) -> str:

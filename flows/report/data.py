@@ -1,20 +1,22 @@
 """What a report shows, and its figures per scheduler."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.report.intervals import Interval, interval, lead
 from metis.errors import InputError
 
-OPTIMUM = "optimum"  # the scheduler that is the limit, not a competitor
+OPTIMUM = "optimum"  # the optimum of the simulator: the limit of what is predicted, not a competitor
 SPREAD = "spread"  # the scheduler that does what Docker Swarm does by itself
 COLUMNS = ("scheduler", "group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes")
-UNKNOWN = ("true_rps", "true_ratio", "cpu_seconds")  # may be missing: no testbed, or not recorded
-SLO_PREFIX = "slo_"
+# may be missing: no testbed, or not recorded
+UNKNOWN = ("true_rps", "true_value", "true_best", "true_ratio", "cpu_seconds")
+SLO_PREFIX, TRUE_SLO_PREFIX = "slo_", "true_slo_"
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,16 @@ class ReportData:
         facts: settings and origins, shown as a small table (profile, seed, commit, run ids, ...).
         apps: names of the applications, in the column order of `placements`.
         results: one row per scheduler and group: `scheduler`, `group`, `rps` and `true_rps` (mean
-            normalised RPS, predicted and on the testbed), `value`, `bound`, `ratio`, `true_ratio`, `gap`,
-            `seconds`, `free_nodes` (nodes) and `slo_<level>` (share of containers, 0 to 1). NaN where
-            unknown; `true_*` and `slo_*` may be missing.
-        placements: scheduler -> containers of one example group in all, int [nodes, apps].
-        container_rps: scheduler -> normalised RPS of every container of the example groups, [containers].
+            normalised RPS, predicted and on the testbed), `value` and `true_value` (of the objective),
+            `true_best` (value of the true optimum), `bound`, `ratio`, `true_ratio`, `gap`, `seconds`,
+            `free_nodes` (nodes), `slo_<level>` and `true_slo_<level>` (share of containers, 0 to 1). NaN
+            where unknown; `true_*` and `slo_*` may be missing.
+        placements: scheduler -> containers of group 0 in all, int [nodes, apps].
+        container_rps: scheduler -> normalised RPS of every container, an array [containers] per group; true
+            where `results` know the truth of all, else predicted.
         sections: further sections, in order, after the figures.
         command: the command that makes this report again.
+        made: what differs each time the page is made (commit, date, machine, ...), shown in its footer.
 
     Raises:
         InputError: a column is missing, no result, a scheduler with a group twice, or a placement of
@@ -61,9 +66,10 @@ class ReportData:
     apps: tuple[str, ...]
     results: pd.DataFrame
     placements: Mapping[str, NDArray[Any]]
-    container_rps: Mapping[str, NDArray[Any]]
+    container_rps: Mapping[str, Sequence[NDArray[Any]]]
     sections: Sequence[ReportSection] = ()
     command: str = "make run"
+    made: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_results(self.results)
@@ -95,24 +101,41 @@ def check_results(results: pd.DataFrame) -> None:
         raise InputError(f"report: {first['scheduler']} has group {first['group']} twice")
 
 
-def slo_columns(results: pd.DataFrame) -> list[str]:
-    """The columns of SLO shares, lowest level first; one that is not known at all is left out."""
-    found = [name for name in results.columns if str(name).startswith(SLO_PREFIX)]
+def slo_columns(results: pd.DataFrame, *, true: bool = False) -> list[str]:
+    """The columns of SLO shares, lowest level first; one that is not known at all is left out.
+
+    Args:
+        results: see `ReportData`.
+        true: those of the testbed, instead of the predicted ones.
+    """
+    prefix = TRUE_SLO_PREFIX if true else SLO_PREFIX
+    found = [name for name in results.columns if str(name).startswith(prefix)]
     return sorted((name for name in found if results[name].notna().any()), key=slo_level)
 
 
 def slo_level(column: str) -> float:
-    """The level of `slo_0.95`: 0.95."""
-    return float(column.removeprefix(SLO_PREFIX))
+    """The level of `slo_0.95` or `true_slo_0.95`: 0.95."""
+    return float(column.removeprefix(TRUE_SLO_PREFIX).removeprefix(SLO_PREFIX))
+
+
+def truth_known(results: pd.DataFrame) -> bool:
+    """Whether the testbed has judged every placement, so that schedulers are ordered by truth."""
+    return "true_value" in results and bool(results["true_value"].notna().all())
+
+
+def ranked_by(results: pd.DataFrame) -> str:
+    """The column by which schedulers are ordered: `true_value` where known of all, else `value`."""
+    return "true_value" if truth_known(results) else "value"
 
 
 def ranking(results: pd.DataFrame) -> pd.Index:
     """Schedulers, best first, by the objective's mean value over the groups that all of them placed.
 
-    Where no group was placed by all of them, each counts with its own groups. Ties keep the optimum
+    The value is the true one wherever the testbed knows it of every placement, else the predicted one.
+    Where no group was placed by all of them, each counts with its own groups. Equal means keep the optimum
     first, then go by name, so that the page is the same on every run.
     """
-    values = results.pivot(index="group", columns="scheduler", values="value")
+    values = results.pivot(index="group", columns="scheduler", values=ranked_by(results))
     shared = values.dropna()
     means = (shared if len(shared) else values).mean()
     order = pd.DataFrame({"mean": means.round(9), "other": [name != OPTIMUM for name in means.index]})
@@ -124,9 +147,11 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """One row per scheduler, best first (see `ranking`).
 
     Columns: `scheduler`, `is_optimum`, `groups` (how many it placed), `rps_mean`, `rps_median`, `rps_min`,
-    `true_rps_mean`, `value_mean`, `ratio_mean`, `ratio_min`, `true_ratio_mean`, `gap_mean`,
-    `seconds_mean`, `seconds_max`, `cpu_seconds_mean`, `free_nodes_mean`, `slo_<level>_mean`. NaN where
-    unknown.
+    `true_rps_mean`, `true_rps_min`, `value_mean`, `true_value_mean`, `ratio_mean`, `ratio_min`, `ratio_half`,
+    `true_ratio_mean`, `true_ratio_min`, `true_ratio_half`, `lead_mean`, `lead_half`, `gap_mean`,
+    `seconds_mean`, `seconds_max`, `cpu_seconds_mean`, `free_nodes_mean`, `slo_<level>_mean`,
+    `true_slo_<level>_mean`. NaN where unknown. `*_half` are half widths of 95 % intervals over groups; `lead`
+    is the difference to the next scheduler as a share of its value (true where known), paired.
 
     Raises:
         InputError: see `check_results`.
@@ -139,22 +164,46 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         "rps_median": ("rps", "median"),
         "rps_min": ("rps", "min"),
         "true_rps_mean": ("true_rps", "mean"),
+        "true_rps_min": ("true_rps", "min"),
         "value_mean": ("value", "mean"),
+        "true_value_mean": ("true_value", "mean"),
         "ratio_mean": ("ratio", "mean"),
         "ratio_min": ("ratio", "min"),
+        "ratio_half": ("ratio", _half),
         "true_ratio_mean": ("true_ratio", "mean"),
+        "true_ratio_min": ("true_ratio", "min"),
+        "true_ratio_half": ("true_ratio", _half),
         "gap_mean": ("gap", "mean"),
         "seconds_mean": ("seconds", "mean"),
         "seconds_max": ("seconds", "max"),
         "cpu_seconds_mean": ("cpu_seconds", "mean"),
         "free_nodes_mean": ("free_nodes", "mean"),
-        **{f"{name}_mean": (name, "mean") for name in slo_columns(results)},
+        **{
+            f"{name}_mean": (name, "mean")
+            for true in (False, True)
+            for name in slo_columns(results, true=true)
+        },
     }
     by_scheduler = known.groupby("scheduler")
     columns = {name: by_scheduler[source].agg(how) for name, (source, how) in wanted.items()}
     summary = pd.DataFrame(columns).reindex(ranking(results))
+    leads = leads_over_next(results)
+    summary["lead_mean"] = [leads[str(name)].mean for name in summary.index]
+    summary["lead_half"] = [leads[str(name)].half for name in summary.index]
     summary.insert(0, "is_optimum", summary.index == OPTIMUM)
     return summary.rename_axis("scheduler").reset_index()
+
+
+def leads_over_next(results: pd.DataFrame) -> dict[str, Interval]:
+    """By how much each scheduler exceeds the next of the ranking; nothing is known of the last one's."""
+    names = [str(name) for name in ranking(results)]
+    column = ranked_by(results)
+    pairs = zip(names, [*names[1:], ""], strict=True)
+    return {one: lead(results, one, other, column) for one, other in pairs}
+
+
+def _half(values: pd.Series) -> float:
+    return interval(values).half
 
 
 def value_is_rps(results: pd.DataFrame) -> bool:

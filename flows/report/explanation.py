@@ -20,6 +20,8 @@ def explained_section(
     cluster: Cluster,
     tables: Tables,
     violated: Mapping[str, FloatArray],
+    *,
+    true: bool = False,
 ) -> ReportSection:
     """Explain the placement of the scheduler `name`, one row per kind of node and application.
 
@@ -27,8 +29,9 @@ def explained_section(
         name: the scheduler.
         placement: new containers, [nodes, apps].
         cluster: where.
-        tables: the simulator's.
+        tables: the testbed's where `true`, else the simulator's.
         violated: extent per node of each interference constraint.
+        true: whether the tables are the truth.
     """
     explanation = explain(placement, cluster, tables, violated)
     _, first, alike = np.unique(explanation.counts, axis=0, return_index=True, return_counts=True)
@@ -45,7 +48,8 @@ def explained_section(
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     total = sum(float(extents.sum()) for extents in violated.values())
     text = (
-        f"<p>The example group as {escape(name)} placed it, nodes that hold the same shown once. The last "
+        f"<p>Group 0 alone, as {escape(name)} placed it, nodes that hold the same shown once; RPS as the "
+        f"{'testbed knows' if true else 'simulator predicts'} it. The last "
         "columns say how the RPS of one container would change if one container of a neighbour left, and "
         f"which interference constraints the node breaks (extent; {total:g} over all nodes). "
         "Breaking one may be worth it: a constraint knows pairs, not the whole.</p>"

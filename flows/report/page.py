@@ -3,17 +3,19 @@
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.report import figures, words
-from flows.report.data import OPTIMUM, ReportData, slo_columns, slo_level, summarise
+from flows.report.data import OPTIMUM, ReportData, slo_columns, slo_level, summarise, truth_known
 from flows.report.heatmap import heat_maps, most_alike, shade
+from flows.report.intervals import Interval
 from metis.files import written_whole
 
 HERE = Path(__file__).parent
@@ -24,12 +26,26 @@ PALETTE = (
 )
 
 
+Row = dict[Hashable, Any]
+NEXT = "how much more its value is than that of the next in this order, paired over groups, 95 % interval"
+
+
 @dataclass(frozen=True)
 class Cell:
-    """A table cell: what is shown, and the number it sorts by (None for unknown)."""
+    """A table cell: what is shown, the number it sorts by (None for unknown), and a word beside it."""
 
     text: str
     sort: float | None
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A column of the table: its heading, what it means, and its cell of a row of the summary."""
+
+    text: str
+    explained: str
+    cell: Callable[[Row], Cell]
 
 
 def render_report(data: ReportData) -> str:
@@ -41,6 +57,8 @@ def render_report(data: ReportData) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters.update(breakable=breakable, unbroken=unbroken)
+    environment.globals["optimum"] = OPTIMUM
     order = data.schedulers
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -54,6 +72,8 @@ def render_report(data: ReportData) -> str:
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
         headline=words.headline(data.results),
+        true=truth_known(data.results),
+        groups=int(data.results["group"].nunique()),
         header=header,
         rows=rows,
         colours=_colours(order),
@@ -84,6 +104,16 @@ def inline_svg(text: str | None) -> Markup | None:
     return Markup(re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL))
 
 
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break after its own signs, and so not within a word."""
+    return Markup("<wbr>").join(re.split(r"(?<=[+_:/.-])(?=.)", name))
+
+
+def unbroken(sentence: str) -> str:
+    """A sentence in which no line ends between a number and what belongs to it."""
+    return re.sub(r"(?<=\d) (?=[±%]|(?:µs|ms|s|min|h)\b)|(?<=±) ", "\N{NO-BREAK SPACE}", sentence)
+
+
 def _colours(order: Sequence[str]) -> dict[str, str]:
     """Scheduler -> colour, the same in every figure; the optimum has none and is drawn like text."""
     names = sorted(name for name in order if name != OPTIMUM)
@@ -97,44 +127,112 @@ def _figures(data: ReportData, order: tuple[str, ...]) -> dict[str, figures.Figu
 
 
 def _table(results: pd.DataFrame) -> tuple[list[tuple[str, str]], list[tuple[str, bool, list[Cell]]]]:
-    """Header (text, explanation) and rows (scheduler, is it the optimum, cells) of the summary."""
+    """Header (text, explanation) and rows (scheduler, whether it is the optimum, cells) of the summary."""
     summary = summarise(results)
-    columns = [
-        ("groups", "groups", "groups it placed", lambda v: f"{v:.0f}"),
-        ("RPS, mean", "rps_mean", "mean normalised RPS over containers, mean over groups", words.number),
-        ("median", "rps_median", "median over groups", words.number),
-        ("worst", "rps_min", "worst group", words.number),
-        ("on the testbed", "true_rps_mean", "mean RPS that the testbed says", words.number),
-        ("ratio", "ratio_mean", "value as a share of the optimum, mean over groups", words.percent),
-        ("worst ratio", "ratio_min", "ratio of the worst group", words.percent),
-        ("ratio, testbed", "true_ratio_mean", "ratio as the testbed says", words.percent),
-        ("time, mean", "seconds_mean", "time per decision, mean over groups", words.duration),
-        ("longest", "seconds_max", "longest decision", words.duration),
-        ("CPU", "cpu_seconds_mean", "CPU time per decision, mean over groups", words.duration),
-        (
+    true = truth_known(results)
+    columns = [*(_true_columns(results) if true else _predicted_columns(results)), *_cost_columns()]
+    if true:
+        columns += [
+            Shown("predicted RPS", "mean RPS that the simulator predicts", _mean("rps_mean", words.number)),
+            Shown(
+                "of its optimum",
+                "predicted value as a share of the simulator's own optimum, mean over groups",
+                _mean("ratio_mean", words.percent),
+            ),
+        ]
+    if summary["groups"].nunique() > 1:
+        groups = _mean("groups", lambda value: f"{value:.0f}")
+        columns.insert(0, Shown("groups", "groups it placed", groups))
+    cells = [[column.cell(row) for column in columns] for row in summary.to_dict("records")]
+    known = [i for i in range(len(columns)) if any(row[i].sort is not None for row in cells)]
+    rows = [
+        (str(name), name == OPTIMUM, [row[i] for i in known])
+        for name, row in zip(summary["scheduler"], cells, strict=True)
+    ]
+    return [(columns[i].text, columns[i].explained) for i in known], rows
+
+
+def _true_columns(results: pd.DataFrame) -> list[Shown]:
+    return [
+        Shown(
+            "true RPS",
+            "mean normalised RPS over containers as the testbed knows it, mean over groups",
+            _mean("true_rps_mean", words.number),
+        ),
+        Shown(
+            "of the true optimum",
+            "true value as a share of the true optimum, mean and 95 % interval over groups",
+            _with_half("true_ratio", 1.0),
+        ),
+        Shown("to the next", NEXT, _with_half("lead", 0.0)),
+        Shown("worst group", "true ratio of the worst group", _mean("true_ratio_min", words.percent)),
+        *_slo_columns(results, "true "),
+    ]
+
+
+def _predicted_columns(results: pd.DataFrame) -> list[Shown]:
+    return [
+        Shown(
+            "predicted RPS",
+            "mean normalised RPS over containers as the simulator predicts it, mean over groups",
+            _mean("rps_mean", words.number),
+        ),
+        Shown("median", "median over groups", _mean("rps_median", words.number)),
+        Shown("worst", "worst group", _mean("rps_min", words.number)),
+        Shown("true RPS", "mean RPS that the testbed says", _mean("true_rps_mean", words.number)),
+        Shown(
+            "of the simulator's optimum",
+            "predicted value as a share of the optimum of the simulator, mean and 95 % interval over groups",
+            _with_half("ratio", 1.0),
+        ),
+        Shown("to the next", NEXT, _with_half("lead", 0.0)),
+        Shown("worst ratio", "ratio of the worst group", _mean("ratio_min", words.percent)),
+        *_slo_columns(results, "predicted "),
+    ]
+
+
+def _cost_columns() -> list[Shown]:
+    return [
+        Shown("time, mean", "time per decision, mean over groups", _mean("seconds_mean", words.duration)),
+        Shown("CPU", "CPU time per decision, mean over groups", _mean("cpu_seconds_mean", words.duration)),
+        Shown(
             "free nodes",
-            "free_nodes_mean",
             "nodes without a container, mean over groups",
-            lambda v: f"{v:.1f}",
+            _mean("free_nodes_mean", lambda value: f"{value:.1f}"),
         ),
     ]
-    for name in slo_columns(results):
-        level = f"{slo_level(name):.2f}"
-        explained = f"share of containers whose RPS is at least {level}"
-        columns.append((f"SLO {level}", f"{name}_mean", explained, words.percent))
-    if summary["groups"].nunique() == 1:
-        columns = columns[1:]
-    columns = [column for column in columns if summary[column[1]].notna().any()]
-    rows = [
-        (
-            str(row["scheduler"]),
-            bool(row["is_optimum"]),
-            [_cell(row[source], show) for _, source, _, show in columns],
+
+
+def _slo_columns(results: pd.DataFrame, how: str) -> list[Shown]:
+    return [
+        Shown(
+            f"{how}SLO {slo_level(name):.2f}",
+            f"{how}share of containers whose RPS is at least {slo_level(name):.2f}, mean over groups",
+            _mean(f"{name}_mean", words.percent),
         )
-        for _, row in summary.iterrows()
+        for name in slo_columns(results, true=how == "true ")
     ]
-    return [(text, explained) for text, _, explained, _ in columns], rows
 
 
-def _cell(value: float, show: words.Show) -> Cell:
-    return Cell(words.NOTHING, None) if pd.isna(value) else Cell(show(float(value)), float(value))
+def _mean(source: str, show: words.Show) -> Callable[[Row], Cell]:
+    """A cell with the number in the column `source` of the summary."""
+
+    def cell(row: Row) -> Cell:
+        value = float(row[source])
+        return Cell(words.NOTHING, None) if pd.isna(value) else Cell(show(value), value)
+
+    return cell
+
+
+def _with_half(source: str, level: float) -> Callable[[Row], Cell]:
+    """A cell with a share, the half width of its interval, and `tie` where that holds `level`."""
+
+    def cell(row: Row) -> Cell:
+        found = Interval(float(row[f"{source}_mean"]), float(row[f"{source}_half"]), int(row["groups"]))
+        if pd.isna(found.mean):
+            return Cell(words.NOTHING, None)
+        verdict = found.verdict(level)
+        shown = words.plus_minus(found, signed=level == 0.0)
+        return Cell(shown, found.mean, verdict)
+
+    return cell

@@ -1,17 +1,27 @@
 """Sentences and numbers of the page: what a reader should take away."""
 
 from collections.abc import Callable
-from typing import Any
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
 
-from flows.report.data import OPTIMUM, SPREAD, ranking, summarise, value_is_rps
+from flows.report.data import (
+    OPTIMUM,
+    SPREAD,
+    ranked_by,
+    ranking,
+    summarise,
+    truth_known,
+    value_is_rps,
+)
+from flows.report.intervals import ALONE, TIE, Interval, interval, lead
 
 NOTHING = "\N{EN DASH}"
 Show = Callable[[float], str]
-UNITS = ((0.9995e-3, 1e6, "µs"), (0.9995, 1e3, "ms"), (99.5, 1.0, "s"), (5970.0, 1 / 60, "min"))
-TIE = 0.0005  # differences below 0.05 % are not worth a sentence
+NEGLIGIBLE = 0.0005  # a predicted gap below 0.05 % is not worth a number
+RPS = {"true": "true_rps", "predicted": "rps"}
+SWARM = ", which is what Docker Swarm does by itself,"
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -45,91 +55,133 @@ def duration(seconds: float, *, exact: bool = False) -> str:
     return f"{seconds / 3600:,.1f} h"
 
 
+def plus_minus(found: Interval, *, signed: bool = False) -> str:
+    """A share in per cent with the half width of its interval: `98.7 ± 0.2 %`; `?` where there is none."""
+    if not np.isfinite(found.mean):
+        return NOTHING
+    digits = 1 if found.half >= 0.01 else 2
+    sign = "+" if signed else ""
+    half = f"{found.half * 100:.{digits}f}" if np.isfinite(found.half) else "?"
+    return f"{found.mean * 100:{sign}.{digits}f} ± {half} %"
+
+
 def headline(results: pd.DataFrame) -> list[str]:
-    """The page in a few sentences: who is best, by how much, how far from the optimum, how fast."""
+    """The page in a few sentences: who is best, by how much, how far from the optimum, how fast.
+
+    By truth where the testbed knows it, with the intervals over groups that say what is a tie.
+    """
     summary = summarise(results).set_index("scheduler")
-    rivals = [name for name in summary.index if name != OPTIMUM]
+    rivals = [str(name) for name in summary.index if name != OPTIMUM]
     if not rivals:
-        rps = number(summary["rps_mean"].iloc[0])
-        return [f"Only the exact optimum ran: its placements reach a mean RPS of {rps}."]
-    best, row = rivals[0], summary.loc[rivals[0]]
-    sentences = [_lead(results, best, rivals, row)]
-    sentences += _distance(results, row)
-    if np.isfinite(row["seconds_mean"]):
-        sentences.append(f"A decision takes it {duration(float(row['seconds_mean']))} on average.")
-    sentences += _truth(results, best)
-    return sentences + _incomplete(summary)
+        return [
+            f"Only the optimum of the simulator ran: {_reached(results, OPTIMUM)}.",
+            *_distance(results, OPTIMUM),
+        ]
+    best = rivals[0]
+    sentences = [_lead(results, rivals), *_distance(results, best)]
+    seconds = float(summary.loc[best, "seconds_mean"])
+    if np.isfinite(seconds):
+        sentences.append(
+            f"A decision takes {'it' if len(rivals) == 1 else best} {duration(seconds)} on average."
+        )
+    return sentences + _prediction(results, best) + _incomplete(summary)
 
 
-def _lead(results: pd.DataFrame, best: str, rivals: list[str], row: Any) -> str:
-    what = "a predicted mean RPS" if value_is_rps(results) else "a predicted objective value"
-    said = f" (RPS {number(row['rps_mean'])})" if not value_is_rps(results) else ""
-    own = ", which is what Docker Swarm does by itself," if best == SPREAD else ""
-    start = f"{best}{own} places best: {what} of {number(row['value_mean'])}{said}"
+def _reached(results: pd.DataFrame, name: str) -> str:
+    """What a scheduler reaches: `a true mean RPS of 1.204`, or the value of another objective."""
+    how = "true" if truth_known(results) else "predicted"
+    mine = results[results["scheduler"] == name]
+    worth, rps = (number(float(mine[c].mean())) for c in (ranked_by(results), RPS[how]))
+    if value_is_rps(results):
+        return f"a {how} mean RPS of {rps}"
+    return f"a {how} objective value of {worth} (RPS {rps})"
+
+
+def _lead(results: pd.DataFrame, rivals: list[str]) -> str:
+    best, column = rivals[0], ranked_by(results)
+    own = f"{best}{SWARM if best == SPREAD else ''}"
     if len(rivals) == 1:
-        beside = " beside the optimum" if OPTIMUM in set(results["scheduler"]) else ""
-        reached = f"{what} of {number(row['value_mean'])}{said}"
-        return f"{best}{own} is the only scheduler that ran{beside}: {reached}."
-    clauses = []
-    if rivals[1] != SPREAD:
-        clauses.append(f"{_more(results, best, rivals[1])} the next ({rivals[1]})")
-    if best != SPREAD and SPREAD in rivals:
-        clauses.append(f"{_more(results, best, SPREAD)} {SPREAD}, which is what Docker Swarm does by itself")
-    return f"{start}, {' and '.join(clauses)}."
-
-
-def _more(results: pd.DataFrame, best: str, other: str) -> str:
-    """`best` against `other` over the groups both placed, as `3.1 % more than`."""
-    values = results.pivot(index="group", columns="scheduler", values="value")[[best, other]].dropna()
-    if values.empty:
-        return "on other groups than"
-    mine, theirs = float(values[best].mean()), float(values[other].mean())
-    if theirs <= 0:
-        return f"against {number(theirs)} of"
-    share = mine / theirs - 1
-    if abs(share) < TIE:
-        return "level with"
-    return f"{percent(abs(share))} {'more' if share > 0 else 'less'} than"
-
-
-def _distance(results: pd.DataFrame, row: Any) -> list[str]:
-    gap = float(row["gap_mean"])
-    if not np.isfinite(gap):
-        return []
-    limit = "the exact optimum" if OPTIMUM in set(results["scheduler"]) else "the proven bound"
-    if gap < TIE:
-        return [f"It reaches {limit}: no placement can be better by as much as 0.05 %."]
-    return [f"It stays {percent(gap)} below {limit}, which no scheduler can pass."]
-
-
-def _truth(results: pd.DataFrame, best: str) -> list[str]:
-    """What the testbed says of the prediction, and whether it would rank another first."""
-    if "true_rps" not in results or not results["true_rps"].notna().any():
-        return []
-    judged = results.dropna(subset=["true_rps"])
-    table = judged[judged["scheduler"] != OPTIMUM].pivot(
-        index="group", columns="scheduler", values="true_rps"
+        beside = " beside the optimum of the simulator" if OPTIMUM in set(results["scheduler"]) else ""
+        return f"{own} is the only scheduler that ran{beside}: {_reached(results, best)}."
+    leads = {name: lead(results, best, name, column) for name in rivals[1:]}
+    tied = list(takewhile(lambda name: leads[name].holds(0), rivals[1:]))
+    behind = [name for name in rivals[1:] if name not in tied]
+    compared = [*behind[:1], *([SPREAD] if SPREAD in behind[1:] else [])]
+    clauses = [_ahead(name, leads[name], first=name == behind[0]) for name in compared]
+    ahead = f", {' and '.join(clauses)}" if clauses else ""
+    if not tied:
+        start = (
+            f"{own} places best"
+            if results["group"].nunique() > 1
+            else f"{own} leads on the one group there is"
+        )
+        return f"{start}: {_reached(results, best)}{ahead}."
+    by = f"{plus_minus(leads[tied[0]], signed=True)} over {leads[tied[0]].groups} groups"
+    if len(tied) > 1:
+        by = "the 95 % intervals of the differences hold 0"
+    return (
+        f"{_listed([own, *tied])} tie for the best ({by}): {best} reaches {_reached(results, best)}{ahead}."
     )
-    if best not in table:
-        return [f"The testbed has not judged {best}."]
-    mine = judged[judged["scheduler"] == best]
-    said = (
-        f"On the testbed its placements reach a mean RPS of {number(float(mine['true_rps'].mean()))}"
-        f"{_true_share(mine)}; the simulator predicted {number(float(mine['rps'].mean()))}."
-    )
-    if not value_is_rps(results):  # then a higher RPS is not what was asked for
-        return [said]
-    shared = table.dropna().mean()
-    if len(shared) < 2 or not shared.notna().all() or shared.max() <= shared[best] * (1 + TIE):
-        return [said]
-    return [f"{said} There {shared.idxmax()} does better, with {number(float(shared.max()))}."]
 
 
-def _true_share(mine: pd.DataFrame) -> str:
-    if "true_ratio" not in mine or not mine["true_ratio"].notna().any():
-        return ""
-    what = "" if value_is_rps(mine) else "in value "
-    return f", {what}{percent(float(mine['true_ratio'].mean()))} of the best possible there"
+def _ahead(other: str, found: Interval, *, first: bool) -> str:
+    """How far behind another scheduler is: `7.1 ± 0.4 % more than the next (greedy)`."""
+    named = f"{other}{SWARM.rstrip(',')}" if other == SPREAD else f"the next ({other})" if first else other
+    if not found.groups:
+        return f"on other groups than {named}, or by no share of it"
+    alone = f" ({ALONE})" if found.verdict() == ALONE else ""
+    if found.holds(0):
+        return f"a tie with {named} ({plus_minus(found, signed=True)})"
+    if not found.mean:
+        return f"level with {named}{alone}"
+    size = Interval(abs(found.mean), found.half, found.groups)
+    shown = percent(size.mean) if alone else plus_minus(size)
+    return f"{shown} {'more' if found.mean > 0 else 'less'} than {named}{alone}"
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _distance(results: pd.DataFrame, name: str) -> list[str]:
+    """How far a scheduler is from the optimum: the true one where it is known."""
+    mine = results[results["scheduler"] == name]
+    if truth_known(results) and mine["true_ratio"].notna().any():
+        reached = interval(mine["true_ratio"])
+        said = f"{name} reaches {plus_minus(reached)} of the true optimum, which no placement can pass"
+        verdict = reached.verdict(1.0)
+        return [f"{said}: a tie with it." if verdict == TIE else f"{said}{f' ({ALONE})' if verdict else ''}."]
+    missed = interval(mine["gap"])
+    if not np.isfinite(missed.mean):
+        return []
+    limit = "the optimum of the simulator" if OPTIMUM in set(results["scheduler"]) else "the proven bound"
+    if missed.mean < NEGLIGIBLE:
+        return [f"It is predicted to reach {limit}: no placement can be better there by as much as 0.05 %."]
+    alone = f" ({ALONE})" if missed.groups == 1 else ""
+    shown = percent(missed.mean) if alone else plus_minus(missed)
+    return [f"It stays {shown} below {limit}, which no scheduler can pass{alone}."]
+
+
+def _prediction(results: pd.DataFrame, best: str) -> list[str]:
+    """What the simulator predicted, and what its own optimum is truly worth; or who was not judged."""
+    if not truth_known(results):
+        judged = int(results["true_rps"].notna().sum()) if "true_rps" in results else 0
+        of = f"The testbed judged only {judged} of {len(results)} placements, so all of this is as predicted."
+        return [of] if judged else []
+    mine = results[results["scheduler"] == best]
+    sentences = [
+        f"The simulator predicted a mean RPS of {number(float(mine['rps'].mean()))} of its placements."
+    ]
+    optimum = results[results["scheduler"] == OPTIMUM]
+    if len(optimum) and best != OPTIMUM:
+        reached = plus_minus(interval(optimum["true_ratio"]))
+        against = lead(results, best, OPTIMUM, "true_value")
+        compared = "a tie with" if against.holds(0) else "less than" if against.mean > 0 else "more than"
+        sentences.append(
+            f"The optimum of the simulator, {number(float(optimum['rps'].mean()))} as predicted, is truly "
+            f"{number(float(optimum['true_rps'].mean()))}: {reached} of the true optimum, {compared} {best}."
+        )
+    return sentences
 
 
 def _incomplete(summary: pd.DataFrame) -> list[str]:

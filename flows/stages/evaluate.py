@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RESULTS = "results.csv"
 WORST = {
     "rps": "min",
+    "true_rps": "min",
     "ratio": "min",
     "true_ratio": "min",
     "gap": "max",

@@ -1,17 +1,22 @@
 """Stage report: one self-contained page of tables and figures."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flows.configuration.objects import knows_truth, make_cluster, make_groups
+from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_testbed
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
+from flows.engine.folders import without_secrets
+from flows.engine.links import run_link
+from flows.engine.provenance import machine, provenance
 from flows.engine.work import Work, read_json
 from flows.placing.tables import fitted_in
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import placing_steps, read_decisions, read_results
-from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
+from flows.stages.shared import PROBLEM, TESTBED, packaged_coefficients
 from metis.problem.counts import IntArray
+from metis.problem.objectives import tabulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from metis.problem.tables import Tables
 
 PAGE = "report.html"
+MOST_SPENT = 3  # steps whose CPU seconds the footer names
 
 
 def run(work: Work) -> None:
@@ -32,6 +38,7 @@ def run(work: Work) -> None:
 
 def report_data(work: Work) -> "ReportData":
     """Return what the page shows."""
+    from flows.placing.decisions import cluster_before
     from flows.report import ReportData
     from metis.problem.evaluation import evaluate
 
@@ -41,24 +48,60 @@ def report_data(work: Work) -> "ReportData":
     groups = make_groups(settings, tables.space.apps)
     results = read_results(work.inputs["evaluate"])
     cluster = make_cluster(settings, tables.space)
-    worth = settings.objective.bind(groups[0], cluster, tables)
+    truth = None
+    if work.derived["truth"]:
+        truth = make_testbed(settings).truth(tabulated(settings.objective))
+    judging = truth or tables
+    worth = settings.objective.bind(groups[0], cluster, judging)
     decisions = read_decisions(work.inputs)
-    example = {name: decided.placements[0] for name, decided in decisions.items()}
     containers = {
-        name: evaluate(placement, cluster, tables, worth).container_rps for name, placement in example.items()
+        name: [
+            evaluate(new, cluster_before(decided, i, settings, tables), judging, worth).container_rps
+            for i, new in enumerate(decided.placements)
+        ]
+        for name, decided in decisions.items()
     }
+    example = {name: decided.placements[0] for name, decided in decisions.items()}
     described = read_json(work.inputs["profile"] / "profile.json")
     return ReportData(
         title="Where to place long-running containers",
         subtitle=_subtitle(settings, groups, tables.space.slots),
-        facts=_facts(work, described, fitted.report),
+        facts=_facts(settings, described, fitted.report),
         apps=tables.space.apps,
         results=results,
         placements={name: placement + cluster.existing for name, placement in example.items()},
         container_rps=containers,
-        command=work.command,
-        sections=[*_explained(work, results, example, tables, cluster), *_explored(work)],
+        command=without_secrets(work.command),
+        sections=[
+            _explained(work, results, example, judging, cluster, true=truth is not None),
+            *_explored(work),
+        ],
+        made=_made(work),
     )
+
+
+def _made(work: Work) -> dict[str, str]:
+    """Return what differs each time the page is made; no part of the key of this stage.
+
+    Returns:
+        Texts by name, for the page's footer.
+    """
+    known = provenance()
+    spent = {name: seconds for name, seconds in work.spent.items() if seconds == seconds}
+    most = sorted(spent, key=lambda name: -spent[name])[:MOST_SPENT]
+    steps = ", ".join(f"{name} {spent[name]:.1f}" for name in most)
+    run = work.recording.run_id
+    return {
+        "commit": known.get("metis.commit", "unknown: not run from a checkout"),
+        "version": f"metis {known['metis.version']}",
+        "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "machine": machine(),
+        "CPU seconds": f"{sum(spent.values()):.1f} in {len(spent)} steps, most in {steps}"
+        if spent
+        else "unknown",
+        "MLflow run": run,
+        "in MLflow (metis ui)": run_link(work.settings.tracking, work.recording.experiment, run),
+    }
 
 
 def _explained(
@@ -67,18 +110,19 @@ def _explained(
     example: Mapping[str, IntArray],
     tables: "Tables",
     cluster: "Cluster",
-) -> "list[ReportSection]":
+    *,
+    true: bool,
+) -> "ReportSection":
     """Return the section that explains the placement of the best scheduler, the optimum aside."""
     from baselines.constraints import read_constraints
     from flows.report.explanation import explained_section
+    from flows.report.words import best_rival
 
-    others = results[results["scheduler"] != OPTIMUM]
-    values = (others if len(others) else results).groupby("scheduler", sort=False)["value"].mean()
-    best = str(values.idxmax())
+    best = best_rival(results)
     path = work.inputs["constraints"] / APPLIST
     constraints = read_constraints(path, tables.space.apps, tables.space.slots)
     violated = constraints.node_extents(example[best], cluster)
-    return [explained_section(best, example[best], cluster, tables, violated)]
+    return explained_section(best, example[best], cluster, tables, violated, true=true)
 
 
 def _explored(work: Work) -> "list[ReportSection]":
@@ -103,17 +147,23 @@ def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     return f"{nodes} nodes of {slots} slots, {len(groups)} groups of {size} containers, objective {objective}"
 
 
-def _facts(work: Work, described: Mapping[str, Any], fit: Mapping[str, float]) -> dict[str, str]:
-    settings = work.settings
+def _facts(settings: Settings, described: Mapping[str, Any], fit: Mapping[str, float]) -> dict[str, str]:
     quality = f", R² {fit['r2']:.4f} on rows held out" if "r2" in fit else ", exact where measured"
     return {
         "profile": f"{described['colocations']:,} of {described['space']:,} co-locations measured "
         f"({described.get('source', 'file')})",
         "simulator": f"{settings.simulator.kind}{quality}",
         "testbed": settings.testbed.path or f"{settings.testbed.kind}, noise {settings.testbed.noise:g}",
-        "seed": str(settings.seed),
-        "MLflow run": work.recording.run_id,
+        "seeds": f"seed {settings.seed}; " + ", ".join(f"{name} {seed}" for name, seed in _seeds(settings)),
     }
+
+
+def _seeds(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("groups.seed", settings.groups.seed),
+        ("profile.seed", settings.profile.seed),
+        ("simulator.seed", settings.simulator.seed),
+    ]
 
 
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
@@ -127,6 +177,8 @@ STAGE = Stage(
     about="Write the page of tables and figures.",
     run=run,
     settings=(*PROBLEM, *TESTBED, "optimum", "simulator.kind", "seed"),
+    # that of the profile and of the simulator are in the keys of what this reads
+    unkeyed=("profile.seed", "simulator.seed", "tracking.port", "tracking.uri", "tracking.ui"),
     derived={"truth": knows_truth, "coefficients": packaged_coefficients},
     inputs=_inputs,
     modules=("flows.report", "flows.report.explanation", "flows.report.exploration"),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from flows.report.data import slo_columns
+from flows.report.data import slo_columns, truth_known
 
 MEANS = ("true_rps", "true_value", "true_ratio", "free_nodes", "r2", "mse", "worst", "best")
 TIMES = ("seconds", "cpu_seconds")
@@ -40,7 +40,7 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
     Columns: the settings, `scheduler`, `seeds`, `groups`, `rps`, `rps_sd`, `rps_low` and `rps_high` (95 %
     interval of the mean, Student's t, over seeds where there are several and over groups else), `median`,
     `p5`, `p95` (over groups), `ratio`, `ratio_min`, `true_rps`, `true_ratio`, `seconds`, `cpu_seconds`,
-    `rank` (1 is the best value under that setting).
+    `rank` (1 is the best value under that setting, the true one where the testbed knows it of all).
     """
     settings = setting_columns(results)
     seed = next((name for name in REPEATS if name in results), None)
@@ -62,10 +62,15 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
             "ratio": part["ratio"].mean(),
             "ratio_min": part["ratio"].min(),
         }
-        row |= {name: part[name].mean() for name in (*MEANS, *slo_columns(part)) if name in part}
+        row |= {
+            name: part[name].mean()
+            for name in (*MEANS, *slo_columns(part), *slo_columns(part, true=True))
+            if name in part
+        }
         rows.append(row | {name: part[name].mean() for name in TIMES if name in part})
     summary = pd.DataFrame(rows)
-    ranks = summary.groupby(settings, dropna=False)["value"] if settings else summary["value"]
+    judged = "true_value" if truth_known(results) else "value"
+    ranks = summary.groupby(settings, dropna=False)[judged] if settings else summary[judged]
     summary["rank"] = ranks.rank(ascending=False, method="min").astype(int)
     return summary.sort_values([*settings, "rank"], kind="stable", ignore_index=True)
 

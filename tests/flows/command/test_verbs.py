@@ -140,15 +140,18 @@ def test_compare_prints_every_scheduler_against_the_optimum(metis, tmp_path, ful
     code, out, err = metis("compare", *words, "schedulers=[optimum,greedy,greedy+local_search]")
     assert code == 0, err
     schedulers = document(out)["schedulers"]
-    assert list(schedulers) == ["optimum", "greedy", "greedy+local_search"]
+    assert next(iter(schedulers)) == "optimum"  # best first
+    assert set(schedulers) == {"optimum", "greedy", "greedy+local_search"}
     for measures in schedulers.values():
         assert set(measures) == {
             "rps",
             "ratio",
             "seconds",
             "cpu_seconds",
+            "to_the_next",
         }  # no truth is known
-        assert set(measures["rps"]) == set(measures["ratio"]) == {"mean", "median", "min"}
+        assert set(measures["rps"]) == set(measures["ratio"]) == {"mean", "half_width", "median", "min"}
+        assert measures["to_the_next"]["by"] == "predicted"
         assert set(measures["seconds"]) == {"mean", "max"}
         assert measures["rps"]["min"] <= measures["rps"]["mean"]
         assert measures["ratio"]["mean"] <= 1 + 1e-6
@@ -156,7 +159,8 @@ def test_compare_prints_every_scheduler_against_the_optimum(metis, tmp_path, ful
     code, out, _ = metis("compare", *words, "schedulers=[greedy]", f"testbed.path={full_profile}")
     only = document(out)["schedulers"]
     assert list(only) == ["greedy"]  # the optimum is computed, not shown unasked
-    assert set(only["greedy"]) == {"rps", "ratio", "seconds", "cpu_seconds", "true_rps", "true_ratio"}
+    known = {"rps", "ratio", "seconds", "cpu_seconds", "true_rps", "true_ratio", "to_the_next"}
+    assert set(only["greedy"]) == known
     # the simulator is the testbed's own table, so what is true is what was predicted
     assert only["greedy"]["true_rps"] == pytest.approx(only["greedy"]["rps"])
     assert only["greedy"]["true_ratio"]["mean"] == pytest.approx(only["greedy"]["ratio"]["mean"], abs=1e-6)
@@ -167,7 +171,8 @@ def test_tables_for_a_person(metis):
     assert code == 0, err
     assert "optimum" in out
     assert "greedy" in out
-    assert "100.00%" in out
+    assert "predicted: no testbed knows the truth" in out
+    assert "100.00±0.00 tie" in out
     code, out, _ = metis("place", COUNTS)
     assert code == 0
     assert "mean RPS" in out

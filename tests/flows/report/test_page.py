@@ -1,5 +1,6 @@
 """The report page: its figures in words, its markup, and the page in a real browser."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from flows.report import ReportData, ReportSection, render_report, summarise, wr
 from flows.report.data import value_is_rps
 from flows.report.figures import container_rps, mean_rps, optimum_line
 from flows.report.heatmap import heat_maps, node_order, shade
+from flows.report.page import breakable, unbroken
 from flows.report.scales import linear, logarithmic_seconds
 from flows.report.words import duration, headline, number, percent
 from metis.errors import InputError, SurroundingsError
@@ -41,11 +43,18 @@ def rows_of(values, *, true=None, seconds=0.01, bound=1.2):
             "slo_0.90": 0.9,
             "slo_1.00": rps / 2,
         }
-        | ({} if true is None else {"true_rps": true[name], "true_ratio": true[name] / bound})
+        | ({} if true is None else truly(true[name], group, bound))
         for name, several in values.items()
         for group, rps in enumerate(several)
     ]
     return pd.DataFrame(rows)
+
+
+def truly(rps, group, best):
+    """What the testbed knows of a placement: `rps` of all groups, or a list of one per group."""
+    own = rps[group] if isinstance(rps, list) else rps
+    known = {"true_rps": own, "true_value": own, "true_best": best, "true_ratio": own / best}
+    return known | {"true_slo_0.90": own / 3, "true_slo_1.00": own / 4}
 
 
 def report(results, nodes=12, seed=0, **changes):
@@ -58,7 +67,7 @@ def report(results, nodes=12, seed=0, **changes):
         apps=APPS,
         results=results,
         placements={name: rng.integers(0, 3, (nodes, len(APPS))) for name in names},
-        container_rps={name: rng.uniform(0.3, 1.6, 40) for name in names},
+        container_rps={name: [rng.uniform(0.3, 1.6, 40)] for name in names},
     )
     return replace(data, **changes)
 
@@ -87,7 +96,10 @@ def test_schedulers_are_ranked_on_the_groups_that_all_of_them_placed():
     results = rows_of({"steady": [1.1, 0.5], "lucky": [1.0]})
     assert list(summarise(results)["scheduler"]) == ["steady", "lucky"]
     sentences = headline(results)
-    assert "10.0 % more than the next (lucky)" in sentences[0]
+    assert sentences[0] == (
+        "steady places best: a predicted mean RPS of 0.800, 10.0 % more than the next (lucky) "
+        "(one group: no interval)."
+    )
     assert sentences[-1].startswith("Not everyone placed all 2 groups")
     assert sentences[-1].endswith("lucky (1).")
     assert ">groups</button>" in render_report(report(results))
@@ -108,38 +120,87 @@ def test_no_result_a_group_twice_and_a_wrong_placement_are_refused(results):
         report(results, placements={"greedy": np.zeros((4, 2), dtype=int)})
 
 
-def test_the_headline_says_who_is_best_by_how_much_and_how_far_from_the_optimum(results):
-    sentences = headline(results)
+def test_the_headline_says_who_is_best_by_how_much_and_how_far_from_the_optimum():
+    values = {
+        "spread": [0.80, 0.81, 0.82],
+        "optimum": [1.2, 1.2, 1.2],
+        "greedy": [1.0, 1.01, 1.02],
+        "local_search": [1.10, 1.11, 1.15],
+    }
+    sentences = headline(rows_of(values))
+    # differences to greedy: 0.1, 0.1, 0.13 of 1.01; half width 4.3027 * 0.01732 / sqrt(3) / 1.01
     assert sentences[0] == (
-        "local_search places best: a predicted mean RPS of 1.125, 7.1 % more than the next (greedy) and "
-        "32.4 % more than spread, which is what Docker Swarm does by itself."
+        "local_search places best: a predicted mean RPS of 1.120, 10.9 ± 4.3 % more than the next (greedy) "
+        "and 38.3 ± 5.3 % more than spread, which is what Docker Swarm does by itself."
     )
-    assert sentences[1].startswith("It stays 6.2 % below the exact optimum")
-    assert sentences[2] == "A decision takes it 130 ms on average."
+    assert (
+        sentences[1]
+        == "It stays 6.7 ± 5.5 % below the optimum of the simulator, which no scheduler can pass."
+    )
+    assert sentences[2] == "A decision takes local_search 130 ms on average."
+
+
+def test_schedulers_are_ordered_by_truth_where_it_is_known_of_all():
+    true = {"optimum": [1.0, 1.1, 1.0], "greedy": [1.1, 1.2, 1.1], "other": [0.9, 1.0, 0.9]}
+    results = rows_of({"optimum": [1.2] * 3, "other": [1.15] * 3, "greedy": [1.1] * 3}, true=true)
+    summary = summarise(results).set_index("scheduler")
+    assert list(summary.index) == ["greedy", "optimum", "other"]
+    assert summary.loc["greedy", "lead_mean"] == pytest.approx(0.1 / (3.1 / 3))
+    assert summary.loc["greedy", "lead_half"] == pytest.approx(0)
+    assert np.isnan(summary.loc["other", "lead_mean"])
+    ratios = np.array([1.1, 1.2, 1.1]) / 1.2
+    assert summary.loc["greedy", "true_ratio_half"] == pytest.approx(4.30265 * ratios.std(ddof=1) / 3**0.5)
+    sentences = headline(results)
+    assert sentences[0].startswith(
+        "greedy places best: a true mean RPS of 1.133, 21.43 ± 0.00 % more than the"
+    )
+    assert sentences[-1].endswith("is truly 1.033: 86.1 ± 12.0 % of the true optimum, less than greedy.")
+    results.loc[results["scheduler"] == "other", "true_value"] = np.nan  # then nobody's truth orders
+    assert list(summarise(results)["scheduler"]) == ["optimum", "other", "greedy"]
+
+
+def test_a_tie_is_called_one():
+    true = {"a": [1.0, 1.1, 1.0, 1.1], "b": [1.1, 1.0, 1.0, 1.0], "spread": [0.5, 0.5, 0.51, 0.5]}
+    sentences = headline(rows_of({name: [1.0] * 4 for name in true}, true=true))
+    assert sentences[0].startswith(
+        "a and b tie for the best (+2.4 ± 14.9 % over 4 groups): a reaches a true mean RPS of 1.050, "
+        "109.0 ± 19.2 % more than spread, which is what Docker Swarm does by itself."
+    )
+    equal = headline(rows_of({"a": [1.0] * 2, "b": [1.0] * 2, "c": [1.0] * 2}))
+    assert equal[0].startswith("a, b and c tie for the best (the 95 % intervals of the differences hold 0)")
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"optimum": [1.2]}, "Only the exact optimum ran"),
+        ({"optimum": [1.2]}, "Only the optimum of the simulator ran: a predicted mean RPS of 1.200."),
         ({"greedy": [1.0]}, "greedy is the only scheduler that ran: "),
-        ({"optimum": [1.2], "greedy": [1.0]}, "greedy is the only scheduler that ran beside the optimum"),
-        ({"optimum": [1.2], "greedy": [1.2]}, "It reaches the exact optimum"),
-        ({"greedy": [1.2]}, "It reaches the proven bound"),
-        ({"greedy": [1.0], "other": [1.0]}, "level with the next (other)"),
-        ({"spread": [1.0], "other": [0.8]}, "spread, which is what Docker Swarm does by itself, places best"),
-        ({"greedy": [0.5], "spread": [0.0]}, "against 0.000 of spread"),
+        (
+            {"optimum": [1.2], "greedy": [1.0]},
+            "greedy is the only scheduler that ran beside the optimum of the",
+        ),
+        ({"optimum": [1.2], "greedy": [1.2]}, "It is predicted to reach the optimum of the simulator"),
+        ({"greedy": [1.2]}, "It is predicted to reach the proven bound"),
+        ({"greedy": [1.0], "other": [1.0]}, "level with the next (other) (one group: no interval)"),
+        ({"greedy": [1.1], "other": [1.0]}, "greedy leads on the one group there is: "),
+        (
+            {"spread": [1.0], "other": [0.8]},
+            "spread, which is what Docker Swarm does by itself, leads on the",
+        ),
+        ({"greedy": [0.5], "spread": [0.0]}, "or by no share of it"),
     ],
 )
 def test_the_headline_of_odd_comparisons(values, words):
     assert words in " ".join(headline(rows_of(values)))
 
 
-def test_the_headline_admits_when_the_testbed_ranks_another_first():
+def test_the_headline_says_what_the_testbed_did_not_judge():
     results = rows_of({"greedy": [1.1], "other": [1.05]}, true={"greedy": 0.9, "other": 1.0})
+    assert headline(results)[0].startswith("other leads on the one group there is: a true mean RPS of 1.000")
+    results.loc[results["scheduler"] == "other", ["true_rps", "true_value"]] = np.nan
     told = " ".join(headline(results))
-    assert "a mean RPS of 0.900, 75.0 % of the best possible there; the simulator predicted 1.100" in told
-    assert "There other does better, with 1.000." in told
+    assert "greedy leads on the one group there is: a predicted mean RPS of 1.100" in told
+    assert "The testbed judged only 1 of 2 placements, so all of this is as predicted." in told
 
 
 def test_another_objective_than_rps_is_told_apart():
@@ -219,20 +280,72 @@ def test_a_heat_map_draws_every_container_in_shades_and_names_the_commonest_colo
 
 
 def test_the_curve_of_containers_falls_where_they_are():
-    data = report(rows_of({"greedy": [1.0]}), container_rps={"greedy": np.array([0.5, 1.0, 1.0, 2.0])})
+    data = report(rows_of({"greedy": [1.0]}), container_rps={"greedy": [np.array([0.5, 1.0, 1.0, 2.0])]})
     figure = container_rps(data, data.schedulers)
-    assert figure.rows[0].value == "75 · 75 %"  # at the levels 0.90 and 1.00 of the results
+    assert figure.rows[0].value == "75.0 · 75.0 %"  # at the levels 0.90 and 1.00 of the results
     path = figure.rows[0].svg.split('class="edge" d="')[1].split('"')[0]
     assert [float(step.split("H")[0]) for step in path.split("V")[1:]] == [25, 75, 100]
 
 
+def test_the_curve_of_containers_covers_all_groups_each_weighing_the_same():
+    groups = [np.array([1.0]), np.array([0.5, 0.5, 0.95, 2.0])]  # 100 and 50 % at 0.90, 100 and 25 % at 1.00
+    data = report(rows_of({"greedy": [1.0, 0.9]}), container_rps={"greedy": groups})
+    figure = container_rps(data, data.schedulers)
+    assert figure.rows[0].value == "75.0 · 62.5 %"
+    assert "as the simulator predicts it, over all 2 groups" in figure.caption
+    true = rows_of({"greedy": [1.0, 0.9]}, true={"greedy": 0.9})
+    assert (
+        "True RPS, as the testbed knows it, over all 2 groups"
+        in container_rps(report(true, container_rps={"greedy": groups}), ("greedy",)).caption
+    )
+
+
+def test_every_figure_states_what_it_covers():
+    results = rows_of({"greedy": [1.0, 1.1], "other": [0.9, 1.0]}, true={"greedy": 1.0, "other": 0.9})
+    page = render_report(report(results))
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, flags=re.DOTALL)
+    assert len(captions) == 6
+    assert all("over all 2 groups" in text or "Group 0 alone, of 2" in text for text in captions)
+    alone = render_report(report(rows_of({"greedy": [1.0]})))
+    assert all(
+        "of the one group" in text or "Group 0." in text
+        for text in re.findall(r"<figcaption>(.*?)</figcaption>", alone, flags=re.DOTALL)
+    )
+
+
+def test_the_footer_shows_what_is_made_anew_each_time(results):
+    made = {"commit": "abc", "date": "today", "in MLflow (metis ui)": "http://127.0.0.1:5000/#/runs/1"}
+    page = render_report(report(results, made=made))
+    footer = page.partition("<footer>")[2]
+    for text in ("<dt>commit</dt><dd>abc</dd>", "today", '<a href="http://127.0.0.1:5000/#/runs/1">'):
+        assert text in footer
+    odd = render_report(report(results, made={"commit": "javascript:alert(1)"}))
+    assert 'href="javascript' not in odd
+
+
+def test_names_break_only_after_their_own_signs():
+    assert breakable("greedy+local_search") == "greedy+<wbr>local_<wbr>search"
+    assert breakable("<b>_x") == "&lt;b&gt;_<wbr>x"
+    assert unbroken("99.2 ± 0.8 % of 2.0 ms at") == "99.2\xa0±\xa00.8\xa0% of 2.0\xa0ms at"
+
+
 def test_the_testbed_is_shown_only_where_it_answered(results):
-    assert "testbed" not in render_report(report(results))
+    assert "True RPS" not in render_report(report(results))
     true = {"spread": 0.7, "optimum": 1.1, "greedy": 1.0, "local_search": 1.0}
     judged = rows_of({name: [1.0, 1.1] for name in true}, true=true)
-    assert mean_rps(report(judged), ("spread",)).rows[0].value == "1.050 (0.700)"
-    judged.loc[judged["scheduler"] == "spread", ["true_rps", "true_ratio"]] = np.nan
-    assert mean_rps(report(judged), ("spread",)).rows[0].value == "1.050"
+    assert mean_rps(report(judged), ("spread",)).rows[0].value == "0.700 (1.050)"  # truth first
+    judged.loc[judged["scheduler"] == "spread", ["true_rps", "true_value", "true_ratio"]] = np.nan
+    assert mean_rps(report(judged), ("spread", "greedy")).rows[0].value == "1.050"
+    assert mean_rps(report(judged), ("spread", "greedy")).rows[1].value == "1.050 (1.000)"
+
+
+def test_the_line_is_the_true_optimum_where_it_is_known():
+    true = rows_of({"optimum": [1.3, 1.3], "greedy": [1.2, 1.2]}, true={"optimum": 1.0, "greedy": 1.1})
+    place, words = optimum_line(true)
+    assert (place, words) == (
+        1.2,
+        "The dashed line is the true optimum, the most that any placement can reach.",
+    )
 
 
 def test_what_is_unknown_is_left_out():
@@ -247,6 +360,7 @@ def test_what_is_unknown_is_left_out():
 def test_the_page_is_the_same_every_time_and_names_are_escaped(results):
     odd = results.replace({"scheduler": {"greedy": EVIL}})
     data = report(odd, title=EVIL, facts={EVIL: EVIL}, command=EVIL, apps=(EVIL, "web", "codec"))
+    data = replace(data, made={EVIL: EVIL})
     page = render_report(data)
     assert page == render_report(data)
     assert not any(tag in page for tag in ("<script>window", "<img"))
@@ -257,7 +371,7 @@ def test_fifteen_schedulers_on_1000_nodes_stay_below_the_limit():
     values = {f"scheduler {i}": rng.uniform(0.7, 1.2, 30) for i in range(15)}
     apps = tuple("abcdefg")
     worst = {name: rng.multinomial(rng.integers(0, 9, 1000), [1 / 7] * 7) for name in values}
-    reached = {name: rng.uniform(0, 2, 3000) for name in values}
+    reached = {name: [rng.uniform(0, 2, 3000)] * 30 for name in values}
     page = render_report(report(rows_of(values), apps=apps, placements=worst, container_rps=reached))
     assert len(page.encode()) < 1_500_000
     assert "1000 nodes, of which 750 are drawn" in page
@@ -323,7 +437,7 @@ def test_the_page_opens_from_a_file_in_silence(open_page, results):
     assert shown.said == []
     assert shown.page.locator("h1").all_inner_texts() == ["A small comparison"]
     assert shown.page.locator("#rps .row").count() == 4
-    assert "local_search places best" in shown.page.locator(".headline").inner_text()
+    assert "tie for the best" in shown.page.locator(".headline").inner_text()
     assert shown.page.locator("figure[aria-label=Learning] svg circle").count() == 1
     # the optimum's line crosses every row at the same place
     lines = shown.page.locator("#rps .limit").evaluate_all("all => all.map(x => x.getBoundingClientRect().x)")
@@ -367,6 +481,12 @@ def test_a_telephone_scrolls_no_page_sideways(open_page, results, scheme):
     size = {"width": 390, "height": 844}
     shown = open_page(report(long), viewport=size, color_scheme=scheme)
     assert shown.page.evaluate("document.documentElement.scrollWidth") == 390
+    # no word of a name is cut: each stands on the lines that its own signs allow
+    cut = """all => all.filter(one => one.textContent !== '' && !one.textContent.includes('very_long') &&
+        one.scrollWidth > one.clientWidth + 1).map(one => one.textContent)"""
+    assert shown.page.locator(".name, .value, #summary th, #summary td").evaluate_all(cut) == []
+    table = shown.page.locator("#summary").evaluate("one => one.scrollWidth - one.parentElement.clientWidth")
+    assert table > 0  # it scrolls within its frame
     background = shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
     lightness = sum(int(part) for part in background.strip("rgb()").split(","))
     assert lightness > 600 if scheme == "light" else lightness < 150

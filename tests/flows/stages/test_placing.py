@@ -97,8 +97,15 @@ def test_evaluate_judges_every_scheduler_against_the_optimum(do, small, memo_of,
     # everything was measured, so that what is predicted is what is true
     np.testing.assert_allclose(results["true_rps"], results["rps"], rtol=1e-6)
     assert (results["true_ratio"] <= 1 + 1e-6).all()
+    for level in ("0.90", "0.95", "1.00"):
+        np.testing.assert_allclose(results[f"true_slo_{level}"], results[f"slo_{level}"])
+    np.testing.assert_allclose(results["true_value"] / results["true_best"], results["true_ratio"])
     assert "seconds" not in pd.read_csv(record.folder / "results.csv")
     children = store._client.search_runs([store.experiment], f"tags.`mlflow.parentRunId` = '{record.run_id}'")
+    for run in children:
+        mine = results[results["scheduler"] == run.data.params["scheduler"]]
+        for number in ("true_rps", "true_best", "true_ratio", "true_slo_0.95"):
+            assert run.data.metrics[number] == pytest.approx(mine[number].mean())
     assert {run.data.params["scheduler"] for run in children} == {"optimum", "greedy"}
 
 
