@@ -19,6 +19,7 @@ from pathlib import Path
 from flows.command.request import EVERY, Request, Verb
 from flows.command.result import Result
 from flows.engine.console import say
+from flows.engine.secrets import masked
 from flows.prefect import server
 from flows.prefect.variables import BASE
 
@@ -35,7 +36,7 @@ def run(request: Request) -> Result:
     with server.server(Path(request.settings.tracking.path), chosen.port) as url:
         from flows.prefect.deployments import serve_until_stopped
 
-        shown = server.without_secrets(url)
+        shown = masked(url)
         say(f"Prefect: {shown.removesuffix('/api')} (Ctrl-C ends it). In another shell:")
         say(f"export PREFECT_API_URL={shown}")
         say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
