@@ -189,7 +189,7 @@ def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> in
         return code
     request = request_of(name, verb, words)
     as_json = request.settings.output == "json"
-    ending.soon = not request.settings.cluster.live
+    ending.soon = not (verb.lasting or request.settings.cluster.live)
     try:
         with only_json(as_json):
             result = verb.run(request)

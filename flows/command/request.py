@@ -60,6 +60,7 @@ class Verb:
         words: how many words may stand before the overrides.
         implied: overrides that need not be typed, unless the same key is.
         unparsed: does it with the bare words and returns the exit code, or None where `run` is to do it.
+        lasting: whether it goes on until it is interrupted, and then needs a while to end.
     """
 
     run: Callable[[Request], Result]
@@ -68,6 +69,7 @@ class Verb:
     words: int = 0
     implied: tuple[str, ...] = ()
     unparsed: Callable[[Sequence[str]], int | None] | None = None
+    lasting: bool = False
 
 
 def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:

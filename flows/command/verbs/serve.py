@@ -14,6 +14,7 @@ prefect flow-run retry ID
 import os
 import shlex
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from flows.command.request import EVERY, Request, Verb
@@ -40,8 +41,9 @@ def run(request: Request) -> Result:
         say(f"Prefect: {shown.removesuffix('/api')} (Ctrl-C ends it). In another shell:")
         say(f"export PREFECT_API_URL={shown}")
         say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
-        serve_until_stopped(chosen)
+        with suppress(KeyboardInterrupt):  # the way to end it, and no failure
+            serve_until_stopped(chosen)
     return Result()
 
 
-VERB = Verb(run, settings=EVERY)
+VERB = Verb(run, settings=EVERY, lasting=True)
