@@ -140,7 +140,11 @@ def _base_image(settings: Settings) -> Finding:
 
 def _ssh(settings: Settings) -> Finding:
     agent = bool(os.environ.get("SSH_AUTH_SOCK"))
-    keys = sorted(path.name for path in (Path.home() / ".ssh").glob("id_*") if path.suffix != ".pub")
+    try:
+        folder = Path.home() / ".ssh"
+        keys = sorted(path.name for path in folder.glob("id_*") if path.suffix != ".pub")
+    except (RuntimeError, OSError):  # a user without a home, or one that may not be read
+        keys = []
     if agent or keys:
         found = ("an agent" if agent else "no agent") + (f", keys {', '.join(keys)}" if keys else "")
         return Finding("SSH keys", "ok", found)

@@ -124,3 +124,18 @@ def test_a_sweep_of_nothing_is_refused(word, tracking, capfd):
     assert err.startswith("metis: ")
     assert "\n" not in err
     assert word.partition("=")[0] in err
+
+
+@pytest.mark.parametrize("home", [None, "/nonexistent/home"])
+def test_without_a_home_and_with_a_strict_umask(tmp_path, full_profile, home):
+    """As in a container that runs as another user: nothing is written but into the tracking folder."""
+    words = ["profile=file", f"profile.path={full_profile}", "simulator=table", "cluster.slots=3"]
+    words += ["cluster.nodes=4", "group.size=9", "scheduler=greedy", "tracking.path=mlruns", "output=json"]
+    kept = {name: value for name, value in environment().items() if name != "HOME"}
+    kept |= {"PYTHONDONTWRITEBYTECODE": "1"} | ({"HOME": home} if home else {})
+    for verb, given in (("place", words), ("doctor", ["tracking.path=mlruns"])):
+        command = ["bash", "-c", 'umask 077 && exec "$@"', "bash", *METIS, verb, *given]
+        ended = subprocess.run(command, capture_output=True, text=True, env=kept, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]
