@@ -44,10 +44,6 @@ class _Mark:
 
 
 READ, WRITTEN = _Mark("READ"), _Mark("WRITTEN")
-# a file or folder that is read: its content counts for a key, not its path
-InputPath = Annotated[str, READ]
-# a file or folder that is written, or a place that does not count for a key
-OutputPath = Annotated[str, WRITTEN]
 
 
 class Reading:
@@ -66,6 +62,21 @@ class Reading:
         return core_schema.no_info_before_validator_function(self.read, handler(source))
 
 
+def _at_home(given: Any) -> Any:
+    """Return a path with `~` or `~user` at its front replaced by that home; a file may be called so, too."""
+    if not isinstance(given, str) or not given.startswith("~") or Path(given).exists():
+        return given
+    try:
+        return str(Path(given).expanduser())
+    except RuntimeError:  # there is no such home
+        return given
+
+
+AT_HOME = Reading(_at_home)
+# a file or folder that is read: its content counts for a key, not its path
+InputPath = Annotated[str, READ, AT_HOME]
+# a file or folder that is written, or a place that does not count for a key
+OutputPath = Annotated[str, WRITTEN, AT_HOME]
 # a mapping for which null may be written
 NONE_IS_EMPTY = Reading(lambda given: {} if given is None else given)
 

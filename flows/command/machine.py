@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from flows.configuration.settings import Settings
 from flows.engine.database import cure as database_cure
 from flows.engine.database import damage, half_made
 from flows.engine.lookup import DATABASE
+from flows.engine.secrets import masked
 
 State = Literal["ok", "note", "missing"]
 LEAST_FREE = 5e9  # bytes: the environment, a few hundred runs and the images of the lab
@@ -102,7 +102,7 @@ def _tracking(settings: Settings) -> Finding:
     if settings.tracking.uri:
         fine = _answers(f"{settings.tracking.uri}/health")
         cure = "" if fine else "start it: docker compose --profile servers up -d"
-        where = _without_secret(settings.tracking.uri)
+        where = masked(settings.tracking.uri)
         return Finding("MLflow server", "ok" if fine else "missing", where, cure)
     folder = Path(settings.tracking.path).absolute()
     place = folder
@@ -140,7 +140,11 @@ def _base_image(settings: Settings) -> Finding:
 
 def _ssh(settings: Settings) -> Finding:
     agent = bool(os.environ.get("SSH_AUTH_SOCK"))
-    keys = sorted(path.name for path in (Path.home() / ".ssh").glob("id_*") if path.suffix != ".pub")
+    try:
+        folder = Path.home() / ".ssh"
+        keys = sorted(path.name for path in folder.glob("id_*") if path.suffix != ".pub")
+    except (RuntimeError, OSError):  # a user without a home, or one that may not be read
+        keys = []
     if agent or keys:
         found = ("an agent" if agent else "no agent") + (f", keys {', '.join(keys)}" if keys else "")
         return Finding("SSH keys", "ok", found)
@@ -165,7 +169,7 @@ def _prefect_server(settings: Settings) -> Finding:
         return Finding("Prefect server", "ok", "none named: each run brings its own")
     fine = _answers(f"{url}/health")
     cure = "" if fine else "prefect server start, or unset PREFECT_API_URL"
-    return Finding("Prefect server", "ok" if fine else "missing", _without_secret(url), cure)
+    return Finding("Prefect server", "ok" if fine else "missing", masked(url), cure)
 
 
 def _hosts(settings: Settings) -> Finding:
@@ -213,9 +217,3 @@ def _open(address: str, port: int) -> bool:
 def _number(text: str) -> str:
     found = re.search(r"\d+(\.\d+)+", text)
     return found.group() if found else text
-
-
-def _without_secret(url: str) -> str:
-    """Return a URL without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

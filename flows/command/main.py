@@ -1,5 +1,6 @@
 """The command `metis`: a verb, then Hydra overrides."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from flows.command.ending import Ending
     from flows.command.request import Verb
 
 VERBS = {
@@ -103,6 +105,19 @@ commands.subcommand_metavar = "VERB [key=value ...]"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; return the exit code: 0, 2 for what the user must mend, 1 for the surroundings."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no arrow gets a question mark
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+    try:
+        code = _main(given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `metis config | head -1`: whoever reads it has enough
+        _give_up_output()
+        return 0
+    return code
+
+
+def _main(given: list[str]) -> int:
     completing = "_METIS_COMPLETE" in os.environ  # a shell asks by the environment, without words
     if not completing and (not given or given == ["help"]):
         click.echo(commands.get_help(click.Context(commands, info_name="metis")))
@@ -130,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
     """Run a verb with the words after it; errors are one line on standard error."""
+    from flows.command.ending import Ending, TerminatedError
+    from flows.engine.secrets import masked
     from flows.engine.startup import go_easy_on_garbage
     from metis.errors import MetisError
 
@@ -141,24 +158,24 @@ def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
         os.environ.setdefault(variable, value)
     sys.path.append(str(Path.cwd()))  # where a user's own module:function is looked for last
     go_easy_on_garbage()
+    ending = Ending(name, words)
     try:
-        return _done(name, verb, words)
+        with ending.interruptible():
+            return _done(name, verb, words, ending)
     except MetisError as error:
-        print(f"metis: {error}", file=sys.stderr)
+        print(f"metis: {masked(str(error))}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("metis: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        return ending.report(isinstance(interrupt, TerminatedError))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except OSError as error:
         # a full disk or a folder without permission may show up anywhere
         print(f"metis: {error.filename or name}: {error.strerror or error}", file=sys.stderr)
         return 1
 
 
-def _done(name: str, verb: "Verb", words: Sequence[str]) -> int:
+def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> int:
     from flows.command import flags
     from flows.command.presenter import only_json, present
     from flows.command.request import request_of
@@ -173,6 +190,7 @@ def _done(name: str, verb: "Verb", words: Sequence[str]) -> int:
         return code
     request = request_of(name, verb, words)
     as_json = request.settings.output == "json"
+    ending.soon = not (verb.lasting or request.settings.cluster.live)
     try:
         with only_json(as_json):
             result = verb.run(request)
@@ -182,6 +200,13 @@ def _done(name: str, verb: "Verb", words: Sequence[str]) -> int:
         return error.exit_code
     present(result, as_json=as_json)
     return result.exit_code
+
+
+def _give_up_output() -> None:
+    """Let what is still in the buffer of standard output go nowhere, so that Python's own end is quiet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _module(name: str) -> Any:

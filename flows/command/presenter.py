@@ -51,7 +51,12 @@ def present(result: Result, *, as_json: bool) -> None:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to the command: rich would end the process with an error."""
+            raise BrokenPipeError
+
+    return Quiet(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def _show(console: "Console", view: View) -> None:

@@ -1,7 +1,6 @@
 """A verb and what was typed after it: words, overrides, settings; those without effect are refused."""
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from flows.command.result import Result
 from flows.configuration.settings import Settings
 from flows.engine.console import progress_bar
+from flows.engine.secrets import masked_command
 from flows.engine.work import Progress
 from metis.errors import InputError
 
@@ -44,8 +44,8 @@ class Request:
 
     @property
     def command(self) -> str:
-        """The command as it was typed: typed again, it goes on where it stopped."""
-        return shlex.join(["metis", self.verb, *self.words, *self.overrides])
+        """The command as it was typed, but for secrets: typed again, it goes on where it stopped."""
+        return masked_command(["metis", self.verb, *self.words, *self.overrides])
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -66,6 +66,7 @@ class Verb:
         words: how many words may stand before the overrides.
         implied: overrides that need not be typed, unless the same key is.
         unparsed: does it with the bare words and returns the exit code, or None where `run` is to do it.
+        lasting: whether it goes on until it is interrupted, and then needs a while to end.
     """
 
     run: Callable[[Request], Result]
@@ -75,6 +76,7 @@ class Verb:
     words: int = 0
     implied: tuple[str, ...] = ()
     unparsed: Callable[[Sequence[str]], int | None] | None = None
+    lasting: bool = False
 
 
 def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.settings import defaults, known_keys, path_keys
+from flows.configuration.settings import defaults, known_keys, path_keys, paths_among
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
 from metis.settings import unknown_key
@@ -95,10 +95,20 @@ def quote_path(override: str) -> str:
     fine in a path; quotes, backslashes before them and `${` are escaped.
     """
     key, equals, value = override.partition("=")
-    known = key.lstrip("+") in path_keys()
-    if not equals or not known or value in ("", "null") or ALREADY_QUOTED.match(value):
+    bare = key.lstrip("+")
+    if not equals or bare not in (*path_keys(), *paths_among()):
         return override
-    return f"{key}='{_quoted(value)}'"
+    if bare in path_keys() or not value.startswith("["):
+        return f"{key}={_quoted_path(value)}"
+    if "[" in value[1:] or not value.endswith("]"):
+        return override  # a list of lists: counts, and no paths
+    return f"{key}=[{','.join(_quoted_path(one.strip()) for one in value[1:-1].split(','))}]"
+
+
+def _quoted_path(value: str) -> str:
+    if value in ("", "null") or ALREADY_QUOTED.match(value):
+        return value
+    return f"'{_quoted(value)}'"
 
 
 def _quoted(value: str) -> str:

@@ -231,6 +231,25 @@ def path_keys() -> tuple[str, ...]:
     return tuple(key for key in known_keys() if {READ, WRITTEN} & set(_marks(key)) and _is_text(key))
 
 
+@cache
+def paths_among() -> tuple[str, ...]:
+    """Return the dotted names of the settings that are a list of paths, or a path or something else."""
+    return tuple(key for key in known_keys() if key not in path_keys() and _holds_path(_hint(key)))
+
+
+def _holds_path(hint: Any) -> bool:
+    marks = getattr(hint, "__metadata__", ())
+    return READ in marks or WRITTEN in marks or any(map(_holds_path, get_args(hint)))
+
+
+def _hint(key: str) -> Any:
+    kind: Any = Settings
+    *sections, last = key.split(".")
+    for section in sections:
+        kind = get_type_hints(kind)[section]
+    return get_type_hints(kind, include_extras=True)[last]
+
+
 def _is_text(key: str) -> bool:
     kind: Any = Settings
     *sections, last = key.split(".")
@@ -242,11 +261,7 @@ def _is_text(key: str) -> bool:
 
 @cache
 def _marks(key: str) -> tuple[Any, ...]:
-    kind: Any = Settings
-    *sections, last = key.split(".")
-    for section in sections:
-        kind = get_type_hints(kind)[section]
-    return tuple(marks_of(get_type_hints(kind, include_extras=True)[last]))
+    return tuple(marks_of(_hint(key)))
 
 
 def counted(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

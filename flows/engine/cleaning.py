@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from metis.errors import InputError, SurroundingsError
 
 DAY = 86_400.0
 GC_SECONDS = 600
+RUNNING, YOUNG, NEWEST, NEEDED = "running", "young", "newest of their step", "needed by those"
+WHY = (RUNNING, YOUNG, NEWEST, NEEDED)  # why a run stays
 CACHES = ("cache", "checkpoints", "downloads", "locks", "logs", "plans", "sweeps")
 
 
@@ -42,10 +44,15 @@ class Old:
 
 
 def find_old(store: Store, settings: GcSettings) -> list[Old]:
-    """Return runs and cached files that may be deleted, oldest first.
+    """Return runs and cached files that may be deleted, oldest first; see `survey`."""
+    return survey(store, settings)[0]
 
-    A finished run stays while it is young, among the newest `keep` of its step, or an input, at any
-    remove, of one that stays.
+
+def survey(store: Store, settings: GcSettings) -> tuple[list[Old], dict[str, int]]:
+    """Return what may be deleted, oldest first, and how many runs stay, by the reason.
+
+    A run stays while it is young or open; a finished one also where it is among the newest `keep` of its
+    step, and whatever one that stays stands on, at any remove.
     """
     if not store.uri.startswith("sqlite:"):
         raise InputError(f"{store.uri}: a tracking server is cleaned where it runs, with `mlflow gc`")
@@ -69,7 +76,8 @@ def find_old(store: Store, settings: GcSettings) -> list[Old]:
         for path in _cached(store.root)
         if (age := (now - path.stat().st_mtime) / DAY) >= settings.days
     ]
-    return sorted(old, key=lambda one: -one.days)
+    reasons = Counter(kept.values())
+    return sorted(old, key=lambda one: -one.days), {why: reasons[why] for why in WHY if reasons[why]}
 
 
 def delete_old(store: Store, old: Iterable[Old]) -> None:
@@ -122,32 +130,34 @@ def _all_runs(store: Store) -> list[Any]:
             return runs
 
 
-def _kept(runs: Sequence[Any], settings: GcSettings, now: float) -> set[str]:
-    """Return the ids of the runs that stay."""
+def _kept(runs: Sequence[Any], settings: GcSettings, now: float) -> dict[str, str]:
+    """Return the ids of the runs that stay, with the reason, one of `WHY`."""
     by_id = {run.info.run_id: run for run in runs}
     newest: dict[str, int] = defaultdict(int)
-    waiting = []
+    kept: dict[str, str] = {}
     for run in sorted(runs, key=lambda run: -run.info.start_time):
         young = _age(run, now) < settings.days
         finished = run.info.status == "FINISHED"
         step = run.data.tags.get("metis.step")
         if finished and step:
             newest[step] += 1
-        if young or (finished and step and newest[step] <= settings.keep):
-            waiting.append(run.info.run_id)
-    kept: set[str] = set()
+        if run.info.status == "RUNNING":
+            kept[run.info.run_id] = RUNNING
+        elif young:
+            kept[run.info.run_id] = YOUNG
+        elif finished and step and newest[step] <= settings.keep:
+            kept[run.info.run_id] = NEWEST
+    waiting = list(kept)
     while waiting:
         run_id = waiting.pop()
-        if run_id in kept or run_id not in by_id:
-            continue
-        kept.add(run_id)
         tags = by_id[run_id].data.tags
-        waiting += json.loads(tags.get("metis.inputs", "{}")).values()
-        if "mlflow.parentRunId" in tags:
-            waiting.append(tags["mlflow.parentRunId"])
+        needed = [*json.loads(tags.get("metis.inputs", "{}")).values(), tags.get("mlflow.parentRunId")]
+        fresh = [one for one in needed if one in by_id and one not in kept]
+        kept |= dict.fromkeys(fresh, NEEDED)
+        waiting += fresh
     # what hangs below a run that stays, stays
-    below = {run.info.run_id for run in runs if run.data.tags.get("mlflow.parentRunId") in kept}
-    return kept | below
+    below = [run.info.run_id for run in runs if run.data.tags.get("mlflow.parentRunId") in kept]
+    return dict.fromkeys(below, NEEDED) | kept
 
 
 def _age(run: Any, now: float) -> float:

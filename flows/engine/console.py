@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from flows.engine import work
+from flows.engine.secrets import masked
 
 LINE_EVERY = 10.0
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -46,5 +47,5 @@ def _lines() -> work.Progress:
 
 
 def say(text: str) -> None:
-    """Print one line on standard error, as it stands (no markup)."""
-    stderr.print(text, markup=False)
+    """Print one line on standard error, as it stands (no markup) but for secrets."""
+    stderr.print(masked(text), markup=False)

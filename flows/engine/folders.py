@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from flows.engine.secrets import masked
 from metis.errors import MetisError, SurroundingsError
 
 
@@ -98,11 +98,6 @@ def file_path(uri: str) -> Path:
     return Path(unquote(urlparse(uri).path))
 
 
-def without_secrets(text: str) -> str:
-    """Return `text` with `***` for the password of every URI in it."""
-    return re.sub(r"(\w://[^\s/:@]*):\S*@", r"\1:***@", text)
-
-
 @contextmanager
 def surroundings(where: str) -> Iterator[None]:
     """Raise errors of a store or disk within the block as one clear line.
@@ -110,7 +105,7 @@ def surroundings(where: str) -> Iterator[None]:
     Args:
         where: the store's URI, or a file; passwords are left out.
     """
-    where = without_secrets(where)
+    where = masked(where)
     try:
         yield
     except MetisError:
@@ -140,7 +135,7 @@ SQLITE = {
 
 
 def _plainly(said: str) -> str:
-    text = without_secrets(" ".join(said.split()))
+    text = masked(" ".join(said.split()))
     for part, plain in SQLITE.items():
         if part in text:
             return plain

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from flows.engine.secrets import masked
 from flows.engine.work import Progress
 
 REPORT_EVERY = 5.0  # seconds between two lines of progress
@@ -37,7 +38,7 @@ def step_log(path: Path, about: str, progress: Progress) -> Iterator[Progress]:
         try:
             yield _also_to(file, progress)
         except BaseException:
-            file.write(traceback.format_exc())
+            file.write(masked(traceback.format_exc()))
             raise
         finally:
             logging.getLogger().removeHandler(warned)
@@ -69,4 +70,4 @@ def _also_to(file: TextIO, progress: Progress) -> Progress:
 
 
 def _line(file: TextIO, text: str) -> None:
-    file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {masked(text)}\n")

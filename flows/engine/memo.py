@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.declaration import Stage, Step
-from flows.engine.folders import without_secrets
 from flows.engine.log import log_path, step_log
 from flows.engine.runs import Record
+from flows.engine.secrets import masked
 from flows.engine.store import Store
 from flows.engine.work import Progress, Work, no_progress
 from metis.errors import InputError, MetisError, SurroundingsError
@@ -30,7 +30,7 @@ class StepError(MetisError):
     """A step failed. Names it, with the reason in one line; keeps the exit code of the reason."""
 
     def __init__(self, step: str, reason: MetisError) -> None:
-        super().__init__(f"{step}: {reason}")
+        super().__init__(masked(f"{step}: {reason}"))
         self.step = step
         self.exit_code = reason.exit_code
 
@@ -205,7 +205,7 @@ class Memo:
         inputs = {name: self.records[name] for name in names}
         runs = {name: record.run_id for name, record in inputs.items()}
         identity = step.identity({name: digests.get(name, "") for name in step.inputs})
-        tags = {"metis.chain": self.name, "metis.command": without_secrets(self.command)}
+        tags = {"metis.chain": self.name, "metis.command": masked(self.command)}
         store = self.store
         (store.root / "checkpoints").mkdir(exist_ok=True)
         try:

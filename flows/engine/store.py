@@ -21,20 +21,19 @@ from flows.engine.folders import (
     is_local,
     stage_folder,
     surroundings,
-    without_secrets,
 )
-from flows.engine.left import close_left, end
+from flows.engine.left import OWN, close_left, end
 from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_runs
 from flows.engine.output import described, files_of, flaw
 from flows.engine.processes import is_gone, own_mark
 from flows.engine.provenance import Dataset, provenance, versions
 from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording
+from flows.engine.secrets import masked, masked_value
 from flows.engine.startup import prepare_mlflow
 from metis.errors import InputError, MetisError
 
 __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
-# which of its two modes the MLflow UI opens in
-VIEW = {"mlflow.experimentKind": "custom_model_development"}
+VIEW = {"mlflow.experimentKind": "custom_model_development"}  # of the two modes of the MLflow UI
 LOG_CHUNK = 1000  # values per request that MLflow accepts
 PARAM_CHUNK = 100
 COLLISIONS = 5  # tries to log a dataset: MLflow looks whether it is there, and then adds it
@@ -243,7 +242,7 @@ class Store:
             self._fail(run_id, error)
             raise
         with surroundings(self.uri):
-            self._client.set_terminated(run_id, "FINISHED")
+            self._finish(run_id)
 
     def children(self, parent: str) -> list[Job]:
         """Return the jobs below a sweep, oldest first."""
@@ -280,7 +279,9 @@ class Store:
         """Start a run; return MLflow's description of it, with `run_id` and `artifact_uri`."""
         with surroundings(self.uri):
             tags = _public(provenance() | {"metis.process": own_mark()} | dict(tags))
-            return self._client.create_run(self.experiment, tags=tags, run_name=name).info
+            begun = self._client.create_run(self.experiment, tags=tags, run_name=masked(name)).info
+            OWN[begun.run_id] = self._client
+            return begun
 
     @contextmanager
     def _recorded(
@@ -306,9 +307,13 @@ class Store:
             self._client.log_artifacts(run_id, str(output))
             self._client.log_artifacts(run_id, str(recording.about), ABOUT)
             self.log(run_id, tags=kept)
-            self._client.set_terminated(run_id, "FINISHED")
+            self._finish(run_id)
             if not at_hand:
                 self._fetched.keep(run_id, output)
+
+    def _finish(self, run_id: str) -> None:
+        self._client.set_terminated(run_id, "FINISHED")
+        OWN.pop(run_id, None)
 
     def _fail(self, run_id: str, error: BaseException) -> None:
         reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
@@ -336,7 +341,7 @@ class Store:
         """Log settings, tags and numbers, in one request where they fit."""
         from mlflow.entities import Param, RunTag
 
-        given = [Param(name, str(value)[:6000]) for name, value in (params or {}).items()]
+        given = [Param(name, masked_value(name, value)[:6000]) for name, value in (params or {}).items()]
         first, later = given[:PARAM_CHUNK], given[PARAM_CHUNK:]
         named = [RunTag(name, value) for name, value in _public(tags or {}).items()]
         with surroundings(self.uri):
@@ -377,7 +382,7 @@ class Store:
             for file, content in (files or {}).items():
                 (Path(folder) / file).write_bytes(content)
             self._client.log_artifacts(run_id, folder)
-            self._client.set_terminated(run_id, "FINISHED")
+            self._finish(run_id)
         return run_id
 
 
@@ -394,7 +399,7 @@ def _metrics(rows: Sequence[Mapping[str, float]], steps: Sequence[int]) -> list[
 
 def _public(tags: Mapping[str, str]) -> dict[str, str]:
     """Return tags without secrets: a command may hold a server's password."""
-    return {name: without_secrets(str(value)) for name, value in tags.items()}
+    return {name: masked(str(value)) for name, value in tags.items()}
 
 
 def _absent(error: Any) -> bool:

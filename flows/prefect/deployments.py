@@ -15,7 +15,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.configuration.sections import ServeSettings
 from flows.pipeline import pipeline, run_chain
-from flows.prefect.logs import run_name
+from flows.prefect.logs import end_quietly, run_name
 from flows.prefect.parameters import NONE, Again, Overrides, Size, words_of
 from flows.prefect.served import served_memo, served_state
 from flows.stages.chain import CHAIN
@@ -78,4 +78,5 @@ def _deployment(
 
 def serve_until_stopped(chosen: ServeSettings) -> None:
     """Register the deployments and run what is asked of them, until Ctrl-C or SIGTERM."""
+    end_quietly()
     serve(*deployments(chosen), limit=chosen.limit, print_starting_message=False)

@@ -1,6 +1,7 @@
 """Logs of Prefect: names of runs, and failures in one line without a traceback."""
 
 import logging
+import warnings
 
 from prefect.runtime import flow_run
 
@@ -28,6 +29,20 @@ def keep_from_terminal() -> None:
     """Keep the lines of Prefect's runs from the terminal: its UI has them, and `metis run` prints its own."""
     for logger in RUN_LOGGERS:
         logger.propagate = False
+
+
+class _Ending(logging.Filter):
+    """Filter that drops what Prefect's runner says about ending: whoever ended it knows."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("SIGTERM received", "Pausing all", "All deployments have"))
+
+
+def end_quietly() -> None:
+    """Let a runner that is ended say nothing about it."""
+    logging.getLogger("prefect.runner").addFilter(_Ending())
+    # its handler of signals leaves a coroutine behind
+    warnings.filterwarnings("ignore", message=r"coroutine 'Runner\.astop'", category=RuntimeWarning)
 
 
 def run_name() -> str:

@@ -1,6 +1,5 @@
 """A run of a deployment: its parameters composed, its failure logged with the command that resumes."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from flows.engine.memo import Memo
+from flows.engine.secrets import masked_command
 from flows.prefect.parameters import base_words, composed
 from flows.stages.chain import chosen_steps, open_memo
 from metis.errors import MetisError
@@ -26,7 +26,7 @@ def served_memo(words: Sequence[str]) -> Memo:
     """
     settings = composed(words)
     chosen_steps(settings)
-    return open_memo(settings, command=shlex.join(["metis", "run", *base_words(), *words]))
+    return open_memo(settings, command=masked_command(["metis", "run", *base_words(), *words]))
 
 
 def served_state(run: Callable[[], State[Any]]) -> State[Any]:

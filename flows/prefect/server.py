@@ -19,6 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from flows.engine.console import say
 from flows.engine.processes import began_at
+from flows.engine.secrets import masked
 from flows.prefect.home import SERVED, Note, end_stale, home, mended, read_note
 from metis.errors import SurroundingsError
 
@@ -79,7 +80,7 @@ def of_a_run(root: Path) -> Iterator[str]:
     elif responds(named):
         yield named
     else:
-        raise SurroundingsError(f"{API} {without_secrets(named)} does not respond")
+        raise SurroundingsError(f"{API} {masked(named)} does not respond")
 
 
 @contextmanager
@@ -102,9 +103,7 @@ def server(root: Path, port: int) -> Iterator[str]:
     elif responds(named):
         yield named
     else:
-        raise SurroundingsError(
-            f"{API} {without_secrets(named)} does not respond; start that server, or unset it"
-        )
+        raise SurroundingsError(f"{API} {masked(named)} does not respond; start that server, or unset it")
 
 
 @contextmanager
@@ -139,12 +138,6 @@ def _own(root: Path, port: int, name: str, environment: Mapping[str, str]) -> It
         (folder / name).unlink(missing_ok=True)
         if os.environ.get(API) == url:
             del os.environ[API]
-
-
-def without_secrets(url: str) -> str:
-    """Return an address without user, password and query."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 def responds(url: str) -> bool:

@@ -9,7 +9,6 @@ the same settings, whose steps are found finished.
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
@@ -23,6 +22,7 @@ import yaml
 from flows.configuration.compose import compose_jobs, compose_plain, for_hydra, quote_path, store_defaults
 from flows.configuration.settings import Settings, validated
 from flows.engine.console import say
+from flows.engine.secrets import masked_command
 from flows.engine.store import Store
 from flows.sweeps.job import PARENT, job, run_job
 from flows.sweeps.table import aggregate, sweep_figure
@@ -112,6 +112,9 @@ def _planned(overrides: Sequence[str]) -> list[Planned]:
     everything = [*(f"{key}={value}" for key, value in params.items() if key not in named), *own]
     try:
         parsed = OverridesParser.create().parse_overrides(everything)
+        for one in parsed:
+            if one.is_sweep_override() and next(iter(one.sweep_iterator()), None) is None:
+                raise InputError(f"{one.input_line}: names no value, so that the sweep has no job")
         jobs = BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     except HydraException as error:
         raise InputError(" ".join(str(error).split())[:300]) from None
@@ -220,4 +223,4 @@ def _say_best(store: Store, parent: str) -> None:
 
 
 def _command(arguments: Sequence[str]) -> str:
-    return shlex.join(["metis", "run", *arguments])
+    return masked_command(["metis", "run", *arguments])

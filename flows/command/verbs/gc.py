@@ -7,7 +7,7 @@ metis gc gc.days=7 gc.delete=true           delete it
 
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
-from flows.engine.cleaning import delete_old, find_old
+from flows.engine.cleaning import delete_old, survey
 from flows.engine.store import Store
 
 SHOWN = 40
@@ -17,7 +17,7 @@ def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
     store = Store(settings.tracking)
-    old = find_old(store, settings.gc)
+    old, kept = survey(store, settings.gc)
     deleted = settings.gc.delete
     if deleted:
         delete_old(store, old)
@@ -30,9 +30,12 @@ def run(request: Request) -> Result:
     more = f", {len(old) - SHOWN} not shown" if len(old) > SHOWN else ""
     total = sum(one.bytes for one in old)
     views.append(Line(f"{len(old)} things, {total / 1e6:.1f} MB{more}"))
+    stays = ", ".join(f"{number} {why}" for why, number in kept.items()) or "none"
+    about = f"gc.days={settings.gc.days:g}, gc.keep={settings.gc.keep}"
+    views.append(Line(f"runs that stay: {stays} ({about})", "dim"))
     if old and not deleted:
         views.append(Line("gc.delete=true deletes them", "dim"))
-    return Result({"old": rows, "bytes": total, "deleted": deleted}, views)
+    return Result({"old": rows, "bytes": total, "deleted": deleted, "kept": kept}, views)
 
 
 VERB = Verb(run, settings=("gc",))

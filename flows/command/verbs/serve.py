@@ -14,11 +14,13 @@ prefect flow-run retry ID
 import os
 import shlex
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from flows.command.request import EVERY, Request, Verb
 from flows.command.result import Result
 from flows.engine.console import say
+from flows.engine.secrets import masked
 from flows.prefect import server
 from flows.prefect.variables import BASE
 from flows.stages.chain import STAGES
@@ -36,12 +38,13 @@ def run(request: Request) -> Result:
     with server.server(Path(request.settings.tracking.path), chosen.port) as url:
         from flows.prefect.deployments import serve_until_stopped
 
-        shown = server.without_secrets(url)
+        shown = masked(url)
         say(f"Prefect: {shown.removesuffix('/api')} (Ctrl-C ends it). In another shell:")
         say(f"export PREFECT_API_URL={shown}")
         say(f"prefect deployment run pipeline/{chosen.name} -p overrides='[\"experiment=quick\"]' --watch")
-        serve_until_stopped(chosen)
+        with suppress(KeyboardInterrupt):  # the way to end it, and no failure
+            serve_until_stopped(chosen)
     return Result({"url": shown, "deployments": [f"{name}/{chosen.name}" for name in ("pipeline", *STAGES)]})
 
 
-VERB = Verb(run, settings=EVERY)
+VERB = Verb(run, settings=EVERY, lasting=True)

@@ -31,6 +31,10 @@ def run(request: Request) -> Result:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # left alone, MLflow also serves whoever names a private network's address as its host
+    names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
+    command += ["--allowed-hosts", ",".join(names)]
+    command += ["--cors-allowed-origins", ",".join(f"http://{name}" for name in names)]
     os.execv(sys.executable, command)
 
 

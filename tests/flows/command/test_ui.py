@@ -1,5 +1,7 @@
 """`metis ui`: MLflow's UI responds on loopback, and ends when it is asked to."""
 
+import http.client
+import json
 import os
 import socket
 import subprocess
@@ -31,6 +33,15 @@ def answers(url, process, log):
     return log.read_text(encoding="utf-8")
 
 
+def ask(port, path, body, **headers):
+    """Status of a request whose headers are as they are given."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
 def test_the_ui_answers(tracking, tmp_path):
     port = free_port()
     log = tmp_path / "log"
@@ -44,6 +55,13 @@ def test_the_ui_answers(tracking, tmp_path):
         )
     try:
         assert answers(f"http://127.0.0.1:{port}/", process, log) == 200
+        # neither another name for this machine (DNS rebinding) nor another page is served
+        path, own = "/ajax-api/2.0/mlflow/experiments/create", f"127.0.0.1:{port}"
+        assert ask(port, path, {"name": "own"}, Host=own) == 200
+        assert ask(port, path, {"name": "same"}, Host=own, Origin=f"http://{own}") == 200
+        assert ask(port, path, {"name": "page"}, Host=own, Origin="http://evil.example") == 403
+        for host in (f"rebound.example:{port}", "192.168.1.7", "127.0.0.1.evil.example"):
+            assert ask(port, path, {"name": host}, Host=host) == 403
     finally:
         process.terminate()
         process.wait(timeout=60)

@@ -8,7 +8,7 @@ import pytest
 
 from flows.command.main import main
 from flows.configuration.sections import GcSettings, TrackingSettings
-from flows.engine.cleaning import find_old
+from flows.engine.cleaning import find_old, survey
 from flows.engine.store import Store
 from metis.errors import InputError
 
@@ -51,6 +51,8 @@ def test_superseded_and_failed_runs_go_and_what_the_newest_needs_stays(store):
     assert named[lost] == "superseded"
     assert first not in named
     assert needed not in named
+    assert survey(store, GcSettings(days=0, keep=1))[1] == {"newest of their step": 3, "needed by those": 1}
+    assert survey(store, GcSettings(days=1, keep=1)) == ([], {"young": 7})
 
 
 def test_young_runs_stay(store):

@@ -1,0 +1,90 @@
+"""The end of a command that is interrupted: one line, the command that goes on, and soon."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from flows.engine.secrets import masked_command
+
+GRACE = 1.5  # seconds that a command has to end by itself before it is ended where it stands
+RECORDING = 2.0  # seconds that marking its runs may take
+
+
+class TerminatedError(KeyboardInterrupt):
+    """The command was asked to end by SIGTERM; what handles Ctrl-C handles this."""
+
+
+class Ending:
+    """How a command ends when it is interrupted.
+
+    Attributes:
+        soon: whether it is ended where it stands after `GRACE` seconds: not where containers of a live
+            cluster have to be removed first.
+    """
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        self._command = masked_command(["metis", name, *words])
+        self._reported = threading.Lock()
+        self._ended = threading.Event()
+        self.soon = False
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """End by SIGTERM as by Ctrl-C within the block; needs the main thread, and does nothing elsewhere."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        kept = signal.signal(signal.SIGTERM, _terminate)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        before = signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(theirs,), daemon=True).start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            signal.set_wakeup_fd(before)
+            signal.signal(signal.SIGTERM, kept)
+            ours.close()
+
+    def report(self, terminated: bool) -> int:
+        """Print the one line, and the command that goes on, once; return the exit code."""
+        if self._reported.acquire(blocking=False):
+            print(f"metis: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
+            print(self._command, file=sys.stderr)
+        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+
+    def _watch(self, ear: socket.socket) -> None:
+        """End the process where it stands, if it does not end by itself: a solver may not listen for long."""
+        number = 0
+        with ear:
+            while number not in (signal.SIGINT, signal.SIGTERM):
+                received = ear.recv(1)
+                if not received:
+                    return
+                number = received[0]
+        if self._ended.wait(GRACE) or not self.soon:
+            return
+        marking = threading.Thread(target=_mark_runs, daemon=True)
+        marking.start()
+        marking.join(RECORDING)
+        code = self.report(number == signal.SIGTERM)
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    del number, frame
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; Ctrl-C still ends what hangs
+    raise TerminatedError
+
+
+def _mark_runs() -> None:
+    from flows.engine.left import close_own
+
+    close_own("interrupted")
