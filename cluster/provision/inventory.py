@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from metis.errors import InputError
 from metis.files import written_whole
+from metis.inputs.names import LONGEST_HOST, check_names
 
 Role = Literal["manager", "worker", "client"]
 
@@ -154,6 +155,7 @@ def _host(entry: Any, place: int) -> Host:
     missing = [name for name in ("name", "role", "address") if not entry.get(name)]
     if missing:
         raise InputError(f"host {place}: lacks {missing[0]}")
+    check_names([str(entry["name"])], f"host {place}: name", LONGEST_HOST)
     host = Host(**entry)
     if host.role not in get_args(Role):
         raise InputError(f"host {place}: role {host.role!r}: use one of {list(get_args(Role))}")

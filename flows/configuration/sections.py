@@ -6,7 +6,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import Field
 
 from metis.errors import InputError
-from metis.settings import Count, InputPath, OutputPath, Seed, settings
+from metis.settings import InputPath, OutputPath, Seed, settings
 
 Port = Annotated[int, Ge(1), Le(65535)]
 
@@ -125,7 +125,7 @@ class GroupSettings:
     """
 
     counts: tuple[float, ...] | dict[str, float] | None = None
-    size: Count = 200
+    size: Annotated[int, Ge(1), Le(1_000_000_000)] = 200
 
 
 @settings("groups")
