@@ -108,7 +108,7 @@ def test_columns_of_archives_are_matched_by_name(tmp_path):
     np.savez(tmp_path / "more.npz", **named, notes=np.array([{}], dtype=object))  # not needed, not read
     np.testing.assert_array_equal(read_placement(tmp_path / "more.npz", SPACE), PLACEMENT)
     save_arrays(tmp_path / "other.npz", named | {"apps": ["ISR", "Redis", "web"]})
-    with pytest.raises(InputError, match="give apps.names as there"):
+    with pytest.raises(InputError, match=r"give apps\.names as there"):
         read_placement(tmp_path / "other.npz", SPACE)
     save_arrays(tmp_path / "nine.npz", {"placement": np.ones((2, 9))})
     with pytest.raises(InputError, match=r"shape \(2, 9\): give a row per node and a column for each"):
