@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from metis.errors import InputError
 from metis.files import written_whole
+from metis.inputs.names import LONGEST_HOST, check_names
 from metis.settings import Port, Reading, read_file, settings
 
 Role = Literal["manager", "worker", "client"]
@@ -65,6 +66,7 @@ class Inventory:
 
     def __post_init__(self) -> None:
         names = [host.name for host in self.hosts]
+        check_names(names, "inventory: host", LONGEST_HOST)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InputError(f"inventory: two hosts are called {twice[0]!r}; give each a name of its own")

@@ -178,7 +178,7 @@ class GroupSettings:
     """
 
     counts: tuple[float, ...] | dict[str, float] | None = None
-    size: Count = 200
+    size: Annotated[int, Ge(1), Le(1_000_000_000)] = 200
 
 
 @settings("groups")

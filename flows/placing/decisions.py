@@ -14,7 +14,9 @@ from baselines.registry import make_scheduler, sections_of, timed_place
 from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
 from flows.engine.work import TIMINGS, read_json
+from metis.errors import InputError
 from metis.files import load_arrays, save_arrays, written_whole
+from metis.inputs.archives import MAX_BYTES
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.scheduler import Decision, Scheduler
@@ -119,6 +121,7 @@ def place_groups(
     With `groups.arrive` they come one after another, and what was placed before stays.
     """
     cluster = make_cluster(settings, tables.space)
+    refuse_too_many(len(groups), cluster)
     objective = settings.objective
     made: list[Decision] = []
     for i, group in enumerate(groups):
@@ -130,6 +133,20 @@ def place_groups(
         if report:
             report(i + 1, len(groups))
     return Decisions.of(made)
+
+
+def refuse_too_many(groups: int, cluster: Cluster) -> None:
+    """Refuse groups whose placements no machine holds at once.
+
+    Raises:
+        InputError: says how much they would take, and of what.
+    """
+    size = groups * cluster.existing.nbytes
+    if size > MAX_BYTES:
+        raise InputError(
+            f"{groups:,} groups on {cluster.nodes:,} nodes: their placements take {size:,} bytes, at most "
+            f"{MAX_BYTES:,} are held; give fewer groups"
+        )
 
 
 def cluster_before(decided: Decisions, i: int, settings: Settings, tables: Tables) -> Cluster:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metis.errors import InputError
 
-MAX_BYTES = 1 << 30  # of what metis wrote itself, all arrays together
+MAX_BYTES = 1 << 33  # of what metis wrote itself, all arrays together
 INPUT_BYTES = 1 << 28  # of what a user gives: a million nodes of thirty applications
 SUFFIX = ".npy"
 

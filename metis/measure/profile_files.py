@@ -7,12 +7,13 @@ import numpy as np
 
 from metis.errors import InputError
 from metis.files import load_arrays
-from metis.inputs.archives import INPUT_BYTES, array_names
+from metis.inputs.archives import array_names
 from metis.inputs.sheet import is_sheet, read_sheet
 from metis.measure.profile import FORMAT, MEASURES, Profile, checked_rows, profile_of_sheet, refuse_rows
 from metis.measure.published import is_published, read_published
 from metis.problem.space import ColocationSpace
 
+PROFILE_BYTES = 1 << 30  # a million co-locations of twenty applications
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 FAR = (0.5, 2.0)  # of 1, which a container alone reaches by definition
 
@@ -44,7 +45,7 @@ def load_profile(
     if is_published(path):
         return read_published(path, apps=apps, slots=slots)
     known = ("format", "apps", "slots", "provenance", "colocations", *MEASURES, "spread")
-    stored = load_arrays(path, known, INPUT_BYTES)
+    stored = load_arrays(path, known, PROFILE_BYTES)
     if str(stored.get("format")) != FORMAT:
         raise InputError(f"{path}: neither a metis profile nor a published one (arrays {array_names(path)})")
     missing = [n for n in ("apps", "slots", "provenance", "colocations", *MEASURES) if n not in stored]

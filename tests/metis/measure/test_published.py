@@ -235,3 +235,28 @@ def test_the_full_file_covers_the_space_and_has_no_latency_of_the_two_ycsb(measu
     assert np.nanmax(np.abs(alone - 1)) < 1e-6  # normalised by what an application reaches alone
     unmeasured = [app for a, app in enumerate(APPS) if np.isnan(measured.p99[:, a]).all()]
     assert unmeasured == ["YCSB-A", "YCSB-B"]
+
+
+def nine(path, **more):
+    """A file of the published form that uses nine columns, as the authors' other ones do."""
+    alloc = np.vstack([np.eye(9), 2 * np.eye(9)])
+    rps = np.where(alloc == 1, 1.0, np.where(alloc == 2, 0.8, NAN))
+    np.savez(path, alloc=alloc.astype(object), rps=rps, rt_50=rps, rt_99=rps, **more)
+    return path
+
+
+def test_nine_applications_do_not_come_in_under_the_published_seven_names(tmp_path):
+    path = nine(tmp_path / "nine.npz")
+    with pytest.raises(InputError, match=r"uses 9 columns that it does not name, .* give apps\.names="):
+        load_profile(path)
+    assert load_profile(path, apps=tuple("abcdefghi")).apps == tuple("abcdefghi")
+
+
+def test_names_in_a_file_are_used_and_what_is_not_needed_is_not_read(tmp_path):
+    path = nine(tmp_path / "nine.npz", apps=np.array(list("ihgfedcba")), labels=np.array([{}], dtype=object))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "measured in May")
+        archive.writestr("plots/", "")
+    profile = load_profile(path)
+    assert profile.apps == tuple("ihgfedcba")
+    assert profile.rps[profile.colocations[:, 0] == 2, 0].tolist() == [0.8]

@@ -109,3 +109,28 @@ def test_published_groups(published, size):
     groups = load_groups(published / f"batch_set_{size}.npz", None, apps)
     assert groups.shape == (50, 7)
     assert (groups.sum(axis=1) == size).all()
+
+
+def test_numbered_groups_and_named_columns(tmp_path):
+    (tmp_path / "g.csv").write_text("group,db,web\n2,6,5\n0,2,1\n1,4,3\n", encoding="utf-8")
+    assert load_groups(tmp_path / "g.csv", None, APPS).tolist() == [[1, 2], [3, 4], [5, 6]]
+    np.savez(
+        tmp_path / "g.npz", groups=np.array([[2, 1]]), apps=np.array(["db", "web"]), notes=np.array([{}])
+    )
+    assert load_groups(tmp_path / "g.npz", None, APPS).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("web,db\n1,2,3\n", "line 2: has 3 values, the header 2 names"),
+        ("web,db,cache\n1,2,3\n", "the column 'cache' is no application; use"),
+        (",web,db\n0,1,2\n", "column 1 has no name"),
+        ("group,web,db\n0,1,2\n0,3,4\n", "column group: 0: number the rows"),
+        ("web,db\n1e18,1\n", r"line 2, column web: 1e\+18 is not a count"),
+    ],
+)
+def test_tables_of_groups_that_could_shift_are_refused(tmp_path, content, told):
+    (tmp_path / "g.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=told):
+        load_groups(tmp_path / "g.csv", None, APPS)

@@ -67,3 +67,49 @@ def test_a_wrong_plan_is_refused_by_name(tmp_path, document, message):
     with pytest.raises(InputError, match=message) as refused:
         read_placement(path, SPACE)
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "node,Redis,MMS,ISR\n2,0,3,0\n0,2,0,1\n1,,,\n",  # numbered: in the order of the numbers
+        "node,Redis,MMS,ISR\n3,0,3,0\n1,2,0,1\n2,0,0,0\n",
+        "node;ISR;MMS;Redis\r\na;1;;2\r\nb;0;0;0\r\nc;0;3;0\r\n;;;\r\n",
+        "group,node,Redis,MMS,ISR\n1,0,9,9,9\n0,0,2,0,1\n0,1,0,0,0\n0,2,0,3,0\n",  # of groups the first
+    ],
+)
+def test_columns_that_number_rows_are_honoured(tmp_path, content):
+    (tmp_path / "rows.CSV").write_text(content)
+    np.testing.assert_array_equal(read_placement(tmp_path / "rows.CSV", SPACE), PLACEMENT)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (",Redis\n0,2\n", "column 1 has no name"),
+        ("Redis,MMS\n1,2,0\n", "line 2: has 3 values, the header 2 names"),
+        ("Redis,Redis\n1,2\n", "the column 'Redis' stands twice"),
+        ("redis\n1\n", "the column 'redis' is no application; did you mean 'Redis'"),
+        ("node,Redis\na,1\na,2\n", "the node 'a' stands twice"),
+        ("node,Redis\n4,1\n9,2\n", "number the rows from 0 or 1"),
+        ("Redis\n1\n\n2\n", "line 3: is empty between others"),
+    ],
+)
+def test_tables_that_could_shift_are_refused(tmp_path, content, says):
+    (tmp_path / "rows.csv").write_text(content)
+    with pytest.raises(InputError, match=says):
+        read_placement(tmp_path / "rows.csv", SPACE)
+
+
+def test_columns_of_archives_are_matched_by_name(tmp_path):
+    named = {"placement": PLACEMENT[:, [2, 0, 1]], "apps": ["ISR", "Redis", "MMS"]}
+    save_arrays(tmp_path / "named.npz", named)
+    np.testing.assert_array_equal(read_placement(tmp_path / "named.npz", SPACE), PLACEMENT)
+    np.savez(tmp_path / "more.npz", **named, notes=np.array([{}], dtype=object))  # not needed, not read
+    np.testing.assert_array_equal(read_placement(tmp_path / "more.npz", SPACE), PLACEMENT)
+    save_arrays(tmp_path / "other.npz", named | {"apps": ["ISR", "Redis", "web"]})
+    with pytest.raises(InputError, match=r"give apps\.names as there"):
+        read_placement(tmp_path / "other.npz", SPACE)
+    save_arrays(tmp_path / "nine.npz", {"placement": np.ones((2, 9))})
+    with pytest.raises(InputError, match=r"shape \(2, 9\): give a row per node and a column for each"):
+        read_placement(tmp_path / "nine.npz", SPACE)
