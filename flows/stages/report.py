@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_testbed
@@ -14,6 +15,7 @@ from flows.engine.work import Work, read_json
 from flows.placing.tables import fitted_in
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import placing_steps, read_decisions, read_results
+from flows.stages.sampled import in_words, is_sampled
 from flows.stages.shared import PROBLEM, TESTBED, packaged_coefficients
 from metis.problem.counts import IntArray
 from metis.problem.objectives import tabulated
@@ -75,6 +77,7 @@ def report_data(work: Work) -> "ReportData":
         sections=[
             _explained(work, results, example, judging, cluster, true=truth is not None),
             *_explored(work),
+            *_sampled(work),
         ],
         made=_made(work),
     )
@@ -140,6 +143,16 @@ def _explored(work: Work) -> "list[ReportSection]":
     return [exploration_section(pd.read_csv(folder / "history.csv"), measured, calibration)]
 
 
+def _sampled(work: Work) -> "list[ReportSection]":
+    """Return the section on the paper's way to profile, where it was tried beside the exploration."""
+    from flows.report import ReportSection
+
+    folder = work.inputs.get("sampled")
+    if folder is None:
+        return []
+    return [ReportSection("A random share instead", f"<p>{escape(in_words(folder))}</p>")]
+
+
 def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     sizes = sorted({int(group.sum()) for group in groups})
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
@@ -148,7 +161,11 @@ def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
 
 
 def _facts(settings: Settings, described: Mapping[str, Any], fit: Mapping[str, float]) -> dict[str, str]:
-    quality = f", R² {fit['r2']:.4f} on rows held out" if "r2" in fit else ", exact where measured"
+    quality = ", exact where measured"
+    if "r2" in fit:
+        quality = f", R² {fit['r2']:.4f} on rows held out"
+    elif "coverage80" in fit:
+        quality = f", {fit['coverage80']:.0%} of left-out measurements in their 80 % intervals"
     return {
         "profile": f"{described['colocations']:,} of {described['space']:,} co-locations measured "
         f"({described.get('source', 'file')})",
@@ -169,7 +186,8 @@ def _seeds(settings: Settings) -> list[tuple[str, int]]:
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
     explored = ("explore",) if settings.profile.explored else ()
-    return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored)
+    sampled = ("sampled",) if is_sampled(settings) else ()
+    return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored, *sampled)
 
 
 STAGE = Stage(

@@ -1,11 +1,12 @@
 """Stage sampled: what a random share of the co-locations, as the paper profiles, would have led to."""
 
+from pathlib import Path
 from typing import Any
 
 from flows.configuration.objects import knows_truth, make_groups, make_testbed
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
-from flows.engine.work import Work
+from flows.engine.work import Work, read_json
 from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
 from metis.problem.objectives import tabulated
 
@@ -40,7 +41,23 @@ def run(work: Work) -> None:
     work.recording.metrics({"measurements": len(profile), "true_ratio": float(results["true_ratio"].mean())})
 
 
-def _present(settings: Settings) -> bool:
+def in_words(folder: Path) -> str:
+    """Return what the output of this stage says, in one sentence."""
+    import pandas as pd
+
+    from flows.report.intervals import interval
+    from flows.report.words import plus_minus
+
+    facts, results = read_json(folder / FACTS), pd.read_csv(folder / RESULTS)
+    return (
+        f"Profiled as in the paper, by a random {facts['share']:.0%} of the co-locations "
+        f"({facts['measurements']:,} measurements, simulator {facts['simulator']}), the exact optimum is truly at "
+        f"{plus_minus(interval(results['true_ratio']))} of the best possible."
+    )
+
+
+def is_sampled(settings: Settings) -> bool:
+    """Whether a random share is shown beside what was explored."""
     return settings.sampled.share is not None and settings.profile.explored and knows_truth(settings)
 
 
@@ -53,6 +70,6 @@ STAGE = Stage(
     derived={"coefficients": packaged_coefficients},
     inputs=("setup",),
     modules=("metis.measure.testbed", "metis.simulate.fitting", "flows.placing.comparison"),
-    present=_present,
+    present=is_sampled,
     doing="sampled",
 )
