@@ -158,7 +158,7 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """
     check_results(results)
     known = results.assign(**{name: np.nan for name in UNKNOWN if name not in results.columns})
-    wanted = {
+    wanted: dict[str, tuple[str, Any]] = {
         "groups": ("group", "nunique"),
         "rps_mean": ("rps", "mean"),
         "rps_median": ("rps", "median"),

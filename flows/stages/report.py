@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_testbed
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
-from flows.engine.folders import without_secrets
 from flows.engine.links import run_link
 from flows.engine.provenance import machine, provenance
+from flows.engine.secrets import masked
 from flows.engine.work import Work, read_json
 from flows.placing.tables import fitted_in
 from flows.stages.constraints import APPLIST
@@ -73,7 +73,7 @@ def report_data(work: Work) -> "ReportData":
         results=results,
         placements={name: placement + cluster.existing for name, placement in example.items()},
         container_rps=containers,
-        command=without_secrets(work.command),
+        command=masked(work.command),
         sections=[
             _explained(work, results, example, judging, cluster, true=truth is not None),
             *_explored(work),

@@ -23,7 +23,7 @@ def run(work: Work) -> None:
     settings, chosen = work.settings, work.settings.sampled
     quantities = tabulated(settings.objective)
     testbed = make_testbed(settings)
-    wanted = list_colocations(testbed.space, "share", share=chosen.share, seed=chosen.seed)
+    wanted = list_colocations(testbed.space, "share", share=chosen.share or 1.0, seed=chosen.seed)
     profile = testbed.measure(wanted, chosen.seed)
     work.progress("random share measured, its simulator", 1, 3)
     kind = SimulatorSettings(kind=chosen.simulator, held_out=0.0, seed=chosen.seed)
@@ -49,10 +49,11 @@ def in_words(folder: Path) -> str:
     from flows.report.words import plus_minus
 
     facts, results = read_json(folder / FACTS), pd.read_csv(folder / RESULTS)
+    reached = plus_minus(interval(results["true_ratio"]))
     return (
         f"Profiled as in the paper, by a random {facts['share']:.0%} of the co-locations "
-        f"({facts['measurements']:,} measurements, simulator {facts['simulator']}), the exact optimum is truly at "
-        f"{plus_minus(interval(results['true_ratio']))} of the best possible."
+        f"({facts['measurements']:,} measurements, simulator {facts['simulator']}), "
+        f"the exact optimum is truly at {reached} of the best possible."
     )
 
 
