@@ -63,10 +63,7 @@ from metis.settings import (
 )
 from metis.simulate.settings import SimulatorSettings
 
-SCHEDULERS = (
-    *("optimum", "metis", "metis-flat", "metis-deal", "metis-learned", "greedy+local_search", "greedy"),
-    *("medea", "paragon", "spread"),
-)
+SCHEDULERS = ("optimum", "metis", "greedy+local_search", "greedy", "medea", "paragon", "spread")
 
 if TYPE_CHECKING:
     Format = str
