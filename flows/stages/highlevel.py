@@ -1,16 +1,16 @@
 """Stage highlevel: one learned scheduler places every group, over the sub-schedulers where it has them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from baselines.registry import learns
 from flows.configuration.objects import make_groups
 from flows.configuration.settings import Settings
-from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.placing.groups import place_all
 from flows.placing.tables import tables_in
-from flows.stages.baselines import placing_inputs, placing_modules, placing_settings
+from flows.stages.baselines import STAGE as BASELINES
 from flows.stages.shared import all_schedulers
 
 if TYPE_CHECKING:
@@ -56,14 +56,10 @@ def _schedulers(settings: Settings) -> Sequence[str]:
     return [name for name in all_schedulers(settings) if learns(name)]
 
 
-STAGE = Stage(
+STAGE = replace(
+    BASELINES,
     name="highlevel",
     about="Place every group with the learned schedulers.",
     run=run,
-    settings=placing_settings,
-    unkeyed=("runner", "simulator.kind", "testbed.kind", "apps.names"),
-    inputs=placing_inputs,
-    modules=placing_modules,
     parts=_schedulers,
-    timed=True,
 )

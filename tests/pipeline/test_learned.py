@@ -1,6 +1,7 @@
 """Learned schedulers by the command: trained when missing, kept, and resumed when killed."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,15 @@ SMALL = [
     *("cluster.slots=3", "simulator=table", "profile.share=1.0", "testbed.noise=0.0", "profile=testbed"),
     "cluster.nodes=12",
 ]
-SHORT = ["value.steps=30", "dealer.steps=3", "value.max_nodes=9"]
+SHORT = ["value.steps=24", "value.updates=12", "dealer.steps=3", "value.max_nodes=9"]
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory, empty_database):
+    """One tracking folder for all tests here: profile and simulator are made once."""
+    folder = tmp_path_factory.mktemp("learned")
+    shutil.copy(empty_database, folder)
+    return f"tracking.path={folder}"
 
 
 def run_json(capfd, *words):
@@ -79,11 +88,13 @@ def test_groups_that_arrive_stay_where_they_are(tracking, capfd):
         assert 0.8 < entry["ratio"]["min"] <= entry["ratio"]["mean"] <= 1 + 1e-9
 
 
-def test_training_that_is_killed_goes_on_from_its_checkpoint(tracking, tmp_path):
-    words = ["run", "experiment=quick", "stages=[subscheduler]", "value.steps=100000", tracking]
-    words += ["tracking.orchestrate=false"]
+def test_training_that_is_killed_goes_on_from_its_checkpoint(tmp_path, empty_database):
+    folder = tmp_path / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_database, folder)
+    words = ["run", "experiment=quick", "stages=[subscheduler]", "value.steps=100000", *SMALL]
+    words += ["value.max_nodes=9", f"tracking.path={folder}", "tracking.orchestrate=false"]
     command = [sys.executable, "-m", "flows.command.main"]
-    folder = Path(tracking.partition("=")[2])
     running = subprocess.Popen([*command, *words], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while not list(folder.glob("checkpoints/*/value.npz")):
