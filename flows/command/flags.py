@@ -6,8 +6,8 @@ from flows.command.result import Line, Result
 from metis.errors import InputError
 
 INSTEAD = {
-    "--info": "use `metis config`, which prints every value with its meaning, and `metis config VERB`",
-    "-i": "use `metis config`, which prints every value with its meaning, and `metis config VERB`",
+    "--info": "use `metis config`, which prints every value with its meaning",
+    "-i": "use `metis config`, which prints every value with its meaning",
     "--hydra-help": "use `metis VERB --help` and `metis config`",
     "--config-name": "use experiment=NAME, a file in conf/experiment or in --config-dir DIR",
     "-cn": "use experiment=NAME, a file in conf/experiment or in --config-dir DIR",
