@@ -79,7 +79,7 @@ def headline(results: pd.DataFrame) -> list[str]:
         ]
     best = rivals[0]
     sentences = [_lead(results, rivals), *_distance(results, best)]
-    seconds = float(summary.loc[best, "seconds_mean"])
+    seconds = float(summary["seconds_mean"][best])
     if np.isfinite(seconds):
         sentences.append(
             f"A decision takes {'it' if len(rivals) == 1 else best} {duration(seconds)} on average."
