@@ -169,10 +169,8 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         "true_value_mean": ("true_value", "mean"),
         "ratio_mean": ("ratio", "mean"),
         "ratio_min": ("ratio", "min"),
-        "ratio_half": ("ratio", _half),
         "true_ratio_mean": ("true_ratio", "mean"),
         "true_ratio_min": ("true_ratio", "min"),
-        "true_ratio_half": ("true_ratio", _half),
         "gap_mean": ("gap", "mean"),
         "seconds_mean": ("seconds", "mean"),
         "seconds_max": ("seconds", "max"),
@@ -187,6 +185,8 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     by_scheduler = known.groupby("scheduler")
     columns = {name: by_scheduler[source].agg(how) for name, (source, how) in wanted.items()}
     summary = pd.DataFrame(columns).reindex(ranking(results))
+    for name in ("ratio", "true_ratio"):
+        summary[f"{name}_half"] = by_scheduler[name].agg(lambda values: interval(values).half)
     leads = leads_over_next(results)
     summary["lead_mean"] = [leads[str(name)].mean for name in summary.index]
     summary["lead_half"] = [leads[str(name)].half for name in summary.index]
@@ -200,10 +200,6 @@ def leads_over_next(results: pd.DataFrame) -> dict[str, Interval]:
     column = ranked_by(results)
     pairs = zip(names, [*names[1:], ""], strict=True)
     return {one: lead(results, one, other, column) for one, other in pairs}
-
-
-def _half(values: pd.Series) -> float:
-    return interval(values).half
 
 
 def value_is_rps(results: pd.DataFrame) -> bool:
