@@ -178,3 +178,12 @@ def test_what_is_no_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.npz"):
         with pytest.raises(InputError, match="no such profile"):
             load_profile(path)
+
+
+def test_noise_is_what_repeated_runs_differ_by():
+    counts = np.array([[1, 0], [1, 1], [1, 1], [2, 0], [2, 0]])
+    rps = np.array([[1.0, np.nan], [0.90, 1.10], [1.10, 0.90], [0.5, np.nan], [0.5, np.nan]])
+    profile = make_profile(("a", "b"), 2, counts, {"rps": rps}, {})
+    # spreads 0.2 / 1, 0.2 / 1 and 0: mean square 0.08 / 3, half of it the variance
+    assert profile.noise == pytest.approx(np.sqrt(0.08 / 3 / 2))
+    assert profile.rows([0]).noise == 0
