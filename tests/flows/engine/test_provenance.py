@@ -16,9 +16,10 @@ from mlflow import MlflowClient
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine import provenance as recorded
-from flows.engine.folders import sqlite_uri, without_secrets
+from flows.engine.database import sqlite_uri
 from flows.engine.keys import ROOT
 from flows.engine.provenance import sizes_of
+from flows.engine.secrets import masked
 from flows.prefect.run import run_chain
 from flows.report.placement_picture import placement_svg
 from flows.stages.evaluate import read_results
@@ -172,7 +173,7 @@ def test_the_data_a_run_was_given_is_named_with_its_digest(outcome, client, chil
     ],
 )
 def test_passwords_are_left_out(told, kept):
-    assert without_secrets(told) == kept
+    assert masked(told) == kept
 
 
 def test_sizes():
