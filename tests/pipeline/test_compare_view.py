@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
-from flows.engine.folders import sqlite_uri
+from flows.engine.database import sqlite_uri
 from flows.prefect.run import run_chain
 from tests.pipeline.shared_servers import free_port, plain_environment, started, wait_for
 from tests.pipeline.test_chain import SMALL

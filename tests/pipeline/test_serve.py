@@ -192,7 +192,7 @@ def test_a_server_that_does_not_answer_is_reported(tmp_path, capfd, monkeypatch)
     monkeypatch.setenv("PREFECT_API_URL", "http://user:secret@127.0.0.1:9/api")
     assert main(["serve", f"tracking.path={tmp_path}"]) == 1
     err = capfd.readouterr().err
-    assert "http://127.0.0.1:9/api does not answer" in err
+    assert "http://user:***@127.0.0.1:9/api does not respond" in err
     assert "secret" not in err
 
 

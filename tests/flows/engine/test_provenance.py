@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine import provenance as recorded
-from flows.engine.folders import sqlite_uri
+from flows.engine.database import sqlite_uri
 from flows.engine.keys import ROOT
 from flows.engine.provenance import sizes_of
 from flows.engine.secrets import masked
