@@ -16,6 +16,7 @@ help: ## list the targets
 
 run: $(STAMP) ## set up .venv, run the chain on the embedded testbed, end with a table and a page (the default)
 	$(BIN)/metis run $(ARGS)
+	@echo 'the command in this shell: source $(BIN)/activate && metis --help'
 
 # without the lab: nothing is started but on this machine's loopback; a process per core, a file in one of them
 test: $(STAMP) lint ## set up .venv, lint, check types and imports, run the tests
