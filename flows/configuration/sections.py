@@ -69,8 +69,8 @@ class ProfileSettings:
     """What is measured: co-locations on the testbed, or a file of measurements.
 
     Attributes:
-        kind: `explore` measures what pays for groups (see `demand`), `testbed` what `choose` says, `file`
-            reads `path`.
+        kind: `explore` measures what pays for groups (see `demand`), unless one of the following says what to
+            measure; `testbed` measures what they say, `file` reads `path`.
         path: file of measurements; read whatever `kind` is.
         choose: a seeded random `share` of the space, all `pairs`, `all`, or those `given`; stand-alone runs
             always.
@@ -95,15 +95,13 @@ class ProfileSettings:
     @property
     def explored(self) -> bool:
         """Whether an exploration makes it."""
-        return self.kind == "explore" and not self.path
+        measured = any(
+            getattr(self, name) != type(self).__dataclass_fields__[name].default
+            for name in ("path", "choose", "colocations", "onto", "share")
+        )
+        return self.kind == "explore" and not measured
 
     def __post_init__(self) -> None:
-        if self.explored:
-            for name in ("choose", "colocations", "onto", "share"):
-                if getattr(self, name) != type(self).__dataclass_fields__[name].default:
-                    raise InputError(
-                        f"profile.{name}: has no effect on what is explored; add profile=testbed"
-                    )
         if self.kind == "file" and not self.path:
             raise InputError("profile=file needs profile.path=FILE")
         if (self.choose == "given") != (self.colocations is not None):

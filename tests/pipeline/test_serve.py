@@ -35,8 +35,9 @@ def test_the_readmes_command_runs_the_chain(served):
     _, artifacts = served.ask("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})
     by_key = {artifact["key"]: artifact for artifact in artifacts}
     table = json.loads(by_key["results"]["data"])
-    assert [row["scheduler"] for row in table] == ["optimum", "greedy"]
-    assert table[0]["ratio"] == pytest.approx(1)
+    ratios = {row["scheduler"]: row["ratio"] for row in table}  # in the order of truth
+    assert set(ratios) == {"optimum", "greedy"}
+    assert ratios["optimum"] == pytest.approx(1)
     assert "/artifacts/report.html" in by_key["report"]["data"]
     assert re.search(r"#/experiments/\d+/runs/\w{32}\)", by_key["mlflow-baselines-greedy"]["data"])
 

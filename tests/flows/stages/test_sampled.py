@@ -12,7 +12,6 @@ from flows.stages.explore import STAGE as EXPLORE
 from flows.stages.explore import demanded
 from flows.stages.sampled import FACTS, RESULTS, STAGE, in_words
 from flows.stages.simulator import STAGE as SIMULATOR
-from metis.errors import InputError
 from tests.flows.conftest import settings_of
 
 EXPLORED = [
@@ -43,10 +42,10 @@ def test_by_default_the_groups_explored_for_are_those_of_the_run():
     assert step.values() == EXPLORE.step(settings_of("demand=run")).values()
 
 
-@pytest.mark.parametrize("word", ["profile.share=0.5", "profile.choose=pairs"])
-def test_what_chooses_co_locations_has_no_effect_on_an_exploration(word):
-    with pytest.raises(InputError, match="has no effect on what is explored; add profile=testbed"):
-        settings_of(word)
+@pytest.mark.parametrize("word", ["profile.share=0.5", "profile.choose=pairs", "profile.onto=p.npz"])
+def test_nothing_is_explored_where_settings_say_what_to_measure(word):
+    assert settings_of().profile.explored
+    assert not settings_of(word).profile.explored
 
 
 def test_the_simulator_is_what_the_exploration_believes(do, small, memo_of):
