@@ -11,6 +11,7 @@ from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
 from metis.problem.objectives import tabulated
 
 RESULTS, FACTS = "results.csv", "sampled.json"
+TREES = 100  # of a forest, as with simulator=forest
 
 
 def run(work: Work) -> None:
@@ -26,7 +27,7 @@ def run(work: Work) -> None:
     wanted = list_colocations(testbed.space, "share", share=chosen.share or 1.0, seed=chosen.seed)
     profile = testbed.measure(wanted, chosen.seed)
     work.progress("random share measured, its simulator", 1, 3)
-    kind = SimulatorSettings(kind=chosen.simulator, held_out=0.0, seed=chosen.seed)
+    kind = SimulatorSettings(kind=chosen.simulator, trees=TREES, held_out=0.0, seed=chosen.seed)
     tables = fit_simulator(profile, kind, quantities).tables
     groups, truth = make_groups(settings, testbed.space.apps), testbed.truth(quantities)
     found = [place_optima(settings, one, groups, work.progress) for one in (tables, truth)]
