@@ -23,6 +23,8 @@ SITE = (
     *("cluster", "apps", "profile", "demand", "testbed", "simulator", "objective", "rules"),
     *("connect", "images", "launch", "load"),
 )
+# groups of conf/ that set budgets of the paper's learners, and what their schedulers declare
+VARIANTS = {"highlevel": {"highlevel", "vanilla_rl", "divide_conquer"}, "subscheduler": {"paper"}}
 DERIVED = {"simulator": ("objective",)}  # settings that stages read as a value derived from them
 
 
@@ -99,6 +101,8 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
             raise InputError(f"{word.partition('=')[0]}: has no effect but in a sweep, `metis run -m`")
     settings = validated(compose_plain([*implied, *typed]))
     refuse_without_effect(name, verb, typed, settings)
+    if name in ("run", "compare", "place"):
+        refuse_unused_variant(typed, settings)
     return Request(name, tuple(words), tuple(typed), settings)
 
 
@@ -129,6 +133,25 @@ def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str], setti
             continue
         if not any(_touches(key, one) for one in accepted):
             raise InputError(f"{key}: has no effect for `metis {name}`{_chosen(verb, settings, key)}")
+
+
+def refuse_unused_variant(overrides: Sequence[str], settings: Settings) -> None:
+    """Refuse a variant of the learners' budgets that none of the chosen schedulers reads.
+
+    Raises:
+        InputError: names the variant and the schedulers that would read it.
+    """
+    from baselines.registry import SCHEDULERS, learner_of, sections_of
+
+    for word in overrides:
+        group, _, variant = word.lstrip("+").partition("=")
+        wanted = VARIANTS.get(group)
+        if wanted is None or variant == "ours":
+            continue
+        readers = [name for name in SCHEDULERS if wanted & {*sections_of(name), learner_of(name)}]
+        placing = {name.partition("+")[0] for name in (*settings.schedulers, settings.scheduler)}
+        if not placing & set(readers):
+            raise InputError(f"{word}: no scheduler of this run reads it; add {' or '.join(readers)}")
 
 
 def _chosen(verb: Verb, settings: Settings, key: str) -> str:

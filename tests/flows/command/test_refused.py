@@ -149,3 +149,17 @@ def test_everything_that_a_verbs_stages_read_is_accepted(verb):
                 step = stage.step(settings, part)
                 words = [f"{key}=x" for key in (*step.declared, *step.unkeyed)]
                 refuse_without_effect(verb, found, words, settings)
+
+
+@pytest.mark.parametrize(
+    ("word", "readers"),
+    [
+        ("subscheduler=all_paper", "metis-paper"),
+        ("highlevel=all_paper", "metis-paper or vanilla_rl or divide_conquer"),
+    ],
+)
+def test_a_variant_that_no_scheduler_reads_is_refused(word, readers):
+    run = verb_of("run")
+    with pytest.raises(InputError, match=f"{word}: no scheduler of this run reads it; add {readers}"):
+        request_of("run", run, [word])
+    assert request_of("run", run, [word, "schedulers=[metis-paper]"]).settings.schedulers == ("metis-paper",)
