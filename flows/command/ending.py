@@ -59,12 +59,12 @@ class Ending:
             print(self._command, file=sys.stderr)
         return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
 
-    def _watch(self, ear: socket.socket) -> None:
+    def _watch(self, signals: socket.socket) -> None:
         """End the process where it stands, if it does not end by itself: a solver may not listen for long."""
         number = 0
-        with ear:
+        with signals:
             while number not in (signal.SIGINT, signal.SIGTERM):
-                received = ear.recv(1)
+                received = signals.recv(1)
                 if not received:
                     return
                 number = received[0]

@@ -143,6 +143,6 @@ def _plainly(said: str) -> str:
         return "the database is of another version of MLflow; upgrade metis, or move the file away"
     if "Max retries exceeded" in text or "NewConnectionError" in text:
         return (
-            "no MLflow server answers; is it running, and is tracking.uri (METIS_TRACKING_URI) its address?"
+            "no MLflow server responds; is it running, and is tracking.uri (METIS_TRACKING_URI) its address?"
         )
     return text[:300]

@@ -1,4 +1,4 @@
-"""Processes of this machine, told apart by number and start: numbers are given again."""
+"""Processes of this machine, distinguished by number and start: numbers are reused."""
 
 import os
 import socket

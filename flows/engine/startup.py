@@ -5,7 +5,7 @@ import gc
 import os
 from functools import cache
 
-# left alone, MLflow tries for four minutes before it says that no server answers
+# left alone, MLflow tries for four minutes before it reports that no server responds
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 QUIET = {  # no telemetry, no log of its own, no line on standard output for every run
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -14,14 +14,7 @@ from typing import Any
 
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import check, ready, sqlite_uri
-from flows.engine.folders import (
-    Fetched,
-    alone,
-    file_path,
-    is_local,
-    stage_folder,
-    surroundings,
-)
+from flows.engine.folders import Fetched, alone, file_path, is_local, stage_folder, surroundings
 from flows.engine.left import OWN, close_left, end
 from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_runs
 from flows.engine.output import described, files_of, flaw
@@ -54,9 +47,7 @@ class Store:
         self._name = settings.experiment
         self._remote = settings.uri is not None
         self._looked = False
-        self.flaws: dict[
-            str, str
-        ] = {}  # what is wrong with the output of a key, where that was found damaged
+        self.flaws: dict[str, str] = {}  # by key what is wrong with an output that was found damaged
         self._fetched = Fetched(self.root)
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)

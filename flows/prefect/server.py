@@ -34,7 +34,7 @@ API = "PREFECT_API_URL"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # for one run: no pages, and none of the services that start runs by themselves
 OF_A_RUN = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
-ANSWERS_WITHIN = 2.0
+RESPONDS_WITHIN = 2.0
 STARTS_WITHIN = 120.0
 REPORT_AFTER = 5.0  # seconds of waiting before it is mentioned, and between two mentions
 ENDS_WITHIN = 10.0
@@ -118,9 +118,9 @@ def _own(root: Path, port: int, name: str, environment: Mapping[str, str]) -> It
         say(f"{folder}: Prefect's database was damaged ({broken}) and is made anew; only its history is lost")
     without_proxy()
     log = folder / f"{Path(name).stem}.log"
-    with _bound(port) as ear:
-        url = f"http://127.0.0.1:{ear.getsockname()[1]}/api"
-        process = _start(ear, log, environment)
+    with _bound(port) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        process = _start(listening, log, environment)
     os.environ[API] = url
     try:
         Note(url, process.pid, began_at(process.pid), os.getpid(), began_at(os.getpid())).save(folder / name)
@@ -147,7 +147,7 @@ def responds(url: str) -> bool:
     try:
         near = urlsplit(url).hostname in LOOPBACK
         opener = build_opener(ProxyHandler({})) if near else build_opener()
-        with opener.open(f"{url.rstrip('/')}/health", timeout=ANSWERS_WITHIN) as response:
+        with opener.open(f"{url.rstrip('/')}/health", timeout=RESPONDS_WITHIN) as response:
             return bool(response.status == 200)
     except (OSError, ValueError):
         return False
@@ -162,20 +162,20 @@ def without_proxy() -> None:
 
 def _bound(port: int) -> socket.socket:
     """Return a socket on the loopback address; a free port for 0. The server inherits it: no race."""
-    ear = socket.socket()
-    ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        ear.bind(("127.0.0.1", port))
+        listening.bind(("127.0.0.1", port))
     except OSError:
-        ear.close()
+        listening.close()
         raise SurroundingsError(
             f"port {port} is taken; choose another with serve.port=, or set {API} to the server to use"
         ) from None
-    return ear
+    return listening
 
 
-def _start(ear: socket.socket, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "flows.prefect.process", str(ear.fileno()), str(os.getpid())]
+def _start(listening: socket.socket, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "flows.prefect.process", str(listening.fileno()), str(os.getpid())]
     with log.open("wb") as output:
         # a session of its own: Ctrl-C ends the run first, and only then its server
         return subprocess.Popen(
@@ -185,7 +185,7 @@ def _start(ear: socket.socket, log: Path, environment: Mapping[str, str]) -> sub
             stdin=subprocess.DEVNULL,
             env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
             start_new_session=True,
-            pass_fds=[ear.fileno()],
+            pass_fds=[listening.fileno()],
         )
 
 

@@ -13,6 +13,7 @@ from flows.prefect.home import read_note
 from metis.errors import PlacementError
 from tests.pipeline.shared_servers import ROOT, plain_environment
 from tests.pipeline.test_chain import SMALL
+from tests.waiting import PATIENCE, wait_until
 
 CANARY = "c4naryV4lue"
 
@@ -65,20 +66,13 @@ def test_a_canary_reaches_no_sink(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_under_prefect_that_is_ended_leaves_no_server(tmp_path, how):
     process = start(tmp_path, "sleeping")
-    until = time.monotonic() + 400
-    while not (tmp_path / "sign").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until((tmp_path / "sign").exists, "the step did not begin", process)
     [path] = (tmp_path / "mlruns" / "prefect").glob("server-*.json")
     note = read_note(path)
     assert note.lives
     process.send_signal(how)
-    _, err = process.communicate(timeout=60)
-    until = time.monotonic() + 60
-    while note.lives:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    _, err = process.communicate(timeout=PATIENCE)
+    wait_until(lambda: not note.lives, "the server did not end")
     if how == signal.SIGTERM:
         assert process.returncode == 143, err
         assert err.strip().splitlines()[-2] == "metis: terminated"

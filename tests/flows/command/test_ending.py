@@ -14,6 +14,7 @@ from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.store import Store
 from tests.pipeline.test_chain import SMALL
+from tests.waiting import PATIENCE, wait_until
 
 METIS = [sys.executable, "-m", "flows.command.main"]
 SIGN = "METIS_TEST_SIGN"
@@ -68,13 +69,9 @@ def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, schedu
         [*METIS, verb, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=environment(**{SIGN: str(sign)}),
     )  # fmt: skip
-    until = time.monotonic() + 240
-    while not sign.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(sign.exists, "the step did not begin", process)
     process.send_signal(how)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     lines = err.strip().splitlines()
     assert process.returncode == code, err
     assert lines[-2] == ("metis: terminated" if how == signal.SIGTERM else "metis: interrupted")

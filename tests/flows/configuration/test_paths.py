@@ -38,8 +38,8 @@ def test_the_tilde_is_the_home(key, monkeypatch, tmp_path):
     assert read(f"{key}={given}") == expected
     (tmp_path / "~x").mkdir()  # a folder that is called so
     assert read(f"{key}={'[~x]' if many else '~x'}") == (("~x",) if many else "~x")
-    nobody = "~no-such-user-here/x"
-    assert read(f"{key}={f'[{nobody}]' if many else nobody}") == ((nobody,) if many else nobody)
+    unknown = "~no-such-user-here/x"
+    assert read(f"{key}={f'[{unknown}]' if many else unknown}") == ((unknown,) if many else unknown)
 
 
 @pytest.mark.parametrize("key", settable())

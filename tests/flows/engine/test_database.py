@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import DATABASE, HALF_MADE, damage, half_made, made_beside, sqlite_uri
 from flows.engine.store import Store
+from tests.waiting import wait_until
 
 MAKE = (
     "import sys; from flows.configuration.sections import TrackingSettings\n"
@@ -43,11 +43,7 @@ def store_of(folder):
 def test_a_creation_that_is_killed_leaves_no_database(tmp_path):
     folder = tmp_path / "mlruns"
     process = start(folder)
-    until = time.monotonic() + 120
-    while not list(folder.glob(f".new-*/{DATABASE}")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: list(folder.glob(f".new-*/{DATABASE}")), "no database was begun", process, 0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (folder / DATABASE).exists()

@@ -164,7 +164,7 @@ def test_the_data_a_run_was_given_is_named_with_its_digest(outcome, client, chil
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("typed", "kept"),
     [
         ("postgresql+psycopg2://metis:s3cr:t@db/mlflow", "postgresql+psycopg2://metis:***@db/mlflow"),
         ("http://me:a@b/c@host:5000 is away", "http://me:***@host:5000 is away"),
@@ -172,8 +172,8 @@ def test_the_data_a_run_was_given_is_named_with_its_digest(outcome, client, chil
         ("metis run tracking.uri=http://me:x@h", "metis run tracking.uri=http://me:***@h"),
     ],
 )
-def test_passwords_are_left_out(told, kept):
-    assert masked(told) == kept
+def test_passwords_are_left_out(typed, kept):
+    assert masked(typed) == kept
 
 
 def test_sizes():

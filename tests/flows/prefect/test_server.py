@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +14,7 @@ from flows.engine.processes import began_at
 from flows.prefect import home, server
 from flows.prefect.run import run_chain
 from tests.flows.conftest import settings_of
+from tests.waiting import wait_until
 
 HOLD = (
     "import sys, time; from pathlib import Path; from flows.prefect import server\n"
@@ -78,10 +78,7 @@ def test_the_server_dies_with_its_run_killed_or_not(held, root):
     assert not note.orphaned
     process.kill()
     process.wait()
-    until = time.monotonic() + 60
-    while note.lives:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until(lambda: not note.lives, "the server did not end")
     assert not server.responds(url)
     # what it left is swept up by the next
     assert home.end_stale(root / "prefect") == 0
