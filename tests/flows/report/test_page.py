@@ -1,7 +1,6 @@
-"""The report page: its figures in words, its markup, and the page in a real browser."""
+"""The report page: its figures in words, and its markup."""
 
 import re
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.report import ReportData, ReportSection, render_report, summarise, write_report
+from flows.report import render_report, summarise, write_report
 from flows.report.data import value_is_rps
 from flows.report.figures import container_rps, mean_rps, optimum_line
 from flows.report.heatmap import heat_maps, node_order, shade
@@ -18,64 +17,7 @@ from flows.report.page import breakable, unbroken
 from flows.report.scales import linear, logarithmic_seconds
 from flows.report.words import duration, headline, number, percent
 from metis.errors import InputError, SurroundingsError
-
-APPS = ("store", "web", "codec")
-EVIL = '<script>window.hacked=1</script><img src="http://127.0.0.1:9/x" onerror="window.hacked=2">"\'&'
-ARGUMENTS = (
-    *("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
-
-
-def rows_of(values, *, true=None, seconds=0.01, bound=1.2):
-    """Results from scheduler -> RPS per group; the objective is the RPS itself."""
-    rows = [
-        {
-            "scheduler": name,
-            "group": group,
-            "rps": rps,
-            "value": rps,
-            "bound": bound,
-            "ratio": rps / bound,
-            "gap": 1 - rps / bound,
-            "seconds": seconds * (1 + len(name)),
-            "free_nodes": len(name) % 4,
-            "slo_0.90": 0.9,
-            "slo_1.00": rps / 2,
-        }
-        | ({} if true is None else truly(true[name], group, bound))
-        for name, several in values.items()
-        for group, rps in enumerate(several)
-    ]
-    return pd.DataFrame(rows)
-
-
-def truly(rps, group, best):
-    """What the testbed knows of a placement: `rps` of all groups, or a list of one per group."""
-    own = rps[group] if isinstance(rps, list) else rps
-    known = {"true_rps": own, "true_value": own, "true_best": best, "true_ratio": own / best}
-    return known | {"true_slo_0.90": own / 3, "true_slo_1.00": own / 4}
-
-
-def report(results, nodes=12, seed=0, **changes):
-    rng = np.random.default_rng(seed)
-    names = list(dict.fromkeys(results["scheduler"]))
-    data = ReportData(
-        title="A small comparison",
-        subtitle="12 nodes of 4 slots",
-        facts={"seed": "0", "profile": "embedded"},
-        apps=APPS,
-        results=results,
-        placements={name: rng.integers(0, 3, (nodes, len(APPS))) for name in names},
-        container_rps={name: [rng.uniform(0.3, 1.6, 40)] for name in names},
-    )
-    return replace(data, **changes)
-
-
-@pytest.fixture
-def results():
-    values = {"spread": [0.8, 0.9], "optimum": [1.2, 1.2], "greedy": [1.1, 1.0], "local_search": [1.15, 1.1]}
-    return rows_of(values)
+from tests.flows.report.examples import EVIL, report, rows_of
 
 
 def test_summary_is_sorted_best_first_and_marks_the_optimum(results):
@@ -383,137 +325,3 @@ def test_a_page_is_written_whole_or_not_at_all(results, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SurroundingsError, match=r"report\.html"):
         write_report(report(results), tmp_path / "file" / "report.html")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-class Opened:
-    """A page opened from its file, and everything it said or asked for."""
-
-    def __init__(self, browser, path, **context):
-        self.said, self.requests = [], []
-        self.page = browser.new_page(**context)
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request))
-        self.page.goto(path.as_uri())
-
-    def order(self):
-        return [name.split()[0] for name in self.page.locator("#summary tbody th").all_inner_texts()]
-
-
-@pytest.fixture
-def open_page(browser, tmp_path):
-    opened = []
-
-    def open_one(data, **context):
-        path = tmp_path / "report.html"
-        write_report(data, path)
-        opened.append(Opened(browser, path, **context))
-        # what the page's own policy blocks never leaves the browser
-        sent = [request.url for request in opened[-1].requests if request.failure != "csp"]
-        assert sent == [path.as_uri()]
-        return opened[-1]
-
-    yield open_one
-    for one in opened:
-        one.page.close()
-
-
-@pytest.mark.browser
-def test_the_page_opens_from_a_file_in_silence(open_page, results):
-    svg = '<?xml version="1.0"?><!DOCTYPE svg><svg viewBox="0 0 9 9"><circle r="3"/></svg>'
-    shown = open_page(report(results, sections=[ReportSection("Learning", "<p>A curve.</p>", svg)]))
-    assert shown.said == []
-    assert shown.page.locator("h1").all_inner_texts() == ["A small comparison"]
-    assert shown.page.locator("#rps .row").count() == 4
-    assert "tie for the best" in shown.page.locator(".headline").inner_text()
-    assert shown.page.locator("figure[aria-label=Learning] svg circle").count() == 1
-    # the optimum's line crosses every row at the same place
-    lines = shown.page.locator("#rps .limit").evaluate_all("all => all.map(x => x.getBoundingClientRect().x)")
-    assert lines == pytest.approx([lines[0]] * 4, abs=1)
-    assert shown.page.locator("#ratio .plot").first.bounding_box()["width"] > 150
-
-
-@pytest.mark.browser
-def test_the_select_switches_the_heat_map(open_page, results):
-    shown = open_page(report(results))
-    visible = shown.page.locator(".map:visible")
-    assert visible.count() == 1
-    assert visible.get_attribute("aria-label") == "Placement of local_search"  # the best, the optimum aside
-    shown.page.select_option("#choice", label="spread")
-    assert visible.count() == 1
-    assert visible.get_attribute("aria-label") == "Placement of spread"
-    assert visible.locator(".cells path").first.bounding_box()["height"] > 10
-    assert shown.said == []
-
-
-@pytest.mark.browser
-def test_a_click_on_a_heading_sorts(open_page, results):
-    results.loc[results["scheduler"] == "spread", "seconds"] = np.nan
-    shown = open_page(report(results))
-    assert shown.order()[0] == "optimum"
-    heading = shown.page.get_by_role("button", name="time, mean")
-    heading.click()
-    assert shown.order() == ["local_search", "optimum", "greedy", "spread"]
-    heading.click()
-    assert shown.order() == ["greedy", "optimum", "local_search", "spread"]  # the unknown last both ways
-    assert shown.page.locator("th[aria-sort=ascending]").count() == 1
-    shown.page.get_by_role("button", name="scheduler", exact=True).click()
-    assert shown.order() == ["greedy", "local_search", "optimum", "spread"]
-    assert shown.said == []
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_telephone_scrolls_no_page_sideways(open_page, results, scheme):
-    long = results.replace({"scheduler": {"greedy": "a_very_long_name_of_a_scheduler_" * 3}})
-    size = {"width": 390, "height": 844}
-    shown = open_page(report(long), viewport=size, color_scheme=scheme)
-    assert shown.page.evaluate("document.documentElement.scrollWidth") == 390
-    # no word of a name is cut: each stands on the lines that its own signs allow
-    cut = """all => all.filter(one => one.textContent !== '' && !one.textContent.includes('very_long') &&
-        one.scrollWidth > one.clientWidth + 1).map(one => one.textContent)"""
-    assert shown.page.locator(".name, .value, #summary th, #summary td").evaluate_all(cut) == []
-    table = shown.page.locator("#summary").evaluate("one => one.scrollWidth - one.parentElement.clientWidth")
-    assert table > 0  # it scrolls within its frame
-    background = shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
-    lightness = sum(int(part) for part in background.strip("rgb()").split(","))
-    assert lightness > 600 if scheme == "light" else lightness < 150
-
-
-@pytest.mark.browser
-def test_markup_in_names_is_inert_in_the_browser(open_page, results):
-    odd = results.replace({"scheduler": {"greedy": EVIL}})
-    shown = open_page(report(odd, title=EVIL, facts={EVIL: EVIL}, command=EVIL, apps=(EVIL, "web", "codec")))
-    shown.page.select_option("#choice", label=EVIL)
-    assert shown.page.evaluate("window.hacked") is None
-    assert shown.said == []
-    assert shown.page.locator("#rps .name", has_text="onerror").count() == 1
-
-
-@pytest.mark.browser
-def test_a_script_that_slips_into_a_section_does_not_run(open_page, results):
-    shown = open_page(report(results, sections=[ReportSection("Slipped", f"<p>{EVIL}</p>")]))
-    assert shown.page.evaluate("window.hacked") is None
-    assert any("Content Security Policy" in text for text in shown.said)
-    shown.page.select_option("#choice", label="spread")
-    assert shown.page.locator(".map:visible").get_attribute("aria-label") == "Placement of spread"
-
-
-@pytest.mark.browser
-def test_one_scheduler_and_one_group_make_a_page(open_page):
-    shown = open_page(report(rows_of({"greedy": [1.0]})))
-    assert shown.said == []
-    assert shown.page.locator("#rps .mean").count() == 1
-    assert shown.page.locator("#choice option").count() == 1
