@@ -85,6 +85,6 @@ def _terminate(number: int, frame: Any) -> None:
 
 
 def _mark_runs() -> None:
-    from flows.engine.left import close_own
+    from flows.engine.leftovers import close_own
 
     close_own("interrupted")

@@ -151,8 +151,8 @@ class DemandSettings:
     seed: Seed = 0
 
 
-@settings("sampled")
-class SampledSettings:
+@settings("sample")
+class SampleSettings:
     """The paper's way to profile, shown beside what was explored: a random share of the co-locations.
 
     Attributes:

@@ -34,7 +34,7 @@ from flows.configuration.sections import (
     GroupsSettings,
     ProfileSettings,
     RunnerSettings,
-    SampledSettings,
+    SampleSettings,
     ServeSettings,
     TestbedSettings,
     TrackingSettings,
@@ -114,7 +114,7 @@ class Settings:
     apps: AppsSettings = AppsSettings()
     profile: ProfileSettings = ProfileSettings()
     demand: DemandSettings = DemandSettings()
-    sampled: SampledSettings = SampledSettings()
+    sample: SampleSettings = SampleSettings()
     testbed: TestbedSettings = TestbedSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     objective: Annotated[Any, Reading(_objective)] = MeanRps()

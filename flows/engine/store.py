@@ -15,7 +15,7 @@ from typing import Any
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import check, ready, sqlite_uri
 from flows.engine.folders import Fetched, alone, file_path, is_local, stage_folder, surroundings
-from flows.engine.left import OWN, close_left, end
+from flows.engine.leftovers import OWN, close_left, end
 from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_runs
 from flows.engine.output import described, files_of, flaw
 from flows.engine.processes import is_gone, own_mark

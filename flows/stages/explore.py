@@ -164,7 +164,7 @@ def _calibration(found: "Exploration", truth: "Tables") -> "pd.DataFrame":
     return pd.DataFrame({"level": LEVELS, "coverage": covered})
 
 
-def demanded(settings: Settings) -> Settings:
+def explored_problem(settings: Settings) -> Settings:
     """Return the settings with the problem to explore for: that of `demand`, so that one profile serves all.
 
     A live cluster is explored for the run's own groups: there each measurement costs minutes of machines.
@@ -201,7 +201,7 @@ STAGE = Stage(
     inputs=lambda settings, part: () if settings.cluster.live else ("setup",),
     after=hosts_ready,
     modules=("metis.explore.loop",),
-    view=demanded,
+    view=explored_problem,
     present=lambda settings: settings.profile.explored or asks_for(settings, "explore"),
     costly=measures_live,
     doing="explored",

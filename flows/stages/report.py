@@ -15,7 +15,7 @@ from flows.engine.work import Work, read_json
 from flows.placing.tables import fitted_in
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import placing_steps, read_decisions, read_results
-from flows.stages.sampled import in_words, is_sampled
+from flows.stages.sample import has_sample, in_words
 from flows.stages.shared import PROBLEM, TESTBED, packaged_coefficients
 from metis.problem.counts import IntArray
 from metis.problem.objectives import tabulated
@@ -77,7 +77,7 @@ def report_data(work: Work) -> "ReportData":
         sections=[
             _explained(work, results, example, judging, cluster, true=truth is not None),
             *_explored(work),
-            *_sampled(work),
+            *_sample(work),
         ],
         made=_made(work),
     )
@@ -143,11 +143,11 @@ def _explored(work: Work) -> "list[ReportSection]":
     return [exploration_section(pd.read_csv(folder / "history.csv"), measured, calibration)]
 
 
-def _sampled(work: Work) -> "list[ReportSection]":
+def _sample(work: Work) -> "list[ReportSection]":
     """Return the section on the paper's way to profile, where it was tried beside the exploration."""
     from flows.report import ReportSection
 
-    folder = work.inputs.get("sampled")
+    folder = work.inputs.get("sample")
     if folder is None:
         return []
     return [ReportSection("A random share instead", f"<p>{escape(in_words(folder))}</p>")]
@@ -186,8 +186,8 @@ def _seeds(settings: Settings) -> list[tuple[str, int]]:
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
     explored = ("explore",) if settings.profile.explored else ()
-    sampled = ("sampled",) if is_sampled(settings) else ()
-    return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored, *sampled)
+    sample = ("sample",) if has_sample(settings) else ()
+    return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored, *sample)
 
 
 STAGE = Stage(

@@ -18,7 +18,7 @@ from flows.configuration.settings import Settings
 from flows.engine.memo import Outcome
 from flows.prefect.run import run_chain
 from flows.stages.evaluate import read_results
-from flows.stages.sampled import in_words
+from flows.stages.sample import in_words
 from metis.files import written_whole
 
 
@@ -39,9 +39,9 @@ def run(request: Request) -> Result:
     views: list[View] = []
     if results is not None:
         views.append(comparison_table(results, comparison_title(settings, results)))
-    sampled = outcome.folder("sampled")
-    if sampled is not None:
-        views.append(Line(in_words(sampled)))
+    sample = outcome.folder("sample")
+    if sample is not None:
+        views.append(Line(in_words(sample)))
     reused = len(outcome.records) - len(outcome.done)
     views.append(Line(f"{len(outcome.done)} steps done, {reused} reused", "dim"))
     if page is not None:

@@ -1,4 +1,4 @@
-"""Stage sampled: what a random share of the co-locations, as the paper profiles, would have led to."""
+"""Stage sample: what a random share of the co-locations, as the paper profiles, would have led to."""
 
 from pathlib import Path
 from typing import Any
@@ -8,23 +8,27 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work, read_json
 from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
+from metis.errors import InputError
 from metis.problem.objectives import tabulated
 
-RESULTS, FACTS = "results.csv", "sampled.json"
+RESULTS, FACTS = "results.csv", "sample.json"
 TREES = 100  # of a forest, as with simulator=forest
 
 
 def run(work: Work) -> None:
-    """Write `results.csv`, a row per group for the optimum on that simulator, and `sampled.json`."""
+    """Write `results.csv`, a row per group for the optimum on that simulator, and `sample.json`."""
     from flows.placing.comparison import judge, place_optima
     from metis.measure.testbed import list_colocations
     from metis.simulate.fitting import fit_simulator
     from metis.simulate.settings import SimulatorSettings
 
-    settings, chosen = work.settings, work.settings.sampled
+    settings, chosen = work.settings, work.settings.sample
+    share = chosen.share
+    if share is None:
+        raise InputError("sample.share is null: give a share of the co-locations")
     quantities = tabulated(settings.objective)
     testbed = make_testbed(settings)
-    wanted = list_colocations(testbed.space, "share", share=chosen.share or 1.0, seed=chosen.seed)
+    wanted = list_colocations(testbed.space, "share", share=share, seed=chosen.seed)
     profile = testbed.measure(wanted, chosen.seed)
     work.progress("random share measured, its simulator", 1, 3)
     kind = SimulatorSettings(kind=chosen.simulator, trees=TREES, held_out=0.0, seed=chosen.seed)
@@ -34,7 +38,7 @@ def run(work: Work) -> None:
     results = judge({OPTIMUM: found[0]}, settings, tables, groups, truth, found[1])
     work.write(RESULTS, results.to_csv(index=False).encode())
     facts: dict[str, Any] = {
-        "share": chosen.share,
+        "share": share,
         "measurements": len(profile),
         "simulator": chosen.simulator,
     }
@@ -58,20 +62,20 @@ def in_words(folder: Path) -> str:
     )
 
 
-def is_sampled(settings: Settings) -> bool:
+def has_sample(settings: Settings) -> bool:
     """Whether a random share is shown beside what was explored."""
-    return settings.sampled.share is not None and settings.profile.explored and knows_truth(settings)
+    return settings.sample.share is not None and settings.profile.explored and knows_truth(settings)
 
 
 STAGE = Stage(
-    name="sampled",
+    name="sample",
     about="Place by a random share of the co-locations, as the paper profiles them, for comparison.",
     run=run,
-    settings=("sampled", *PROBLEM, *TESTBED, "optimum"),
+    settings=("sample", *PROBLEM, *TESTBED, "optimum"),
     unkeyed=("profile.path",),
     derived={"coefficients": packaged_coefficients},
     inputs=("setup",),
     modules=("metis.measure.testbed", "metis.simulate.fitting", "flows.placing.comparison"),
-    present=is_sampled,
-    doing="sampled",
+    present=has_sample,
+    doing="tried",
 )

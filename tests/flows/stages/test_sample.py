@@ -9,8 +9,8 @@ import pytest
 from flows.placing.tables import tables_in
 from flows.stages.chain import all_steps
 from flows.stages.explore import STAGE as EXPLORE
-from flows.stages.explore import demanded
-from flows.stages.sampled import FACTS, RESULTS, STAGE, in_words
+from flows.stages.explore import explored_problem
+from flows.stages.sample import FACTS, RESULTS, STAGE, in_words
 from flows.stages.simulator import STAGE as SIMULATOR
 from tests.flows.conftest import settings_of
 
@@ -29,11 +29,11 @@ def test_groups_rules_and_nodes_of_a_run_are_not_explored_for():
 
 def test_demand_of_the_run_are_its_own_groups():
     settings = settings_of("demand=run", "cluster.nodes=4", "group.size=5")
-    assert demanded(settings) is settings
+    assert explored_problem(settings) is settings
 
 
 def test_typical_groups_fill_half_of_the_slots_at_most():
-    chosen = demanded(settings_of("cluster.slots=2", "demand.nodes=10", "demand.size=200"))
+    chosen = explored_problem(settings_of("cluster.slots=2", "demand.nodes=10", "demand.size=200"))
     assert (chosen.cluster.nodes, chosen.group.size) == (10, 10)
 
 
@@ -61,7 +61,7 @@ def test_the_simulator_is_what_the_exploration_believes(do, small, memo_of):
 
 
 def test_a_random_share_is_placed_by_and_judged(do, small):
-    chosen = settings_of(*small, *EXPLORED, "sampled.share=0.3", "sampled.simulator=boosted")
+    chosen = settings_of(*small, *EXPLORED, "sample.share=0.3", "sample.simulator=boosted")
     record = do(STAGE, chosen)
     facts = json.loads((record.folder / FACTS).read_text(encoding="utf-8"))
     results = pd.read_csv(record.folder / RESULTS)
@@ -75,12 +75,12 @@ def test_a_random_share_is_placed_by_and_judged(do, small):
     ("words", "there"),
     [
         ([], True),
-        (["sampled.share=null"], False),
+        (["sample.share=null"], False),
         (["profile=testbed"], False),
         (["profile=file", "profile.path=p.npz"], False),
     ],
 )
 def test_it_stands_beside_explorations_whose_truth_is_known(words, there):
     steps = {step.name: step for step in all_steps(settings_of("schedulers=[greedy]", *words))}
-    assert ("sampled" in steps) == there
-    assert ("sampled" in steps["report"].inputs) == there
+    assert ("sample" in steps) == there
+    assert ("sample" in steps["report"].inputs) == there

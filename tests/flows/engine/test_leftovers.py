@@ -10,7 +10,7 @@ import pytest
 
 from flows.command.verbs.status import chain_status
 from flows.configuration.sections import TrackingSettings
-from flows.engine.left import end
+from flows.engine.leftovers import end
 from flows.engine.processes import is_gone, own_mark
 from flows.engine.store import Store
 from tests.flows.conftest import settings_of
