@@ -141,6 +141,10 @@ def _main(given: list[str]) -> int:
     except click.exceptions.Abort:
         print("metis: interrupted", file=sys.stderr)
         return 130
+    except SystemExit as end:
+        if completing:  # click ends by itself with the shell's code
+            raise
+        raise BrokenPipeError from end  # otherwise click exits only where a pipe is closed, with 1
 
 
 def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:

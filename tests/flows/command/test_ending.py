@@ -95,6 +95,21 @@ def test_a_reader_that_has_enough(words):
     assert ended.stdout.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", ["--help", "config", "run --help", "completion bash", "doctor --help"])
+@pytest.mark.parametrize("buffered", [False, True])
+def test_a_reader_that_is_gone(words, buffered):
+    """Without a buffer the first line fails, with one the last flush does."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    more = {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    ended = subprocess.run(
+        [*METIS, *words.split()], stdout=writing, stderr=subprocess.PIPE, env=environment(**more)
+    )
+    os.close(writing)
+    assert ended.stderr == b""
+    assert ended.returncode == 0
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_that_knows_few_characters(tmp_path, tracking, full_profile, encoding):
     """`→` and the lines of tables are no part of ASCII."""
