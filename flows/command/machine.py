@@ -124,7 +124,7 @@ def _docker(settings: Settings) -> Finding:
     """The engine of this machine: the lab and building images need it."""
     found = _output("docker", "version", "--format", "{{.Server.Version}}")
     if not found:
-        return Finding("Docker engine", "note", "none answers: no lab, no images", "make lab-deps")
+        return Finding("Docker engine", "note", "none responds: no lab, no images", "make lab-deps")
     composed = _output("docker", "compose", "version", "--short") or _output("docker-compose", "--version")
     if not composed:
         return Finding("Docker engine", "note", f"{found}, without Compose: no lab", "make lab-deps")
@@ -185,8 +185,8 @@ def _hosts(settings: Settings) -> Finding:
         return Finding("hosts", "note", "not set up yet", cure)
     silent = [host.name for host in inventory.hosts if not _open(host.address, host.port)]
     if silent:
-        return Finding("hosts", "missing", f"SSH does not answer on {', '.join(silent)}", cure)
-    return Finding("hosts", "ok", f"SSH answers on all {len(inventory.hosts)}")
+        return Finding("hosts", "missing", f"SSH does not respond on {', '.join(silent)}", cure)
+    return Finding("hosts", "ok", f"SSH responds on all {len(inventory.hosts)}")
 
 
 def _output(*command: str) -> str:

@@ -94,7 +94,7 @@ def executor_of(settings: RunnerSettings) -> Iterator[Executor]:
     """Open the executor that `settings` ask for.
 
     Raises:
-        SurroundingsError: no Dask scheduler answers at the address, or it has no worker.
+        SurroundingsError: no Dask scheduler responds at the address, or it has no worker.
     """
     if settings.kind == "local":
         yield Executor()
@@ -120,7 +120,7 @@ def _dask_client(settings: RunnerSettings) -> Iterator[Any]:
         client = Client(settings.address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise SurroundingsError(
-            f"runner.address {settings.address}: no Dask scheduler answers ({type(error).__name__}); "
+            f"runner.address {settings.address}: no Dask scheduler responds ({type(error).__name__}); "
             "start one with `dask scheduler` and workers with `dask worker`"
         ) from None
     with client:

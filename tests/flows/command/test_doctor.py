@@ -55,7 +55,7 @@ def test_hosts_are_checked_where_there_are_any(tmp_path):
 
     hosts = (Host("manager", "manager", "127.0.0.1", 9), Host("one", "worker", "127.0.0.1", 9))
     Inventory("lab", "metis", hosts, "known_hosts").save(tmp_path / "cluster" / "metis" / "inventory.json")
-    assert findings(*words)["hosts"].found == "SSH does not answer on manager, one"
+    assert findings(*words)["hosts"].found == "SSH does not respond on manager, one"
 
 
 def test_the_command_ends_with_1_where_something_is_missing(tmp_path, capsys):
