@@ -59,6 +59,6 @@ def _as_flow(memo: Memo) -> str | None:
 
 
 def _opened(memo: Memo) -> None:
-    """Open the tracking store, which a new folder spends seconds on; the first step reports where it cannot."""
+    """Open the tracking store, which takes seconds in a new folder; the first step reports where it cannot."""
     with suppress(MetisError):
         _ = memo.store.experiment
