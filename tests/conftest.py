@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT.parent / "shared" / "published"
@@ -16,6 +19,7 @@ for name, value in {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "-1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }.items():
     os.environ.setdefault(name, value)
 
@@ -52,11 +56,45 @@ def full_profile(tmp_path_factory):
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
     """Path of an MLflow database with its tables and no run: making the tables takes seconds."""
-    from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    def make(path):
+        from mlflow import MlflowClient
+
+        MlflowClient(f"sqlite:///{path}").search_experiments()
+
+    return _once(tmp_path_factory, "mlflow.db", make)
+
+
+@pytest.fixture(scope="session")
+def empty_prefect(tmp_path_factory):
+    """Path of a Prefect database with its tables and no run, made in a process that may import Prefect."""
+    code = "import sys; from pathlib import Path; from flows.prefect.database import create_database as make"
+
+    def make(path):
+        command = [sys.executable, "-c", f"{code}; make(Path(sys.argv[1]))", str(path.parent)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        environment |= {
+            "PREFECT_HOME": str(path.parent),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        }
+        subprocess.run(command, check=True, env=environment, cwd=ROOT)
+
+    return _once(tmp_path_factory, "prefect.db", make)
+
+
+def _once(factory, name, make):
+    """Return the path of a file that one of pytest-xdist's workers makes for all of them."""
+    shared = factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    with FileLock(shared / f"{name}.lock"):
+        made = shared / "made" / name
+        if not made.is_file():
+            made.parent.mkdir(exist_ok=True)
+            beside = shared / "beside" / name
+            beside.parent.mkdir(exist_ok=True)
+            make(beside)
+            beside.replace(made)
+    return made
 
 
 @pytest.fixture
@@ -66,3 +104,12 @@ def tracking(tmp_path, empty_database):
     folder.mkdir()
     shutil.copy(empty_database, folder)
     return f"tracking.path={folder}"
+
+
+@pytest.fixture
+def orchestrated(tracking, tmp_path, empty_prefect):
+    """The same folder with Prefect's database in it, for what runs under a Prefect server of its own."""
+    folder = tmp_path / "mlruns" / "prefect"
+    folder.mkdir()
+    shutil.copy(empty_prefect, folder)
+    return tracking

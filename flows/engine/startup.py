@@ -12,6 +12,8 @@ QUIET = {  # no telemetry, no log of its own, no line on standard output for eve
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # eight processes beside every server, each with MLflow in memory, for jobs on traces of language models
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 THRESHOLDS = (100_000, 20, 20)
 

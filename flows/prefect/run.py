@@ -1,5 +1,7 @@
 """A run of the chain: as a Prefect flow where that is asked for, else one step after another."""
 
+from contextlib import suppress
+
 from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.memo import Memo, Outcome
@@ -39,7 +41,7 @@ def _as_flow(memo: Memo) -> str | None:
     from flows.prefect import server
 
     try:
-        with server.of_a_run(memo.store.root):
+        with server.of_a_run(memo.store.root, lambda: _opened(memo)):
             from flows.pipeline import run_as_flow  # prefect's engine wants to be imported first
             from flows.prefect.logs import keep_from_terminal
 
@@ -54,3 +56,9 @@ def _as_flow(memo: Memo) -> str | None:
     except Exception as error:
         # whatever Prefect, its client or its server stumbles over; a step's own failure is in the memo
         return f"Prefect failed ({type(error).__name__}: {' '.join(str(error).split())[:150]})"
+
+
+def _opened(memo: Memo) -> None:
+    """Open the tracking store, which takes seconds in a new folder; the first step reports where it cannot."""
+    with suppress(MetisError):
+        _ = memo.store.experiment

@@ -10,6 +10,7 @@ from prefect.states import Failed
 
 from flows.engine.memo import Memo
 from flows.engine.secrets import masked_command
+from flows.engine.startup import go_easy_on_garbage
 from flows.prefect.parameters import base_words, composed
 from flows.stages.chain import chosen_steps, open_memo
 from metis.errors import MetisError
@@ -24,6 +25,7 @@ def served_memo(words: Sequence[str]) -> Memo:
     Raises:
         InputError: a word is not understood, or a value out of range; says which.
     """
+    go_easy_on_garbage()
     settings = composed(words)
     chosen_steps(settings)
     return open_memo(settings, command=masked_command(["metis", "run", *base_words(), *words]))

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -67,15 +67,19 @@ def running(root: Path) -> str | None:
 
 
 @contextmanager
-def of_a_run(root: Path) -> Iterator[str]:
+def of_a_run(root: Path, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Yield the API address of a server while a run lasts; started for it where none is named or serves.
+
+    Args:
+        root: the tracking folder.
+        meanwhile: called while a server that was started comes up, which takes seconds of another core.
 
     Raises:
         SurroundingsError: the server that is named does not respond, or our own does not come up.
     """
     named = prepare(root)
     if named is None:
-        with _own(root, 0, f"server-{os.getpid()}.json", OF_A_RUN) as url:
+        with _own(root, 0, f"server-{os.getpid()}.json", OF_A_RUN, meanwhile) as url:
             yield url
     elif responds(named):
         yield named
@@ -107,7 +111,13 @@ def server(root: Path, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def _own(root: Path, port: int, name: str, environment: Mapping[str, str]) -> Iterator[str]:
+def _own(
+    root: Path,
+    port: int,
+    name: str,
+    environment: Mapping[str, str],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[str]:
     """Yield the API address of a server of ours, which ends with the block, or with this process."""
     folder = home(root)
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,6 +135,7 @@ def _own(root: Path, port: int, name: str, environment: Mapping[str, str]) -> It
     try:
         Note(url, process.pid, began_at(process.pid), os.getpid(), began_at(os.getpid())).save(folder / name)
         import_module("prefect")  # takes seconds, as the server does meanwhile
+        meanwhile()
         _wait(process, url, log)
         yield url
     except BaseException:

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from flows.configuration.compose import compose_jobs, compose_plain, for_hydra, quote_path, store_defaults
@@ -25,9 +24,11 @@ from flows.engine.console import say
 from flows.engine.secrets import masked_command
 from flows.engine.store import Store
 from flows.sweeps.job import PARENT, job, run_job
-from flows.sweeps.table import aggregate, sweep_figure
 from metis.errors import InputError
 from metis.files import written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FLAGS = ("-m", "--multirun")
 OPTUNA = "hydra/sweeper=optuna"
@@ -50,7 +51,7 @@ class SweepOutcome:
 
     run_id: str
     settings: Settings
-    summary: pd.DataFrame | None
+    summary: "pd.DataFrame | None"
     folder: Path
     exit_code: int
 
@@ -189,15 +190,19 @@ def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) 
         sys.argv = kept
 
 
-def _collect(folders: Sequence[Path]) -> pd.DataFrame | None:
+def _collect(folders: Sequence[Path]) -> "pd.DataFrame | None":
+    import pandas as pd  # half a second, which a run that asks whether it is a sweep should not pay
+
     frames = [pd.read_csv(folder / "results.csv") for folder in folders if (folder / "results.csv").is_file()]
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
 def _publish(
-    store: Store, parent: str, results: pd.DataFrame, settings: Settings, folder: Path
-) -> pd.DataFrame:
+    store: Store, parent: str, results: "pd.DataFrame", settings: Settings, folder: Path
+) -> "pd.DataFrame":
     """Write table and figure into `folder` and to the sweep's run; return the summary."""
+    from flows.sweeps.table import aggregate, sweep_figure
+
     summary = aggregate(results)
     figure = sweep_figure(results, settings.published)
     for name, content in (

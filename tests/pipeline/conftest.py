@@ -10,11 +10,12 @@ from tests.pipeline.test_chain import SMALL
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory, empty_database):
+def served(tmp_path_factory, empty_database, empty_prefect):
     """A running `metis serve` of the shrunk chain."""
     folder = tmp_path_factory.mktemp("served")
-    (folder / "mlruns").mkdir()
+    (folder / "mlruns" / "prefect").mkdir(parents=True)
     shutil.copy(empty_database, folder / "mlruns")
+    shutil.copy(empty_prefect, folder / "mlruns" / "prefect")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,12 +1,14 @@
-"""MLflow's own compare view in a real browser: which scheduler, which size, which seed, how good, how long.
+"""`metis ui`: to whom it responds, and its compare view in a real browser: which scheduler, how good, how long.
 
 `METIS_SCREENSHOT=docs/img/compare.png` keeps the picture that the docs show.
 """
 
+import http.client
 import json
 import os
 import shutil
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from mlflow import MlflowClient
@@ -63,6 +65,28 @@ def address(runs, tmp_path_factory):
     with started(words, plain_environment(), log) as process:
         wait_for(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def ask(address, path, body, **headers):
+    """Status of a request whose headers are as they are given."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_neither_another_name_for_this_machine_nor_another_page_is_served(address):
+    """DNS rebinding, and any web page that sends a request."""
+    path, own = "/ajax-api/2.0/mlflow/experiments/create", urlsplit(address).netloc
+    port = urlsplit(address).port
+    assert ask(address, path, {"name": "own"}, Host=own) == 200
+    assert ask(address, path, {"name": "same"}, Host=own, Origin=f"http://{own}") == 200
+    assert ask(address, path, {"name": "page"}, Host=own, Origin="http://evil.example") == 403
+    for host in (f"rebound.example:{port}", "192.168.1.7", "127.0.0.1.evil.example"):
+        assert ask(address, path, {"name": host}, Host=host) == 403
 
 
 @pytest.fixture(scope="module")

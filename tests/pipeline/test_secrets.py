@@ -1,13 +1,10 @@
 """A canary in overrides and in an error: it is in nothing that a run under Prefect leaves or prints."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-
-import pytest
 
 from flows.prefect.home import read_note
 from metis.errors import PlacementError
@@ -29,12 +26,12 @@ def sleeping(group, cluster, worth):
     time.sleep(600)
 
 
-def start(tmp_path, name, *words):
+def start(tracking, tmp_path, name, *words):
     given = [
         *SMALL[:-1],
         f"schedulers=[greedy,{__name__}:{name}]",
         *words,
-        f"tracking.path={tmp_path / 'mlruns'}",
+        tracking,
     ]
     return subprocess.Popen(
         [sys.executable, "-m", "flows.command.main", "run", *given],
@@ -46,10 +43,10 @@ def start(tmp_path, name, *words):
     )
 
 
-def test_a_canary_reaches_no_sink(tmp_path):
+def test_a_canary_reaches_no_sink(orchestrated, tmp_path):
     """MLflow's tags and parameters, Prefect's parameters and states, logs, checkpoints, standard error."""
     words = [f"images.arguments={{TOKEN:{CANARY}}}", f"tracking.ui=http://me:{CANARY}@host/?key={CANARY}"]
-    process = start(tmp_path, "failing", *words)
+    process = start(orchestrated, tmp_path, "failing", *words)
     out, err = process.communicate(timeout=500)
     assert process.returncode == 1, err
     assert CANARY not in out + err
@@ -63,17 +60,16 @@ def test_a_canary_reaches_no_sink(tmp_path):
     assert CANARY not in " ".join(names)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_under_prefect_that_is_ended_leaves_no_server(tmp_path, how):
-    process = start(tmp_path, "sleeping")
+def test_a_run_under_prefect_that_is_ended_leaves_no_server(orchestrated, tmp_path):
+    """One that is killed: `tests/flows/prefect/test_server.py`."""
+    process = start(orchestrated, tmp_path, "sleeping")
     wait_until((tmp_path / "sign").exists, "the step did not begin", process)
     [path] = (tmp_path / "mlruns" / "prefect").glob("server-*.json")
     note = read_note(path)
     assert note.lives
-    process.send_signal(how)
+    process.terminate()
     _, err = process.communicate(timeout=PATIENCE)
     wait_until(lambda: not note.lives, "the server did not end")
-    if how == signal.SIGTERM:
-        assert process.returncode == 143, err
-        assert err.strip().splitlines()[-2] == "metis: terminated"
-        assert "Traceback" not in err
+    assert process.returncode == 143, err
+    assert err.strip().splitlines()[-2] == "metis: terminated"
+    assert "Traceback" not in err

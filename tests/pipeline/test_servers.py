@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from flows.command.main import main
 from flows.configuration.compose import compose_plain
 from flows.configuration.sections import TrackingSettings
 from flows.configuration.settings import validated
@@ -134,12 +135,24 @@ def test_prefect_shows_both(answers, shared):
     )
 
 
-def test_another_machine_finds_all_of_it(answers, shared):
+@pytest.fixture
+def client_run(shared, monkeypatch, capfd):
+    """Run the pipeline as another client of the servers, in this process; what it prints."""
+    monkeypatch.setenv("METIS_TRACKING_URI", shared.tracking)
+
+    def run(seed, place, *more):
+        capfd.readouterr()
+        code = main([*client_words(shared, seed, place), "tracking.orchestrate=false", *more])
+        out, err = capfd.readouterr()
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+def test_another_machine_finds_all_of_it(answers, shared, client_run):
     """A third client, with nothing on its disk, does nothing and sees the same."""
-    process = shared.start(client_words(shared, 0, "third"))
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    third = json.loads(out)
+    third = client_run(0, "third")
     assert third["done"] == []
     # the same setup was recorded by both, and the newest is found
     assert third["runs"] | {"setup": ""} == answers[0]["runs"] | {"setup": ""}
@@ -148,7 +161,7 @@ def test_another_machine_finds_all_of_it(answers, shared):
     assert "<svg" in (shared.folder / "third" / "report.html").read_text(encoding="utf-8")
 
 
-def test_what_the_server_lost_is_done_again(answers, shared, client):
+def test_what_the_server_lost_is_done_again(answers, shared, client, client_run):
     """An artifact that was deleted on the server: as if it had never been there, for whoever has it not."""
     lost = answers[1]["runs"]["simulator"]
     (found,) = shared.artifacts.rglob(f"{lost}/artifacts/simulator.npz")
@@ -156,10 +169,7 @@ def test_what_the_server_lost_is_done_again(answers, shared, client):
     store = Store(TrackingSettings(path=str(shared.folder / "fourth"), uri=shared.tracking))
     tags = client.get_run(lost).data.tags
     assert store.find("simulator", tags["metis.key"]) is None
-    process = shared.start([*client_words(shared, 1, "fourth"), "until=simulator"])
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert json.loads(out)["done"] == ["simulator"]
+    assert client_run(1, "fourth", "until=simulator")["done"] == ["simulator"]
     assert store.find("simulator", tags["metis.key"]).digest == tags["metis.digest"]
 
 

@@ -1,5 +1,8 @@
 """Choices for the next node: all co-locations scored for many states in one matrix product."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +37,19 @@ class Choices:
         admitted: BoolArray,
         limits: "Limits",
         held: IntArray | None = None,
+        threads: int = 1,
     ) -> None:
+        """Prepare the tables that scoring needs.
+
+        Args:
+            space: the co-locations.
+            worth: of each, float32 [size].
+            admitted: which a node may end with, bool [size].
+            limits: what a number of nodes can hold.
+            held: what such a node holds already, [apps]; nothing by default.
+            threads: that share the states of `best`; the choices are the same with any number.
+        """
+        self._threads, self._kept = threads, threading.local()
         self.held = np.zeros(len(space.apps), dtype=np.int64) if held is None else held
         self.ids = np.flatnonzero(admitted)
         self.counts = space.counts[self.ids]
@@ -92,9 +107,10 @@ class Choices:
         picks = np.empty((n, keep), dtype=np.int64)
         valid = np.empty((n, keep), dtype=bool)
         rows = max(1, _CELLS // width)
-        for start in range(0, n, rows):
+        most, rest, nodes, take = fits
+
+        def choose(start: int) -> None:
             part = slice(start, start + rows)
-            most, rest, nodes, take = fits
             scores = self._scores(prices[part], vacancy[part])
             fit = self.fitting(most[part], rest[part], nodes[part], take)
             # a minimum with +-1e30 masks ten times faster than a masked copy
@@ -105,22 +121,30 @@ class Choices:
             top = _highest(scores, keep)
             picks[part] = top
             valid[part] = np.take_along_axis(scores, top, axis=1) > IMPOSSIBLE
+
+        list((self._pool.map if self._threads > 1 else map)(choose, range(0, n, rows)))
         return picks, valid
 
     def _scores(self, prices: Float32Array, vacancy: Float32Array) -> Float32Array:
         n = len(prices)
         width = self._columns.shape[1]
-        scores = self._buffer[: n * width].reshape(n, width)
+        scores = self._buffer()[: n * width].reshape(n, width)
         signed = np.concatenate([-prices, np.ones((n, 1), dtype=np.float32)], axis=1)
         np.matmul(signed, self._columns, out=scores)
         if self.ids[0] == 0:
             scores[:, 0] += vacancy
         return scores
 
-    @cached_property
     def _buffer(self) -> Float32Array:
-        # kept: fresh pages cost more than the product itself
-        return np.empty(max(_CELLS, self._columns.shape[1]), dtype=np.float32)
+        """Return this thread's room for scores, kept: fresh pages cost more than the product itself."""
+        if not hasattr(self._kept, "scores"):
+            self._kept.scores = np.empty(max(_CELLS, self._columns.shape[1]), dtype=np.float32)
+        room: Float32Array = self._kept.scores
+        return room
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="choices")
 
 
 def _highest(scores: Float32Array, keep: int) -> IntArray:
@@ -141,6 +165,11 @@ def _highest(scores: Float32Array, keep: int) -> IntArray:
         block = np.take_along_axis(chosen, top // _BLOCK, axis=1)
         top = block * _BLOCK + top % _BLOCK
     return np.asarray(top)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use; a container or `taskset` may leave fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Limits:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from metis.errors import InputError
-from metis.learn.value.choices import Choices, Limits
+from metis.learn.value.choices import Choices, Limits, usable_cores
 from metis.learn.value.dealing import Dealer
 from metis.learn.value.episodes import States, play
 from metis.learn.value.fitting import Adam, Minibatch, backward, forward, losses
@@ -37,6 +37,7 @@ class ValueLearner:
             problem.table.astype(np.float32),
             self._admitted,
             Limits(problem.space, self._admitted),
+            threads=usable_cores(),
         )
         apps = len(problem.space.apps)
         rng = np.random.default_rng([self.settings.seed, 0])

@@ -65,6 +65,13 @@ def test_the_command_ends_with_1_where_something_is_missing(tmp_path, capsys):
     assert "docker compose" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def completion():
+    """The code that `metis completion bash` prints."""
+    command = [sys.executable, "-m", "flows.command.main", "completion", "bash"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
@@ -73,17 +80,11 @@ def test_the_command_ends_with_1_where_something_is_missing(tmp_path, capsys):
         (("metis", "place", "group.si"), {"group.size="}),
     ],
 )
-def test_bash_completes_verbs_groups_and_keys(line, offered):
-    made = subprocess.run(
-        [sys.executable, "-m", "flows.command.main", "completion", "bash"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+def test_bash_completes_verbs_groups_and_keys(completion, line, offered):
     words, metis = " ".join(line), Path(sys.executable).with_name("metis")
     ask = f"COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}; _metis_completion {metis}"
     completed = subprocess.run(
-        ["bash", "-c", f'{made}\n{ask}; printf "%s\\n" "${{COMPREPLY[@]}}"'],
+        ["bash", "-c", f'{completion}\n{ask}; printf "%s\\n" "${{COMPREPLY[@]}}"'],
         capture_output=True,
         text=True,
         check=True,

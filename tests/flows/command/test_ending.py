@@ -1,5 +1,6 @@
 """Commands that are interrupted, lose who reads them, or print to a terminal that knows few characters."""
 
+import json
 import os
 import shlex
 import signal
@@ -20,14 +21,8 @@ METIS = [sys.executable, "-m", "flows.command.main"]
 SIGN = "METIS_TEST_SIGN"
 
 
-def sleeping(group, cluster, worth):
-    """A user's scheduler that shows that it has begun, and sleeps."""
-    Path(os.environ[SIGN]).touch()
-    time.sleep(600)
-
-
 def deaf(group, cluster, worth):
-    """One that does not listen, as a solver in C."""
+    """A user's scheduler that shows that it has begun, and does not listen, as a solver in C."""
     Path(os.environ[SIGN]).touch()
     until = time.monotonic() + 600
     while time.monotonic() < until:
@@ -42,20 +37,13 @@ def environment(**more):
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "how", "code"),
-    [
-        ("sleeping", signal.SIGTERM, 143),
-        ("deaf", signal.SIGTERM, 143),
-        ("deaf", signal.SIGINT, 130),
-    ],
+    ("verb", "how", "code"), [("run", signal.SIGTERM, 143), ("place", signal.SIGINT, 130)]
 )
-@pytest.mark.parametrize("verb", ["run", "place"])
-def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, scheduler, how, code, verb):
-    if verb == "place" and scheduler == "sleeping":
-        pytest.skip("covered by run")
+def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, verb, how, code):
+    """Of a scheduler that does not listen; one that does: test_secrets.py and test_resume.py."""
     sign = tmp_path / "sign"
     words = ["experiment=quick", *SMALL[1:-1]] if verb == "run" else ["profile=file"]
-    name = f"{__name__}:{scheduler}"
+    name = f"{__name__}:deaf"
     if verb == "run":
         words += [
             tracking,
@@ -84,49 +72,74 @@ def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, schedu
     assert states == {"FINISHED", "KILLED"} if verb == "run" else states <= {"FINISHED"}
 
 
-@pytest.mark.parametrize("words", ["--help", "config", "run --help", "completion bash"])
-def test_a_reader_that_has_enough(words):
-    command = f"{shlex.join(METIS)} {words} | head -1"
-    ended = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=environment()
-    )
-    assert ended.stderr == ""
-    assert ended.returncode == 0
-    assert ended.stdout.count("\n") == 1
-
-
-@pytest.mark.parametrize("words", ["--help", "config", "run --help", "completion bash", "doctor --help"])
-@pytest.mark.parametrize("buffered", [False, True])
-def test_a_reader_that_is_gone(words, buffered):
-    """Without a buffer the first line fails, with one the last flush does."""
+VERBS = ["--help", "config", "run --help", "completion bash", "doctor --help"]
+# each command in a process forked from one that has imported it: a command's words, its code, what was read
+FORKED = """
+import json, os, sys
+from flows.command.main import main
+from flows.configuration.settings import Settings
+enough, found = sys.argv[1] == "enough", {}
+for words in json.loads(sys.argv[2]):
     reading, writing = os.pipe()
-    os.close(reading)
+    if not enough:
+        os.close(reading)
+    child = os.fork()
+    if not child:
+        os.dup2(writing, 1)
+        os.close(writing)
+        if enough:
+            os.close(reading)
+        sys.exit(main(words.split()))
+    os.close(writing)
+    line = ""
+    if enough:
+        with open(reading) as reader:
+            line = reader.readline()
+    found[words] = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), line.count("\\n")]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(
+    ("reader", "buffered", "lines"), [("enough", True, 1), ("gone", False, 0), ("gone", True, 0)]
+)
+def test_a_reader_that_has_enough_or_is_gone(reader, buffered, lines):
+    """Of one that is gone: without a buffer the first line fails, with one the last flush does."""
     more = {} if buffered else {"PYTHONUNBUFFERED": "1"}
     ended = subprocess.run(
-        [*METIS, *words.split()], stdout=writing, stderr=subprocess.PIPE, env=environment(**more)
+        [sys.executable, "-c", FORKED, reader, json.dumps(VERBS)],
+        capture_output=True,
+        text=True,
+        env=environment(**more),
     )
-    os.close(writing)
-    assert ended.stderr == b""
-    assert ended.returncode == 0
+    assert ended.stderr == ""
+    assert json.loads(ended.stdout) == {words: [0, lines] for words in VERBS}
+
+
+# several commands one after another in one process, each after a `;`; their codes on standard error
+IN_TURN = """
+import sys
+from flows.command.main import main
+starts = [at for at, word in enumerate(sys.argv) if word == ";"]
+codes = [main(sys.argv[at + 1 : end]) for at, end in zip(starts, [*starts[1:], None])]
+print(codes, file=sys.stderr)
+"""
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_knows_few_characters(tmp_path, tracking, full_profile, encoding):
+def test_a_terminal_that_knows_few_characters(tmp_path, full_profile, encoding):
     """`→` and the lines of tables are no part of ASCII."""
     words = f"place profile=file profile.path={full_profile} simulator=table cluster.slots=3 cluster.nodes=4"
     words += (
         f" group.size=9 scheduler=greedy existing={tmp_path / 'none→.csv'} tracking.path={tmp_path / 'r→s'}"
     )
     kept = environment(PYTHONIOENCODING=encoding, LANG="C", LC_ALL="C", PYTHONUTF8="0")
-    ended = subprocess.run([*METIS, *words.split()], capture_output=True, env=kept)
-    assert ended.returncode == 2
+    given = f"; {words} ; config ; run --help ; doctor tracking.path={tmp_path}".split()
+    ended = subprocess.run([sys.executable, "-c", IN_TURN, *given], capture_output=True, env=kept)
     assert b"Traceback" not in ended.stderr
     assert b"metis: " in ended.stderr
-    for more in (["config"], ["run", "--help"], ["doctor", f"tracking.path={tmp_path}"]):
-        ended = subprocess.run([*METIS, *more], capture_output=True, env=kept)
-        assert ended.returncode == 0, ended.stderr
-        assert b"Traceback" not in ended.stderr
-        ended.stdout.decode(encoding)
+    assert ended.stderr.splitlines()[-1] == b"[2, 0, 0, 0]"
+    ended.stdout.decode(encoding)
 
 
 @pytest.mark.parametrize("word", ["seed=range(0,0)", "seed=", "group.size=range(5,5)"])
@@ -145,9 +158,9 @@ def test_without_a_home_and_with_a_strict_umask(tmp_path, full_profile, home):
     words += ["cluster.nodes=4", "group.size=9", "scheduler=greedy", "tracking.path=mlruns", "output=json"]
     kept = {name: value for name, value in environment().items() if name != "HOME"}
     kept |= {"PYTHONDONTWRITEBYTECODE": "1"} | ({"HOME": home} if home else {})
-    for verb, given in (("place", words), ("doctor", ["tracking.path=mlruns"])):
-        command = ["bash", "-c", 'umask 077 && exec "$@"', "bash", *METIS, verb, *given]
-        ended = subprocess.run(command, capture_output=True, text=True, env=kept, cwd=tmp_path)
-        assert ended.returncode == 0, ended.stderr
-        assert "Traceback" not in ended.stderr
+    both = [";", "place", *words, ";", "doctor", "tracking.path=mlruns"]
+    command = ["bash", "-c", 'umask 077 && exec "$@"', "bash", sys.executable, "-c", IN_TURN, *both]
+    ended = subprocess.run(command, capture_output=True, text=True, env=kept, cwd=tmp_path)
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1] == "[0, 0]", ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]

@@ -209,13 +209,11 @@ def test_import_of_a_published_file_and_its_optimum(published, folder, tmp_path,
         assert round(document(out)["rps"], 4) == 1.2445
 
 
-def real(*words, **kinds):
+def real(*words):
     """The command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "flows.command.main", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=200, check=False, **kinds
-    )
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
 
 
 def test_a_real_process_prints_one_document_and_nothing_else(folder, full_profile):
@@ -225,10 +223,10 @@ def test_a_real_process_prints_one_document_and_nothing_else(folder, full_profil
     assert set(document(done.stdout)) == EVALUATED
 
 
-def test_paths_are_relative_to_where_one_stands(full_profile, tmp_path):
+def test_paths_are_relative_to_where_one_stands(full_profile, tmp_path, monkeypatch, capfd):
     (tmp_path / "a b=c").mkdir()
     (tmp_path / "a b=c" / "p [1].npz").write_bytes(Path(full_profile).read_bytes())
-    done = real("import-profile", "a b=c/p [1].npz", "out=~out é.npz", "output=json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert document(done.stdout)["path"] == "~out é.npz"
+    monkeypatch.chdir(tmp_path)
+    assert main(["import-profile", "a b=c/p [1].npz", "out=~out é.npz", "output=json"]) == 0
+    assert document(capfd.readouterr().out)["path"] == "~out é.npz"
     assert (tmp_path / "~out é.npz").is_file()

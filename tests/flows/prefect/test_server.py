@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,8 +32,11 @@ def environment(**more):
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("prefect") / "mlruns"
+def root(tmp_path_factory, empty_prefect):
+    root = tmp_path_factory.mktemp("prefect") / "mlruns"
+    (root / "prefect").mkdir(parents=True)
+    shutil.copy(empty_prefect, root / "prefect")
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +114,11 @@ def test_a_stale_server_of_ours_is_ended_and_nothing_else(tmp_path):
             one.wait()
 
 
-def test_a_half_made_or_damaged_database_is_made_anew(tmp_path):
-    from flows.prefect.process import create_database
+def test_a_half_made_or_damaged_database_is_made_anew(tmp_path, capfd):
+    """By Prefect's migrations on a connection of ours: its tables are those that Prefect's server expects."""
+    from prefect.server.database.orm_models import Base
+
+    from flows.prefect.database import create_database
 
     path = tmp_path / home.DATABASE
     path.write_bytes(b"no database " * 1000)
@@ -125,9 +132,17 @@ def test_a_half_made_or_damaged_database_is_made_anew(tmp_path):
     connection.close()
     create_database(tmp_path)
     with sqlite3.connect(path) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        columns = {
+            name: {column[1] for column in connection.execute(f"PRAGMA table_xinfo('{name}')")}
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
     connection.close()
-    assert {"flow_run", "alembic_version"} <= tables
+    expected = {table.name: set(table.columns.keys()) for table in Base.metadata.tables.values()}
+    assert not {name: lacking for name in expected if (lacking := expected[name] - columns[name])}
+    assert "alembic_version" in columns
+    err = capfd.readouterr().err
+    assert "already exists" in err  # the half-made one, whose upgrade stopped
+    assert ".new-" not in err  # the new one, whose migrations did not
     assert not list(tmp_path.glob(".new-*"))
 
 
