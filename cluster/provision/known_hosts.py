@@ -120,7 +120,7 @@ def replaced(path: Path, name: str, lines: Iterable[str]) -> str:
             kept += [] if matches(names, name) else [line]
         elif others := ",".join(one for one in names.split(",") if one.lower() != name.lower()):
             kept.append(f"{others} {line.split(maxsplit=1)[1]}")
-    return "\n".join([*kept, *(f"{name} {line}" for line in lines)]) + "\n"
+    return "".join(f"{line}\n" for line in [*kept, *(f"{name} {line}" for line in lines)])
 
 
 def bare_name(name: str) -> str:
