@@ -7,6 +7,7 @@ from typing import Any
 # prefect's engine wants to be imported before what it orchestrates
 from prefect import flow, task
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
@@ -86,7 +87,7 @@ def run_chain(memo: Memo) -> State[Any]:
             if step.stage.timed:
                 wait([futures[step.name]])
         wait(list(futures.values()))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TerminationSignal):  # Prefect's own, of a SIGTERM during its flow
         memo.interrupted.set()
         raise
     return _ended(memo)

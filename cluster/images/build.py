@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from cluster.images.catalog import (
     image_tag,
     is_executable,
 )
+from cluster.images.secrets import refuse_kept, remove_traces, secret_arguments
 from cluster.provision.inventory import Role
 from cluster.settings import BuildSettings
 from metis.errors import InputError, SurroundingsError
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # no value shorter than this is masked in an error: `1` stands in every line
 LEAST_SECRET = 4
+# how the engine reports a layer that it made or had
+LAYER = re.compile(r"^---> ([0-9a-f]{12,})$")
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,14 @@ def build(
         report: called with a line for each image that has to be built.
 
     Raises:
+        InputError: a build argument is a secret that the image would keep.
         SurroundingsError: no engine responds here, or a build fails; names the application and the last line.
     """
+    recipes = _recipes(workloads, settings, load)
     client = local_engine(settings.timeout)
     images: list[Image] = []
     try:
-        for recipe in _recipes(workloads, settings, load):
+        for recipe in recipes:
             found = find(client, recipe.tag)
             if found is None:
                 report(f"building {recipe.tag} for {', '.join(recipe.apps)}")
@@ -171,6 +177,8 @@ def _recipes(workloads: Sequence[Workload], settings: BuildSettings, load: bool)
     chosen += [(PACKAGED / name, (name,), roles[name]) for name in SUPPORT if name in needs]
     if load:
         chosen.append((LOAD_FOLDER, (LOAD,), "client"))
+    for folder, _, _ in chosen:
+        refuse_kept(folder, settings)
     return [_Recipe(folder, image_tag(folder, settings), apps, role) for folder, apps, role in chosen]
 
 
@@ -191,6 +199,7 @@ def _build(client: "docker.DockerClient", recipe: _Recipe, settings: BuildSettin
 
     arguments = build_arguments(recipe.folder, settings)
     step, last = "", ""
+    layers: list[str] = []
     try:
         for event in client.api.build(
             fileobj=io.BytesIO(build_context(recipe.folder)),
@@ -208,12 +217,16 @@ def _build(client: "docker.DockerClient", recipe: _Recipe, settings: BuildSettin
                     _failure(recipe, step, last or event["error"], event["error"], settings)
                 )
             said = str(event.get("stream", "")).strip()
+            layers += LAYER.findall(said)
             if said.startswith("Step "):
                 step, last = said.partition(" : ")[2], ""
             elif said and not said.startswith(("--->", "Removing intermediate")):
                 last = said.splitlines()[-1]
     except (DockerException, OSError) as error:
         raise SurroundingsError(_failure(recipe, step, last, str(error), settings)) from None
+    finally:
+        if secret_arguments(recipe.folder, settings):
+            remove_traces(client, layers)
 
 
 def _failure(recipe: _Recipe, step: str, last: str, error: str, settings: BuildSettings) -> str:

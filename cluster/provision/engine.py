@@ -10,7 +10,8 @@ import urllib3
 import urllib3.connection
 
 from cluster.provision.inventory import Host
-from metis.errors import SurroundingsError
+from cluster.provision.shell import LONGEST, last_line
+from metis.errors import MetisError, SurroundingsError
 
 if TYPE_CHECKING:
     import docker
@@ -94,15 +95,33 @@ class SshAdapter(requests.adapters.HTTPAdapter):
 
 
 def connect(open_channel: OpenChannel, command: str, timeout: float) -> "docker.DockerClient":
-    """A client of the Docker SDK that talks through `open_channel`; asks the engine for its version."""
+    """A client of the Docker SDK that talks through `open_channel`; asks the engine for its version.
+
+    Raises:
+        MetisError: what opening a channel raises: SSH is in the way, not the engine.
+        DockerException: the engine does not respond; says what the command to reach it said.
+    """
     import docker
 
     # with a version given nothing is sent yet, so that the transport can still be changed
     client = docker.DockerClient(base_url="tcp://localhost:2375", version="1.41", timeout=timeout)
     client.api.trust_env = False
-    client.api.mount("http+docker://", SshAdapter(open_channel, command, timeout))
+    last: list[Any] = []
+
+    def opened(words: str) -> Any:
+        last[:] = [open_channel(words)]
+        return last[0]
+
+    client.api.mount("http+docker://", SshAdapter(opened, command, timeout))
     client.api.base_url = BASE_URL
-    client.api._version = client.api._retrieve_server_version()
+    try:
+        client.api._version = client.api._retrieve_server_version()
+    except docker.errors.DockerException as error:
+        client.close()
+        if isinstance(error.__cause__, MetisError):
+            raise error.__cause__ from None
+        said = last[0].recv_stderr(LONGEST) if last and last[0].recv_stderr_ready() else b""
+        raise docker.errors.DockerException(last_line(said.decode(errors="replace")) or error) from None
     return client
 
 

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import math
 import shlex
 import threading
 import time
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from cluster.provision.connection import LostError, UnreachableError, connect, runner
+from cluster.provision.connection import LostError, UnreachableError, close, connect, runner
 from cluster.provision.engine import connect as connect_engine
 from cluster.provision.engine import engine_errors
 from cluster.provision.inventory import Host, Inventory
+from cluster.provision.shell import as_root, last_line, not_run, output_of, skip_greeting
+from cluster.provision.ssh_config import route_to
 from cluster.provision.trust import HostKeyError
 from cluster.settings import ConnectSettings
 from metis.errors import InputError, MetisError, SurroundingsError
@@ -42,8 +43,9 @@ class _Link:
 class Fleet:
     """The hosts of an inventory. A context manager; may be used from several threads.
 
-    Commands run as root: where the user to log in as is another, through `sudo -n`. Nothing of the system's
-    or the user's SSH configuration is read, and only keys of the inventory's known_hosts are trusted.
+    Commands run as root: where the user to log in as is another, through `sudo -n`. Hosts are reached as
+    the SSH configuration says that the inventory names, and trusted by the inventory's known_hosts, then by
+    those of that configuration.
 
     Args:
         inventory: the hosts.
@@ -156,7 +158,7 @@ class Fleet:
         link = self._link(host)
         with link.lock:
             if link.engine is None:
-                command = _as_root(host, "exec docker system dial-stdio", None)
+                command = as_root(host, "exec docker system dial-stdio", None)
 
                 def attempt() -> "docker.DockerClient":
                     with engine_errors(host, "connecting to its Docker engine"):
@@ -175,7 +177,7 @@ class Fleet:
                     link.engine.close()
                     link.engine = None
                 if link.connection is not None:
-                    link.connection.close()
+                    close(link.connection)
                     link.connection = None
 
     def _link(self, host: Host) -> _Link:
@@ -213,7 +215,7 @@ class Fleet:
         started = time.monotonic()
         try:
             result = self._connection(host).run(
-                _as_root(host, command, seconds),
+                as_root(host, command, seconds),
                 hide=True,
                 warn=True,
                 in_stream=source or io.BytesIO(),
@@ -231,11 +233,13 @@ class Fleet:
             raise LostError(f"{what}: not done after {seconds:g} s")
         if result.exited < 0:
             raise LostError(f"{what}: the connection was lost")
+        output = output_of(result.stdout)
+        if output is None:
+            raise not_run(host, result.stderr or result.stdout)
         if check and not result.ok:
-            reason = (result.stderr.strip() or result.stdout.strip()).splitlines()
-            last = reason[-1][:300] if reason else "failed"
+            last = last_line(result.stderr) or last_line(output) or "failed"
             raise SurroundingsError(f"{what}: {last} (exit code {result.exited})")
-        return str(result.stdout)
+        return output
 
     def _connection(self, host: Host) -> Any:
         """The connection to a host, opened where it is not."""
@@ -247,8 +251,9 @@ class Fleet:
 
     def _open(self, link: _Link) -> None:
         sessions = runner(lambda: self._locked_session(link))
+        route = route_to(link.host, self.inventory.ssh_config)
         link.connection = self._patiently(
-            lambda: connect(link.host, self.inventory, self.settings, sessions), True
+            lambda: connect(route, self.inventory, self.settings, sessions), True
         )
 
     def _locked_session(self, link: _Link) -> Any:
@@ -264,8 +269,11 @@ class Fleet:
             with link.lock:
                 channel = self._session(link)
             channel.exec_command(words)
+            greeted = skip_greeting(channel, self.settings.connect_timeout)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LostError(f"{host.name}: the connection was lost ({error})") from None
+        if greeted is not None:
+            raise not_run(host, greeted)
         return channel
 
     def _session(self, link: _Link) -> Any:
@@ -275,7 +283,7 @@ class Fleet:
             try:
                 return self._patiently(lambda: self._one_more(link))
             except (OSError, EOFError, paramiko.SSHException):
-                link.connection.close()  # nothing was sent yet: no harm in a new connection
+                close(link.connection)  # nothing was sent yet: no harm in a new connection
         self._open(link)
         return link.connection.transport.open_session(timeout=self.settings.connect_timeout)
 
@@ -290,15 +298,6 @@ class Fleet:
             raise LostError(
                 f"{name}: its SSH server opens no further session ({error.text}); raise MaxSessions there"
             ) from None
-
-
-def _as_root(host: Host, command: str, seconds: float | None) -> str:
-    words = ["sh", "-c", command]
-    if seconds is not None:
-        words = ["timeout", "-k", "5", str(math.ceil(seconds)), *words]
-    if host.user != "root":
-        words = ["sudo", "-n", *words]
-    return shlex.join(words)
 
 
 def without(message: str, secret: str) -> str:

@@ -26,6 +26,8 @@ class Host:
         user: to log in as; root, or one that may use sudo without a password.
         key: path of the private key; None for those of the SSH agent.
         inner: its address as the other hosts see it; None for the same as `address`.
+        alias: its name in the user's SSH configuration; None where that does not count for it.
+        known_as: its name in files of known hosts; None for its address.
     """
 
     name: str
@@ -35,11 +37,18 @@ class Host:
     user: str = "root"
     key: str | None = None
     inner: str | None = None
+    alias: str | None = None
+    known_as: str | None = None
 
     @property
     def seen_as(self) -> str:
         """Its address as the other hosts see it."""
         return self.inner or self.address
+
+    @property
+    def endpoint(self) -> str:
+        """Address and port of its SSH server, an IPv6 address in brackets."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @settings("inventory")
@@ -53,6 +62,7 @@ class Inventory:
         known_hosts: path of the file of host keys that are trusted.
         registry: `host:port` where the nodes pull images from; None to load images over SSH.
         push: `host:port` where this machine pushes them to; None for the same.
+        ssh_config: path of the user's SSH configuration; None to read none.
         facts: by host name what setup found: `hostname`, `cores`, `memory` (bytes), `engine` (version).
     """
 
@@ -62,6 +72,7 @@ class Inventory:
     known_hosts: str
     registry: str | None = None
     push: str | None = None
+    ssh_config: str | None = None
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -127,6 +138,35 @@ def _alike(given: Any) -> Any:
     return given
 
 
+def _text(given: Any) -> Any:
+    """A number that YAML read where a name was meant."""
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+Text = Annotated[str, Reading(_text)]
+
+
+@settings("host")
+class WrittenHost:
+    """A host as a person writes it; what is left out comes from the SSH configuration.
+
+    Attributes:
+        name, role, key: see `Host`.
+        address: as for `ssh`: a name, an address, or an alias of the SSH configuration.
+        port: of its SSH server; None for that of the configuration, else 22.
+        user: to log in as; None for that of the configuration, else root.
+        inner: see `Host`.
+    """
+
+    name: Text
+    role: Role
+    address: Text
+    port: Port | None = None
+    user: Annotated[str | None, Reading(_text)] = None
+    key: str | None = None
+    inner: str | None = None
+
+
 @settings("inventory")
 class WrittenInventory:
     """The inventory that a person writes.
@@ -134,10 +174,12 @@ class WrittenInventory:
     Attributes:
         hosts: see `Inventory`.
         known_hosts: path of the file of host keys that are trusted; None for one beside what setup writes.
+        ssh_config: path of an SSH configuration; None for the user's, `none` to read none.
         registry, push: see `Inventory`.
     """
 
-    hosts: Annotated[tuple[Host, ...], Reading(_alike)]
+    hosts: Annotated[tuple[WrittenHost, ...], Reading(_alike)]
     known_hosts: str | None = None
+    ssh_config: str | None = None
     registry: str | None = None
     push: str | None = None

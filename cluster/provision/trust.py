@@ -1,13 +1,13 @@
 """SSH host keys: which are trusted, which a host shows, and how a person accepts one."""
 
-import base64
-import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cluster.provision.inventory import Host
+from cluster.provision.known_hosts import HostKey, Known, certificate_fault, known_of, replaced
 from metis.errors import SurroundingsError
 from metis.files import written_whole
 
@@ -27,105 +27,90 @@ class ShownKey:
 
     Attributes:
         host: which.
-        key: of paramiko.
-        state: whether it is the trusted one.
+        key: of paramiko, with its certificate where it has one.
+        known: what is known of the host.
     """
 
     host: Host
     key: Any
-    state: Trust
+    known: Known
+
+    @property
+    def state(self) -> Trust:
+        """Whether it is the trusted one."""
+        if not self.fault:
+            return "trusted"
+        return "changed" if self.known.keys or _plain(self.key).blob in self.known.revoked else "unknown"
 
     @property
     def fingerprint(self) -> str:
         """Kind and SHA256 fingerprint, as `ssh-keygen -lf` prints them."""
         return fingerprint(self.key)
 
+    @property
+    def fault(self) -> str | None:
+        """Why it is not trusted, in one line; None where it is."""
+        shown = f"{self.host.name}: the host key of {entry_name(self.host)}"
+        if _plain(self.key).blob in self.known.revoked:
+            return f"{shown} is revoked ({self.fingerprint}); it is never trusted"
+        certificate, wrong = self.key.public_blob, None
+        if certificate is not None and self.known.authorities:
+            wrong = certificate_fault(certificate.key_blob, entry_name(self.host), self.known)
+            if wrong is None:
+                return None
+        if _plain(self.key) in self.known.keys:
+            return None
+        if self.known.keys:
+            trusted = self.known.keys[0].fingerprint
+            return (
+                f"{shown} has changed (now {self.fingerprint}, trusted is {trusted}): someone may sit in "
+                f"between; if the machine was made anew, {HOW_TO_ACCEPT}"
+            )
+        also = [f"its certificate {wrong}"] if wrong else []
+        also += [f"{self.known.damaged[0]} cannot be read"] if self.known.damaged else []
+        return f"{shown} is unknown ({'; '.join([self.fingerprint, *also])}): {HOW_TO_ACCEPT}"
+
+
+class Check:
+    """Paramiko's policy for the key a host shows: trusted, or refused in one line.
+
+    paramiko knows no keys of its own here, so that it asks this about each.
+    """
+
+    def __init__(self, host: Host, known: Known) -> None:
+        self.host, self.known = host, known
+
+    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+        """Refuse a key that is not trusted.
+
+        Raises:
+            HostKeyError: it is unknown, has changed or is revoked.
+        """
+        if fault := ShownKey(self.host, key, self.known).fault:
+            raise HostKeyError(fault)
+
 
 def fingerprint(key: Any) -> str:
     """Kind and SHA256 fingerprint of a public key, as `ssh-keygen -lf` prints the latter."""
-    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
-    return f"{key.get_name()} SHA256:{digest}"
+    return _plain(key).fingerprint
 
 
 def entry_name(host: Host) -> str:
     """What a host is called in a known_hosts file."""
+    if host.known_as:
+        return host.known_as
     return host.address if host.port == 22 else f"[{host.address}]:{host.port}"
 
 
-class RefuseUnknown:
-    """Paramiko's policy for a host without a trusted key: refuse, in one line."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-        """Refuse it.
-
-        Raises:
-            HostKeyError: always.
-        """
-        raise HostKeyError(
-            f"{self.host.name}: the host key of {entry_name(self.host)} is unknown "
-            f"({fingerprint(key)}): {HOW_TO_ACCEPT}"
-        )
+def known(host: Host, files: Iterable[str]) -> Known:
+    """What files of known hosts, the one that counts most first, hold about a host."""
+    return known_of(entry_name(host), map(Path, files))
 
 
-def changed_key(host: Host, shown: Any, trusted: Any) -> HostKeyError:
-    """The refusal of a key that is not the trusted one."""
-    return HostKeyError(
-        f"{host.name}: the host key of {entry_name(host)} has changed (now {fingerprint(shown)}, trusted is "
-        f"{fingerprint(trusted)}): someone may sit in between; if the machine was made anew, {HOW_TO_ACCEPT}"
-    )
-
-
-def shown_key(host: Host, known_hosts: Path, timeout: float) -> ShownKey:
-    """The key `host` shows, without logging in.
-
-    Raises:
-        SurroundingsError: it does not respond.
-    """
-    import socket
-
-    import paramiko
-
-    known = trusted_keys(known_hosts).lookup(entry_name(host))
-    try:
-        with socket.create_connection((host.address, host.port), timeout=timeout) as link:
-            transport = paramiko.Transport(link)
-            try:
-                _prefer(transport, known)
-                transport.start_client(timeout=timeout)
-                key = transport.get_remote_server_key()
-            finally:
-                transport.close()
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        raise SurroundingsError(f"{host.name}: {entry_name(host)} does not respond ({error})") from None
-    trusted = known.get(key.get_name()) if known else None
-    return ShownKey(host, key, "trusted" if trusted == key else "changed" if known else "unknown")
-
-
-def _prefer(transport: Any, known: Any) -> None:
-    """Prefer the kind of key that is trusted, as a connection does: a host may have several."""
-    kinds = list(known.keys()) if known else []
-    if not kinds:
-        return
+def prefer(transport: Any, known: Known) -> None:
+    """Ask for the kinds of key that are known: a host may have several."""
     options = transport.get_security_options()
-    wanted = "rsa-sha2-512" if kinds[0] == "ssh-rsa" else kinds[0]
-    options.key_types = [wanted, *(kind for kind in options.key_types if kind != wanted)]
-
-
-def trusted_keys(known_hosts: Path) -> Any:
-    """The keys of a known_hosts file, none where there is no file; of paramiko.
-
-    Raises:
-        SurroundingsError: it cannot be read; names the file.
-    """
-    from paramiko.hostkeys import HostKeys
-
-    try:
-        return HostKeys(str(known_hosts)) if known_hosts.is_file() else HostKeys()
-    except OSError as error:
-        raise SurroundingsError(f"{known_hosts}: cannot be read ({error.strerror})") from None
+    options.key_types = [*known.kinds, *(kind for kind in options.key_types if kind not in known.kinds)]
 
 
 def trust(known_hosts: Path, host: Host, lines: list[str]) -> None:
@@ -133,22 +118,18 @@ def trust(known_hosts: Path, host: Host, lines: list[str]) -> None:
 
     Entries of other hosts stay as they are.
     """
-    name = entry_name(host)
-    kept = []
-    if known_hosts.is_file():
-        for line in known_hosts.read_text(encoding="utf-8").splitlines():
-            names, _, rest = line.partition(" ")
-            others = [other for other in names.split(",") if other != name]
-            if rest and others:
-                kept.append(f"{','.join(others)} {rest}")
-    kept += [f"{name} {line}" for line in lines]
+    text = replaced(known_hosts, entry_name(host), lines)
     with written_whole(known_hosts) as file:
-        file.write(("\n".join(kept) + "\n").encode())
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def key_line(key: Any) -> str:
     """A public key as a known_hosts file has it, without the name."""
-    return f"{key.get_name()} {key.get_base64()}"
+    return _plain(key).line
+
+
+def _plain(key: Any) -> HostKey:
+    return HostKey(key.get_name(), key.asbytes())
 
 
 def write_private(path: Path, text: str) -> None:

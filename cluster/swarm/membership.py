@@ -3,6 +3,7 @@
 Done a second time it changes nothing.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,13 +26,14 @@ DOWN_WITHIN = 40.0
 EACH_LOOK = 0.5
 
 FACTS = """
-echo "hostname=$(hostname)"
+echo "hostname=$(uname -n)"
 echo "cores=$(nproc)"
 echo "memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) * 1024))"
 echo "engine=$(docker version -f '{{.Server.Version}}' 2>/dev/null)"
 echo "client=$(command -v docker)"
 echo "system=$(. /etc/os-release && echo "$ID $ID_LIKE")"
-echo "addresses=$(hostname -I)"
+echo "addresses=$(hostname -I 2>/dev/null ||
+  ip -o address 2>/dev/null | sed 's/.*inet6* \\([^/ ]*\\).*/\\1/' | tr '\\n' ' ')"
 """
 INSTALL = """
 export DEBIAN_FRONTEND=noninteractive
@@ -158,7 +160,9 @@ def _with_engine(fleet: Fleet, host: Host, facts: Mapping[str, Any], report: Rep
 
 def _own_address(host: Host, facts: Mapping[str, Any], fleet: Fleet) -> str | None:
     """The address the host should be seen under, where it is one of its own; else the engine chooses."""
-    found = fleet.run(host, f"getent ahostsv4 {host.seen_as} | cut -d' ' -f1 | head -1", check=False).strip()
+    database = "ahostsv6" if ":" in host.seen_as else "ahostsv4"
+    looking = f"getent {database} {shlex.quote(host.seen_as)} | cut -d' ' -f1 | head -1"
+    found = fleet.run(host, looking, check=False).strip()
     return found if found in facts["addresses"].split() else None
 
 

@@ -1,6 +1,8 @@
 """Runs that are open: those that ended processes left, and those of this one."""
 
-from contextlib import suppress
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from flows.engine.lookup import open_runs
 from flows.engine.processes import is_gone
 from flows.engine.secrets import masked
 from metis.errors import MetisError
+
+ENDED_WITHIN = 1.0  # seconds that a killed process may take to be gone
 
 
 def close_left(client: Any, root: Path, experiment: str) -> None:
@@ -28,13 +32,56 @@ def close_left(client: Any, root: Path, experiment: str) -> None:
 
 # runs of this process that have not ended, with the client that can end them
 OWN: dict[str, Any] = {}
+# sweeps of this process that have not ended: how to mark the runs that their processes leave
+SWEEPS: dict[str, Callable[[], None]] = {}
 
 
 def close_own(reason: str) -> None:
-    """Mark the runs that this process has begun and not ended as killed: it is about to end."""
+    """Mark the runs that this process and those it started have not ended as killed: it is about to end."""
+    end_workers()
     for run_id, client in list(OWN.items()):
         with suppress(Exception):  # nothing is left that could be done about it
             end(client, run_id, reason, "KILLED")
+    for close in list(SWEEPS.values()):
+        with suppress(Exception):
+            close()
+
+
+@contextmanager
+def workers_of(sweep: str, client: Any, root: Path | None, experiment: str) -> Iterator[None]:
+    """End the processes of a sweep with it, where it is ended from outside, and mark the runs they leave.
+
+    Args:
+        sweep: its run.
+        client: of MLflow.
+        root: the tracking folder; None for a server, where they stay open.
+        experiment: name of the experiment.
+    """
+
+    def close() -> None:
+        if root is not None:
+            close_left(client, root, experiment)
+
+    SWEEPS[sweep] = close
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        end_workers()
+        close()
+        raise
+    finally:
+        del SWEEPS[sweep]
+
+
+def end_workers() -> None:
+    """End the processes that run jobs of a sweep: they see no signal that this process alone is sent."""
+    started = multiprocessing.active_children()
+    for process in started:
+        process.kill()
+    for process in started:
+        process.join(ENDED_WITHIN)
 
 
 def end(client: Any, run_id: str, reason: str, status: str) -> None:

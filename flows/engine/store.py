@@ -15,7 +15,7 @@ from typing import Any
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import check, ready, sqlite_uri
 from flows.engine.folders import Fetched, alone, file_path, is_local, stage_folder, surroundings
-from flows.engine.leftovers import OWN, close_left, end
+from flows.engine.leftovers import OWN, close_left, end, workers_of
 from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_runs
 from flows.engine.output import described, files_of, flaw
 from flows.engine.processes import is_gone, own_mark
@@ -228,7 +228,8 @@ class Store:
         """Record a run that others are below; FINISHED when the block ends well."""
         run_id = self._start(name, {**tags, "metis.stage": "sweep"}).run_id
         try:
-            yield run_id
+            with workers_of(run_id, self._client, None if self._remote else self.root, self._name):
+                yield run_id
         except BaseException as error:
             self._fail(run_id, error)
             raise
@@ -308,7 +309,7 @@ class Store:
 
     def _fail(self, run_id: str, error: BaseException) -> None:
         reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
-        killed = isinstance(error, KeyboardInterrupt | SystemExit)
+        killed = not isinstance(error, Exception)  # Ctrl-C, SIGTERM, and what Prefect makes of it
         try:
             with surroundings(self.uri):
                 end(self._client, run_id, reason, "KILLED" if killed else "FAILED")

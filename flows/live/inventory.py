@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cluster.provision.inventory import Host, Inventory, WrittenInventory
+from cluster.provision.inventory import Host, Inventory, WrittenHost, WrittenInventory
+from cluster.provision.ssh_config import configured, users_config
 from cluster.settings import LaunchSettings
 from flows.configuration.settings import Settings
 from flows.live.hosts import Report, joined
@@ -84,8 +85,9 @@ def prepared(settings: Settings, report: Report) -> Inventory:
 def read_inventory(path: Path, name: str, state: Path) -> Inventory:
     """Read the inventory that a person wrote.
 
-    A YAML file with `hosts:`, and where they differ from none `registry`, `push` and `known_hosts`. Paths in
-    it are relative to its folder.
+    A YAML file with `hosts:`, and where they differ from none `registry`, `push`, `known_hosts` and
+    `ssh_config`. Paths in it are relative to its folder. What `~/.ssh/config` says about a host counts where
+    the file does not say it.
 
     Args:
         path: of the file.
@@ -96,10 +98,11 @@ def read_inventory(path: Path, name: str, state: Path) -> Inventory:
         InputError: it is missing, or something in it is wrong; names the file and what.
     """
     read = read_file(WrittenInventory, path)
-    hosts = tuple(_with_key_beside(host, path) for host in read.hosts)
     known_hosts = _beside(read.known_hosts, path) if read.known_hosts else state / KNOWN_HOSTS
     try:
-        return Inventory("hosts", name, hosts, str(known_hosts), read.registry, read.push)
+        config = None if read.ssh_config == "none" else users_config(_beside_if(read.ssh_config, path))
+        hosts = tuple(_host(host, path, config) for host in read.hosts)
+        return Inventory("hosts", name, hosts, str(known_hosts), read.registry, read.push, config)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -128,8 +131,13 @@ def refuse_too_small(inventory: Inventory, slots: int, launch: LaunchSettings, r
             )
 
 
-def _with_key_beside(host: Host, path: Path) -> Host:
-    return replace(host, key=str(_beside(host.key, path))) if host.key else host
+def _host(given: WrittenHost, path: Path, config: str | None) -> Host:
+    host = configured(given.name, given.address, given.role, given.user, given.port, config)
+    return replace(host, key=_beside_if(given.key, path), inner=given.inner)
+
+
+def _beside_if(given: str | None, path: Path) -> str | None:
+    return str(_beside(given, path)) if given else None
 
 
 def _beside(given: str, path: Path) -> Path:

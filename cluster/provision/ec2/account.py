@@ -14,6 +14,7 @@ DEBIAN = "136693071363"  # the account that publishes Debian's images
 DEBIAN_NAME = "debian-12-{architecture}-*"
 DEBIAN_WORDS = {"x86_64": "amd64", "arm64": "arm64"}
 PRINTED_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+) (AAAA[A-Za-z0-9+/=]+)")
+PAGE_LETTERS = 60  # of a page that is no answer of the API, shown in the error
 NOT_ALLOWED = ("UnauthorizedOperation", "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch")
 
 
@@ -32,6 +33,7 @@ def aws_errors(doing: str) -> Iterator[None]:
         NoCredentialsError,
         PartialCredentialsError,
     )
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -41,13 +43,39 @@ def aws_errors(doing: str) -> Iterator[None]:
             "profile or role)"
         ) from None
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
+        code = code_of(error)
         if code in NOT_ALLOWED:
             raise InputError(f"AWS: {doing}: {code}: the credentials do not allow it") from None
-        reason = " ".join(str(error.response.get("Error", {}).get("Message", code)).split())[:300]
-        raise SurroundingsError(f"AWS: {doing}: {code}: {reason}") from None
+        said = str(error.response.get("Error", {}).get("Message", ""))
+        raise SurroundingsError(f"AWS: {doing}: {code}: {' '.join(said.split())[:300]}") from None
     except BotoCoreError as error:
         raise SurroundingsError(f"AWS: {doing}: {' '.join(str(error).split())[:300]}") from None
+    except (NotEc2Error, ResponseParserError) as error:
+        raise SurroundingsError(
+            f"AWS: {doing}: what responds there is not EC2 ({' '.join(str(error).split())[:300]}); look at "
+            "ec2.endpoint, ec2.region and the proxy"
+        ) from None
+
+
+def code_of(error: Any) -> str:
+    """EC2's word for what is wrong, or the status where the response holds none."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "no status")
+    return str(error.response.get("Error", {}).get("Code") or f"status {status}")
+
+
+class NotEc2Error(Exception):
+    """The endpoint sent something that EC2 does not send, such as a page of a proxy."""
+
+
+def _refuse_pages(response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Refuse a response that is a web page: as XML it may well be read, as one that holds nothing."""
+    kind = str(response_dict["headers"].get("content-type", ""))
+    text = response_dict["body"].decode(errors="replace").lstrip()
+    if response_dict["status_code"] < 500 and (
+        "html" in kind or text.lower().startswith(("<!doctype", "<html"))
+    ):
+        shown = " ".join(re.sub(r"<[^>]*>", " ", text).split())[:PAGE_LETTERS]
+        raise NotEc2Error(f"status {response_dict['status_code']}, a web page: {shown!r}")
 
 
 @cache
@@ -63,9 +91,11 @@ def client(region: str, endpoint: str | None) -> Any:
         connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5}
     )
     with aws_errors("connecting"):
-        return boto3.session.Session().client(
+        made = boto3.session.Session().client(
             "ec2", region_name=region, endpoint_url=endpoint, config=patient
         )
+    made.meta.events.register("before-parse.ec2", _refuse_pages)
+    return made
 
 
 def tagged(kind: str, name: str, **more: str) -> list[dict[str, Any]]:

@@ -17,10 +17,9 @@ from cluster.provision.ec2.account import (
     ensure_group,
     ensure_key_pair,
     groups_of,
-    image,
-    tagged,
     tags_of,
 )
+from cluster.provision.ec2.orders import ROLE_TAG, SPENT, RefusedError, digest_of, order_of, send, type_of
 from cluster.provision.ec2.record import LaunchRecord
 from cluster.provision.inventory import Host, Inventory, Role
 from cluster.provision.lab.keys import KEY, login_key
@@ -30,7 +29,7 @@ from cluster.waiting import wait_until
 from metis.errors import InputError, SurroundingsError
 
 RECORD, KNOWN_HOSTS, INVENTORY = "ec2.json", "known_hosts", "inventory.json"
-ROLE_TAG, HOST_TAG = "metis:role", "metis:host"
+HOST_TAG = "metis:host"
 ALIVE = ["pending", "running", "stopping", "stopped"]
 EACH_LOOK = 2.0
 LISTED_WITHIN = 60.0
@@ -172,10 +171,6 @@ def _key(ec2: Any, state: Path, name: str, settings: Ec2Settings) -> tuple[str, 
     return str(path), ensure_key_pair(ec2, name, public)
 
 
-def _type(role: str, settings: Ec2Settings) -> str:
-    return str(getattr(settings, f"{role}_type"))
-
-
 def _order(
     ec2: Any,
     name: str,
@@ -188,44 +183,32 @@ def _order(
     """Launch instances of a role, all or none.
 
     The token of an order is recorded before it is sent: sent again after a crash, it gives the same
-    instances and not as many more.
+    instances and not as many more. It stands for this order alone, until that is done or refused.
     """
-    settings, key_name, group = how
-    ami, device = image(ec2, settings, _type(role, settings))
+    order = order_of(ec2, name, role, missing, how)
     orders = record.known["orders"]
-    order = f"{role}: {','.join(missing)}"
-    orders.setdefault(order, str(uuid.uuid4()))
-    record.write(f"launching {order}", orders=orders)
-    disk = {"VolumeSize": settings.disk_gb, "VolumeType": "gp3", "DeleteOnTermination": True}
-    given: dict[str, Any] = {
-        "ImageId": ami,
-        "InstanceType": _type(role, settings),
-        "KeyName": key_name,
-        "SecurityGroupIds": [group],
-        "MinCount": len(missing),
-        "MaxCount": len(missing),
-        "ClientToken": orders[order],
-        "BlockDeviceMappings": [{"DeviceName": device, "Ebs": disk}],
-        "MetadataOptions": {"HttpTokens": "required"},
-        "TagSpecifications": [
-            *tagged("instance", name, **{ROLE_TAG: role}),
-            *tagged("volume", name),
-        ],
-    }
-    if settings.subnet:
-        given["SubnetId"] = settings.subnet
-    if settings.spot:
-        given["InstanceMarketOptions"] = {
-            "MarketType": "spot",
-            "SpotOptions": {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"},
-        }
-    with aws_errors(f"launching {len(missing)} {role}"):
-        made = ec2.run_instances(**given)["Instances"]
-    _until_listed(ec2, name, {one["InstanceId"] for one in made})
-    del orders[order]
-    known = record.known["instances"] | {one["InstanceId"]: role for one in made}
-    record.write(None, orders=orders, instances=known)
-    report(f"{len(made)} {role} instances launched ({_type(role, settings)})")
+    key = f"{role}: {','.join(missing)}: {digest_of(order)}"
+    sent_before = key in orders
+    orders.setdefault(key, str(uuid.uuid4()))
+    record.write(f"launching {role}: {','.join(missing)}", orders=orders)
+    try:
+        made = send(ec2, order, orders[key], f"launching {len(missing)} {role}")
+    except RefusedError as refused:
+        del orders[key]
+        record.write(None, orders=orders)
+        if sent_before and refused.code in SPENT:
+            _order(ec2, name, role, missing, how, record, report)
+            return
+        raise refused.error from None
+    ids = {one["InstanceId"] for one in made}
+    _until_listed(ec2, name, ids)
+    del orders[key]
+    record.write(None, orders=orders, instances=record.known["instances"] | dict.fromkeys(ids, role))
+    if sent_before and not ids & {one["InstanceId"] for one in instances(ec2, name)}:
+        # those of an order before a crash, that have ended since
+        _order(ec2, name, role, missing, how, record, report)
+        return
+    report(f"{len(made)} {role} instances launched ({order['InstanceType']})")
 
 
 def _until_listed(ec2: Any, name: str, ids: set[str]) -> None:
@@ -262,7 +245,7 @@ def _refuse_other_types(
     found: Mapping[str, Instance], wanted: Mapping[str, str], settings: Ec2Settings
 ) -> None:
     for host, role in wanted.items():
-        its, wants = found[host]["InstanceType"] if host in found else None, _type(role, settings)
+        its, wants = found[host]["InstanceType"] if host in found else None, type_of(role, settings)
         if its not in (wants, None):
             raise InputError(
                 f"ec2.{role}_type {wants}: {host} runs as {its}; `metis cluster down` first, or ask for {its}"

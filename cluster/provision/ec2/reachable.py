@@ -29,7 +29,7 @@ def wait_reachable(inventory: Inventory, seconds: float) -> None:
 
         def otherwise(host: Host = host, reason: list[OSError] = reason) -> str:
             return (
-                f"{host.name}: {host.address}:{host.port} does not respond ({reason[0]}); is "
+                f"{host.name}: {host.endpoint} does not respond ({reason[0]}); is "
                 "ec2.from_address the address that connections from here come from?"
             )
 

@@ -23,7 +23,7 @@ from flows.engine.console import say
 from flows.live.hosts import disband, host_states
 from flows.live.inventory import known_inventory
 from flows.live.state import cluster_state
-from metis.errors import InputError, SurroundingsError
+from metis.errors import InputError, MetisError
 
 if TYPE_CHECKING:
     from cluster.provision.inventory import Host, Inventory
@@ -45,8 +45,7 @@ def _status(settings: Settings) -> Result:
     inventory = known_inventory(settings)
     states = host_states(inventory, settings)
     rows = [
-        {"host": host.name, "role": host.role, "address": f"{host.address}:{host.port}"}
-        | asdict(states[host.name])
+        {"host": host.name, "role": host.role, "address": host.endpoint} | asdict(states[host.name])
         for host in inventory.hosts
     ]
     table = _table(f"Cluster {inventory.name}", ("host", "role", "address", "state", "engine", "why"), rows)
@@ -93,25 +92,25 @@ def _accept(settings: Settings, sure: bool = False) -> Result:
     return Result(document, [table], 0 if all(row["state"] != "not reached" for row in rows) else 1)
 
 
-def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, ShownKey | SurroundingsError]":
+def _keys_shown(settings: Settings, inventory: "Inventory") -> "dict[str, ShownKey | MetisError]":
+    from cluster.provision.connection import shown_key
     from cluster.provision.hosts import Fleet
-    from cluster.provision.trust import shown_key
 
-    known_hosts, connect = Path(inventory.known_hosts), settings.connect
+    connect = settings.connect
 
-    def look(host: "Host") -> "ShownKey | SurroundingsError":
+    def look(host: "Host") -> "ShownKey | MetisError":
         try:
-            return shown_key(host, known_hosts, connect.connect_timeout)
-        except SurroundingsError as error:
+            return shown_key(host, inventory, connect)
+        except MetisError as error:
             return error
 
     with Fleet(inventory, connect) as fleet:
         return fleet.each(inventory.hosts, look)
 
 
-def _key_row(host: "Host", shown: "ShownKey | SurroundingsError") -> dict[str, Any]:
-    row = {"host": host.name, "address": f"{host.address}:{host.port}"}
-    if isinstance(shown, SurroundingsError):
+def _key_row(host: "Host", shown: "ShownKey | MetisError") -> dict[str, Any]:
+    row = {"host": host.name, "address": host.endpoint}
+    if isinstance(shown, MetisError):
         return row | {"state": "not reached", "key": str(shown)}
     return row | {"state": shown.state, "key": shown.fingerprint}
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import paramiko
 import pytest
 
-from cluster.provision.connection import LostError, UnreachableError
+from cluster.provision.connection import LostError, UnreachableError, shown_key
 from cluster.provision.engine import engine_errors
 from cluster.provision.hosts import Fleet
 from cluster.provision.inventory import Host, Inventory
-from cluster.provision.trust import HostKeyError, fingerprint, key_line, shown_key, trust
+from cluster.provision.trust import HostKeyError, fingerprint, key_line, trust
 from cluster.settings import ConnectSettings
 from metis.errors import InputError, SurroundingsError
 from tests.cluster.provision.ssh_server import SshServer, save_key
@@ -212,9 +212,9 @@ def test_a_key_of_another_kind_is_a_changed_one(fleet, server):
 
 def test_accepting_trusts_what_was_shown_and_nothing_else(inventory, server):
     known_hosts, manager = paramiko_path(inventory), inventory.manager
-    assert shown_key(manager, known_hosts, 3).state == "trusted"
+    assert shown_key(manager, inventory, QUICK).state == "trusted"
     server.key = paramiko.ECDSAKey.generate()
-    shown = shown_key(manager, known_hosts, 3)
+    shown = shown_key(manager, inventory, QUICK)
     assert (shown.state, shown.fingerprint) == ("changed", fingerprint(server.key))
     elsewhere = replace(manager, address="10.9.9.9", port=22)
     trust(known_hosts, elsewhere, [key_line(server.login)])
