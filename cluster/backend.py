@@ -87,6 +87,21 @@ class HostState:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Departure:
+    """What taking a cluster's hosts out again comes to.
+
+    Attributes:
+        changes: what would be removed, and which hosts leave, in words.
+        stays: what is left as it is, and why.
+        others: what others run on hosts that would leave, in words: they leave only where that is insisted on.
+    """
+
+    changes: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
 class Backend(Protocol):
     """Runs containers on the nodes of one cluster.
 
@@ -117,11 +132,21 @@ class Backend(Protocol):
         """How each host takes part, by name; one that does not respond is no error."""
         ...
 
-    def disband(self, report: Report) -> None:
-        """Undo `prepare`: remove what this cluster runs and take its hosts out; what was there before stays.
+    def departure(self) -> Departure:
+        """What `disband` would change; nothing is changed."""
+        ...
+
+    def disband(self, report: Report, force: bool = False) -> None:
+        """Undo `prepare`: remove what this cluster runs and take out the hosts that it joined.
+
+        What was there before stays, and so does what a cluster of another name joined.
 
         Args:
             report: called with a line for each thing that was changed, or could not be.
+            force: take out hosts on which others run something, too.
+
+        Raises:
+            InputError: others run something on a host that would leave; nothing was changed.
         """
         ...
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from cluster.backend import Capacity, Counts, HostState, JobResult, Report
+from cluster.backend import Capacity, Counts, Departure, HostState, JobResult, Report
 from cluster.images.build import Image
 from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
@@ -70,9 +70,13 @@ class SwarmBackend:
         """See `Backend.host_states`."""
         return membership.host_states(self.fleet)
 
-    def disband(self, report: Report) -> None:
+    def departure(self) -> Departure:
+        """See `Backend.departure`."""
+        return departure.departure(self.fleet)
+
+    def disband(self, report: Report, force: bool = False) -> None:
         """See `Backend.disband`: hosts that were in a Swarm before stay in it."""
-        departure.leave(self.fleet, report)
+        departure.leave(self.fleet, report, force=force)
 
     def specs(
         self, node: str, held: Held, session: str, purpose: Purpose = "measured"

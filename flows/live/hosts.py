@@ -8,7 +8,7 @@ from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
 
 if TYPE_CHECKING:
-    from cluster.backend import Backend, HostState
+    from cluster.backend import Backend, Departure, HostState
 
 Report = Callable[[str], None]
 
@@ -35,14 +35,25 @@ def host_states(inventory: Inventory, settings: Settings) -> "dict[str, HostStat
         return backend.host_states()
 
 
-def disband(inventory: Inventory, settings: Settings, report: Report) -> None:
-    """Take the hosts out of the cluster; what was there before stays.
+def departure(inventory: Inventory, settings: Settings) -> "Departure":
+    """Return what `disband` would change.
 
     Raises:
         SurroundingsError: the manager does not respond.
     """
     with _backend(inventory, settings) as backend:
-        backend.disband(report)
+        return backend.departure()
+
+
+def disband(inventory: Inventory, settings: Settings, report: Report) -> None:
+    """Take the hosts out of the cluster; what was there before stays.
+
+    Raises:
+        InputError: others run something on a host that would leave, and `force` is not set.
+        SurroundingsError: the manager does not respond.
+    """
+    with _backend(inventory, settings) as backend:
+        backend.disband(report, settings.force)
 
 
 @contextmanager

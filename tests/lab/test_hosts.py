@@ -264,7 +264,7 @@ def test_the_whole_of_a_cluster_of_hosts_by_its_commands(inventory, tmp_path, ca
     said = "".join(capfd.readouterr()).encode()
     for secret in (*tokens, (tmp_path / "id").read_text().splitlines()[1]):
         assert secret.encode() not in written + said
-    assert main(["cluster", "down", *words]) == 0
+    assert main(["cluster", "down", "yes", *words]) == 0
     assert main(["cluster", "status", *words]) == 1
     capfd.readouterr()
     assert main(["run", "stages=[setup]", *words, "launch.memory_mb=999999"]) == 2
