@@ -94,7 +94,7 @@ class Departure:
     Attributes:
         changes: what would be removed, and which hosts leave, in words.
         stays: what is left as it is, and why.
-        others: what others run on hosts that would leave, in words: they leave only where that is insisted on.
+        others: what others run on hosts that would leave, in words; such a host leaves only by force.
     """
 
     changes: tuple[str, ...] = ()
@@ -130,6 +130,19 @@ class Backend(Protocol):
 
     def host_states(self) -> dict[str, HostState]:
         """How each host takes part, by name; one that does not respond is no error."""
+        ...
+
+    def exclusive(self, doing: str, report: Report, patience: float) -> AbstractContextManager[None]:
+        """Keep others, wherever they run, from measuring or changing what runs within the block.
+
+        Args:
+            doing: what it is for, in a word or two; others see it.
+            report: called with a line, at once, where it must be waited for, with who has it since when.
+            patience: seconds until waiting is given up.
+
+        Raises:
+            SurroundingsError: another has it for longer.
+        """
         ...
 
     def departure(self) -> Departure:

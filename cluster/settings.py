@@ -20,6 +20,7 @@ class ConnectSettings:
         retries: further attempts at what may be repeated.
         pause: seconds before the first of them; doubles each time.
         parallel: hosts connected to at once.
+        lock_wait: seconds to wait for a cluster that another measures or changes; 0 gives up at once.
     """
 
     connect_timeout: Annotated[float, Ge(0.1), Le(600)] = 10.0
@@ -27,6 +28,7 @@ class ConnectSettings:
     retries: Annotated[int, Ge(0), Le(100)] = 3
     pause: Annotated[float, Ge(0), Le(600)] = 1.0
     parallel: Annotated[int, Ge(1), Le(1024)] = 16
+    lock_wait: Annotated[float, Ge(0), Le(1e7)] = 600.0
 
 
 @settings("images")

@@ -1,7 +1,7 @@
 """The Swarm as backend: implements `cluster.backend.Backend`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cluster.backend import Capacity, Counts, Departure, HostState, JobResult, Report
@@ -10,7 +10,7 @@ from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Purpose, layout_of
-from cluster.swarm import departure, jobs, membership, stack
+from cluster.swarm import departure, jobs, lock, membership, stack
 from cluster.swarm.launcher import Launcher
 from cluster.swarm.removal import hostname, remove_services, services_of, sweep_containers
 from cluster.swarm.services import (
@@ -69,6 +69,10 @@ class SwarmBackend:
     def host_states(self) -> dict[str, HostState]:
         """See `Backend.host_states`."""
         return membership.host_states(self.fleet)
+
+    def exclusive(self, doing: str, report: Report, patience: float) -> AbstractContextManager[None]:
+        """See `Backend.exclusive`."""
+        return lock.held(self.fleet, doing, report, patience)
 
     def departure(self) -> Departure:
         """See `Backend.departure`."""

@@ -12,7 +12,6 @@ from cluster.provision.hosts import Fleet
 from cluster.provision.inventory import Host
 from cluster.swarm.membership import (
     LABEL,
-    ROLE,
     joined_by,
     membership,
     no_report,
@@ -25,6 +24,7 @@ from metis.errors import InputError, MetisError, SurroundingsError
 PAUSE = 0.5
 SERVICES_GONE_WITHIN = 30.0
 DOWN_WITHIN = 40.0
+OURS = "metis."  # what our labels begin with
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def leave(fleet: Fleet, report: Report = no_report, *, force: bool = False) -> N
     found, manager = _look(fleet), fleet.inventory.manager
     if found.others and not force:
         raise InputError(
-            f"cluster {fleet.inventory.name}: {'; '.join(found.others)}: not of this cluster, and ended or moved "
-            "if its host leaves; nothing was changed (force=true insists)"
+            f"cluster {fleet.inventory.name}: {'; '.join(found.others)}: not of this cluster, and ended "
+            "where its host leaves; nothing was changed (force=true insists)"
         )
     for line in found.unreached:
         report(f"{line}; left as it is")
@@ -185,7 +185,9 @@ def _tasks_of_others(fleet: Fleet, leaving: Mapping[str, Host]) -> tuple[str, ..
             continue
         if task.get("NodeID") in leaving:
             where.setdefault(spec["Name"], set()).add(leaving[task["NodeID"]].name)
-    return tuple(f"service {name} runs on {', '.join(sorted(hosts))}" for name, hosts in sorted(where.items()))
+    return tuple(
+        f"service {name} runs on {', '.join(sorted(hosts))}" for name, hosts in sorted(where.items())
+    )
 
 
 def _remove_services(fleet: Fleet, report: Report) -> None:
@@ -237,5 +239,6 @@ def _unlabel(fleet: Fleet, node_id: str) -> None:
     manager = fleet.inventory.manager
     with engine_errors(manager, "taking our labels off its nodes"):
         node = fleet.engine(manager).nodes.get(node_id)
-        kept = {k: v for k, v in (node.attrs["Spec"].get("Labels") or {}).items() if k not in (LABEL, ROLE)}
+        labels = (node.attrs["Spec"].get("Labels") or {}).items()
+        kept = {key: value for key, value in labels if not key.startswith(OURS)}
         node.update({**node.attrs["Spec"], "Labels": kept})

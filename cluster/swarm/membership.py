@@ -196,8 +196,8 @@ def _refuse_other_cluster(fleet: Fleet) -> None:
             name = node["Description"]["Hostname"]
             raise InputError(
                 f"cluster.name {ours!r}: node {name} of this Swarm belongs to the cluster {other!r}; use "
-                f"cluster.name={other}, or end that one (metis cluster down yes cluster.name={other}; where it is "
-                f"long gone, on the manager: docker node update --label-rm {LABEL} {name})"
+                f"cluster.name={other}, or end that one (metis cluster down yes cluster.name={other}; "
+                f"where it is long gone, on the manager: docker node update --label-rm {LABEL} {name})"
             )
 
 

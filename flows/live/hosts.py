@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
+from flows.live.state import opened
 
 if TYPE_CHECKING:
     from cluster.backend import Backend, Departure, HostState
@@ -52,7 +53,7 @@ def disband(inventory: Inventory, settings: Settings, report: Report) -> None:
         InputError: others run something on a host that would leave, and `force` is not set.
         SurroundingsError: the manager does not respond.
     """
-    with _backend(inventory, settings) as backend:
+    with opened(settings, inventory, "cluster down") as backend:
         backend.disband(report, settings.force)
 
 

@@ -15,7 +15,7 @@ from flows.configuration.objects import chosen_colocations, onto_profile
 from flows.configuration.settings import Settings
 from flows.engine.keys import digest
 from flows.engine.work import Work
-from flows.live.state import INVENTORY, in_use
+from flows.live.state import INVENTORY, opened
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
 from metis.measure.journal import Journal, journal_of
@@ -43,12 +43,10 @@ def live_testbed(
         SurroundingsError: a host or engine does not respond.
         InputError: the load image is not among the images.
     """
-    from cluster.backend import open_backend
     from cluster.images.build import read_images
     from cluster.images.catalog import LOAD, load_catalog
     from cluster.load.generator import load_from
     from cluster.load.sittings import open_sittings
-    from cluster.provision.hosts import Fleet
 
     inventory = Inventory.load(inputs["setup"] / INVENTORY)
     images = read_images(inputs["build"] / "images.json")
@@ -58,8 +56,7 @@ def live_testbed(
     if not sender:
         raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
     load = settings.load
-    with in_use(settings), Fleet(inventory, settings.connect) as fleet:
-        backend = open_backend(settings.cluster.backend, fleet, workloads, images, settings.launch)
+    with opened(settings, inventory, session, workloads, images) as backend:
         backend.sweep()
         backend.sweep_jobs(session)
         backend.ensure_support()

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NOT_DEPLOYING = ("watch.", "stages=", "until=", "rerun=", "placement=", "output=", "out=", "dry_run=")
 
 See = Callable[[], tuple[IntArray, Measure]]
+Hold = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass
@@ -54,6 +56,7 @@ def watch(
     cluster: Cluster,
     *,
     report: Callable[[Watch], None] = lambda found: None,
+    hold: Hold = nullcontext,
     wait: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Watch:
@@ -68,6 +71,7 @@ def watch(
         objective: what a placement is worth.
         cluster: nodes and rules.
         report: called after every look.
+        hold: keeps others from changing what runs, during a look and not between two.
         wait: how to pause.
         clock: seconds.
 
@@ -79,7 +83,7 @@ def watch(
     try:
         for number in count():
             begun = clock()
-            failure = _look(found, see, objective, cluster, patrol)
+            failure = _look(found, see, objective, cluster, patrol, hold)
             report(found)
             if settings.looks is not None and number + 1 >= settings.looks:
                 break
@@ -92,15 +96,16 @@ def watch(
 
 
 def _look(
-    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Thresholds
+    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Thresholds, hold: Hold
 ) -> MetisError | None:
     """Look once, noted in `found`; return what went wrong."""
     from cluster.deployment import aligned, moved
 
     row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
     try:
-        running, measure = see()
-        new = inspect_running(found.known, running, cluster, measure, objective, optimum, patrol)
+        with hold():
+            running, measure = see()
+            new = inspect_running(found.known, running, cluster, measure, objective, optimum, patrol)
     except MetisError as error:
         found.looks.append(row | {"error": str(error)})
         return error

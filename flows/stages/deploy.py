@@ -18,7 +18,7 @@ def run(work: Work) -> None:
     """Write `placement.npz`, `plan.json`, and of what was measured `containers.csv` and `deployed.svg`."""
     from flows.live.session import connected
 
-    with connected(work.settings, work.inputs) as session:
+    with connected(work.settings, work.inputs, "deploy") as session:
         _bring(work, session, _wanted(work, session))
         if work.settings.deploy.measure:
             _measure(work, session)

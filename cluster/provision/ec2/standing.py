@@ -24,5 +24,7 @@ def standing(state: Path, name: str, settings: Ec2Settings) -> list[str]:
     found = []
     for one in instances(ec2, name):
         tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
-        found.append(f"instance {one['InstanceId']} ({tags.get(HOST_TAG, 'unnamed')}, {one['State']['Name']})")
+        found.append(
+            f"instance {one['InstanceId']} ({tags.get(HOST_TAG, 'unnamed')}, {one['State']['Name']})"
+        )
     return found + [f"security group {group}" for group in groups_of(ec2, name)]

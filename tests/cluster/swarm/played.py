@@ -8,7 +8,9 @@ from typing import Any
 from cluster.provision.inventory import Host, Inventory
 from metis.errors import SurroundingsError
 
-FACTS = "hostname={name}\ncores=4\nmemory={memory}\nengine=20\nclient=docker\nsystem=debian\naddresses={address} "
+FACTS = (
+    "hostname={name}\ncores=4\nmemory={memory}\nengine=20\nclient=docker\nsystem=debian\naddresses={address} "
+)
 GB = 1 << 30
 
 
@@ -101,9 +103,7 @@ class Engine:
             nodes=lambda: list(played.nodes.values()),
             remove_node=lambda node_id, force=False: played.nodes.pop(node_id),
         )
-        self.swarm = SimpleNamespace(
-            init=self._init, join=self._join, leave=self._leave, reload=lambda: None
-        )
+        self.swarm = SimpleNamespace(init=self._init, join=self._join, leave=self._leave, reload=lambda: None)
         self.swarm.attrs = {"JoinTokens": {"Worker": "token"}}
         self.nodes = SimpleNamespace(list=self._nodes, get=self._node)
         self.services = SimpleNamespace(list=self._named_services)
