@@ -13,6 +13,7 @@ from cluster.provision.inventory import Inventory
 from cluster.testbed import ClusterTestbed
 from flows.configuration.objects import chosen_colocations, onto_profile
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.keys import digest
 from flows.engine.work import Work
 from flows.live.state import INVENTORY, opened
@@ -23,6 +24,7 @@ from metis.measure.profile import Profile
 from metis.measure.series import measure_list
 from metis.measure.testbed import join_profiles
 
+PARTIAL = "partial.npz"  # what could be measured, where some co-locations could not
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
 FACTS = ("cores", "memory", "engine")
 
@@ -97,18 +99,19 @@ def profile_live(work: Work) -> Profile:
             at_once=testbed.at_once,
             patience=settings.explore.patience,
             path=path,
+            again=True,
             progress=_reporter(work, len(wanted) * chosen.repeats),
         )
         testbed.settle(journal)
-        if not journal.sound and onto is None:
-            raise SurroundingsError(f"nothing could be measured: {_first_failures(journal)}")
         provenance = _provenance(work, testbed, journal, begun)
     _write_runs(work, journal)
+    measured = replace(journal.profile(), provenance=provenance) if journal.sound else None
+    _refuse_missing(work, journal, measured, len(wanted))
     with written_whole(work.scratch / DONE) as file:
         file.write(begun.isoformat().encode())
-    if not journal.sound and onto is not None:
+    if measured is None:
+        assert onto is not None  # nothing was missing from it
         return onto
-    measured = replace(journal.profile(), provenance=provenance)
     return measured if onto is None else join_profiles(onto, measured, provenance)
 
 
@@ -130,10 +133,35 @@ def _reporter(work: Work, total: int) -> Callable[[Journal], None]:
     return report
 
 
-def _first_failures(journal: Journal) -> str:
-    reasons = [f"{where}: {why}" for where, why in journal.named_quarantine().items()]
-    more = f" (and {len(reasons) - 2} more)" if len(reasons) > 2 else ""
-    return "; ".join(reasons[:2]) + more
+def _refuse_missing(work: Work, journal: Journal, measured: Profile | None, wanted: int) -> None:
+    """Refuse a series in which co-locations could not be measured; each is named with its reason.
+
+    What was measured is kept, and lies as a profile of its own beside the journal.
+
+    Raises:
+        SurroundingsError: there are some.
+    """
+    reasons = [f"{where}: {without_name(where, why)}" for where, why in journal.named_quarantine().items()]
+    if not reasons:
+        return
+    for line in reasons:
+        say(f"  not measured: {line}")
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    if measured is None:
+        raise SurroundingsError(
+            f"nothing could be measured: {reasons[0]}{more}; the same command tries again"
+        )
+    partial = work.scratch / PARTIAL
+    measured.save(partial)
+    raise SurroundingsError(
+        f"{len(reasons)} of {wanted} co-locations could not be measured: {reasons[0]}{more}; the same "
+        f"command measures exactly these again, profile=file profile.path={partial} goes on without them"
+    )
+
+
+def without_name(colocation: str, why: str) -> str:
+    """Return a reason without the name of the co-location that it begins with."""
+    return why.removeprefix(f"{colocation}: ")
 
 
 def _hosts(inventory: Inventory) -> list[dict[str, Any]]:

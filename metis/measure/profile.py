@@ -286,6 +286,12 @@ def describe_profile(profile: Profile) -> dict[str, Any]:
     }
 
 
+def never_measured(profile: Profile) -> tuple[str, ...]:
+    """The applications of which a profile holds no measurement at all."""
+    known = np.isfinite(profile.rps).any(axis=0)
+    return tuple(app for app, found in zip(profile.apps, known, strict=True) if not found)
+
+
 def _spread_in_words(profile: Profile) -> dict[str, Any]:
     """Median and largest spread of repeated runs; nothing where there are none."""
     if profile.spread is None or not np.isfinite(profile.spread).any():

@@ -9,7 +9,8 @@ metis cluster down yes cluster=ec2                                 end it
 `down yes` removes the cluster's services and takes out of the Swarm the hosts that joined it under this
 cluster.name; hosts that were in one before stay in it. It refuses where others run something on a host that
 would leave (force=true insists). Instances on EC2 that carry the cluster's tag are terminated, their security
-group and key pair removed; a launch that broke off midway is cleaned up as well. With output=json they give a document.
+group and key pair removed; a launch that broke off midway is cleaned up as well. With output=json each word
+gives one document.
 """
 
 import sys

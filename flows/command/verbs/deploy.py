@@ -22,6 +22,7 @@ from flows.engine.memo import Memo
 from flows.engine.work import read_json
 from flows.live.session import check_live, connected
 from flows.placing.given import given_placement
+from flows.placing.known import unmeasured_line
 from flows.stages.chain import open_memo
 from metis.problem.placement_files import node_names, write_plan
 from metis.problem.space import ColocationSpace
@@ -60,6 +61,8 @@ def _placed(memo: Memo) -> Path:
     found = placed.document
     path = memo.store.root / "plans" / f"{digest(found['placement'])}.json"
     write_plan(path, placed.decision.placement, placed.cluster.space.apps, node_names(placed.cluster.nodes))
+    if placed.unmeasured:
+        say(f"  {unmeasured_line(placed.unmeasured)}")
     say(f"  {found['scheduler']}: mean RPS {found['rps']:.4f} predicted, gap {found['gap']:.2%}")
     return path
 

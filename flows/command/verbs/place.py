@@ -19,7 +19,7 @@ from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.placing.decisions import scheduler_for
-from flows.placing.known import known_tables, known_weights
+from flows.placing.known import known_tables, known_weights, unmeasured_apps, unmeasured_line
 from flows.stages.chain import open_memo
 from flows.stages.shared import OPTIMUM
 from metis.problem.cluster import Cluster
@@ -41,6 +41,7 @@ class Placed:
         decision: of the scheduler.
         judged: on the simulator.
         bound: that no placement exceeds.
+        unmeasured: applications of the group of which the profile holds no measurement.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Placed:
     decision: Decision
     judged: Evaluation
     bound: float
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class Placed:
             "cpu_seconds": self.decision.cpu_seconds,
             "free_nodes": self.judged.free_nodes,
             "slo": self.judged.slo,
+            "never_measured": list(self.unmeasured),
             **as_named(self.decision.placement, apps, nodes),
         }
 
@@ -98,7 +101,9 @@ def place(memo: Memo) -> Placed:
     judged = evaluate(decision.placement, cluster, tables, worth)
     proven = settings.scheduler == OPTIMUM
     bound = float(decision.trace["bound"]) if proven else _bound(group, cluster, worth)
-    return Placed(settings, objective.name, cluster, decision, judged, bound)
+    placed = [app for app, count in zip(tables.space.apps, group, strict=True) if count]
+    unmeasured = tuple(app for app in unmeasured_apps(memo) if app in placed)
+    return Placed(settings, objective.name, cluster, decision, judged, bound, unmeasured)
 
 
 def _bound(group: Any, cluster: Cluster, worth: Any) -> float:
@@ -124,6 +129,7 @@ def _views(placed: Placed) -> list[View]:
     return [
         Facts(f"Placement by {found['scheduler']}", facts),
         Table("Nodes", [Column("nodes", right=True), "each holds"], rows),
+        *(Line(unmeasured_line(placed.unmeasured), "red") for _ in placed.unmeasured[:1]),
         Line("output=json prints the placement node by node, out=plan.json writes it", "dim"),
     ]
 
