@@ -83,6 +83,7 @@ class ClusterTestbed:
         at_once: workers measured at the same time, at most.
         alone: stand-alone runs of an application before it is measured beside others.
         every: runs of an application after which it is measured alone again.
+        report: called with a line where a host is lost or back, and where a measurement is to be repeated.
     """
 
     workloads: tuple[Workload, ...]
@@ -95,6 +96,7 @@ class ClusterTestbed:
     at_once: int = 1
     alone: int = 1
     every: int = 30
+    report: Callable[[str], None] = lambda line: None
     _lost: dict[str, tuple[float, str]] = field(default_factory=dict)
     _mute: dict[str, list[str]] = field(default_factory=dict)
 
@@ -118,6 +120,10 @@ class ClusterTestbed:
         if failed or profile is None:
             raise UnmeasuredError(failed or dict.fromkeys(ids, "nothing was measured"), profile)
         return profile
+
+    def leave_out(self, host: str, why: str) -> None:
+        """Measure without a host until it can take part; it is looked at again later."""
+        self._lost[host] = (time.monotonic(), why)
 
     def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
         """Unknown: see `Testbed.truth`.
@@ -192,6 +198,7 @@ class ClusterTestbed:
                     found[i] = run
                     self._enter(run)
                 elif self._all_there(worker, client):
+                    self.report(f"failed: {run}")
                     found[i] = run
                 else:
                     todo.append(i)
@@ -217,9 +224,11 @@ class ClusterTestbed:
     def _look_at(self, host: Host) -> bool:
         """Whether a host can take part; one that cannot is noted as lost."""
         if why := self.backend.unavailable(host):
+            if host.name not in self._lost:
+                self.report(f"{host.name} is lost, its runs go to others: {why}")
             self._lost[host.name] = (time.monotonic(), why)
-        else:
-            self._lost.pop(host.name, None)
+        elif self._lost.pop(host.name, None):
+            self.report(f"{host.name} is back")
         return not why
 
     def _all_there(self, worker: Host, client: Host) -> bool:

@@ -132,6 +132,16 @@ def state_of(node: Mapping[str, Any]) -> str:
     return AVAILABILITY.get(availability, availability)
 
 
+def node_state(fleet: Fleet, hostname: str) -> str:
+    """The state of the node with this hostname, see `state_of`; `ready` where the manager is silent."""
+    try:
+        nodes = state(fleet)
+    except SurroundingsError:
+        return "ready"
+    found = [state_of(one) for one in nodes.values() if one["Description"]["Hostname"] == hostname]
+    return found[-1] if found else "not in the Swarm"
+
+
 def joined_by(node: Mapping[str, Any]) -> str:
     """Name of the cluster that joined a node; empty where it was one before any did."""
     labels = node["Spec"].get("Labels") or {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
+from flows.live.preflight import findings
 from flows.live.state import opened
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ def joined(inventory: Inventory, settings: Settings, report: Report) -> Inventor
         SurroundingsError: a host does not respond, or a step failed there.
     """
     with _backend(inventory, settings) as backend:
-        return backend.prepare(report)
+        prepared = backend.prepare(report)
+    with _backend(prepared, settings) as backend:  # by the hostnames that it found
+        own = {one.name for one in backend.standing()}
+        for line in findings(backend.occupancy(), settings.cluster.slots or 1, settings.launch, own):
+            report(line)
+    return prepared
 
 
 def host_states(inventory: Inventory, settings: Settings) -> "dict[str, HostState]":

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.keys import digest
 from flows.engine.work import Work
+from flows.live.preflight import findings, refuse_held_ports
 from flows.live.state import INVENTORY, opened
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
@@ -23,6 +24,9 @@ from metis.measure.journal import Journal, journal_of
 from metis.measure.profile import Profile
 from metis.measure.series import measure_list
 from metis.measure.testbed import join_profiles
+
+if TYPE_CHECKING:
+    from cluster.backend import Backend
 
 PARTIAL = "partial.npz"  # what could be measured, where some co-locations could not
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
@@ -59,20 +63,42 @@ def live_testbed(
         raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
     load = settings.load
     with opened(settings, inventory, session, workloads, images) as backend:
-        backend.sweep()
+        if left := backend.sweep():
+            say(f"  removed what an interrupted run left: {', '.join(left)}")
         backend.sweep_jobs(session)
+        occupied, slots = backend.occupancy(), settings.cluster.slots or 1
+        ready = [name for name, known in occupied.items() if known.state == "ready"]
+        at_once = settings.profile.at_once or len(inventory.workers)
+        for line in findings(occupied, slots, settings.launch):
+            say(f"  {line}")
+        refuse_held_ports(occupied, ready[:at_once], slots, settings.launch.first_port)
         backend.ensure_support()
-        yield ClusterTestbed(
+        testbed = ClusterTestbed(
             workloads=workloads,
-            slots=settings.cluster.slots or 1,
+            slots=slots,
             backend=backend,
             load=lambda client, targets: load_from(backend, client, targets, load, sender[0], session),
             settings=load,
             sittings=open_sittings(state, digest(_hosts(inventory))),
             session=session,
-            at_once=settings.profile.at_once or len(inventory.workers),
+            at_once=at_once,
             # repeats bring stand-alone runs of their own
             alone=1 if settings.profile.repeats > 1 else 2,
+            report=lambda line: say(f"  {line}"),
+        )
+        for name, known in occupied.items():
+            if known.state != "ready":
+                testbed.leave_out(name, f"{name}: {known.state}")
+        yield testbed
+        _say_support(backend, settings)
+
+
+def _say_support(backend: "Backend", settings: Settings) -> None:
+    """Report what stays for the next run, and the command that removes it."""
+    if not backend.standing():
+        say(
+            "  caches, origin and network stay for the next run; "
+            f"`metis undeploy cluster={settings.cluster.kind} ...` removes them"
         )
 
 

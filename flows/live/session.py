@@ -1,6 +1,6 @@
 """What runs on a live cluster, as the stages deploy and watch and their verbs need it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,6 +79,14 @@ class LiveSession:
             self.space.apps,
             self.space.slots,
         )
+
+    def obstacles(self, changes: "Sequence[Change]") -> list[str]:
+        """Return why these changes would fail midway; see `cluster.deployment.obstacles`."""
+        from cluster.deployment import obstacles
+
+        launch = self.settings.launch
+        occupied = self.backend.occupancy()
+        return obstacles(changes, occupied, self.space.slots, launch.cpus, launch.memory_mb)
 
     def source(self, kind: str) -> "Source":
         """Return what measures running containers: `load` or `metrics`."""

@@ -23,6 +23,14 @@ def known_tables(memo: Memo) -> Tables:
     return tables_in(memo.obtain("simulator").folder)
 
 
+def trained(memo: Memo) -> bool:
+    """Whether the scheduler of the settings places at once: it needs no training, or that was done."""
+    from baselines.registry import learner_of
+
+    learner = learner_of(memo.settings.scheduler)
+    return learner is None or memo.find(f"subscheduler/{learner}") is not None
+
+
 def unmeasured_apps(memo: Memo) -> tuple[str, ...]:
     """Return the applications that the profile under the simulator in use never measured."""
     from metis.measure.profile import never_measured

@@ -8,6 +8,7 @@ from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.stages.evaluate import placing_steps
 from flows.stages.shared import LIVE, asks_for
+from metis.errors import SurroundingsError
 from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
@@ -42,14 +43,19 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
     from flows.live.deployment import plan_lines, plan_rows
     from metis.files import save_arrays
 
+    undone = f"`metis undeploy cluster={work.settings.cluster.kind} ...` removes all of it"
     changes = session.plan(placement)
     for line in plan_lines(changes):
         say(line)
+    against = session.obstacles(changes)
+    if against:
+        raise SurroundingsError(f"{'; '.join(against)}; nothing was changed")
     carry_out(
         session.backend,
         changes,
         work.settings.deploy.at_once,
         lambda done, total, node: work.progress("nodes changed", done, total, f", {node}" if node else ""),
+        lambda stands: say(f"  {stands}; {undone}"),
     )
     work.write_json("plan.json", plan_rows(changes))
     arrays = {"placement": placement, "apps": list(session.space.apps), "nodes": list(session.nodes)}

@@ -288,8 +288,7 @@ def describe_profile(profile: Profile) -> dict[str, Any]:
 
 def never_measured(profile: Profile) -> tuple[str, ...]:
     """The applications of which a profile holds no measurement at all."""
-    known = np.isfinite(profile.rps).any(axis=0)
-    return tuple(app for app, found in zip(profile.apps, known, strict=True) if not found)
+    return tuple(app for a, app in enumerate(profile.apps) if not np.isfinite(profile.rps[:, a]).any())
 
 
 def _spread_in_words(profile: Profile) -> dict[str, Any]:

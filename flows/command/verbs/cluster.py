@@ -33,19 +33,20 @@ if TYPE_CHECKING:
     from cluster.provision.inventory import Host, Inventory
     from cluster.provision.trust import ShownKey
 
+WORDS = ("status", "down", "accept")
+
 
 def run(request: Request) -> Result:
     """See the module's text."""
-    words = {"status": _status, "down": _down, "accept": _accept}
     word, *more = request.words or ("",)
-    if word not in words:
-        raise InputError(f"cluster {word!r}: use one of {', '.join(words)}, then overrides")
+    if word not in WORDS:
+        raise InputError(f"cluster {word!r}: use one of {', '.join(WORDS)}, then overrides")
     if more and (word == "status" or more != ["yes"]):
         allowed = "nothing" if word == "status" else "yes or nothing"
         raise InputError(f"cluster {word} {more[0]!r}: give {allowed} there, then overrides")
     if word == "status":
         return _status(request.settings)
-    return words[word](request.settings, sure=bool(more))
+    return (_down if word == "down" else _accept)(request.settings, sure=bool(more))
 
 
 def _status(settings: Settings) -> Result:

@@ -38,7 +38,7 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
         if placement.shape == cluster.existing.shape:
             check_placement(placement, placement.sum(axis=0), cluster, name)
     else:
-        placement, name = place(memo).decision.placement, settings.scheduler
+        placement, name = place(memo).placement, settings.scheduler
     constraints = constraints_of(tables, settings.constraints)
     return explain(placement, cluster, tables, constraints.node_extents(placement, cluster)), name
 
