@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError
 from metis.settings import OutputPath, Share, settings
@@ -156,6 +156,20 @@ class DeploySettings:
     def __post_init__(self) -> None:
         if not self.session.isidentifier():
             raise InputError(f"deploy.session {self.session!r}: give letters, digits and _")
+
+
+@settings("export")
+class ExportSettings:
+    """How a placement is written for others.
+
+    Attributes:
+        registry: `host:port` where nodes pull images from; None for that of the cluster's inventory, if any.
+        cpu_share: share of its CPU limit that a container reserves on Kubernetes; memory is reserved whole.
+            With 1, a node holds no more limits than it has cores.
+    """
+
+    registry: str | None = None
+    cpu_share: Annotated[float, Gt(0), Le(1)] = 0.5
 
 
 @settings("watch")

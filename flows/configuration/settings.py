@@ -21,6 +21,7 @@ from cluster.settings import (
     ConnectSettings,
     DeploySettings,
     Ec2Settings,
+    ExportSettings,
     LaunchSettings,
     LoadSettings,
     WatchSettings,
@@ -144,6 +145,7 @@ class Settings:
     ec2: Ec2Settings = Ec2Settings()
     deploy: DeploySettings = DeploySettings()
     watch: WatchSettings = WatchSettings()
+    export: ExportSettings = ExportSettings()
     gc: GcSettings = GcSettings()
     serve: ServeSettings = ServeSettings()
     tracking: TrackingSettings = TrackingSettings()

@@ -64,6 +64,7 @@ class Placed:
     def document(self) -> dict[str, Any]:
         """The placement by names, and its figures."""
         found = {"occupied": list(self.room.notes)} if self.settings.cluster.live else {}
+        found |= {"never_measured": list(self.unmeasured)} if self.unmeasured else {}
         return {
             "scheduler": self.settings.scheduler,
             "objective": self.objective,
@@ -75,7 +76,6 @@ class Placed:
             "cpu_seconds": self.decision.cpu_seconds,
             "free_nodes": self.judged.free_nodes,
             "slo": self.judged.slo,
-            "never_measured": list(self.unmeasured),
             **found,
             **as_named(self.placement, self.cluster.space.apps, self.room.nodes),
         }
