@@ -34,6 +34,12 @@ class Room:
     notes: tuple[str, ...] = ()
 
 
+def live_nodes(settings: Settings) -> tuple[str, ...] | None:
+    """Return the names of the live cluster's nodes, without asking them; None where setup was not done."""
+    path = cluster_state(settings) / INVENTORY
+    return tuple(host.name for host in Inventory.load(path).workers) if path.is_file() else None
+
+
 def room_of(settings: Settings) -> Room:
     """Return the room of the cluster that is placed on; of one without hosts that is all of it.
 

@@ -28,12 +28,13 @@ def run(work: Work) -> None:
 def _wanted(work: Work, session: "LiveSession") -> IntArray:
     """Return the placement, int [nodes, apps]: rows as given, else where most containers can stay."""
     from cluster.deployment import aligned
-    from flows.live.deployment import whole_placement
-    from flows.placing.given import chosen_placement, given_placement
+    from flows.live.deployment import by_name, whole_placement
+    from flows.placing.given import chosen_placement, given_names, given_placement
 
     settings, nodes = work.settings, len(session.nodes)
     if settings.placement:
-        return whole_placement(given_placement(settings, session.space), nodes)
+        given = given_placement(settings, session.space)
+        return by_name(given, given_names(settings, session.space), session.nodes)
     placement = whole_placement(chosen_placement(work.inputs, settings.scheduler, session.space), nodes)
     return placement if len(placement) > nodes else aligned(placement, session.placement())
 

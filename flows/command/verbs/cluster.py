@@ -166,5 +166,13 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
     return Table(title, columns, cells, styles)
 
 
-# the same settings as for `metis run stages=[setup]`, which these words come before and after
-VERB = Verb(run, settings=("apps", "force"), stages=("setup",), site=True, words=2)
+# the same settings as for `metis run stages=[setup]`, which these words come before and after; nothing is
+# measured, so that no applications need be named
+VERB = Verb(
+    run,
+    settings=("apps", "force"),
+    stages=("setup",),
+    site=True,
+    words=2,
+    implied=("testbed=embedded",),
+)

@@ -21,7 +21,7 @@ from flows.engine.console import say
 from flows.engine.memo import Memo
 from flows.engine.work import read_json
 from flows.live.session import check_live, connected
-from flows.placing.given import given_placement
+from flows.placing.given import given_names, given_placement
 from flows.placing.known import unmeasured_line
 from flows.stages.chain import open_memo
 from metis.problem.placement_files import write_plan
@@ -74,12 +74,13 @@ def _placed(memo: Memo, chosen: bool) -> Path:
 
 def _planned(memo: Memo) -> Result:
     """Return what would change; hosts are made ready and images built, what runs is only looked at."""
-    from flows.live.deployment import plan_rows, whole_placement
+    from flows.live.deployment import by_name, plan_rows
 
     inputs = {name: memo.obtain(name).folder for name in ("setup", "build")}
     with connected(memo.settings, inputs) as session:
         placement = given_placement(memo.settings, session.space)
-        changes = session.plan(whole_placement(placement, len(session.nodes)))
+        names = given_names(memo.settings, session.space)
+        changes = session.plan(by_name(placement, names, session.nodes))
         against = session.obstacles(changes)
     rows = plan_rows(changes)
     document = {"plan": rows, "against": against}
