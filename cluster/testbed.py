@@ -83,7 +83,8 @@ class ClusterTestbed:
         at_once: workers measured at the same time, at most.
         alone: stand-alone runs of an application before it is measured beside others.
         every: runs of an application after which it is measured alone again.
-        report: called with a line where a host is lost or back, and where a measurement is to be repeated.
+        report: called with a line where a host is lost or back, and where a measurement fails.
+        begin: called with what is measured now, and where.
     """
 
     workloads: tuple[Workload, ...]
@@ -97,6 +98,7 @@ class ClusterTestbed:
     alone: int = 1
     every: int = 30
     report: Callable[[str], None] = lambda line: None
+    begin: Callable[[str], None] = lambda what: None
     _lost: dict[str, tuple[float, str]] = field(default_factory=dict)
     _mute: dict[str, list[str]] = field(default_factory=dict)
 
@@ -218,6 +220,7 @@ class ClusterTestbed:
                 self._look_at(host)
         left = [host for host in hosts if host.name not in self._lost]
         if not left:
+            self.report(f"none of {', '.join(host.name for host in hosts)} can take part")
             raise SurroundingsError(self._lost[hosts[0].name][1])
         return left
 
@@ -238,6 +241,7 @@ class ClusterTestbed:
             SurroundingsError: the manager cannot be reached.
         """
         if why := self.backend.unavailable(self.backend.inventory.manager):
+            self.report(f"the manager is lost: {why}")
             raise SurroundingsError(why)
         there = [self._look_at(host) for host in (worker, client)]
         return all(there)
@@ -252,6 +256,7 @@ class ClusterTestbed:
         """Launch, load, look, remove."""
         session = f"{self.session}-{worker.name}"
         begun = time.monotonic()
+        self.begin(f"{describe_colocation(self.space.counts[i], self.space.apps)} on {worker.name}")
         with self.backend.running({worker.name: self.space.counts[i]}, session) as containers:
             results = self.load(client, [self._target(container) for container in containers])
             at = time.time()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
 from flows.live.preflight import findings
-from flows.live.state import opened
+from flows.live.state import opened, say_indented
 
 if TYPE_CHECKING:
     from cluster.backend import Backend, Departure, HostState
@@ -27,6 +27,7 @@ def joined(inventory: Inventory, settings: Settings, report: Report) -> Inventor
         InputError: hosts that cannot be one cluster.
         SurroundingsError: a host does not respond, or a step failed there.
     """
+    say_indented(f"looking at the {len(inventory.hosts)} hosts of cluster {inventory.name}")
     with _backend(inventory, settings) as backend:
         prepared = backend.prepare(report)
     with _backend(prepared, settings) as backend:  # by the hostnames that it found
@@ -38,6 +39,7 @@ def joined(inventory: Inventory, settings: Settings, report: Report) -> Inventor
 
 def host_states(inventory: Inventory, settings: Settings) -> "dict[str, HostState]":
     """Return how each host takes part in the cluster, by name."""
+    say_indented(f"looking at the {len(inventory.hosts)} hosts of cluster {inventory.name}")
     with _backend(inventory, settings) as backend:
         return backend.host_states()
 
@@ -48,6 +50,7 @@ def departure(inventory: Inventory, settings: Settings) -> "Departure":
     Raises:
         SurroundingsError: the manager does not respond.
     """
+    say_indented(f"looking at the {len(inventory.hosts)} hosts of cluster {inventory.name}")
     with _backend(inventory, settings) as backend:
         return backend.departure()
 
@@ -69,5 +72,5 @@ def _backend(inventory: Inventory, settings: Settings) -> "Iterator[Backend]":
     from cluster.backend import open_backend
     from cluster.provision.hosts import Fleet
 
-    with Fleet(inventory, settings.connect) as fleet:
+    with Fleet(inventory, settings.connect, say_indented) as fleet:
         yield open_backend(settings.cluster.backend, fleet, (), ())

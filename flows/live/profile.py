@@ -1,6 +1,7 @@
 """The live cluster as the testbed of a run: connections, backend and load put together, and its profile."""
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from flows.engine.console import say
 from flows.engine.keys import digest
 from flows.engine.work import Work
 from flows.live.preflight import findings, refuse_held_ports
-from flows.live.state import INVENTORY, opened
+from flows.live.state import INVENTORY, opened, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
 from metis.measure.journal import Journal, journal_of
@@ -84,7 +85,7 @@ def live_testbed(
             at_once=at_once,
             # repeats bring stand-alone runs of their own
             alone=1 if settings.profile.repeats > 1 else 2,
-            report=lambda line: say(f"  {line}"),
+            report=say_indented,
         )
         for name, known in occupied.items():
             if known.state != "ready":
@@ -117,6 +118,8 @@ def profile_live(work: Work) -> Profile:
     with live_testbed(settings, work.inputs, work.scratch / "alone.json") as testbed:
         onto = onto_profile(settings, testbed.space)
         wanted = chosen_colocations(settings, testbed.space, onto)
+        report = _Reporter(work, len(wanted) * chosen.repeats)
+        testbed.begin = report.begin
         journal = measure_list(
             testbed,
             wanted,
@@ -126,7 +129,8 @@ def profile_live(work: Work) -> Profile:
             patience=settings.explore.patience,
             path=path,
             again=True,
-            progress=_reporter(work, len(wanted) * chosen.repeats),
+            wait=_announced_wait,
+            progress=report,
         )
         testbed.settle(journal)
         provenance = _provenance(work, testbed, journal, begun)
@@ -141,22 +145,39 @@ def profile_live(work: Work) -> Profile:
     return measured if onto is None else join_profiles(onto, measured, provenance)
 
 
-def _reporter(work: Work, total: int) -> Callable[[Journal], None]:
-    """Return what reports how many runs are made, what is left out, and how long the rest takes."""
-    first: list[tuple[datetime, int]] = []
+class _Reporter:
+    """Reports how many runs are made, what is measured now, what failed, and how long the rest takes."""
 
-    def report(journal: Journal) -> None:
+    def __init__(self, work: Work, total: int) -> None:
+        self._work, self._total = work, total
+        self._begun: tuple[datetime, int] | None = None
+        self._done, self._known = 0, ""
+
+    def __call__(self, journal: Journal) -> None:
+        """Receive the journal, at the start and after every measurement."""
         now, pending = datetime.now(tz=UTC), len(journal.pending)
-        if not first:
-            first.append((now, pending))
-        started, at_start = first[0]
+        if self._begun is None:
+            self._begun = (now, pending)
+            if journal.runs:
+                say_indented(f"{len(journal.runs)} runs of an earlier command are kept, {pending} are left")
+        started, at_start = self._begun
         made = at_start - pending
-        known = f", {len(journal.quarantined)} failed" if journal.quarantined else ""
+        self._known = f", {len(journal.quarantined)} failed" if journal.quarantined else ""
         if made > 0 and pending:
-            known += f", about {(now - started).total_seconds() / made * pending / 60:.0f} min left"
-        work.progress("co-location runs", total - pending, total, known)
+            left = (now - started).total_seconds() / made * pending / 60
+            self._known += f", about {left:.0f} min left"
+        self._done = self._total - pending
+        self._work.progress("co-location runs", self._done, self._total, self._known)
 
-    return report
+    def begin(self, what: str) -> None:
+        """Receive what is measured next, and where."""
+        self._work.progress("co-location runs", self._done, self._total, f"{self._known}, {what}")
+
+
+def _announced_wait(seconds: float) -> None:
+    """Pause before hosts that did not respond are tried again."""
+    say_indented(f"hosts do not respond; trying again in {seconds:g} s")
+    time.sleep(seconds)
 
 
 def _refuse_missing(work: Work, journal: Journal, measured: Profile | None, wanted: int) -> None:

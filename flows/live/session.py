@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.settings import Settings
-from flows.live.state import INVENTORY, cluster_state, opened
+from flows.live.state import INVENTORY, cluster_state, opened, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.measure.profile_files import load_profile
@@ -148,6 +148,7 @@ def undeploy(settings: Settings) -> list[str]:
     with opened(settings, Inventory.load(path), "undeploy") as backend:
         session = settings.deploy.session
         removed = [one.where for one in backend.standing(session)]
+        say_indented(f"removing {len(removed)} containers of {session}")
         backend.stop(backend.standing(session))
         backend.sweep()
         if not backend.standing():

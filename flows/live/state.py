@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 INVENTORY = "inventory.json"
 
 
+def say_indented(line: str) -> None:
+    """Report what happens on hosts."""
+    say(f"  {line}")
+
+
 def cluster_state(settings: Settings) -> Path:
     """Return the folder `cluster.state`, else `cluster/NAME` beside the tracking store; absolute."""
     given = settings.cluster.state
@@ -47,7 +52,7 @@ def opened(
     from cluster.backend import open_backend
     from cluster.provision.hosts import Fleet
 
-    with Fleet(inventory, settings.connect) as fleet:
+    with Fleet(inventory, settings.connect, say_indented) as fleet:
         backend = open_backend(settings.cluster.backend, fleet, workloads, images, settings.launch)
         with exclusive(backend, settings, doing) if doing else nullcontext():
             yield backend
@@ -55,4 +60,4 @@ def opened(
 
 def exclusive(backend: "Backend", settings: Settings, doing: str) -> AbstractContextManager[None]:
     """Return what keeps others from measuring or changing what runs; see `Backend.exclusive`."""
-    return backend.exclusive(doing, lambda line: say(f"  {line}"), settings.connect.lock_wait)
+    return backend.exclusive(doing, say_indented, settings.connect.lock_wait)

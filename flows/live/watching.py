@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings
+from flows.live.state import say_indented
 from metis.errors import MetisError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.operate.watch import Inspection, Knowledge, Measure, Thresholds, inspect_running
@@ -150,6 +151,8 @@ def seen_live(session: "LiveSession", alone: dict[str, float]) -> See:
         def measure(rows: IntArray) -> LiveMeasurement:
             names = {nodes[int(row)] for row in rows}
             chosen = [one for one in standing if one.node in names]
+            seconds = settings.load.warm_up + settings.load.duration
+            say_indented(f"measuring {len(chosen)} containers, {seconds:g} s for each turn of nodes")
             results = source(chosen)
             return live_profile(session.space, nodes, placement, chosen, results, alone)
 

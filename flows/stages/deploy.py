@@ -44,6 +44,11 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
     from flows.live.deployment import plan_lines, plan_rows
     from metis.files import save_arrays
 
+    def changing(done: int, total: int, nodes: str) -> None:
+        if nodes:
+            say(f"  changing {nodes}")
+        work.progress("nodes changed", done, total, f", {nodes}" if nodes else "")
+
     undone = f"`metis undeploy cluster={work.settings.cluster.kind} ...` removes all of it"
     changes = session.plan(placement)
     for line in plan_lines(changes):
@@ -55,7 +60,7 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
         session.backend,
         changes,
         work.settings.deploy.at_once,
-        lambda done, total, node: work.progress("nodes changed", done, total, f", {node}" if node else ""),
+        changing,
         lambda stands: say(f"  {stands}; {undone}"),
     )
     work.write_json("plan.json", plan_rows(changes))
@@ -76,6 +81,9 @@ def _measure(work: Work, session: "LiveSession") -> None:
     containers = session.standing()
     if not containers:
         return
+    load = work.settings.load
+    seconds = load.warm_up + load.duration
+    say(f"  loading {len(containers)} containers, {seconds:g} s for each turn of nodes")
     measured = session.source("load")(containers)
     tables = known_tables(work.inputs, session.space)
     alone = alone_rps(known_profile(work.inputs))

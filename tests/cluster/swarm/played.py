@@ -29,6 +29,7 @@ class Played:
     memory: int = 16 * GB
     now: float = 0.0  # the manager's clock, seconds
     left: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def named(self, name: str, hosts: Iterable[Host] | None = None) -> "Played":
         """The same machines, by another cluster's name; perhaps of another inventory."""
@@ -37,6 +38,9 @@ class Played:
         for shared in ("nodes", "member", "services", "tasks", "networks", "silent", "on_host", "left"):
             setattr(other, shared, getattr(self, shared))
         return other
+
+    def report(self, line: str) -> None:
+        self.said.append(line)
 
     def run(self, host: Host, command: str, **_: Any) -> str:
         self._refuse_silent(host)

@@ -148,6 +148,14 @@ def test_a_profile_records_where_it_comes_from(played):
     assert both["rps web"].tolist() == [0.75, 0.75]
 
 
+def test_what_an_earlier_command_left_is_said(played, capfd):
+    with pytest.raises(SurroundingsError):
+        played(World(dies={3: "c"}))
+    assert "hosts do not respond; trying again in 0 s" in capfd.readouterr().err
+    played(World())
+    assert "2 runs of an earlier command are kept, 3 are left" in capfd.readouterr().err
+
+
 def test_progress_counts_runs_and_estimates_the_rest(played):
     with pytest.raises(SurroundingsError):
         played(World(broken={(0, 2): 10**9}))
