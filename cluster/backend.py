@@ -3,9 +3,10 @@
 A new backend is a folder of its own and a line in `BACKENDS`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -87,6 +88,65 @@ class HostState:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Tenant:
+    """Something that runs on a node and that this cluster did not start.
+
+    Attributes:
+        name: of the service, or of the container that belongs to none.
+        cpus: limit; 0 for none.
+        memory_mb: limit; 0 for none.
+        everywhere: whether it is meant to run on every node, as agents do.
+    """
+
+    name: str
+    cpus: float = 0.0
+    memory_mb: int = 0
+    everywhere: bool = False
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Whether a node takes containers, and what is on it already.
+
+    Attributes:
+        state: `ready`, or why it takes none: `drained`, `paused`, `down`, or why nothing is known.
+        tenants: what this cluster did not start.
+        ports: ports that something listens on, and what that is; a service of this cluster by its name.
+    """
+
+    state: str = "ready"
+    tenants: tuple[Tenant, ...] = ()
+    ports: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> tuple[Tenant, ...]:
+        """The tenants that take slots; what runs everywhere is part of what a node is."""
+        return tuple(one for one in self.tenants if not one.everywhere)
+
+    def slots(self, cpus: float, memory_mb: int) -> int:
+        """Slots that tenants take, each of `cpus` cores and `memory_mb`; one without limits takes one."""
+        known = [one for one in self.counted if one.cpus or one.memory_mb]
+        by_cores = math.ceil(sum(one.cpus for one in known) / cpus - 1e-9)
+        by_memory = math.ceil(sum(one.memory_mb for one in known) / memory_mb - 1e-9)
+        return max(by_cores, by_memory) + len(self.counted) - len(known)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """What taking a cluster's hosts out again comes to.
+
+    Attributes:
+        changes: what would be removed, and which hosts leave, in words.
+        stays: what is left as it is, and why.
+        others: what others run on hosts that would leave, in words; such a host leaves only by force.
+    """
+
+    changes: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
 class Backend(Protocol):
     """Runs containers on the nodes of one cluster.
 
@@ -117,11 +177,34 @@ class Backend(Protocol):
         """How each host takes part, by name; one that does not respond is no error."""
         ...
 
-    def disband(self, report: Report) -> None:
-        """Undo `prepare`: remove what this cluster runs and take its hosts out; what was there before stays.
+    def exclusive(self, doing: str, report: Report, patience: float) -> AbstractContextManager[None]:
+        """Keep others, wherever they run, from measuring or changing what runs within the block.
+
+        Args:
+            doing: what it is for, in a word or two; others see it.
+            report: called with a line, at once, where it must be waited for, with who has it since when.
+            patience: seconds until waiting is given up.
+
+        Raises:
+            SurroundingsError: another has it for longer.
+        """
+        ...
+
+    def departure(self) -> Departure:
+        """What `disband` would change; nothing is changed."""
+        ...
+
+    def disband(self, report: Report, force: bool = False) -> None:
+        """Undo `prepare`: remove what this cluster runs and take out the hosts that it joined.
+
+        What was there before stays, and so does what a cluster of another name joined.
 
         Args:
             report: called with a line for each thing that was changed, or could not be.
+            force: take out hosts on which others run something, too.
+
+        Raises:
+            InputError: others run something on a host that would leave; nothing was changed.
         """
         ...
 
@@ -173,6 +256,14 @@ class Backend(Protocol):
 
     def unavailable(self, host: Host) -> str:
         """Why a host cannot take part in a measurement; empty where it can."""
+        ...
+
+    def occupancy(self) -> dict[str, Occupancy]:
+        """Whether each node takes containers, what others run there, and which ports are held; by name.
+
+        Raises:
+            SurroundingsError: the cluster itself does not respond.
+        """
         ...
 
     def capacity(self) -> dict[str, Capacity]:

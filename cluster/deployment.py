@@ -11,7 +11,7 @@ from metis.errors import InputError, MetisError, SurroundingsError
 from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
-    from cluster.backend import Backend
+    from cluster.backend import Backend, Occupancy
 
 Report = Callable[[int, int, str], None]  # nodes done, nodes in all, names of those changed next
 
@@ -132,8 +132,54 @@ def _change(
     )
 
 
+def obstacles(
+    changes: Sequence[Change],
+    occupied: "Mapping[str, Occupancy]",
+    slots: int,
+    cpus: float,
+    memory_mb: int,
+) -> list[str]:
+    """Why a plan would fail midway as things are, a line each; empty where nothing stands against it.
+
+    Args:
+        changes: see `plan`.
+        occupied: by node, see `Backend.occupancy`; nodes left out are not looked at.
+        slots: of a node.
+        cpus: limit of a container.
+        memory_mb: likewise.
+    """
+    found = []
+    for change in changes:
+        known = occupied.get(change.node)
+        if known is None or not change.start:
+            continue
+        if known.state != "ready":
+            found.append(
+                f"{change.node}: {known.state}, and {len(change.start)} containers are to start there"
+            )
+            continue
+        holds, taken = len(change.keep) + len(change.start), known.slots(cpus, memory_mb)
+        if taken and holds + taken > slots:
+            others = ", ".join(one.name for one in known.counted)
+            taken_by = f"others ({others}) take {taken} of its {slots} slots"
+            found.append(f"{change.node}: is to hold {holds} containers, and {taken_by}")
+        own = {one.name for one in (*change.keep, *change.stop)}
+        held = [(one, known.ports.get(one.published or 0, "")) for one in change.start]
+        found += [
+            f"{change.node}: port {one.published}, of {one.app} in slot {one.slot}, is held by {holder}; "
+            "launch.first_port=N chooses other ports"
+            for one, holder in held
+            if holder and holder not in own
+        ]
+    return found
+
+
 def carry_out(
-    backend: "Backend", changes: Sequence[Change], at_once: int, report: Report | None = None
+    backend: "Backend",
+    changes: Sequence[Change],
+    at_once: int,
+    report: Report | None = None,
+    interrupted: Callable[[str], None] | None = None,
 ) -> None:
     """Make the changes, a few nodes at a time; on each, what leaves goes first: none is ever overfull.
 
@@ -142,6 +188,7 @@ def carry_out(
         changes: see `plan`.
         at_once: nodes changed at a time.
         report: called with the number of nodes done, of how many, and the names of those changed next.
+        interrupted: called with what stands, in words, before an interrupt is raised.
 
     Raises:
         SurroundingsError: something failed; says what stands. Carrying out a new plan goes on from there.
@@ -160,14 +207,25 @@ def carry_out(
             if coming:
                 backend.start(coming)
         except MetisError as error:
-            rest = len(needed) - done - len(now)
-            as_they_were = f", {rest} still as before" if rest else ""
-            raise SurroundingsError(
-                f"{error}; {names} stands half changed, {len(changes) - len(needed) + done} of "
-                f"{len(changes)} nodes are as planned{as_they_were}"
-            ) from None
+            stands = _stands(changes, needed, done, now)
+            raise SurroundingsError(f"{error}; {stands}") from None
+        except KeyboardInterrupt as error:
+            if interrupted:
+                interrupted(_stands(changes, needed, done, now))
+            raise error from None
     if report:
         report(len(needed), len(needed), "")
+
+
+def _stands(changes: Sequence[Change], needed: Sequence[Change], done: int, now: Sequence[Change]) -> str:
+    """What stands where changes ended midway, in words."""
+    rest = len(needed) - done - len(now)
+    as_they_were = f", {rest} still as before" if rest else ""
+    as_planned = len(changes) - len(needed) + done
+    return (
+        f"{', '.join(change.node for change in now)} stands half changed, {as_planned} of "
+        f"{len(changes)} nodes are as planned{as_they_were}"
+    )
 
 
 def placement_of(standing: Iterable[Container], nodes: Sequence[str], apps: Sequence[str]) -> IntArray:

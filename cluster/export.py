@@ -9,7 +9,7 @@ import numpy as np
 
 from cluster.backend import BACKENDS, renderer
 from cluster.images.catalog import PACKAGED, SUPPORT, Workload, image_tag
-from cluster.settings import BuildSettings, LaunchSettings
+from cluster.settings import BuildSettings, ExportSettings, LaunchSettings
 from cluster.spec import Layout, Node, check_placement, refuse_alike
 from metis.errors import InputError
 from metis.problem.counts import IntArray
@@ -26,7 +26,8 @@ def render_placement(
     workloads: Sequence[Workload],
     images: BuildSettings,
     launch: LaunchSettings,
-    registry: str | None = None,
+    settings: ExportSettings | None = None,
+    origin: str | None = None,
 ) -> str:
     """What `kind` of backend would run for a placement, as text; nothing is started.
 
@@ -37,7 +38,8 @@ def render_placement(
         workloads: the applications.
         images: how images are built; it decides their tags.
         launch: limits and ports.
-        registry: `host:port` where nodes pull images from; None for images that the nodes have.
+        settings: where nodes pull images from, without which they must have them, and what is reserved.
+        origin: hostname of the node where the origin of files runs; None for the first.
 
     Raises:
         InputError: no container, another shape, or names that the backend cannot tell apart.
@@ -48,11 +50,15 @@ def render_placement(
     refuse_alike("node", nodes)
     if not np.any(placement):
         raise InputError("placement holds no container: there is nothing to run")
+    chosen = settings or ExportSettings()
+    beside = origin or nodes[0]
     layout = Layout(
         nodes=tuple(Node(name, name) for name in nodes),
         workloads=tuple(workloads),
-        images=_references(workloads, images, registry),
+        images=_references(workloads, images, chosen.registry),
         settings=launch,
+        origin_node=Node(beside, beside),
+        cpu_share=chosen.cpu_share,
     )
     return renderer(kind)(layout.cluster(placement))
 

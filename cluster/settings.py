@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError
 from metis.settings import OutputPath, Share, settings
@@ -20,6 +20,7 @@ class ConnectSettings:
         retries: further attempts at what may be repeated.
         pause: seconds before the first of them; doubles each time.
         parallel: hosts connected to at once.
+        lock_wait: seconds to wait for a cluster that another measures or changes; 0 gives up at once.
     """
 
     connect_timeout: Annotated[float, Ge(0.1), Le(600)] = 10.0
@@ -27,6 +28,7 @@ class ConnectSettings:
     retries: Annotated[int, Ge(0), Le(100)] = 3
     pause: Annotated[float, Ge(0), Le(600)] = 1.0
     parallel: Annotated[int, Ge(1), Le(1024)] = 16
+    lock_wait: Annotated[float, Ge(0), Le(1e7)] = 600.0
 
 
 @settings("images")
@@ -154,6 +156,20 @@ class DeploySettings:
     def __post_init__(self) -> None:
         if not self.session.isidentifier():
             raise InputError(f"deploy.session {self.session!r}: give letters, digits and _")
+
+
+@settings("export")
+class ExportSettings:
+    """How a placement is written for others.
+
+    Attributes:
+        registry: `host:port` where nodes pull images from; None for that of the cluster's inventory, if any.
+        cpu_share: share of its CPU limit that a container reserves on Kubernetes; memory is reserved whole.
+            With 1, a node holds no more limits than it has cores.
+    """
+
+    registry: str | None = None
+    cpu_share: Annotated[float, Gt(0), Le(1)] = 0.5
 
 
 @settings("watch")

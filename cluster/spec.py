@@ -78,6 +78,7 @@ class ContainerSpec:
         links: variables with addresses of other containers.
         cpus: limit; None for none.
         memory_mb: limit; None for none.
+        cpu_share: share of the CPU limit that is reserved, where a backend reserves any.
         session: of the measurement or deployment it belongs to; empty for a support service.
         purpose: `measured` containers end with their measurement, `deployed` ones are restarted and stay,
             `support` services serve both.
@@ -95,6 +96,7 @@ class ContainerSpec:
     links: tuple[Link, ...] = ()
     cpus: float | None = None
     memory_mb: int | None = None
+    cpu_share: float = 1.0
     session: str = ""
     purpose: Purpose = "deployed"
     health_check: bool = True
@@ -176,6 +178,7 @@ class Layout:
         images: reference of the image of each application and support service.
         settings: limits and ports.
         origin_node: where the origin of files runs; None for any node.
+        cpu_share: see `ContainerSpec`.
     """
 
     nodes: tuple[Node, ...]
@@ -183,6 +186,7 @@ class Layout:
     images: Mapping[str, str]
     settings: LaunchSettings
     origin_node: Node | None = None
+    cpu_share: float = 1.0
 
     def workload(self, app: str) -> Workload:
         """The workload called `app`."""
@@ -241,6 +245,7 @@ class Layout:
                 links=_links(self.workload(app), node, redis),
                 cpus=self.settings.cpus,
                 memory_mb=self.settings.memory_mb,
+                cpu_share=self.cpu_share,
                 session=session,
                 purpose=purpose,
                 # a health check takes CPU from what is measured, and keeps a Redis out of DNS until it passed

@@ -83,6 +83,8 @@ class ClusterTestbed:
         at_once: workers measured at the same time, at most.
         alone: stand-alone runs of an application before it is measured beside others.
         every: runs of an application after which it is measured alone again.
+        report: called with a line where a host is lost or back, and where a measurement fails.
+        begin: called with what is measured now, and where.
     """
 
     workloads: tuple[Workload, ...]
@@ -95,6 +97,8 @@ class ClusterTestbed:
     at_once: int = 1
     alone: int = 1
     every: int = 30
+    report: Callable[[str], None] = lambda line: None
+    begin: Callable[[str], None] = lambda what: None
     _lost: dict[str, tuple[float, str]] = field(default_factory=dict)
     _mute: dict[str, list[str]] = field(default_factory=dict)
 
@@ -118,6 +122,10 @@ class ClusterTestbed:
         if failed or profile is None:
             raise UnmeasuredError(failed or dict.fromkeys(ids, "nothing was measured"), profile)
         return profile
+
+    def leave_out(self, host: str, why: str) -> None:
+        """Measure without a host until it can take part; it is looked at again later."""
+        self._lost[host] = (time.monotonic(), why)
 
     def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
         """Unknown: see `Testbed.truth`.
@@ -192,6 +200,7 @@ class ClusterTestbed:
                     found[i] = run
                     self._enter(run)
                 elif self._all_there(worker, client):
+                    self.report(f"failed: {run}")
                     found[i] = run
                 else:
                     todo.append(i)
@@ -211,15 +220,18 @@ class ClusterTestbed:
                 self._look_at(host)
         left = [host for host in hosts if host.name not in self._lost]
         if not left:
+            self.report(f"none of {', '.join(host.name for host in hosts)} can take part")
             raise SurroundingsError(self._lost[hosts[0].name][1])
         return left
 
     def _look_at(self, host: Host) -> bool:
         """Whether a host can take part; one that cannot is noted as lost."""
         if why := self.backend.unavailable(host):
+            if host.name not in self._lost:
+                self.report(f"{host.name} is lost, its runs go to others: {why}")
             self._lost[host.name] = (time.monotonic(), why)
-        else:
-            self._lost.pop(host.name, None)
+        elif self._lost.pop(host.name, None):
+            self.report(f"{host.name} is back")
         return not why
 
     def _all_there(self, worker: Host, client: Host) -> bool:
@@ -229,6 +241,7 @@ class ClusterTestbed:
             SurroundingsError: the manager cannot be reached.
         """
         if why := self.backend.unavailable(self.backend.inventory.manager):
+            self.report(f"the manager is lost: {why}")
             raise SurroundingsError(why)
         there = [self._look_at(host) for host in (worker, client)]
         return all(there)
@@ -243,6 +256,7 @@ class ClusterTestbed:
         """Launch, load, look, remove."""
         session = f"{self.session}-{worker.name}"
         begun = time.monotonic()
+        self.begin(f"{describe_colocation(self.space.counts[i], self.space.apps)} on {worker.name}")
         with self.backend.running({worker.name: self.space.counts[i]}, session) as containers:
             results = self.load(client, [self._target(container) for container in containers])
             at = time.time()

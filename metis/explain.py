@@ -30,6 +30,7 @@ class Explanation:
         violated: extent per node, float [nodes], of each violated constraint, by its wording.
         others: further predicted quantities of one container by name, such as `p99` in seconds, float
             [nodes, apps]; NaN where absent or never measured.
+        names: of the nodes, where they have any; else they are numbered from 0.
     """
 
     apps: tuple[str, ...]
@@ -39,6 +40,7 @@ class Explanation:
     effect: FloatArray
     violated: Mapping[str, FloatArray] = field(default_factory=dict)
     others: Mapping[str, FloatArray] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ class Explanation:
             raise InputError(f"node {node}: this placement has nodes 0 to {len(self.counts) - 1}")
         given = self.given[node]
         return {
-            "node": node,
+            "node": self.names[node] if self.names else node,
             "holds": describe_colocation(self.counts[node], self.apps),
             "applications": [
                 {

@@ -8,6 +8,8 @@ import yaml
 
 from cluster.spec import HTTP, ClusterSpec, ContainerSpec, dns_name, refuse_alike
 
+PROBE_EVERY, PROBE_AFTER = 5, 60  # seconds; it may take a while until an application listens
+
 
 def render(cluster: ClusterSpec) -> str:
     """The manifests: a Deployment per application and node, a Service per application.
@@ -65,10 +67,17 @@ def _container(spec: ContainerSpec) -> dict[str, Any]:
     env = [{"name": name, "value": value} for name, value in given.items()]
     limits = {} if spec.cpus is None else {"cpu": f"{spec.cpus:g}"}
     limits |= {} if spec.memory_mb is None else {"memory": f"{spec.memory_mb}Mi"}
-    # equal requests and limits: the node is neither overbooked nor the container the first to be evicted
-    resources = {"resources": {"requests": dict(limits), "limits": dict(limits)}} if limits else {}
-    ports = [{"containerPort": spec.ports[0]}]
-    return {"name": "main", "image": spec.image, "ports": ports, **({"env": env} if env else {}), **resources}
+    # memory is never overbooked; cores may be, as a full node's limits often exceed them
+    requests = limits if spec.cpus is None else limits | {"cpu": f"{spec.cpus * spec.cpu_share:g}"}
+    resources = {"resources": {"requests": dict(requests), "limits": dict(limits)}} if limits else {}
+    main = {"name": "main", "image": spec.image, "ports": [{"containerPort": spec.ports[0]}]}
+    return {**main, **({"env": env} if env else {}), **resources, **_probes(spec)}
+
+
+def _probes(spec: ContainerSpec) -> dict[str, Any]:
+    """Whether its port is open: an application need not serve /healthz."""
+    opened = {"tcpSocket": {"port": spec.ports[0]}, "periodSeconds": PROBE_EVERY}
+    return {"readinessProbe": opened, "livenessProbe": {**opened, "initialDelaySeconds": PROBE_AFTER}}
 
 
 def _service(name: str, selector: Mapping[str, str], port: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from cluster.provision.connection import LostError, UnreachableError, close, connect, runner
 from cluster.provision.engine import connect as connect_engine
@@ -50,10 +50,17 @@ class Fleet:
     Args:
         inventory: the hosts.
         settings: timeouts and retries.
+        report: called with a line where something is tried again, or a long wait goes on.
     """
 
-    def __init__(self, inventory: Inventory, settings: ConnectSettings | None = None) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        settings: ConnectSettings | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.inventory = inventory
+        self.report = report
         self.settings = settings or ConnectSettings()
         self._links = {host.name: _Link(host) for host in inventory.hosts}
         # each failure is in the error that is raised; paramiko would print tracebacks besides
@@ -93,14 +100,14 @@ class Fleet:
 
         def attempt() -> str:
             source = None if given is None else io.BytesIO(given)
-            return self._execute(host, command, source, timeout, check)
+            try:
+                return self._execute(host, command, source, timeout, check)
+            except SurroundingsError as error:
+                if stdin is None:
+                    raise
+                raise type(error)(without(str(error), stdin)) from None
 
-        try:
-            return self._patiently(attempt) if again else attempt()
-        except SurroundingsError as error:
-            if stdin is None:
-                raise
-            raise type(error)(without(str(error), stdin)) from None
+        return self._patiently(attempt) if again else attempt()
 
     def stream(
         self, host: Host, command: str, source: BinaryIO | Path, *, timeout: float | None = None
@@ -196,10 +203,18 @@ class Fleet:
             )
             return isinstance(error, SurroundingsError) and not hopeless
 
+        tries = self.settings.retries + 1
+
+        def said(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            pause = state.next_action.sleep if state.next_action else 0.0
+            self.report(f"{error}; try {state.attempt_number + 1} of {tries} in {pause:g} s")
+
         again = Retrying(
-            stop=stop_after_attempt(self.settings.retries + 1),
+            stop=stop_after_attempt(tries),
             wait=wait_exponential(multiplier=self.settings.pause),
             retry=retry_if_exception(hopeful),
+            before_sleep=said,
             reraise=True,
         )
         return again(attempt)

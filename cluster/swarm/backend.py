@@ -1,16 +1,16 @@
 """The Swarm as backend: implements `cluster.backend.Backend`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from cluster.backend import Capacity, Counts, HostState, JobResult, Report
+from cluster.backend import Capacity, Counts, Departure, HostState, JobResult, Occupancy, Report
 from cluster.images.build import Image
 from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Purpose, layout_of
-from cluster.swarm import departure, jobs, membership, stack
+from cluster.swarm import departure, jobs, lock, membership, occupancy, stack
 from cluster.swarm.launcher import Launcher
 from cluster.swarm.removal import hostname, remove_services, services_of, sweep_containers
 from cluster.swarm.services import (
@@ -70,9 +70,17 @@ class SwarmBackend:
         """See `Backend.host_states`."""
         return membership.host_states(self.fleet)
 
-    def disband(self, report: Report) -> None:
+    def exclusive(self, doing: str, report: Report, patience: float) -> AbstractContextManager[None]:
+        """See `Backend.exclusive`."""
+        return lock.held(self.fleet, doing, report, patience)
+
+    def departure(self) -> Departure:
+        """See `Backend.departure`."""
+        return departure.departure(self.fleet)
+
+    def disband(self, report: Report, force: bool = False) -> None:
         """See `Backend.disband`: hosts that were in a Swarm before stay in it."""
-        departure.leave(self.fleet, report)
+        departure.leave(self.fleet, report, force=force)
 
     def specs(
         self, node: str, held: Held, session: str, purpose: Purpose = "measured"
@@ -159,7 +167,14 @@ class SwarmBackend:
             return str(error)
         if host.role != "client" and state != "active":
             return f"{host.name}: takes no part in the Swarm (it says {state or 'nothing'})"
+        if host.role == "worker":
+            known = membership.node_state(self.fleet, hostname(self.fleet, host))
+            return "" if known == "ready" else f"{host.name}: is {known}"
         return ""
+
+    def occupancy(self) -> dict[str, Occupancy]:
+        """See `Backend.occupancy`."""
+        return occupancy.look(self.fleet)
 
     def capacity(self) -> dict[str, Capacity]:
         """See `Backend.capacity`: as setup found it."""

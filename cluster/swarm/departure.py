@@ -1,91 +1,193 @@
 """Hosts taken out of a Swarm: services of this cluster are removed, nodes that it joined leave."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
-from cluster.backend import Report
+from cluster.backend import Departure, Report
 from cluster.provision.engine import engine_errors
 from cluster.provision.hosts import Fleet
 from cluster.provision.inventory import Host
 from cluster.swarm.membership import (
-    JOINED,
     LABEL,
-    ROLE,
+    joined_by,
     membership,
     no_report,
     remove_node,
     state,
 )
 from cluster.waiting import wait_until
-from metis.errors import MetisError, SurroundingsError
+from metis.errors import InputError, MetisError, SurroundingsError
 
 PAUSE = 0.5
 SERVICES_GONE_WITHIN = 30.0
 DOWN_WITHIN = 40.0
+OURS = "metis."  # what our labels begin with
 
 
-def leave(fleet: Fleet, report: Report = no_report) -> None:
-    """Remove this cluster's services and networks, and take its hosts out of the Swarm.
+@dataclass(frozen=True)
+class Leaving:
+    """What leaving a Swarm comes to, looked up and not yet done.
 
-    Hosts of a lab or of EC2 all leave. Of `hosts`, those leave that we joined: a Swarm that was there
-    before, and its nodes, stay as they were, without our labels.
+    Attributes:
+        workers: hosts that leave, the manager aside.
+        manager: whether the manager leaves as well, and so ends the Swarm.
+        unlabelled: ids of the nodes that stay and lose our labels.
+        forgotten: ids of the nodes that are taken off the manager's list.
+        unreached: why a host is left as it is, a line each.
+        services: names of this cluster's services.
+        networks: and of its networks.
+        others: tasks of others that run on hosts that leave, in words.
+    """
+
+    workers: tuple[Host, ...] = ()
+    manager: bool = False
+    unlabelled: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    unreached: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def departure(fleet: Fleet) -> Departure:
+    """See `Backend.departure`."""
+    found, manager = _look(fleet), fleet.inventory.manager
+    changes = [f"service {name} is removed" for name in found.services]
+    changes += [f"network {name} is removed" for name in found.networks]
+    changes += [f"{host.name} leaves the Swarm" for host in found.workers]
+    changes += [f"{manager.name} leaves the Swarm, which ends with it"] if found.manager else []
+    stays = [f"{line}; left as it is" for line in found.unreached]
+    stays += [] if found.manager or not found.unlabelled else [_kept(manager)]
+    return Departure(tuple(changes), tuple(stays), found.others)
+
+
+def leave(fleet: Fleet, report: Report = no_report, *, force: bool = False) -> None:
+    """Remove this cluster's services and networks, and take out of the Swarm the hosts that it joined.
+
+    A Swarm that was there before stays as it was, with its nodes, but without our labels. So do nodes that
+    a cluster of another name joined.
 
     Args:
         fleet: the hosts.
         report: called with a line for each thing that was changed, or could not be.
+        force: take out hosts on which tasks of others run, too.
 
     Raises:
+        InputError: tasks of others run on hosts that would leave; nothing was changed.
         SurroundingsError: the manager does not respond.
     """
-    manager = fleet.inventory.manager
-    nodes = state(fleet)
-    if nodes:
+    found, manager = _look(fleet), fleet.inventory.manager
+    if found.others and not force:
+        raise InputError(
+            f"cluster {fleet.inventory.name}: {'; '.join(found.others)}: not of this cluster, and ended "
+            "where its host leaves; nothing was changed (force=true insists)"
+        )
+    for line in found.unreached:
+        report(f"{line}; left as it is")
+    if found.services or found.networks:
         _remove_services(fleet, report)
-    found = _members(fleet, report)
-    staying = {node_id for node_id in found if _was_there_before(fleet, nodes.get(node_id))}
-    strangers = {node_id for node_id in nodes if node_id not in found and not _marked(fleet, nodes[node_id])}
-    leaving = {node_id: host for node_id, host in found.items() if node_id not in staying and host != manager}
-    _leave_each(fleet, list(leaving.values()), report)
-    if manager not in found.values():
-        return
-    if not staying and not strangers:
+    _leave_each(fleet, list(found.workers), report)
+    if found.manager:
         _leave_each(fleet, [manager], report)
         return
-    kept = {*staying, *strangers, *(node_id for node_id, host in found.items() if host == manager)}
-    _forget(fleet, [node_id for node_id in nodes if node_id not in kept], report)
-    for node_id in kept - strangers:
+    _forget(fleet, list(found.forgotten), report)
+    for node_id in found.unlabelled:
         _unlabel(fleet, node_id)
-    report(f"{manager.name}: the Swarm was there before, or has nodes of others; it stays")
+    if found.unlabelled:
+        report(_kept(manager))
 
 
-def _members(fleet: Fleet, report: Report) -> dict[str, Host]:
-    """The hosts that are in a Swarm, by node id; one that does not respond is reported and left out."""
+def _kept(manager: Host) -> str:
+    return f"{manager.name}: the Swarm was there before, or has nodes of others; it stays"
+
+
+def _look(fleet: Fleet) -> Leaving:
+    manager, nodes = fleet.inventory.manager, state(fleet)
+    found, unreached = _members(fleet)
+    ours = {node_id: host for node_id, host in found.items() if _is_ours(fleet, nodes.get(node_id))}
+    staying = found.keys() - ours.keys()
+    strangers = {i for i in nodes if i not in found and joined_by(nodes[i]) != fleet.inventory.name}
+    leaving = {node_id: host for node_id, host in ours.items() if host != manager}
+    ends = manager in ours.values() and not staying and not strangers
+    # a manager that is in no Swarm, or is not reached, has no list to take nodes off
+    listed = nodes if manager in found.values() and not ends else {}
+    kept = {*staying, *strangers, *(i for i, host in found.items() if host == manager)}
+    mine = [i for i in listed if (listed[i]["Spec"].get("Labels") or {}).get(LABEL) == fleet.inventory.name]
+    services, networks = _own(fleet) if nodes else ((), ())
+    gone = leaving if not ends else ours
+    return Leaving(
+        workers=tuple(leaving.values()),
+        manager=ends,
+        unlabelled=tuple(i for i in mine if i in kept),
+        forgotten=tuple(i for i in listed if i not in kept),
+        unreached=tuple(unreached),
+        services=services,
+        networks=networks,
+        others=_tasks_of_others(fleet, {i: host for i, host in gone.items() if i in nodes}),
+    )
+
+
+def _members(fleet: Fleet) -> tuple[dict[str, Host], list[str]]:
+    """The hosts that are in a Swarm, by node id, and why others do not respond."""
     outcomes = fleet.outcomes(fleet.inventory.hosts, lambda host: membership(fleet, host))
+    unreached = []
     for error in outcomes.failed.values():
         if not isinstance(error, MetisError):
             raise error
-        report(f"{error}; left as it is")
+        unreached.append(str(error))
     known = outcomes.succeeded
-    return {
+    found = {
         known[host.name]["NodeID"]: host
         for host in fleet.inventory.hosts
         if host.name in known and known[host.name]["LocalNodeState"] != "inactive"
     }
+    return found, unreached
 
 
-def _was_there_before(fleet: Fleet, node: Mapping[str, Any] | None) -> bool:
-    """Whether a host was a node before we came; one that our manager does not list is another's."""
-    if fleet.inventory.kind != "hosts":
-        return False  # machines of a lab or of EC2 are ours altogether
-    return node is None or JOINED not in (node["Spec"].get("Labels") or {})
+def _is_ours(fleet: Fleet, node: Mapping[str, Any] | None) -> bool:
+    """Whether this cluster made a host a node, by the name on its label.
+
+    Machines of a lab or of EC2 are ours altogether, unless a cluster of another name took them over; one
+    of `hosts` that our manager does not list is in a Swarm of others.
+    """
+    name, owned = fleet.inventory.name, fleet.inventory.kind != "hosts"
+    if node is None:
+        return owned
+    return joined_by(node) == name or (owned and joined_by(node) == "")
 
 
-def _marked(fleet: Fleet, node: Mapping[str, Any]) -> bool:
-    """Whether a node that belongs to no known host was one of this cluster."""
-    labels = node["Spec"].get("Labels") or {}
-    return labels.get(LABEL) == fleet.inventory.name and JOINED in labels
+def _own(fleet: Fleet) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the services and of the networks of this cluster."""
+    manager = fleet.inventory.manager
+    mine = {"label": f"{LABEL}={fleet.inventory.name}"}
+    with engine_errors(manager, "listing what runs"):
+        engine = fleet.engine(manager)
+        services = tuple(sorted(one.name for one in engine.services.list(filters=mine)))
+        return services, tuple(sorted(one.name for one in engine.networks.list(filters=mine)))
+
+
+def _tasks_of_others(fleet: Fleet, leaving: Mapping[str, Host]) -> tuple[str, ...]:
+    """Tasks that run on these nodes for services without this cluster's name, a line for each service."""
+    if not leaving:
+        return ()
+    manager = fleet.inventory.manager
+    with engine_errors(manager, "listing what others run"):
+        api = fleet.engine(manager).api
+        services = {one["ID"]: one["Spec"] for one in api.services()}
+        tasks = [one for one in api.tasks() if one["Status"]["State"] == "running"]
+    where: dict[str, set[str]] = {}
+    for task in tasks:
+        spec = services.get(task["ServiceID"])
+        if spec is None or (spec.get("Labels") or {}).get(LABEL) == fleet.inventory.name:
+            continue
+        if task.get("NodeID") in leaving:
+            where.setdefault(spec["Name"], set()).add(leaving[task["NodeID"]].name)
+    return tuple(
+        f"service {name} runs on {', '.join(sorted(hosts))}" for name, hosts in sorted(where.items())
+    )
 
 
 def _remove_services(fleet: Fleet, report: Report) -> None:
@@ -137,5 +239,6 @@ def _unlabel(fleet: Fleet, node_id: str) -> None:
     manager = fleet.inventory.manager
     with engine_errors(manager, "taking our labels off its nodes"):
         node = fleet.engine(manager).nodes.get(node_id)
-        kept = {k: v for k, v in (node.attrs["Spec"].get("Labels") or {}).items() if k not in (LABEL, ROLE)}
+        labels = (node.attrs["Spec"].get("Labels") or {}).items()
+        kept = {key: value for key, value in labels if not key.startswith(OURS)}
         node.update({**node.attrs["Spec"], "Labels": kept})

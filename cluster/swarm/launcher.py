@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LOOK = 1.0  # seconds that a client waits for responses between two looks at the Swarm
 PAUSE = 0.2
 NO_ROOM_FOR = 15.0  # seconds a port or memory may still be held by what is just ending
+SAY_AFTER, SAY_EVERY = 2.0, 10.0  # seconds of waiting until it is reported, and until it is again
 DEATHS = 3  # of a container that is started again until its launch is given up
 
 
@@ -74,6 +75,7 @@ class Launcher:
         memory = {container_of(one).name: one.memory_mb or 0 for one in specs}
         deaths = 1 if specs[0].purpose == "measured" else DEATHS
         begun = time.monotonic()
+        say_at = SAY_AFTER
         responded: set[str] = set()
         while True:
             silent = [one for one in by_name.values() if one.name not in responded]
@@ -84,6 +86,10 @@ class Launcher:
                 return
             seconds = time.monotonic() - begun
             self._refuse_hopeless(by_name, tasks, seconds, deaths, memory)
+            if seconds > say_at:
+                left = [one.where for name, one in by_name.items() if name not in ready]
+                self._fleet.report(f"waiting for {left[0]}{_more(left)} to respond, {seconds:.0f} s so far")
+                say_at = seconds + SAY_EVERY
             if seconds > self._ready_timeout:
                 states = {task.service: task for task in tasks if task.wanted}
                 late = [_state(one, states.get(name)) for name, one in by_name.items() if name not in ready]
@@ -123,6 +129,10 @@ class Launcher:
                 dead.setdefault(task.service, []).append(task)
                 if len(dead[task.service]) == deaths:
                     raise SurroundingsError(cause_of_death(self._fleet, task, one, memory[task.service]))
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _state(one: Container, task: Task | None) -> str:

@@ -18,8 +18,11 @@ from metis.errors import InputError, SurroundingsError
 
 LABEL = "metis.cluster"
 ROLE = "metis.role"
-# on nodes that we joined: what was a node of the operator's Swarm before stays one afterwards
+# on nodes that a cluster joined, with its name: what was a node of a Swarm before stays one afterwards
 JOINED = "metis.joined"
+JOINED_BEFORE = "true"  # its value as earlier versions wrote it
+AVAILABILITY = {"active": "ready", "pause": "paused", "drain": "drained"}  # of a node that is up
+UNDRAIN = "docker node update --availability active"
 READY_WITHIN = 60.0
 # a node that went away is Down after some ten seconds
 DOWN_WITHIN = 40.0
@@ -66,7 +69,8 @@ def prepare(fleet: Fleet, report: Report = no_report) -> Inventory:
 
     Raises:
         InputError: two hosts are the same machine or have the same hostname; a host belongs to another
-            Swarm; a system on which we cannot install an engine.
+            Swarm; the Swarm belongs to a cluster of another name; a system on which we cannot install an
+            engine.
         SurroundingsError: a host does not respond, or a step failed there.
     """
     hosts = fleet.inventory.hosts
@@ -75,6 +79,7 @@ def prepare(fleet: Fleet, report: Report = no_report) -> Inventory:
     lacking = [host for host in hosts if not facts[host.name]["engine"]]
     facts |= fleet.each(lacking, lambda host: _with_engine(fleet, host, facts[host.name], report))
     _manage(fleet, facts[fleet.inventory.manager.name], report)
+    _refuse_other_cluster(fleet)
     _join_all(fleet, facts, report)
     _settle(fleet, facts, report)
     kept = ("hostname", "cores", "memory", "engine")
@@ -107,11 +112,43 @@ def host_states(fleet: Fleet) -> dict[str, HostState]:
             return "", HostState("not reached", why=str(error))
 
     seen = fleet.each(fleet.inventory.hosts, look)
-    nodes = {} if seen[fleet.inventory.manager.name][1].why else state(fleet)
-    return {
-        name: replace(found, state=nodes[node]["Status"]["State"]) if node in nodes else found
-        for name, (node, found) in seen.items()
-    }
+    silent = bool(seen[fleet.inventory.manager.name][1].why)
+    nodes = {} if silent else state(fleet)
+
+    def known(node: str, found: HostState) -> HostState:
+        if node in nodes:
+            return replace(found, state=state_of(nodes[node]))
+        if node and silent:  # its own engine knows that it is in a Swarm, and nothing of its state there
+            return replace(found, state="in a Swarm", why="its manager is not reached")
+        return found
+
+    return {name: known(node, found) for name, (node, found) in seen.items()}
+
+
+def state_of(node: Mapping[str, Any]) -> str:
+    """The state of a node in a word: `ready` where it takes new containers, `drained`, `paused`, `down`."""
+    status = str(node["Status"]["State"])
+    if status != "ready":
+        return status
+    availability = str(node["Spec"].get("Availability", "active"))
+    return AVAILABILITY.get(availability, availability)
+
+
+def node_state(fleet: Fleet, hostname: str) -> str:
+    """The state of the node with this hostname, see `state_of`; `ready` where the manager is silent."""
+    try:
+        nodes = state(fleet)
+    except SurroundingsError:
+        return "ready"
+    found = [state_of(one) for one in nodes.values() if one["Description"]["Hostname"] == hostname]
+    return found[-1] if found else "not in the Swarm"
+
+
+def joined_by(node: Mapping[str, Any]) -> str:
+    """Name of the cluster that joined a node; empty where it was one before any did."""
+    labels = node["Spec"].get("Labels") or {}
+    joined = str(labels.get(JOINED, ""))
+    return str(labels.get(LABEL, "")) if joined == JOINED_BEFORE else joined
 
 
 def membership(fleet: Fleet, host: Host) -> Mapping[str, Any]:
@@ -156,6 +193,24 @@ def _with_engine(fleet: Fleet, host: Host, facts: Mapping[str, Any], report: Rep
     fleet.run(host, START, timeout=120, again=True)
     report(f"{host.name}: Docker engine started")
     return _facts(fleet, host)
+
+
+def _refuse_other_cluster(fleet: Fleet) -> None:
+    """Refuse a Swarm whose nodes carry another cluster's name: each would remove what the other runs.
+
+    Raises:
+        InputError: names that cluster and the node.
+    """
+    ours = fleet.inventory.name
+    for node in state(fleet).values():
+        other = (node["Spec"].get("Labels") or {}).get(LABEL, ours)
+        if other != ours:
+            name = node["Description"]["Hostname"]
+            raise InputError(
+                f"cluster.name {ours!r}: node {name} of this Swarm belongs to the cluster {other!r}; use "
+                f"cluster.name={other}, or end that one (metis cluster down yes cluster.name={other}; "
+                f"where it is long gone, on the manager: docker node update --label-rm {LABEL} {name})"
+            )
 
 
 def _own_address(host: Host, facts: Mapping[str, Any], fleet: Fleet) -> str | None:
@@ -240,7 +295,7 @@ def _mark_joined(fleet: Fleet, host: Host) -> None:
     node_id = membership(fleet, host)["NodeID"]
     otherwise = f"{host.name}: joined, but the manager does not list it"
     _until(READY_WITHIN, otherwise, lambda: node_id in state(fleet))
-    _label(fleet, host, node_id, {JOINED: "true"})
+    _label(fleet, host, node_id, {JOINED: fleet.inventory.name})
 
 
 def _settle(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], report: Report) -> None:
@@ -254,6 +309,12 @@ def _settle(fleet: Fleet, facts: Mapping[str, Mapping[str, Any]], report: Report
         wanted = {LABEL: fleet.inventory.name, ROLE: host.role}
         if _label(fleet, host, ids[host.name], wanted):
             report(f"{host.name}: node labelled")
+    nodes = state(fleet)
+    for host in hosts:
+        found = state_of(nodes[ids[host.name]]) if ids[host.name] in nodes else "ready"
+        if host.role == "worker" and found != "ready":
+            name = facts[host.name]["hostname"]
+            report(f"{host.name}: is {found}, so nothing is started there ({UNDRAIN} {name} opens it again)")
 
 
 def _ready(fleet: Fleet, node_id: str) -> bool:

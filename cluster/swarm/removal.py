@@ -61,6 +61,8 @@ def remove_services(fleet: "Fleet", services: Sequence[Mapping[str, str]]) -> No
         with engine_errors(manager, f"removing {one['metis.service']}"), suppress(NotFound):
             fleet.engine(manager).api.remove_service(one["metis.service"])
 
+    if any(one["metis.purpose"] != "measured" for one in services):  # these take their time to end
+        fleet.report(f"removing {len(services)} services")
     with suppress(SurroundingsError):  # where a node cannot be reached the Swarm ends them by itself
         fleet.each([mine[node] for node in on], lambda host: _kill(fleet, host, on[host.name] & killed))
     at_once(remove, services)

@@ -58,6 +58,8 @@ class Support:
             if _signature(standing.get(name, {})) != _signature(given["labels"])
         ]
         remove_services(self._fleet, [standing[name] for name in stale if name in standing])
+        if stale:
+            self._fleet.report(f"starting {', '.join(stale)}")
         for name in stale:
             self._create(name, orders[name])
         self._wait(list(wanted))

@@ -49,6 +49,10 @@ class Request:
         """The command as it was typed, but for secrets: typed again, it goes on where it stopped."""
         return masked_command(["metis", self.verb, *self.words, *self.overrides])
 
+    def typed(self, key: str) -> bool:
+        """Whether the user gave a setting a value of his own."""
+        return any(word.partition("=")[0].lstrip("+") == key for word in self.overrides)
+
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Show progress on standard error within the block."""

@@ -21,6 +21,7 @@ from cluster.settings import (
     ConnectSettings,
     DeploySettings,
     Ec2Settings,
+    ExportSettings,
     LaunchSettings,
     LoadSettings,
     WatchSettings,
@@ -91,6 +92,7 @@ class Settings:
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
         objective: what a placement is worth: its kind, and the parameters of that kind.
         dry_run: for `deploy`: show what would change, and stop.
+        force: for `cluster down`: take hosts out although others run something there.
         format: of `export`.
         report: where `run` also writes its page.
         out: file or folder that a verb writes to.
@@ -107,6 +109,7 @@ class Settings:
     existing: InputPath | None = None
     placement: InputPath | None = None
     dry_run: bool = False
+    force: bool = False
     format: Format = "swarm"
     report: OutputPath | None = None
     out: OutputPath | None = None
@@ -142,6 +145,7 @@ class Settings:
     ec2: Ec2Settings = Ec2Settings()
     deploy: DeploySettings = DeploySettings()
     watch: WatchSettings = WatchSettings()
+    export: ExportSettings = ExportSettings()
     gc: GcSettings = GcSettings()
     serve: ServeSettings = ServeSettings()
     tracking: TrackingSettings = TrackingSettings()

@@ -149,6 +149,21 @@ def comparison_figure(table: pd.DataFrame) -> bytes:
     return drawn.getvalue()
 
 
+def by_name(placement: IntArray, names: Sequence[str] | None, nodes: Sequence[str]) -> IntArray:
+    """Return a placement in the order of the cluster's nodes, int [nodes, apps].
+
+    Args:
+        placement: int [rows, apps].
+        names: of its rows, as its file gives them; None where it gives none.
+        nodes: of the cluster. Where one of the names is none of these, row i is for node i.
+    """
+    if names is None or not set(names) <= set(nodes):
+        return whole_placement(placement, len(nodes))
+    rows = dict(zip(names, placement, strict=True))
+    nothing = np.zeros(placement.shape[1], dtype=np.int64)
+    return np.stack([rows.get(node, nothing) for node in nodes])
+
+
 def whole_placement(placement: IntArray, nodes: int) -> IntArray:
     """Return the placement with a row for every node; nodes without one hold nothing."""
     missing = max(nodes - len(placement), 0)

@@ -37,7 +37,7 @@ def known_inventory(settings: Settings) -> Inventory:
         if (state / RECORD).is_file():
             raise InputError(
                 f"cluster {settings.cluster.name}: its launch was not finished; `{start}` goes on, "
-                "`metis cluster down cluster=ec2` removes what there is"
+                "`metis cluster down yes cluster=ec2` removes what there is"
             )
         raise InputError(f"cluster {settings.cluster.name}: is not up; `{start}` starts it")
     return Inventory.load(state / INVENTORY)

@@ -1,11 +1,12 @@
 """The live cluster as the testbed of a run: connections, backend and load put together, and its profile."""
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from cluster.provision.inventory import Inventory
 from cluster.testbed import ClusterTestbed
 from flows.configuration.objects import chosen_colocations, onto_profile
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.keys import digest
 from flows.engine.work import Work
-from flows.live.state import INVENTORY, in_use
+from flows.live.preflight import findings, refuse_held_ports
+from flows.live.state import INVENTORY, opened, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.files import written_whole
 from metis.measure.journal import Journal, journal_of
@@ -23,6 +26,10 @@ from metis.measure.profile import Profile
 from metis.measure.series import measure_list
 from metis.measure.testbed import join_profiles
 
+if TYPE_CHECKING:
+    from cluster.backend import Backend
+
+PARTIAL = "partial.npz"  # what could be measured, where some co-locations could not
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
 FACTS = ("cores", "memory", "engine")
 
@@ -43,12 +50,10 @@ def live_testbed(
         SurroundingsError: a host or engine does not respond.
         InputError: the load image is not among the images.
     """
-    from cluster.backend import open_backend
     from cluster.images.build import read_images
     from cluster.images.catalog import LOAD, load_catalog
     from cluster.load.generator import load_from
     from cluster.load.sittings import open_sittings
-    from cluster.provision.hosts import Fleet
 
     inventory = Inventory.load(inputs["setup"] / INVENTORY)
     images = read_images(inputs["build"] / "images.json")
@@ -58,22 +63,43 @@ def live_testbed(
     if not sender:
         raise InputError(f"images: there is none called {LOAD!r}, which sends the load; run the stage build")
     load = settings.load
-    with in_use(settings), Fleet(inventory, settings.connect) as fleet:
-        backend = open_backend(settings.cluster.backend, fleet, workloads, images, settings.launch)
-        backend.sweep()
+    with opened(settings, inventory, session, workloads, images) as backend:
+        if left := backend.sweep():
+            say(f"  removed what an interrupted run left: {', '.join(left)}")
         backend.sweep_jobs(session)
+        occupied, slots = backend.occupancy(), settings.cluster.slots or 1
+        ready = [name for name, known in occupied.items() if known.state == "ready"]
+        at_once = settings.profile.at_once or len(inventory.workers)
+        for line in findings(occupied, slots, settings.launch):
+            say(f"  {line}")
+        refuse_held_ports(occupied, ready[:at_once], slots, settings.launch.first_port)
         backend.ensure_support()
-        yield ClusterTestbed(
+        testbed = ClusterTestbed(
             workloads=workloads,
-            slots=settings.cluster.slots or 1,
+            slots=slots,
             backend=backend,
             load=lambda client, targets: load_from(backend, client, targets, load, sender[0], session),
             settings=load,
             sittings=open_sittings(state, digest(_hosts(inventory))),
             session=session,
-            at_once=settings.profile.at_once or len(inventory.workers),
+            at_once=at_once,
             # repeats bring stand-alone runs of their own
             alone=1 if settings.profile.repeats > 1 else 2,
+            report=say_indented,
+        )
+        for name, known in occupied.items():
+            if known.state != "ready":
+                testbed.leave_out(name, f"{name}: {known.state}")
+        yield testbed
+        _say_support(backend, settings)
+
+
+def _say_support(backend: "Backend", settings: Settings) -> None:
+    """Report what stays for the next run, and the command that removes it."""
+    if not backend.standing():
+        say(
+            "  caches, origin and network stay for the next run; "
+            f"`metis undeploy cluster={settings.cluster.kind} ...` removes them"
         )
 
 
@@ -92,6 +118,8 @@ def profile_live(work: Work) -> Profile:
     with live_testbed(settings, work.inputs, work.scratch / "alone.json") as testbed:
         onto = onto_profile(settings, testbed.space)
         wanted = chosen_colocations(settings, testbed.space, onto)
+        report = _Reporter(work, len(wanted) * chosen.repeats)
+        testbed.begin = report.begin
         journal = measure_list(
             testbed,
             wanted,
@@ -100,43 +128,87 @@ def profile_live(work: Work) -> Profile:
             at_once=testbed.at_once,
             patience=settings.explore.patience,
             path=path,
-            progress=_reporter(work, len(wanted) * chosen.repeats),
+            again=True,
+            wait=_announced_wait,
+            progress=report,
         )
         testbed.settle(journal)
-        if not journal.sound and onto is None:
-            raise SurroundingsError(f"nothing could be measured: {_first_failures(journal)}")
         provenance = _provenance(work, testbed, journal, begun)
     _write_runs(work, journal)
+    measured = replace(journal.profile(), provenance=provenance) if journal.sound else None
+    _refuse_missing(work, journal, measured, len(wanted))
     with written_whole(work.scratch / DONE) as file:
         file.write(begun.isoformat().encode())
-    if not journal.sound and onto is not None:
+    if measured is None:
+        assert onto is not None  # nothing was missing from it
         return onto
-    measured = replace(journal.profile(), provenance=provenance)
     return measured if onto is None else join_profiles(onto, measured, provenance)
 
 
-def _reporter(work: Work, total: int) -> Callable[[Journal], None]:
-    """Return what reports how many runs are made, what is left out, and how long the rest takes."""
-    first: list[tuple[datetime, int]] = []
+class _Reporter:
+    """Reports how many runs are made, what is measured now, what failed, and how long the rest takes."""
 
-    def report(journal: Journal) -> None:
+    def __init__(self, work: Work, total: int) -> None:
+        self._work, self._total = work, total
+        self._begun: tuple[datetime, int] | None = None
+        self._done, self._known = 0, ""
+
+    def __call__(self, journal: Journal) -> None:
+        """Receive the journal, at the start and after every measurement."""
         now, pending = datetime.now(tz=UTC), len(journal.pending)
-        if not first:
-            first.append((now, pending))
-        started, at_start = first[0]
+        if self._begun is None:
+            self._begun = (now, pending)
+            if journal.runs:
+                say_indented(f"{len(journal.runs)} runs of an earlier command are kept, {pending} are left")
+        started, at_start = self._begun
         made = at_start - pending
-        known = f", {len(journal.quarantined)} failed" if journal.quarantined else ""
+        self._known = f", {len(journal.quarantined)} failed" if journal.quarantined else ""
         if made > 0 and pending:
-            known += f", about {(now - started).total_seconds() / made * pending / 60:.0f} min left"
-        work.progress("co-location runs", total - pending, total, known)
+            left = (now - started).total_seconds() / made * pending / 60
+            self._known += f", about {left:.0f} min left"
+        self._done = self._total - pending
+        self._work.progress("co-location runs", self._done, self._total, self._known)
 
-    return report
+    def begin(self, what: str) -> None:
+        """Receive what is measured next, and where."""
+        self._work.progress("co-location runs", self._done, self._total, f"{self._known}, {what}")
 
 
-def _first_failures(journal: Journal) -> str:
-    reasons = [f"{where}: {why}" for where, why in journal.named_quarantine().items()]
-    more = f" (and {len(reasons) - 2} more)" if len(reasons) > 2 else ""
-    return "; ".join(reasons[:2]) + more
+def _announced_wait(seconds: float) -> None:
+    """Pause before hosts that did not respond are tried again."""
+    say_indented(f"hosts do not respond; trying again in {seconds:g} s")
+    time.sleep(seconds)
+
+
+def _refuse_missing(work: Work, journal: Journal, measured: Profile | None, wanted: int) -> None:
+    """Refuse a series in which co-locations could not be measured; each is named with its reason.
+
+    What was measured is kept, and lies as a profile of its own beside the journal.
+
+    Raises:
+        SurroundingsError: there are some.
+    """
+    reasons = [f"{where}: {without_name(where, why)}" for where, why in journal.named_quarantine().items()]
+    if not reasons:
+        return
+    for line in reasons:
+        say(f"  not measured: {line}")
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    if measured is None:
+        raise SurroundingsError(
+            f"nothing could be measured: {reasons[0]}{more}; the same command tries again"
+        )
+    partial = work.scratch / PARTIAL
+    measured.save(partial)
+    raise SurroundingsError(
+        f"{len(reasons)} of {wanted} co-locations could not be measured: {reasons[0]}{more}; the same "
+        f"command measures exactly these again, profile=file profile.path={partial} goes on without them"
+    )
+
+
+def without_name(colocation: str, why: str) -> str:
+    """Return a reason without the name of the co-location that it begins with."""
+    return why.removeprefix(f"{colocation}: ")
 
 
 def _hosts(inventory: Inventory) -> list[dict[str, Any]]:

@@ -1,13 +1,13 @@
 """What runs on a live cluster, as the stages deploy and watch and their verbs need it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.settings import Settings
-from flows.live.state import INVENTORY, cluster_state, in_use
+from flows.live.state import INVENTORY, cluster_state, opened, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.measure.profile_files import load_profile
@@ -80,6 +80,14 @@ class LiveSession:
             self.space.slots,
         )
 
+    def obstacles(self, changes: "Sequence[Change]") -> list[str]:
+        """Return why these changes would fail midway; see `cluster.deployment.obstacles`."""
+        from cluster.deployment import obstacles
+
+        launch = self.settings.launch
+        occupied = self.backend.occupancy()
+        return obstacles(changes, occupied, self.space.slots, launch.cpus, launch.memory_mb)
+
     def source(self, kind: str) -> "Source":
         """Return what measures running containers: `load` or `metrics`."""
         from cluster.images.catalog import LOAD
@@ -96,22 +104,21 @@ class LiveSession:
 
 
 @contextmanager
-def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[LiveSession]:
+def connected(settings: Settings, inputs: Mapping[str, Path], doing: str = "") -> Iterator[LiveSession]:
     """Open the live cluster that the stages setup and build made ready.
 
     Args:
         settings: of the run.
         inputs: output folders of the steps `setup` and `build`.
+        doing: see `flows.live.state.opened`.
 
     Raises:
         InputError: there are no applications to run.
         SurroundingsError: a host cannot be reached.
     """
     check_live(settings)
-    from cluster.backend import open_backend
     from cluster.images.build import read_images
     from cluster.images.catalog import load_catalog
-    from cluster.provision.hosts import Fleet
     from cluster.provision.inventory import Inventory
 
     names = settings.apps.names or ()
@@ -119,8 +126,7 @@ def connected(settings: Settings, inputs: Mapping[str, Path]) -> Iterator[LiveSe
     workloads = load_catalog([Path(folder) for folder in settings.apps.workloads], names)
     images = read_images(inputs["build"] / "images.json")
     inventory = Inventory.load(inputs["setup"] / INVENTORY)
-    with in_use(settings), Fleet(inventory, settings.connect) as fleet:
-        backend = open_backend(settings.cluster.backend, fleet, workloads, images, settings.launch)
+    with opened(settings, inventory, doing, workloads, images) as backend:
         yield LiveSession(settings, space, workloads, images, backend)
 
 
@@ -134,17 +140,15 @@ def undeploy(settings: Settings) -> list[str]:
         SurroundingsError: there is no inventory, or a host cannot be reached.
     """
     check_live(settings)
-    from cluster.backend import open_backend
-    from cluster.provision.hosts import Fleet
     from cluster.provision.inventory import Inventory
 
     path = cluster_state(settings) / INVENTORY
     if not path.is_file():
         raise SurroundingsError(f"{path}: there is none, so cluster {settings.cluster.name!r} is not set up")
-    with in_use(settings), Fleet(Inventory.load(path), settings.connect) as fleet:
-        backend = open_backend(settings.cluster.backend, fleet, (), (), settings.launch)
+    with opened(settings, Inventory.load(path), "undeploy") as backend:
         session = settings.deploy.session
         removed = [one.where for one in backend.standing(session)]
+        say_indented(f"removing {len(removed)} containers of {session}")
         backend.stop(backend.standing(session))
         backend.sweep()
         if not backend.standing():

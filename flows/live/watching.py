@@ -3,12 +3,14 @@
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings
+from flows.live.state import say_indented
 from metis.errors import MetisError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.operate.watch import Inspection, Knowledge, Measure, Thresholds, inspect_running
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 NOT_DEPLOYING = ("watch.", "stages=", "until=", "rerun=", "placement=", "output=", "out=", "dry_run=")
 
 See = Callable[[], tuple[IntArray, Measure]]
+Hold = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass
@@ -54,6 +57,7 @@ def watch(
     cluster: Cluster,
     *,
     report: Callable[[Watch], None] = lambda found: None,
+    hold: Hold = nullcontext,
     wait: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Watch:
@@ -68,6 +72,7 @@ def watch(
         objective: what a placement is worth.
         cluster: nodes and rules.
         report: called after every look.
+        hold: keeps others from changing what runs, during a look and not between two.
         wait: how to pause.
         clock: seconds.
 
@@ -79,7 +84,7 @@ def watch(
     try:
         for number in count():
             begun = clock()
-            failure = _look(found, see, objective, cluster, patrol)
+            failure = _look(found, see, objective, cluster, patrol, hold)
             report(found)
             if settings.looks is not None and number + 1 >= settings.looks:
                 break
@@ -92,15 +97,16 @@ def watch(
 
 
 def _look(
-    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Thresholds
+    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Thresholds, hold: Hold
 ) -> MetisError | None:
     """Look once, noted in `found`; return what went wrong."""
     from cluster.deployment import aligned, moved
 
     row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
     try:
-        running, measure = see()
-        new = inspect_running(found.known, running, cluster, measure, objective, optimum, patrol)
+        with hold():
+            running, measure = see()
+            new = inspect_running(found.known, running, cluster, measure, objective, optimum, patrol)
     except MetisError as error:
         found.looks.append(row | {"error": str(error)})
         return error
@@ -145,6 +151,8 @@ def seen_live(session: "LiveSession", alone: dict[str, float]) -> See:
         def measure(rows: IntArray) -> LiveMeasurement:
             names = {nodes[int(row)] for row in rows}
             chosen = [one for one in standing if one.node in names]
+            seconds = settings.load.warm_up + settings.load.duration
+            say_indented(f"measuring {len(chosen)} containers, {seconds:g} s for each turn of nodes")
             results = source(chosen)
             return live_profile(session.space, nodes, placement, chosen, results, alone)
 

@@ -10,6 +10,7 @@ from flows.configuration.settings import Settings
 from flows.engine.store import Store
 from metis.errors import InputError
 from metis.problem.counts import IntArray
+from metis.problem.placement_files import named_nodes
 from metis.problem.space import ColocationSpace
 
 RUN_ID = re.compile(r"^[0-9a-f]{6,32}$")  # whole, or as tables show it
@@ -63,6 +64,11 @@ def given_placement(settings: Settings, space: ColocationSpace) -> IntArray:
     if not settings.placement:
         raise InputError("placement: give a file (.npz, .json, .csv) or the id of an MLflow run")
     return placement_of(Path(settings.placement), space)
+
+
+def given_names(settings: Settings, space: ColocationSpace) -> tuple[str, ...] | None:
+    """Return the names that the file of `placement=` gives its rows; None where it gives none."""
+    return named_nodes(Path(settings.placement or ""), space.apps)
 
 
 def chosen_placement(inputs: Mapping[str, Path], scheduler: str, space: ColocationSpace) -> IntArray:

@@ -1,6 +1,6 @@
 """Tables and trained weights that verbs place with, from the memo: found, or made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flows.engine.memo import Memo
@@ -21,6 +21,30 @@ def known_tables(memo: Memo) -> Tables:
             "one, `metis status` says what differs, and profile=file profile.path=FILE gives one"
         )
     return tables_in(memo.obtain("simulator").folder)
+
+
+def trained(memo: Memo) -> bool:
+    """Whether the scheduler of the settings places at once: it needs no training, or that was done."""
+    from baselines.registry import learner_of
+
+    learner = learner_of(memo.settings.scheduler)
+    return learner is None or memo.find(f"subscheduler/{learner}") is not None
+
+
+def unmeasured_apps(memo: Memo) -> tuple[str, ...]:
+    """Return the applications that the profile under the simulator in use never measured."""
+    from metis.measure.profile import never_measured
+    from metis.measure.profile_files import load_profile
+
+    record = memo.find("profile")
+    return () if record is None else never_measured(load_profile(record.folder / "profile.npz"))
+
+
+def unmeasured_line(apps: Sequence[str]) -> str:
+    """Return what to say where applications that are placed were never measured."""
+    return (
+        f"never measured: {', '.join(apps)}: what is said of them is the simulator's guess from others alone"
+    )
 
 
 def known_weights(memo: Memo, tables: Tables) -> Callable[[str], Any]:

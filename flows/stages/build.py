@@ -28,8 +28,9 @@ def run(work: Work) -> None:
         done.append(line)
         say(f"  {line}")
 
+    say(f"  looking at the images of {', '.join(settings.apps.names or ())}")
     built = build(workloads, settings.images, report=report)
-    with Fleet(inventory, settings.connect) as fleet:
+    with Fleet(inventory, settings.connect, lambda line: say(f"  {line}")) as fleet:
         known = distribute(fleet, built, settings.images, report=report)
     write_images(work.folder / "images.json", known)
     work.recording.metrics({"images": len({one.tag for one in known}), "built_or_brought": len(done)})

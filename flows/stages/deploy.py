@@ -8,6 +8,7 @@ from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.stages.evaluate import placing_steps
 from flows.stages.shared import LIVE, asks_for
+from metis.errors import SurroundingsError
 from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def run(work: Work) -> None:
     """Write `placement.npz`, `plan.json`, and of what was measured `containers.csv` and `deployed.svg`."""
     from flows.live.session import connected
 
-    with connected(work.settings, work.inputs) as session:
+    with connected(work.settings, work.inputs, "deploy") as session:
         _bring(work, session, _wanted(work, session))
         if work.settings.deploy.measure:
             _measure(work, session)
@@ -27,12 +28,13 @@ def run(work: Work) -> None:
 def _wanted(work: Work, session: "LiveSession") -> IntArray:
     """Return the placement, int [nodes, apps]: rows as given, else where most containers can stay."""
     from cluster.deployment import aligned
-    from flows.live.deployment import whole_placement
-    from flows.placing.given import chosen_placement, given_placement
+    from flows.live.deployment import by_name, whole_placement
+    from flows.placing.given import chosen_placement, given_names, given_placement
 
     settings, nodes = work.settings, len(session.nodes)
     if settings.placement:
-        return whole_placement(given_placement(settings, session.space), nodes)
+        given = given_placement(settings, session.space)
+        return by_name(given, given_names(settings, session.space), session.nodes)
     placement = whole_placement(chosen_placement(work.inputs, settings.scheduler, session.space), nodes)
     return placement if len(placement) > nodes else aligned(placement, session.placement())
 
@@ -42,14 +44,24 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
     from flows.live.deployment import plan_lines, plan_rows
     from metis.files import save_arrays
 
+    def changing(done: int, total: int, nodes: str) -> None:
+        if nodes:
+            say(f"  changing {nodes}")
+        work.progress("nodes changed", done, total, f", {nodes}" if nodes else "")
+
+    undone = f"`metis undeploy cluster={work.settings.cluster.kind} ...` removes all of it"
     changes = session.plan(placement)
     for line in plan_lines(changes):
         say(line)
+    against = session.obstacles(changes)
+    if against:
+        raise SurroundingsError(f"{'; '.join(against)}; nothing was changed")
     carry_out(
         session.backend,
         changes,
         work.settings.deploy.at_once,
-        lambda done, total, node: work.progress("nodes changed", done, total, f", {node}" if node else ""),
+        changing,
+        lambda stands: say(f"  {stands}; {undone}"),
     )
     work.write_json("plan.json", plan_rows(changes))
     arrays = {"placement": placement, "apps": list(session.space.apps), "nodes": list(session.nodes)}
@@ -69,6 +81,9 @@ def _measure(work: Work, session: "LiveSession") -> None:
     containers = session.standing()
     if not containers:
         return
+    load = work.settings.load
+    seconds = load.warm_up + load.duration
+    say(f"  loading {len(containers)} containers, {seconds:g} s for each turn of nodes")
     measured = session.source("load")(containers)
     tables = known_tables(work.inputs, session.space)
     alone = alone_rps(known_profile(work.inputs))

@@ -15,6 +15,7 @@ from flows.configuration.objects import (
 )
 from flows.configuration.sections import GroupSettings, GroupsSettings
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import TIMINGS, Progress, Work
 from flows.placing.tables import FILE
@@ -29,6 +30,8 @@ from flows.stages.shared import (
     packaged_coefficients,
     workload_digests,
 )
+from metis.errors import SurroundingsError
+from metis.measure.profile import never_measured
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import tabulated
@@ -61,6 +64,8 @@ def run(work: Work) -> None:
     with testbed_for(work.settings, work.inputs) as testbed:
         found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
         truth = testbed.truth(tabulated(work.settings.objective)) if knows_truth(work.settings) else None
+    if measures_live(work.settings):
+        refuse_unmeasured(found)
     found.profile.save(work.folder / "profile.npz")
     report = {"measured": len(found.profile) / found.profile.space.size, "coverage80": found.belief.coverage}
     FittedSimulator(found.belief.tables, report).save(work.folder / FILE)
@@ -81,6 +86,22 @@ def run(work: Work) -> None:
     (work.recording.about / "exploration.svg").write_bytes(figure)
     if calibration is not None:
         work.write("calibration.csv", calibration.to_csv(index=False).encode())
+
+
+def refuse_unmeasured(found: "Exploration") -> None:
+    """Report what hosts could not measure, and refuse an exploration that lacks an application altogether.
+
+    Raises:
+        SurroundingsError: an application was never measured; the same command tries again.
+    """
+    for colocation, why in found.quarantined.items():
+        say(f"  not measured: {colocation}: {why.removeprefix(f'{colocation}: ')}")
+    unknown = never_measured(found.profile)
+    if unknown:
+        first = next(iter(found.quarantined.values()), "")
+        raise SurroundingsError(
+            f"never measured: {', '.join(unknown)} ({first}); the same command tries again and keeps the rest"
+        )
 
 
 def exploration_document(found: "Exploration") -> dict[str, Any]:
@@ -147,6 +168,7 @@ def explore_groups(
         _plan,
         settings.explore,
         path=path,
+        again=measures_live(settings),
         progress=report,
     )
 

@@ -1,9 +1,11 @@
 """Stage profile: measure co-locations on the testbed, read a file, or take what exploring measured."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from flows.configuration.objects import measure_profile
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.stages.shared import (
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from metis.measure.profile import Profile
 
 
+NOISY, NOISY_ONCE = 0.1, 0.5  # spread of repeated runs, in the median and at most, that goes without a word
+
+
 def run(work: Work) -> None:
     """Write `profile.npz` and `profile.json`; of a live cluster also `runs.csv`."""
     from metis.measure.profile import describe_profile
@@ -28,7 +33,24 @@ def run(work: Work) -> None:
     profile.save(work.folder / "profile.npz")
     described = describe_profile(profile)
     work.write_json("profile.json", described)
+    if noisy := noise_line(described):
+        say(f"  {noisy}")
     work.recording.metrics({"colocations": len(profile), "coverage": described["coverage"]})
+
+
+def noise_line(described: Mapping[str, Any]) -> str:
+    """Return a warning where repeated runs of a profile differ much; empty where they do not.
+
+    Args:
+        described: see `metis.measure.profile.describe_profile`.
+    """
+    typical, most = described.get("spread", 0.0), described.get("spread_most", 0.0)
+    if typical <= NOISY and most <= NOISY_ONCE:
+        return ""
+    return (
+        f"noisy: repeated runs differ by {typical:.0%} of their RPS in the median, by {most:.0%} in "
+        f"{described['spread_most_in']}; longer load.duration, more profile.repeats or quiet machines help"
+    )
 
 
 def _profile(work: Work) -> "Profile":

@@ -39,6 +39,7 @@ def run(work: Work) -> None:
 
 def _watched(work: Work, session: "LiveSession", profile: "Profile") -> "Watch":
     from flows.live.session import alone_rps
+    from flows.live.state import exclusive
     from flows.live.watching import look_line, seen_live, watch, watched_cluster
 
     settings, chosen = work.settings, work.settings.watch
@@ -55,6 +56,7 @@ def _watched(work: Work, session: "LiveSession", profile: "Profile") -> "Watch":
         settings.objective,
         watched_cluster(settings, session.space, len(session.nodes)),
         report=looked,
+        hold=lambda: exclusive(session.backend, settings, "watch"),
     )
 
 

@@ -93,6 +93,7 @@ def explore(
     settings: ExploreSettings | None = None,
     *,
     path: Path | None = None,
+    again: bool = False,
     progress: Progress | None = None,
     wait: Wait = time.sleep,
 ) -> Exploration:
@@ -106,6 +107,7 @@ def explore(
         settings: how to explore.
         path: profile that is kept up to date after every measurement, with a journal beside it from which a
             stopped exploration goes on; None to keep nothing.
+        again: whether co-locations that an earlier call gave up may be measured again.
         progress: called after every round with its row of the history and `budget`.
         wait: how to pause, in seconds, before a testbed that could not be reached is called again.
 
@@ -117,6 +119,8 @@ def explore(
     space = testbed.space
     candidates = _checked(space, wanted)
     journal = load_journal(path, space, _key(settings, wanted, objective))
+    if again:
+        journal.pardon()
     optima = _true_optima(testbed, wanted, objective, plan)
     while True:
         measure_pending(

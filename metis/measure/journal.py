@@ -61,6 +61,7 @@ class Journal:
         history: one row per round.
         quarantined: id -> what was wrong with its last run.
         thetas: hyperparameters of the last fit, see `metis.simulate.belief.Belief.thetas`.
+        pardoned: runs before this one count no more against their co-location.
     """
 
     space: ColocationSpace
@@ -70,6 +71,12 @@ class Journal:
     history: list[dict[str, Any]] = field(default_factory=list)
     quarantined: dict[int, str] = field(default_factory=dict)
     thetas: FloatArray | None = None
+    pardoned: int = 0
+
+    def pardon(self) -> None:
+        """Let what was quarantined be measured again, as patiently as at first; its runs stay on record."""
+        self.pardoned = len(self.runs)
+        self.quarantined.clear()
 
     @property
     def sound(self) -> list[dict[str, Any]]:
@@ -285,7 +292,7 @@ def _enter(
         journal.runs.append(run | {"sound": not wrong} | ({"why": wrong} if wrong else {}))
         if not wrong:
             continue
-        sound = [earlier["sound"] for earlier in journal.runs if earlier["id"] == i]
+        sound = [earlier["sound"] for earlier in journal.runs[journal.pardoned :] if earlier["id"] == i]
         in_a_row = sound[::-1].index(True) if any(sound) else len(sound)
         final = isinstance(found, Failure) and found.permanent
         if in_a_row > patience.retries or final:

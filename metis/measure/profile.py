@@ -286,6 +286,11 @@ def describe_profile(profile: Profile) -> dict[str, Any]:
     }
 
 
+def never_measured(profile: Profile) -> tuple[str, ...]:
+    """The applications of which a profile holds no measurement at all."""
+    return tuple(app for a, app in enumerate(profile.apps) if not np.isfinite(profile.rps[:, a]).any())
+
+
 def _spread_in_words(profile: Profile) -> dict[str, Any]:
     """Median and largest spread of repeated runs; nothing where there are none."""
     if profile.spread is None or not np.isfinite(profile.spread).any():

@@ -25,6 +25,7 @@ def measure_list(
     at_once: int = 1,
     patience: Patience | None = None,
     path: Path | None = None,
+    again: bool = False,
     wait: Wait = time.sleep,
     progress: Callable[[Journal], None] = lambda journal: None,
 ) -> Journal:
@@ -41,6 +42,7 @@ def measure_list(
         at_once: co-locations handed to the testbed in one call.
         patience: how trouble is met.
         path: profile that is kept up to date, with the journal beside it; None to keep nothing.
+        again: whether what an earlier call gave up is measured again.
         wait: how to pause, in seconds.
         progress: called with the journal at the start and after every measurement.
 
@@ -52,7 +54,10 @@ def measure_list(
     order = in_rounds(space, space.index(colocations), repeats, seed)
     key = hashlib.sha256(json.dumps([sorted(order.tolist()), seed]).encode()).hexdigest()
     journal = load_journal(path, space, key)
-    if not journal.pending:
+    given_up = again and bool(journal.quarantined)
+    if given_up:
+        journal.pardon()
+    if given_up or not journal.pending:
         journal.pending = still_missing(journal, order)
     progress(journal)
     measure_pending(

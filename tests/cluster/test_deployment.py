@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.deployment import aligned, carry_out, moved, placement_of, plan
+from cluster.backend import Occupancy, Tenant
+from cluster.deployment import aligned, carry_out, moved, obstacles, placement_of, plan
 from cluster.images.catalog import Workload
 from cluster.settings import LaunchSettings
 from cluster.spec import Container, ContainerSpec, Held, Layout, Node
@@ -207,6 +208,45 @@ def test_a_failure_midway_says_what_stands_and_the_next_run_goes_on():
     deploy(cluster, placement)
     assert cluster.started == ["metis-deploy-worker-2-0", "metis-deploy-worker-3-0"]
     assert placement_of(cluster.standing("deploy"), NODES, APPS).tolist() == placement.tolist()
+
+
+def test_what_would_fail_midway_is_known_before_anything_changes():
+    cluster = Cluster()
+    deploy(cluster, np.array([[1, 0, 0]]))
+    changes = planned(cluster, np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]]))
+
+    def against(**occupied):
+        by_node = {name.replace("_", "-"): known for name, known in occupied.items()}
+        return obstacles(changes, by_node, SLOTS, 1.0, 100)
+
+    assert against() == []
+    own = Occupancy(ports={8081: "metis-deploy-worker-1-0", 22: "sshd"})  # its own container holds it
+    assert against(worker_1=own) == []
+    assert against(worker_1=Occupancy(ports={8082: "python3 (process 4)"})) == [
+        "worker-1: port 8082, of MMS in slot 1, is held by python3 (process 4); launch.first_port=N chooses "
+        "other ports"
+    ]
+    assert against(worker_2=Occupancy("drained")) == [
+        "worker-2: drained, and 1 containers are to start there"
+    ]
+    assert against(worker_1=Occupancy(tenants=(Tenant("web", 1.0, 100),))) == []
+    assert against(worker_1=Occupancy(tenants=(Tenant("web", 2.0, 100),))) == [
+        "worker-1: is to hold 2 containers, and others (web) take 2 of its 3 slots"
+    ]
+
+
+def test_an_interrupt_says_what_stands_and_goes_on():
+    class Interrupted(Cluster):
+        def start(self, specs):
+            if specs[0].node_name == "worker-2":
+                raise KeyboardInterrupt
+            return super().start(specs)
+
+    said = []
+    cluster = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(cluster, planned(cluster, np.array([[1, 0, 0]] * 3)), 1, interrupted=said.append)
+    assert said == ["worker-2 stands half changed, 1 of 3 nodes are as planned, 1 still as before"]
 
 
 def test_rows_go_where_most_can_stay():

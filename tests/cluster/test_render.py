@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cluster.export import placement_csv, render_placement
 from cluster.images.catalog import Workload, load_catalog
 from cluster.kubernetes import manifests as kubernetes
-from cluster.settings import BuildSettings, LaunchSettings
+from cluster.settings import BuildSettings, ExportSettings, LaunchSettings
 from cluster.spec import ClusterSpec, Layout, Node
 from cluster.swarm import stack as swarm
 from metis.errors import InputError
@@ -130,6 +130,9 @@ def test_kubernetes_binds_each_deployment_to_its_node():
     (container,) = spec["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"cpu": "1.5", "memory": "512Mi"}
     assert container["resources"]["requests"] == container["resources"]["limits"]
+    assert (
+        container["readinessProbe"]["tcpSocket"] == container["livenessProbe"]["tcpSocket"] == {"port": 8080}
+    )
     for deployment in deployments.values():
         wanted = deployment["spec"]["selector"]["matchLabels"]
         assert wanted == deployment["spec"]["template"]["metadata"]["labels"]
@@ -208,7 +211,9 @@ def test_both_renderings_hold_the_same_limits_images_and_addresses():
 
 def export(kind, placement=PLACEMENT, nodes=NODES, names=("Redis", "MMS", "YCSB-A"), registry=None) -> str:
     catalog = load_catalog([], names)
-    return render_placement(kind, placement, nodes, catalog, BuildSettings(), LaunchSettings(), registry)
+    return render_placement(
+        kind, placement, nodes, catalog, BuildSettings(), LaunchSettings(), ExportSettings(registry)
+    )
 
 
 @pytest.mark.parametrize("kind", ["swarm", "kubernetes"])
@@ -233,6 +238,22 @@ def test_images_are_those_of_the_stage_build_and_may_come_from_a_registry():
     plain, pulled = export("swarm"), export("swarm", registry="reg:5000")
     assert "image: metis/redis:" in plain
     assert plain.replace("image: metis/", "image: reg:5000/metis/") == pulled
+
+
+def test_an_export_reserves_a_share_of_the_cores_all_memory_and_pins_the_origin():
+    deployments = of_kind(yaml.safe_load_all(export("kubernetes")), "Deployment")
+    (container,) = deployments["mms-worker-1"]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == {
+        "requests": {"cpu": "1", "memory": "8192Mi"},
+        "limits": {"cpu": "2", "memory": "8192Mi"},
+    }
+    affinity = deployments["origin"]["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchExpressions"][0]["values"] == ["worker-1"]
+    (cache,) = deployments["memcached-worker-2"]["spec"]["template"]["spec"]["containers"]
+    assert cache["readinessProbe"]["tcpSocket"] == {"port": 11211}
+    origin = yaml.safe_load(export("swarm"))["services"]["origin"]
+    assert origin["deploy"]["placement"]["constraints"] == ["node.hostname == worker-1"]
 
 
 def test_services_that_would_share_a_name_are_refused():

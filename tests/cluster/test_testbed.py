@@ -237,6 +237,33 @@ def test_some_failures_do_not_cost_the_others():
     np.testing.assert_array_equal(refused.value.measured.colocations, [[1, 1]])
 
 
+def test_what_is_measured_lost_back_and_failed_is_said(monkeypatch):
+    monkeypatch.setattr("cluster.testbed.LOOK_AGAIN", 0.0)
+    said, begun = [], []
+    world = World(dies={1: "w1"}, broken={(1, 1): 1})
+    testbed = swarm_in(world, report=said.append, begin=begun.append)
+    testbed.measure(np.array([[1, 0]]), seed=0)
+    assert begun == ["1 cache on w1", "1 cache on w2"]
+    assert said == ["w1 is lost, its runs go to others: w1 does not respond"]
+    testbed.measure(np.array([[1, 0]]), seed=0)
+    assert len(said) == 1  # still lost, and said once
+    world.down.clear()
+    with pytest.raises(UnmeasuredError):
+        testbed.measure(np.array([[1, 1]]), seed=0)
+    assert said[1:] == ["w1 is back", "failed: 1 cache + 1 web: no room"]
+
+
+def test_a_node_that_is_left_out_takes_no_part_until_it_is_open_again(monkeypatch):
+    world = World()
+    testbed = swarm_in(world)
+    testbed.leave_out("w1", "w1: drained")
+    testbed.measure(np.array([[1, 0]]), seed=0)
+    assert [node for node, _ in world.loads] == ["w2"]
+    monkeypatch.setattr("cluster.testbed.LOOK_AGAIN", 0.0)
+    testbed.measure(np.array([[1, 0]]), seed=0)
+    assert world.loads[-1][0] == "w1"
+
+
 def test_workers_take_turns_side_by_side():
     world = World()
     swarm_in(world, at_once=2).measure(np.array([[1, 1], [2, 0], [0, 2]]), seed=0)

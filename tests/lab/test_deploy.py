@@ -15,6 +15,7 @@ from cluster.swarm.tasks import tasks_of
 from flows.command.main import main
 from metis.measure.profile import make_profile
 from metis.problem.space import ColocationSpace
+from tests.waiting import wait_until
 
 APPS = ("Store", "Light", "Heavy")
 WORKLOADS = Path(__file__).parent / "workloads"
@@ -70,6 +71,14 @@ def metis(words, capfd):
 @pytest.fixture(scope="module")
 def backend(lab_fleet):
     return SwarmBackend(lab_fleet, (), ())
+
+
+def image_of(backend):
+    """The id of an image that every node has."""
+    labels = owned_labels(backend.inventory.name, "deployed")
+    engine = backend.fleet.engine(backend.inventory.manager)
+    (one, *_) = engine.api.services(filters={"label": [f"{k}={v}" for k, v in labels.items()]})
+    return one["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
 
 
 def plan_file(folder, rows):
@@ -163,20 +172,48 @@ def test_a_look_measures_what_is_deployed_and_moves_nothing(metis, backend):
     assert containers(backend) == before
 
 
-def test_a_failure_midway_says_what_stands_and_the_same_command_goes_on(metis, folder, backend, lab, words):
-    """A foreign process holds the port of a container that worker-2 is to get."""
-    third = [[1, 1, 0], [0, 1, 1]]
+def test_what_stands_in_the_way_changes_nothing_and_the_same_command_goes_on(metis, folder, backend, lab):
+    """A process of others holds a port, a service of others takes a slot, and one node is paused."""
+    third, worker = [[1, 1, 0], [0, 1, 1]], lab.host("worker-2")
     holder = "nohup python3 -m http.server 8082 >/dev/null 2>&1 & echo $!"
-    pid = backend.fleet.run(lab.host("worker-2"), holder).strip()
+    pid = backend.fleet.run(worker, holder).strip()
     try:
         code, _, err = metis("deploy", plan_file(folder, third), "deploy.measure=false")
+        assert code == 1
+        assert f"port 8082, of Light in slot 1, is held by python3 (process {pid})" in err
+        assert "launch.first_port" in err
+        assert err.splitlines()[-1].startswith("metis deploy cluster=lab")
+        assert stands(backend) == SECOND
+        with backend.exclusive("a test", pytest.fail, 0.0):
+            code, _, err = metis("deploy", plan_file(folder, third), "connect.lock_wait=0")
+        assert code == 1
+        assert "in use by " in err
+        assert "(a test, process " in err
     finally:
-        backend.fleet.run(lab.host("worker-2"), f"kill {pid}")
-    assert code == 1
-    assert "Light on worker-2" in err
-    assert "worker-2 stands half changed, 1 of 2 nodes are as planned" in err
-    assert err.splitlines()[-1].startswith("metis deploy cluster=lab")
-    assert stands(backend)[0] == third[0]
+        backend.fleet.run(worker, f"kill {pid}")
+    theirs = backend.fleet.engine(lab.manager).services.create(
+        image_of(backend), name="theirs", constraints=["node.hostname==worker-2"]
+    )
+    try:
+        wait_until(lambda: backend.occupancy()["worker-2"].tenants, "the service of others runs")
+        code, document, err = metis("deploy", plan_file(folder, third), "--dry-run")
+        assert code == 1
+        assert document["against"] == [
+            "worker-2: is to hold 2 containers, and others (theirs) take 1 of its 2 slots"
+        ]
+        code, document, err = metis("place", "group.counts={Light:3}", "scheduler=greedy")
+        assert code == 0, err
+        assert document["placement"] == {"worker-1": {"Light": 2}, "worker-2": {"Light": 1}}
+        assert "others run theirs (no limits)" in document["occupied"][0]
+    finally:
+        theirs.remove()
+    wait_until(lambda: not backend.occupancy()["worker-2"].tenants, "the service of others is gone")
+    backend.fleet.run(lab.manager, "docker node update --availability pause worker-1")
+    try:
+        code, document, err = metis("place", "group.counts={Light:2}", "scheduler=greedy")
+        assert document["placement"] == {"worker-1": {}, "worker-2": {"Light": 2}}
+    finally:
+        backend.fleet.run(lab.manager, "docker node update --availability active worker-1")
     code, _, err = metis("deploy", plan_file(folder, third), "deploy.measure=false")
     assert code == 0, err
     assert stands(backend) == third

@@ -264,7 +264,14 @@ def test_the_whole_of_a_cluster_of_hosts_by_its_commands(inventory, tmp_path, ca
     said = "".join(capfd.readouterr()).encode()
     for secret in (*tokens, (tmp_path / "id").read_text().splitlines()[1]):
         assert secret.encode() not in written + said
+    capfd.readouterr()
     assert main(["cluster", "down", *words]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert shown["would_change"][-1] == "manager leaves the Swarm, which ends with it"
+    assert main(["run", "stages=[setup]", *words, "cluster.name=other"]) == 2
+    assert "belongs to the cluster 'metis'" in capfd.readouterr().err
+    assert main(["cluster", "status", *words]) == 0  # neither changed anything
+    assert main(["cluster", "down", "yes", *words]) == 0
     assert main(["cluster", "status", *words]) == 1
     capfd.readouterr()
     assert main(["run", "stages=[setup]", *words, "launch.memory_mb=999999"]) == 2

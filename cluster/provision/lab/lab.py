@@ -32,7 +32,6 @@ from cluster.provision.lab.nodes import (
     swarm_states,
     wait_ready,
 )
-from cluster.provision.lock import USE
 from cluster.provision.trust import trust
 from cluster.settings import BuildSettings, ConnectSettings
 from metis.errors import InputError, SurroundingsError
@@ -117,7 +116,7 @@ def down(state: Path, name: str, connect: ConnectSettings | None = None) -> list
     engine = local_engine()
     with locked(state, connect.command_timeout):
         removed = remove_all(engine, name)
-        for path in (state / file for file in (INVENTORY, KNOWN_HOSTS, COMPOSE_FILE, KEY, USE)):
+        for path in (state / file for file in (INVENTORY, KNOWN_HOSTS, COMPOSE_FILE, KEY)):
             if path.exists():
                 path.unlink()
                 removed.append(f"file {path}")

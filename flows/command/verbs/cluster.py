@@ -3,11 +3,14 @@
 metis cluster status cluster=hosts cluster.inventory=hosts.yaml
 metis cluster accept cluster=hosts cluster.inventory=hosts.yaml    show host keys, ask, trust them
 metis cluster accept yes cluster=ec2                               trust them without being asked
-metis cluster down cluster=ec2                                     terminate what carries the cluster's tag
+metis cluster down cluster=ec2                                     show what would be ended
+metis cluster down yes cluster=ec2                                 end it
 
-`down` removes the cluster's services and takes its hosts out of the Swarm; hosts that were in one before
-stay in it. Instances on EC2 are terminated, their security group and key pair removed; a launch that broke
-off midway is cleaned up as well. `status` and `accept` give one document with output=json.
+`down yes` removes the cluster's services and takes out of the Swarm the hosts that joined it under this
+cluster.name; hosts that were in one before stay in it. It refuses where others run something on a host that
+would leave (force=true insists). Instances on EC2 that carry the cluster's tag are terminated, their security
+group and key pair removed; a launch that broke off midway is cleaned up as well. With output=json each word
+gives one document.
 """
 
 import sys
@@ -20,25 +23,30 @@ from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table
 from flows.configuration.settings import Settings
 from flows.engine.console import say
-from flows.live.hosts import disband, host_states
+from flows.live.hosts import departure, disband, host_states
 from flows.live.inventory import known_inventory
 from flows.live.state import cluster_state
 from metis.errors import InputError, MetisError
 
 if TYPE_CHECKING:
+    from cluster.backend import Departure
     from cluster.provision.inventory import Host, Inventory
     from cluster.provision.trust import ShownKey
+
+WORDS = ("status", "down", "accept")
 
 
 def run(request: Request) -> Result:
     """See the module's text."""
-    words = {"status": _status, "down": _down, "accept": _accept}
-    word = request.words[0] if request.words else ""
-    if word not in words:
-        raise InputError(f"cluster {word!r}: use one of {', '.join(words)}, then overrides")
-    if word == "accept":
-        return _accept(request.settings, sure=request.words[1:] == ("yes",))
-    return words[word](request.settings)
+    word, *more = request.words or ("",)
+    if word not in WORDS:
+        raise InputError(f"cluster {word!r}: use one of {', '.join(WORDS)}, then overrides")
+    if more and (word == "status" or more != ["yes"]):
+        allowed = "nothing" if word == "status" else "yes or nothing"
+        raise InputError(f"cluster {word} {more[0]!r}: give {allowed} there, then overrides")
+    if word == "status":
+        return _status(request.settings)
+    return (_down if word == "down" else _accept)(request.settings, sure=bool(more))
 
 
 def _status(settings: Settings) -> Result:
@@ -53,21 +61,45 @@ def _status(settings: Settings) -> Result:
     return Result(document, [table], 0 if all(row["state"] == "ready" for row in rows) else 1)
 
 
-def _down(settings: Settings) -> Result:
+def _down(settings: Settings, sure: bool = False) -> Result:
+    """End the cluster where `sure`, else show what that would change."""
+    from cluster.backend import Departure
+
+    name, ec2 = settings.cluster.name, settings.cluster.kind == "ec2"
+    if not sure:
+        found = Departure(_instances(settings)) if ec2 else departure(known_inventory(settings), settings)
+        return _would_end(name, found)
     said: list[str] = []
 
     def report(line: str) -> None:
         said.append(line)
         say(f"  {line}")
 
-    if settings.cluster.kind == "ec2":
+    if ec2:
         from cluster.provision.ec2.instances import terminate
 
-        terminate(cluster_state(settings), settings.cluster.name, settings.ec2, report)
+        terminate(cluster_state(settings), name, settings.ec2, report)
     else:
         disband(known_inventory(settings), settings, report)
-    last = f"cluster {settings.cluster.name}: " + ("is down" if said else "there was nothing to end")
-    return Result({"name": settings.cluster.name, "changed": said}, [Line(last)])
+    last = f"cluster {name}: " + ("is down" if said else "there was nothing to end")
+    return Result({"name": name, "ended": True, "changed": said}, [Line(last)])
+
+
+def _would_end(name: str, found: "Departure") -> Result:
+    views = [Line(f"  {line}") for line in (*found.changes, *found.stays)]
+    views += [Line(f"  of others: {line} (force=true insists)", "red") for line in found.others]
+    last = "`metis cluster down yes ...` does it" if found.changes else "there is nothing to end"
+    document = {"name": name, "ended": False, "would_change": list(found.changes)}
+    document |= {"stays": list(found.stays), "others": list(found.others)}
+    return Result(document, [Line(f"cluster {name}: nothing was changed"), *views, Line(last)])
+
+
+def _instances(settings: Settings) -> tuple[str, ...]:
+    """Return what ending a cluster on EC2 would end, in words."""
+    from cluster.provision.ec2.standing import standing
+
+    found = standing(cluster_state(settings), settings.cluster.name, settings.ec2)
+    return tuple(f"{one} is terminated or deleted" for one in found)
 
 
 def _accept(settings: Settings, sure: bool = False) -> Result:
@@ -133,5 +165,13 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
     return Table(title, columns, cells, styles)
 
 
-# the same settings as for `metis run stages=[setup]`, which these words come before and after
-VERB = Verb(run, settings=("apps",), stages=("setup",), site=True, words=2)
+# the same settings as for `metis run stages=[setup]`, which these words come before and after; nothing is
+# measured, so that no applications need be named
+VERB = Verb(
+    run,
+    settings=("apps", "force"),
+    stages=("setup",),
+    site=True,
+    words=2,
+    implied=("testbed=embedded",),
+)

@@ -21,9 +21,10 @@ from flows.engine.console import say
 from flows.engine.memo import Memo
 from flows.engine.work import read_json
 from flows.live.session import check_live, connected
-from flows.placing.given import given_placement
+from flows.placing.given import given_names, given_placement
+from flows.placing.known import unmeasured_line
 from flows.stages.chain import open_memo
-from metis.problem.placement_files import node_names, write_plan
+from metis.problem.placement_files import write_plan
 from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ def run(request: Request) -> Result:
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
         if not settings.placement:
-            memo = replace(memo, settings=replace(memo.settings, placement=str(_placed(memo))))
+            memo = replace(
+                memo,
+                settings=replace(memo.settings, placement=str(_placed(memo, request.typed("scheduler")))),
+            )
         settings = memo.settings
         # a placement that cannot be read is refused before any host is touched
         space = ColocationSpace(tuple(settings.apps.names or ()), settings.cluster.slots or 1)
@@ -52,32 +56,40 @@ def run(request: Request) -> Result:
     return _deployed(record.run_id, record.folder)
 
 
-def _placed(memo: Memo) -> Path:
+def _placed(memo: Memo, chosen: bool) -> Path:
     """Place the group by its scheduler, as `metis place` does; return the file of the plan."""
     from flows.engine.keys import digest
 
-    placed = place(memo)
+    placed = place(memo, chosen=chosen)
     found = placed.document
     path = memo.store.root / "plans" / f"{digest(found['placement'])}.json"
-    write_plan(path, placed.decision.placement, placed.cluster.space.apps, node_names(placed.cluster.nodes))
+    write_plan(path, placed.placement, placed.cluster.space.apps, placed.room.nodes)
+    for line in placed.room.notes:
+        say(f"  in the way: {line}")
+    if placed.unmeasured:
+        say(f"  {unmeasured_line(placed.unmeasured)}")
     say(f"  {found['scheduler']}: mean RPS {found['rps']:.4f} predicted, gap {found['gap']:.2%}")
     return path
 
 
 def _planned(memo: Memo) -> Result:
     """Return what would change; hosts are made ready and images built, what runs is only looked at."""
-    from flows.live.deployment import plan_rows, whole_placement
+    from flows.live.deployment import by_name, plan_rows
 
     inputs = {name: memo.obtain(name).folder for name in ("setup", "build")}
     with connected(memo.settings, inputs) as session:
         placement = given_placement(memo.settings, session.space)
-        rows = plan_rows(session.plan(whole_placement(placement, len(session.nodes))))
+        names = given_names(memo.settings, session.space)
+        changes = session.plan(by_name(placement, names, session.nodes))
+        against = session.obstacles(changes)
+    rows = plan_rows(changes)
+    document = {"plan": rows, "against": against}
     if not rows:
-        return Result(
-            {"plan": rows}, [Line("nothing would change: what is deployed is what the placement says")]
-        )
+        return Result(document, [Line("nothing would change: what is deployed is what the placement says")])
     table = Table("Would change", list(PLAN.values()), [[str(row[name]) for name in PLAN] for row in rows])
-    return Result({"plan": rows}, [table])
+    return Result(
+        document, [table, *(Line(f"would fail: {line}", "red") for line in against)], 1 if against else 0
+    )
 
 
 def _deployed(run_id: str, folder: Path) -> Result:

@@ -6,18 +6,23 @@ metis explain placement=0f3a... cluster.nodes=81        of an MLflow run
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from baselines.constraints import constraints_of
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table, View
 from flows.command.verbs.place import place
 from flows.configuration.objects import make_cluster
+from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
+from flows.live.room import live_nodes
 from flows.placing.given import given_placement
 from flows.placing.known import known_tables
 from flows.stages.chain import open_memo
 from metis.explain import HEADER, Explanation, explain
 from metis.problem.placement import check_placement
+from metis.problem.placement_files import named_nodes
 
 
 def run(request: Request) -> Result:
@@ -38,9 +43,18 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
         if placement.shape == cluster.existing.shape:
             check_placement(placement, placement.sum(axis=0), cluster, name)
     else:
-        placement, name = place(memo).decision.placement, settings.scheduler
+        placement, name = place(memo).placement, settings.scheduler
     constraints = constraints_of(tables, settings.constraints)
-    return explain(placement, cluster, tables, constraints.node_extents(placement, cluster)), name
+    found = explain(placement, cluster, tables, constraints.node_extents(placement, cluster))
+    return replace(found, names=_names(settings, len(placement), tables.space.apps)), name
+
+
+def _names(settings: Settings, rows: int, apps: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the nodes: those of the placement's file, else of the live cluster; else none."""
+    named = named_nodes(Path(settings.placement), apps) if settings.placement else None
+    if named is None and settings.cluster.live:
+        named = live_nodes(settings)
+    return named if named is not None and len(named) == rows else ()
 
 
 def _views(explanation: Explanation, name: str) -> Sequence[View]:

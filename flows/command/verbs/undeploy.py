@@ -17,4 +17,5 @@ def run(request: Request) -> Result:
     return Result({"removed": removed}, views)
 
 
-VERB = Verb(run, settings=("deploy.session",), site=True)
+# nothing is measured, so that no applications need be named
+VERB = Verb(run, settings=("deploy.session",), site=True, implied=("testbed=embedded",))

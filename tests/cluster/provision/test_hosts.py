@@ -106,6 +106,14 @@ def test_only_what_may_be_is_tried_again(fleet, tmp_path):
     assert count.read_text().count("\n") == 3
 
 
+def test_each_further_try_is_reported_with_its_reason_and_without_what_was_given(inventory):
+    said = []
+    with Fleet(inventory, QUICK, said.append) as fleet, pytest.raises(SurroundingsError):
+        fleet.run(inventory.hosts[0], "cat >&2; exit 3", again=True, stdin="a secret")
+    assert len(said) == QUICK.retries
+    assert said[0].endswith(f"*** (exit code 3); try 2 of {QUICK.retries + 1} in {QUICK.pause:g} s")
+
+
 def test_retries_end(fleet, tmp_path):
     count = tmp_path / "count"
     with pytest.raises(SurroundingsError):

@@ -14,7 +14,15 @@ from cluster.spec import Container, ContainerSpec, Node
 from flows.command.main import main
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
-from flows.live.deployment import compared, comparison_figure, plan_lines, plan_rows, summary, whole_placement
+from flows.live.deployment import (
+    by_name,
+    compared,
+    comparison_figure,
+    plan_lines,
+    plan_rows,
+    summary,
+    whole_placement,
+)
 from flows.live.session import alone_rps
 from flows.placing.given import chosen_placement, given_placement, with_files
 from metis.errors import InputError
@@ -186,6 +194,14 @@ def test_without_simulator_or_stand_alone_rps_only_raw_figures_are_known():
     found = compared(SimpleNamespace(space=SPACE, nodes=NODES), containers, measured, None, {})
     assert summary(found) == {"containers": 1.0, "requests_per_second": 80.0, "failures": 0.0}
     assert alone_rps(None) == {}
+
+
+def test_a_plan_that_names_nodes_goes_to_these():
+    rows = np.array(ROWS)
+    assert by_name(rows, ("worker-2", "worker-1"), NODES).tolist() == ROWS[::-1]
+    assert by_name(rows[:1], ("worker-2",), NODES).tolist() == [[0, 0, 0], ROWS[0]]
+    assert by_name(rows, ("node-1", "node-2"), NODES).tolist() == ROWS
+    assert by_name(rows, None, NODES).tolist() == ROWS
 
 
 def test_nodes_without_a_row_hold_nothing():

@@ -17,8 +17,9 @@ from flows.configuration.objects import make_testbed, measure_profile
 from flows.configuration.settings import validated
 from flows.engine.work import Work
 from flows.live import profile as live_profile
+from flows.stages.profile import noise_line
 from metis.errors import InputError, SurroundingsError
-from metis.measure.profile import describe_profile
+from metis.measure.profile import describe_profile, never_measured
 from metis.measure.profile_files import load_profile
 from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in
 
@@ -124,7 +125,9 @@ def played(tmp_path, monkeypatch):
 
 
 def test_a_profile_records_where_it_comes_from(played):
-    profile = played(World(broken={(0, 2): 10**9}), repeats=2)
+    with pytest.raises(SurroundingsError, match="1 of 5 co-locations"):
+        played(World(broken={(0, 2): 10**9}), repeats=2)
+    profile = load_profile(played.folder / "scratch" / "partial.npz")
     provenance = json.loads(json.dumps(profile.provenance))
     assert provenance["alone_rps"] == {"cache": 200.0, "web": 50.0}
     assert provenance["failed"] == {"2 web": "2 web: no room"}
@@ -145,8 +148,17 @@ def test_a_profile_records_where_it_comes_from(played):
     assert both["rps web"].tolist() == [0.75, 0.75]
 
 
+def test_what_an_earlier_command_left_is_said(played, capfd):
+    with pytest.raises(SurroundingsError):
+        played(World(dies={3: "c"}))
+    assert "hosts do not respond; trying again in 0 s" in capfd.readouterr().err
+    played(World())
+    assert "2 runs of an earlier command are kept, 3 are left" in capfd.readouterr().err
+
+
 def test_progress_counts_runs_and_estimates_the_rest(played):
-    played(World(broken={(0, 2): 10**9}))
+    with pytest.raises(SurroundingsError):
+        played(World(broken={(0, 2): 10**9}))
     assert played.reports[0] == (0, 5, "")
     assert [done for done, _, _ in played.reports] == sorted(done for done, _, _ in played.reports)
     assert any("min left" in known for _, _, known in played.reports)
@@ -167,6 +179,62 @@ def test_a_profile_that_was_stopped_goes_on_and_a_rerun_begins_anew(played):
     fourth = World()
     played(fourth, rerun=["profile"])
     assert len({held for _, held in fourth.loads}) == 5
+
+
+@pytest.mark.parametrize("rerun", [(), ("profile",)])
+def test_missing_co_locations_are_a_failure_and_the_same_command_measures_exactly_these(played, rerun, capfd):
+    """A port was taken on three of five: all reasons are said, and the next run makes the three alone."""
+    missing = [(2, 0), (1, 1), (0, 2)]
+    with pytest.raises(SurroundingsError) as failed:
+        played(World(broken=dict.fromkeys(missing, 10**9)), rerun=rerun)
+    assert "3 of 5 co-locations could not be measured: " in str(failed.value)
+    assert "(and 2 more); the same command measures exactly these again" in str(failed.value)
+    said = capfd.readouterr().err
+    for words in ("2 cache", "1 cache + 1 web", "2 web"):
+        assert f"  not measured: {words}: no room\n" in said
+    world = World(broken={(1, 1): 2})  # and with all its patience: two failures more are borne
+    profile = played(world, rerun=rerun)
+    shared = [held for _, held in world.loads if sum(held) > 1]
+    assert sorted(shared) == sorted(missing)
+    assert len(profile) == 5
+    assert profile.provenance["failed"] == {}
+
+
+def test_what_was_given_up_before_a_kill_is_measured_again_with_what_is_missing(played):
+    class Killed(BaseException):
+        pass
+
+    class Stopping(World):
+        def load(self, client, targets):
+            if len(self.loads) == 3:
+                raise Killed
+            return super().load(client, targets)
+
+    # whatever the order, one load is left after the one that is given up
+    with pytest.raises(Killed):
+        played(Stopping(broken={(1, 1): 10**9}))
+    world = World()
+    assert len(played(world)) == 5
+    assert len(world.loads) == 2
+
+
+def test_a_partial_profile_is_kept_for_those_who_go_on_with_it(played):
+    with pytest.raises(
+        SurroundingsError, match=r"profile=file profile.path=\S+partial.npz goes on"
+    ) as failed:
+        played(World(broken={(0, 1): 10**9}))
+    assert "web does not run alone" in str(failed.value) or "1 web: no room" in str(failed.value)
+    partial = load_profile(played.folder / "scratch" / "partial.npz")
+    assert never_measured(partial) == ("web",)
+    assert never_measured(played(World())) == ()
+
+
+def test_a_noisy_profile_says_so_and_a_quiet_one_does_not():
+    quiet = {"spread": 0.04, "spread_most": 0.2, "spread_most_in": "2 web"}
+    assert noise_line(quiet) == ""
+    assert noise_line({}) == ""
+    line = noise_line({**quiet, "spread_most": 1.26})
+    assert line.startswith("noisy: repeated runs differ by 4% of their RPS in the median, by 126% in 2 web; ")
 
 
 def test_nothing_measured_is_an_error_that_says_why(played):
