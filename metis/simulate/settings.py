@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from metis.errors import InputError
 from metis.settings import Seed, settings
 
 
@@ -22,6 +23,8 @@ class SimulatorSettings:
         learning_rate: of boosting.
         noise: of the ensemble: deviation of the logarithm of a measured row; null: as runs of one co-location
             differ in the profile, 0 where none was repeated.
+        caution: of the ensemble: spreads of its belief by which schedulers see every co-location worse than
+            expected, so that they prefer what is known; 0: they choose by the mean.
         held_out: share of the rows kept back once to report R2 and MSE; 0 to skip it.
         seed: of the fit and of the rows held out.
     """
@@ -33,5 +36,13 @@ class SimulatorSettings:
     leaves: Annotated[int, Ge(2), Le(1000)] = 15
     learning_rate: Annotated[float, Gt(0), Le(1)] = 0.08
     noise: Annotated[float, Ge(0), Le(1)] | None = None
+    caution: Annotated[float, Ge(0), Le(10)] = 0.0
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.caution and self.kind != "ensemble":
+            raise InputError(
+                f"simulator.caution={self.caution:g}: a simulator of kind {self.kind} does not know its "
+                "errors; use simulator=ensemble"
+            )

@@ -8,9 +8,12 @@ With `existing=` (a file, or the id of an MLflow run) the group is placed beside
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from baselines.registry import check_name, timed_place
 from flows.command.request import Request, Verb
@@ -19,15 +22,19 @@ from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.placing.decisions import scheduler_for
-from flows.placing.known import known_tables, known_weights
+from flows.placing.known import known_simulator, known_weights
 from flows.stages.chain import open_memo
 from flows.stages.shared import OPTIMUM
+from metis.errors import MetisError
 from metis.problem.cluster import Cluster
-from metis.problem.counts import describe_colocation
-from metis.problem.evaluation import Evaluation, evaluate, gap
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.evaluation import Evaluation, evaluate, gap, value
 from metis.problem.groups import check_group
 from metis.problem.placement_files import as_named, node_names, write_plan
-from metis.problem.scheduler import Decision
+from metis.problem.scheduler import Decision, Scheduler
+from metis.simulate.simulator import error_of
+
+SPREAD = "spread"  # what Docker Swarm does by itself
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,10 @@ class Placed:
         decision: of the scheduler.
         judged: on the simulator.
         bound: that no placement exceeds.
+        error: half width of the 95 % interval of the value, by what the simulator knows of its own errors;
+            None where it knows nothing.
+        gain: predicted gain over what Docker Swarm does by itself, as a share, and the half width of its
+            interval; None where that is not known.
     """
 
     settings: Settings
@@ -49,6 +60,8 @@ class Placed:
     decision: Decision
     judged: Evaluation
     bound: float
+    error: float | None = None
+    gain: tuple[float, float] | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -65,8 +78,19 @@ class Placed:
             "cpu_seconds": self.decision.cpu_seconds,
             "free_nodes": self.judged.free_nodes,
             "slo": self.judged.slo,
+            **self._erring(),
             **as_named(self.decision.placement, apps, nodes),
         }
+
+    def _erring(self) -> dict[str, Any]:
+        if self.error is None:
+            return {}
+        known = {"simulator_error": self.error}
+        if self.gain is None:
+            return known
+        gain, half = self.gain
+        over = {"scheduler": SPREAD, "mean": gain, "half_width": half}
+        return known | {"predicted_gain": over | {"within_simulator_error": abs(gain) <= half}}
 
 
 def run(request: Request) -> Result:
@@ -87,7 +111,8 @@ def place(memo: Memo) -> Placed:
     """Place the group of the memo's settings with its simulator and weights."""
     settings = memo.settings
     check_name(settings.scheduler)  # before a simulator is fitted for it
-    tables = known_tables(memo)
+    simulator = known_simulator(memo)
+    tables = simulator.tables
     group = one_group(settings, tables.space.apps)
     cluster = make_cluster(settings, tables.space)
     check_group(group, cluster)
@@ -98,7 +123,31 @@ def place(memo: Memo) -> Placed:
     judged = evaluate(decision.placement, cluster, tables, worth)
     proven = settings.scheduler == OPTIMUM
     bound = float(decision.trace["bound"]) if proven else _bound(group, cluster, worth)
-    return Placed(settings, objective.name, cluster, decision, judged, bound)
+    drawn = [objective.bind(group, cluster, could_be) for could_be in simulator.drawn()]
+    own = np.array([value(decision.placement, cluster, one) for one in drawn])
+    if not drawn:
+        return Placed(settings, objective.name, cluster, decision, judged, bound)
+    gain = _gain(judged.value, own, drawn, scheduler_for(settings, SPREAD, tables), group, cluster, worth)
+    return Placed(settings, objective.name, cluster, decision, judged, bound, error_of(own), gain)
+
+
+def _gain(
+    own: float,
+    own_drawn: FloatArray,
+    drawn: Sequence[FloatArray],
+    swarm: Scheduler,
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray,
+) -> tuple[float, float] | None:
+    """Return the predicted gain over `swarm` and its error; None where that finds no placement."""
+    try:
+        placement = swarm.place(group, cluster, worth).placement
+    except MetisError:
+        return None
+    before = value(placement, cluster, worth)
+    gains = own_drawn / np.array([value(placement, cluster, one) for one in drawn]) - 1
+    return (own / before - 1, error_of(gains)) if before > 0 else None
 
 
 def _bound(group: Any, cluster: Cluster, worth: Any) -> float:
@@ -112,6 +161,7 @@ def _views(placed: Placed) -> list[View]:
     found, cluster = placed.document, placed.cluster
     facts = {
         "mean RPS": f"{found['rps']:.4f} of stand-alone",
+        **_error_facts(placed),
         "objective": f"{found['objective']}: {found['value']:.4f}, {found['bound']:.4f} at most",
         "gap": f"{found['gap']:.3%}",
         "seconds": f"{found['seconds']:.4f}, {found['cpu_seconds']:.4f} of CPU",
@@ -126,6 +176,18 @@ def _views(placed: Placed) -> list[View]:
         Table("Nodes", [Column("nodes", right=True), "each holds"], rows),
         Line("output=json prints the placement node by node, out=plan.json writes it", "dim"),
     ]
+
+
+def _error_facts(placed: Placed) -> dict[str, str]:
+    sign = "\N{PLUS-MINUS SIGN}"
+    if placed.error is None:
+        return {}
+    facts = {"simulator's error": f"{sign}{placed.error:.4f} of the objective (95 %)"}
+    if placed.gain is not None:
+        gain, half = placed.gain
+        within = ": predicted gain within the simulator's error" if abs(gain) <= half else ""
+        facts[f"gain over {SPREAD}"] = f"{gain:+.1%} {sign} {half:.1%}{within}"
+    return facts
 
 
 VERB = Verb(
