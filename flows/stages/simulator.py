@@ -23,7 +23,7 @@ def run(work: Work) -> None:
     given = profile_dataset(work.inputs["profile"], source, profile.space.apps, len(profile))
     chosen = work.settings.simulator
     work.recording.describe({"metis.seed": str(chosen.seed)}, {}, [given])
-    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.caution)
+    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.spreads)
     fitted.save(work.folder / FILE)
     work.write_json("report.json", fitted.report)
     work.recording.metrics(fitted.report)
@@ -34,7 +34,7 @@ def _take_over(work: Work) -> bool:
     explored = fitted_in(work.inputs["explore"])
     if not set(work.derived["quantities"]) <= set(explored.tables.quantities):
         return False
-    explored.cautious(work.settings.simulator.caution).save(work.folder / FILE)
+    explored.cautious(work.settings.simulator.spreads).save(work.folder / FILE)
     work.write_json("report.json", explored.report)
     work.recording.metrics(explored.report)
     return True
