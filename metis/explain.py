@@ -12,7 +12,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 from metis.problem.tables import Tables
 
-HEADER = ("node", "holds", "application", "rps", "if one of a neighbour left", "violated (extent)")
+HEADER = ("nodes", "holds", "application", "rps", "if one of a neighbour left", "violated (extent)")
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,31 @@ class Explanation:
         }
 
     def rows(self, nodes: Iterable[int] | None = None) -> list[tuple[str, ...]]:
-        """Cells of a table under `header`: a line per node and application, empty nodes left out."""
+        """Cells of a table under `header`: a line per application of the nodes that hold the same.
+
+        Nodes are alike where they hold the same, were given the same before and violate the same; empty ones
+        are left out.
+        """
         lines: list[tuple[str, ...]] = []
-        for entry in self.as_dict(nodes)["nodes"]:
+        for alike in self._alike(nodes):
+            entry = self.node(alike[0])
             violated = ", ".join(f"{rule} ({extent:g})" for rule, extent in entry["violated"].items())
             for i, app in enumerate(entry["applications"]):
                 effects = ", ".join(f"{name} {0.0 - change:+.3f}" for name, change in app["from_one"].items())
-                first = (str(entry["node"]), entry["holds"]) if i == 0 else ("", "")
+                first = (_named(alike), entry["holds"]) if i == 0 else ("", "")
                 last = violated if i == 0 else ""
                 others = [f"{app[name]:.3f}" if app[name] is not None else "" for name in self.others]
                 lines.append((*first, app["application"], f"{app['rps']:.3f}", *others, effects, last))
         return lines
+
+    def _alike(self, nodes: Iterable[int] | None) -> list[list[int]]:
+        """Nodes that are explained alike, by the first of them."""
+        groups: dict[tuple[bytes, ...], list[int]] = {}
+        for n in range(len(self.counts)) if nodes is None else nodes:
+            extents = np.array([values[n] for values in self.violated.values()])
+            own = (self.counts[n].tobytes(), self.existing[n].tobytes(), extents.tobytes())
+            groups.setdefault(own, []).append(n)
+        return list(groups.values())
 
     def table(self, nodes: Iterable[int] | None = None) -> str:
         """The rows as plain text in aligned columns."""
@@ -162,6 +176,18 @@ def explain(
             name: np.where(total > 0, tables.quantity(name)[ids], np.nan) for name in others if name != "rps"
         },
     )
+
+
+def _named(nodes: Sequence[int]) -> str:
+    """Nodes in words: `0-2, 5`, with how many they are where there are several."""
+    ranges: list[list[int]] = []
+    for n in nodes:
+        if ranges and n == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [n]
+        else:
+            ranges.append([n])
+    named = ", ".join("-".join(map(str, one)) for one in ranges)
+    return f"{len(nodes)}: {named}" if len(nodes) > 1 else named
 
 
 def _number(value: np.float64) -> float | None:

@@ -34,7 +34,7 @@ WORDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"),
 
 
 class _Mark:
-    """What a path is for; stands in an annotation."""
+    """What a text is for; stands in an annotation."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -43,7 +43,7 @@ class _Mark:
         return self._name
 
 
-READ, WRITTEN = _Mark("READ"), _Mark("WRITTEN")
+READ, WRITTEN, TYPED = _Mark("READ"), _Mark("WRITTEN"), _Mark("TYPED")
 
 
 class Reading:
@@ -77,6 +77,8 @@ AT_HOME = Reading(_at_home)
 InputPath = Annotated[str, READ, AT_HOME]
 # a file or folder that is written, or a place that does not count for a key
 OutputPath = Annotated[str, WRITTEN, AT_HOME]
+# a text in which any sign may stand, such as `a=b`: Hydra's grammar does not read it
+TypedText = Annotated[str, TYPED]
 # a mapping for which null may be written
 NONE_IS_EMPTY = Reading(lambda given: {} if given is None else given)
 

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from flows.command.result import Column, Table
+from flows.command.result import Column, Line, Table
 from flows.configuration.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from flows.report.intervals import Interval
 
 OPTIMUM_LABEL = "optimum (simulator)"
 # headings are broken by hand, so that ten columns fit 120 characters
@@ -62,6 +64,13 @@ def comparison_table(results: "pd.DataFrame", title: str) -> Table:
     )
 
 
+def error_lines(results: "pd.DataFrame") -> list[Line]:
+    """Return what the simulator says of its own errors, to stand below the table."""
+    from flows.report.words import simulator_error
+
+    return [Line(said) for said in simulator_error(results)]
+
+
 def _any_known(summary: "pd.DataFrame", column: str) -> bool:
     return column in summary and bool(summary[column].notna().any())
 
@@ -99,9 +108,11 @@ def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
 
     Of each: mean, median and least of RPS and ratio, predicted and true where it is known, with the half
     width of the 95 % interval of the mean over groups; mean and most of seconds; and `to_the_next`: how far
-    the next scheduler is behind, as a share of its value.
+    the next scheduler is behind, as a share of its value. Of a simulator that knows its errors also the
+    predicted value and the predicted lead, with the half widths by these errors.
     """
     from flows.report.data import leads_over_next, ranking, truth_known
+    from flows.report.intervals import drawn_columns, predicted, predicted_lead
 
     document: dict[str, Any] = {}
     names = [str(name) for name in ranking(results)]
@@ -114,8 +125,17 @@ def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
             spread[column] = {"mean": float(rows[column].mean()), "max": float(rows[column].max())}
         by = "true" if truth_known(results) else "predicted"
         spread["to_the_next"] = {"scheduler": after, "by": by, **leads[name].document()}
+        if drawn_columns(results):
+            spread["predicted_value"] = _erring(predicted(results, name))
+            if after is not None:
+                spread["to_the_next"]["predicted"] = _erring(predicted_lead(results, name, after), gain=True)
         document[name] = spread
     return document
+
+
+def _erring(found: "Interval", *, gain: bool = False) -> dict[str, Any]:
+    within = {"within_simulator_error": found.holds(0)} if gain else {}
+    return {"mean": found.mean, "half_width": found.half, **within}
 
 
 def comparison_title(settings: Settings, results: "pd.DataFrame") -> str:

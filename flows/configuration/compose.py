@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.settings import defaults, known_keys, path_keys, paths_among
+from flows.configuration.settings import defaults, known_keys, path_keys, paths_among, text_keys
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
 from metis.settings import unknown_key
@@ -86,16 +86,17 @@ def with_config_dir(words: Sequence[str]) -> list[str]:
 
 
 def quote_path(override: str) -> str:
-    """Return an override of a path, quoted for Hydra's grammar; other overrides as they are.
+    """Return an override of a path or free text, quoted for Hydra's grammar; other overrides as they are.
 
     Hydra refuses bare `=`, `~`, brackets, spaces and letters beyond ASCII in a value, all of which are
     fine in a path; quotes, backslashes before them and `${` are escaped.
     """
     key, equals, value = override.partition("=")
     bare = key.lstrip("+")
-    if not equals or bare not in (*path_keys(), *paths_among()):
+    whole = (*path_keys(), *text_keys())
+    if not equals or bare not in (*whole, *paths_among()):
         return override
-    if bare in path_keys() or not value.startswith("["):
+    if bare in whole or not value.startswith("["):
         return f"{key}={_quoted_path(value)}"
     if "[" in value[1:] or not value.endswith("]"):
         return override  # a list of lists: counts, and no paths

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from cluster.backend import RUNNING
 from metis.errors import InputError
-from metis.settings import Count, InputPath, OutputPath, Port, Seed, settings
+from metis.settings import Count, InputPath, OutputPath, Port, Seed, TypedText, settings
 
 if TYPE_CHECKING:
     Running = str
@@ -213,6 +213,26 @@ class RunnerSettings:
     kind: Literal["local", "threads", "dask"] = "local"
     jobs: Annotated[int, Ge(1), Le(1024)] = 2
     address: str | None = None
+
+
+@settings("runs")
+class RunsSettings:
+    """Which recorded runs `metis runs` compares, and how.
+
+    Attributes:
+        stage: of the runs: `scheduler` for one as evaluated, or a stage such as `explore`; null for all.
+        filter: conditions that all hold, such as `scheduler=metis, true_ratio>0.99`; `=`, `!=`, `<`, `<=`,
+            `>`, `>=`, and `~` for a part of the text.
+        sort: column to sort by, with `-` before it from the largest down; null: the newest first.
+        columns: parameters, metrics or tags of the runs; null: `metis runs` chooses.
+        most: rows that the table shows, whose file and JSON have all; null for all.
+    """
+
+    stage: str | None = "scheduler"
+    filter: TypedText | None = None
+    sort: TypedText | None = None
+    columns: tuple[str, ...] | None = None
+    most: Annotated[int, Ge(1), Le(1_000_000)] | None = 100
 
 
 @settings("tracking")

@@ -35,6 +35,7 @@ from flows.configuration.sections import (
     GroupsSettings,
     ProfileSettings,
     RunnerSettings,
+    RunsSettings,
     SampleSettings,
     ServeSettings,
     TestbedSettings,
@@ -51,6 +52,7 @@ from metis.problem.rules import Rules
 from metis.settings import (
     NONE_IS_EMPTY,
     READ,
+    TYPED,
     WRITTEN,
     InputPath,
     OutputPath,
@@ -147,6 +149,7 @@ class Settings:
     watch: WatchSettings = WatchSettings()
     export: ExportSettings = ExportSettings()
     gc: GcSettings = GcSettings()
+    runs: RunsSettings = RunsSettings()
     serve: ServeSettings = ServeSettings()
     tracking: TrackingSettings = TrackingSettings()
     published: Annotated[dict[str, dict[str, list[float]]], NONE_IS_EMPTY] = field(default_factory=dict)
@@ -236,6 +239,12 @@ def path_keys() -> tuple[str, ...]:
 def paths_among() -> tuple[str, ...]:
     """Return the dotted names of the settings that are a list of paths, or a path or something else."""
     return tuple(key for key in known_keys() if key not in path_keys() and _holds_path(_hint(key)))
+
+
+@cache
+def text_keys() -> tuple[str, ...]:
+    """Return the dotted names of the settings whose text is taken as it is typed."""
+    return tuple(key for key in known_keys() if TYPED in _marks(key))
 
 
 def _holds_path(hint: Any) -> bool:

@@ -23,10 +23,10 @@ from flows.engine.provenance import Dataset, provenance, versions
 from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording
 from flows.engine.secrets import masked, masked_value
 from flows.engine.startup import prepare_mlflow
+from flows.engine.view import TAGS
 from metis.errors import InputError, MetisError
 
 __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
-VIEW = {"mlflow.experimentKind": "custom_model_development"}  # of the two modes of the MLflow UI
 LOG_CHUNK = 1000  # values per request that MLflow accepts
 PARAM_CHUNK = 100
 COLLISIONS = 5  # tries to log a dataset: MLflow looks whether it is there, and then adds it
@@ -85,7 +85,7 @@ class Store:
             return str(found.experiment_id)
         location = None if self._remote else (self.root / "artifacts").as_uri()
         try:
-            return str(client.create_experiment(self._name, artifact_location=location, tags=VIEW))
+            return str(client.create_experiment(self._name, artifact_location=location, tags=TAGS))
         except MlflowException:  # another machine may just have made it
             found = client.get_experiment_by_name(self._name)
             if found is None:

@@ -1,6 +1,6 @@
 """Comparison of placements with the exact optimum, on the simulator and on the testbed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings
@@ -49,13 +49,15 @@ def judge(
     groups: IntArray,
     truth: Tables | None = None,
     true_optimum: Decisions | None = None,
+    drawn: Sequence[Tables] = (),
 ) -> "pd.DataFrame":
     """Return one row per scheduler and group.
 
     Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
     bound), free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (the value of the
     true optimum), true_ratio (true_value / true_best) and true_slo_<level>; with `medea.ends` worst and
-    best, the values between which Medea is indifferent. `ratio` measures against the optimum on the
+    best, the values between which Medea is indifferent; of a simulator that knows its errors drawn_<k>, the
+    value were its k-th draw true. `ratio` measures against the optimum on the
     simulator's tables, which need not be the best in truth: `true_best` is the limit.
 
     Args:
@@ -65,6 +67,7 @@ def judge(
         groups: int [groups, apps].
         truth: the testbed's tables.
         true_optimum: the optimum's decisions on `truth`.
+        drawn: tables that could be true as well, of a simulator that knows its errors.
     """
     import pandas as pd  # slow to import, and placing alone does not need it
 
@@ -95,6 +98,8 @@ def judge(
             }
             ends = {name: decided.traces[i][name] for name in ("worst", "best") if name in decided.traces[i]}
             row |= ends
+            for k, could_be in enumerate(drawn):  # columns that flows.report.intervals reads
+                row[f"drawn_{k}"] = value(placement, cluster, objective.bind(group, cluster, could_be))
             if truth is not None:
                 true_worth = objective.bind(group, cluster, truth)
                 true_best, _ = _optimum_of(true_optimum, i, group, cluster, true_worth, settings)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flows.engine.memo import Memo
-from flows.placing.tables import tables_in
+from flows.placing.tables import fitted_in
 from metis.errors import InputError
 from metis.problem.tables import Tables
+from metis.simulate.simulator import FittedSimulator
 
 
-def known_tables(memo: Memo) -> Tables:
-    """Return the simulator's tables under the settings of the memo.
+def known_simulator(memo: Memo) -> FittedSimulator:
+    """Return the simulator under the settings of the memo.
 
     Raises:
         InputError: they need a profile of a live cluster that was not measured; says how to.
@@ -20,7 +21,12 @@ def known_tables(memo: Memo) -> Tables:
             "no profile was measured under these settings: `metis run stages=[profile]` with them measures "
             "one, `metis status` says what differs, and profile=file profile.path=FILE gives one"
         )
-    return tables_in(memo.obtain("simulator").folder)
+    return fitted_in(memo.obtain("simulator").folder)
+
+
+def known_tables(memo: Memo) -> Tables:
+    """Return the tables of `known_simulator`."""
+    return known_simulator(memo).tables
 
 
 def trained(memo: Memo) -> bool:

@@ -15,7 +15,16 @@ from flows.report.data import (
     truth_known,
     value_is_rps,
 )
-from flows.report.intervals import ALONE, TIE, Interval, interval, lead
+from flows.report.intervals import (
+    ALONE,
+    TIE,
+    Interval,
+    drawn_columns,
+    interval,
+    lead,
+    predicted,
+    predicted_lead,
+)
 
 NOTHING = "\N{EN DASH}"
 Show = Callable[[float], str]
@@ -84,7 +93,7 @@ def headline(results: pd.DataFrame) -> list[str]:
         sentences.append(
             f"A decision takes {'it' if len(rivals) == 1 else best} {duration(seconds)} on average."
         )
-    return sentences + _prediction(results, best) + _incomplete(summary)
+    return sentences + _prediction(results, best) + simulator_error(results) + _incomplete(summary)
 
 
 def _reached(results: pd.DataFrame, name: str) -> str:
@@ -182,6 +191,26 @@ def _prediction(results: pd.DataFrame, best: str) -> list[str]:
             f"{number(float(optimum['true_rps'].mean()))}: {reached} of the true optimum, {compared} {best}."
         )
     return sentences
+
+
+def simulator_error(results: pd.DataFrame) -> list[str]:
+    """How wrong the simulator may be about the best scheduler and about its lead over the next one.
+
+    As its belief draws it; nothing of a simulator that does not know its errors.
+    """
+    names = [str(name) for name in ranking(results) if name != OPTIMUM]
+    if not names or not drawn_columns(results):
+        return []
+    own = predicted(results, names[0])
+    said = f"Of {names[0]} the simulator predicts {number(own.mean)} ± {number(own.half)} by its own error"
+    if truth_known(results):
+        truly = float(results.loc[results["scheduler"] == names[0], "true_value"].mean())
+        said += f", and it is truly {number(truly)}"
+    if len(names) == 1:
+        return [f"{said}."]
+    gain = predicted_lead(results, names[0], names[1])
+    within = ": a predicted gain within the simulator's error" if gain.holds(0) else ""
+    return [f"{said}; over {names[1]} {plus_minus(gain, signed=True)}{within}."]
 
 
 def _incomplete(summary: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import Dataset, groups_dataset, run_name, run_params, run_tags
 from flows.engine.work import TIMINGS, Work
-from flows.placing.tables import tables_in
+from flows.placing.tables import fitted_in
 from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
 from metis.problem.objectives import tabulated
 
@@ -35,7 +35,8 @@ def run(work: Work) -> None:
     """Write `results.csv` and `timings.csv`, a row per scheduler and group, and a child run per scheduler."""
     from flows.placing.comparison import judge, place_optima, timings
 
-    tables = tables_in(work.inputs["simulator"])
+    simulator = fitted_in(work.inputs["simulator"])
+    tables = simulator.tables
     groups = make_groups(work.settings, tables.space.apps)
     params = run_params(work.settings, groups)
     given = groups_dataset(work.settings, groups, tables.space.apps)
@@ -45,7 +46,8 @@ def run(work: Work) -> None:
     if work.derived["truth"]:
         truth = make_testbed(work.settings).truth(tabulated(work.settings.objective))
         true_optimum = place_optima(work.settings, truth, groups, work.progress)
-    results = judge(decisions, work.settings, tables, groups, truth, true_optimum)
+    drawn = list(simulator.drawn())
+    results = judge(decisions, work.settings, tables, groups, truth, true_optimum, drawn)
     seconds = timings(decisions)
     work.write(RESULTS, results.to_csv(index=False).encode())
     work.write(TIMINGS, seconds.to_csv(index=False).encode())
@@ -79,10 +81,11 @@ def _child_runs(
     given: Dataset,
 ) -> None:
     """Record a run per scheduler, under the names that MLflow's compare view puts side by side."""
+    from flows.report.intervals import drawn_columns
     from flows.report.placement_picture import placement_svg
 
     for name, rows in results.groupby("scheduler", sort=False):
-        numbers = rows.drop(columns=["scheduler", "group"])
+        numbers = rows.drop(columns=["scheduler", "group", *drawn_columns(rows)])
         metrics = {str(column): float(numbers[column].mean()) for column in numbers}
         metrics |= {f"{c}_{how}": float(numbers[c].agg(how)) for c, how in WORST.items() if c in numbers}
         own = {"scheduler": str(name), **params}

@@ -68,7 +68,8 @@ def run(work: Work) -> None:
         refuse_unmeasured(found)
     found.profile.save(work.folder / "profile.npz")
     report = {"measured": len(found.profile) / found.profile.space.size, "coverage80": found.belief.coverage}
-    FittedSimulator(found.belief.tables, report).save(work.folder / FILE)
+    doubts = found.belief.doubts(work.settings.explore.seed)
+    FittedSimulator(found.belief.tables, report, doubts).save(work.folder / FILE)
     history = pd.DataFrame(found.history)
     kept = history.drop(columns=["proposed", *TIMED])
     work.write("history.csv", kept.to_csv(index=False).encode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_testbed
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
-from flows.engine.links import run_link
+from flows.engine.links import run_link, ui_address
 from flows.engine.provenance import machine, provenance
 from flows.engine.secrets import masked
 from flows.engine.work import Work, read_json
@@ -190,6 +190,10 @@ def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored, *sample)
 
 
+def _mlflow(settings: Settings) -> str:
+    return ui_address(settings.tracking)
+
+
 STAGE = Stage(
     name="report",
     about="Write the page of tables and figures.",
@@ -197,7 +201,8 @@ STAGE = Stage(
     settings=(*PROBLEM, *TESTBED, "optimum", "simulator.kind", "seed"),
     # that of the profile and of the simulator are in the keys of what this reads
     unkeyed=("profile.seed", "simulator.seed", "tracking.port", "tracking.uri", "tracking.ui"),
-    derived={"truth": knows_truth, "coefficients": packaged_coefficients},
+    # a page links to MLflow: one of another address or port is another page
+    derived={"truth": knows_truth, "coefficients": packaged_coefficients, "mlflow": _mlflow},
     inputs=_inputs,
     modules=("flows.report", "flows.report.explanation", "flows.report.exploration"),
     doing="written",

@@ -9,7 +9,10 @@ from metis.problem.objectives import tabulated
 
 
 def run(work: Work) -> None:
-    """Write `simulator.npz`: what an exploration believes, or a fit; its fidelity becomes metrics."""
+    """Write `simulator.npz`: what an exploration believes, or a fit; its fidelity becomes metrics.
+
+    Its tables are those that schedulers choose by: with `caution` lower than what is expected.
+    """
     from metis.measure.profile_files import load_profile
     from metis.simulate.fitting import fit_simulator
 
@@ -20,7 +23,7 @@ def run(work: Work) -> None:
     given = profile_dataset(work.inputs["profile"], source, profile.space.apps, len(profile))
     chosen = work.settings.simulator
     work.recording.describe({"metis.seed": str(chosen.seed)}, {}, [given])
-    fitted = fit_simulator(profile, chosen, work.derived["quantities"])
+    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.spreads)
     fitted.save(work.folder / FILE)
     work.write_json("report.json", fitted.report)
     work.recording.metrics(fitted.report)
@@ -31,7 +34,7 @@ def _take_over(work: Work) -> bool:
     explored = fitted_in(work.inputs["explore"])
     if not set(work.derived["quantities"]) <= set(explored.tables.quantities):
         return False
-    explored.save(work.folder / FILE)
+    explored.cautious(work.settings.simulator.spreads).save(work.folder / FILE)
     work.write_json("report.json", explored.report)
     work.recording.metrics(explored.report)
     return True

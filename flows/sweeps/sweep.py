@@ -34,6 +34,10 @@ FLAGS = ("-m", "--multirun")
 OPTUNA = "hydra/sweeper=optuna"
 PLUGINS = ("hydra/sweeper=", "hydra/launcher=")
 CHOICES = re.compile(r"=.*\b(interval|choice|range|shuffle|tag|int|float)\(")  # for a sweeper, not a value
+IN_MEMORY = (
+    "Optuna's study is in memory and ends with this process: the same command proposes the same settings "
+    "again (seed={seed}), and finds by their keys what was finished"
+)
 BEST = "optimization_results.yaml"  # where Optuna's sweeper writes its best trial
 
 
@@ -177,6 +181,8 @@ def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) 
         fixed += [f"hydra.sweeper.n_jobs={settings.runner.jobs}"]
     if settings.runner.jobs > 1 and not any(o.startswith("hydra/launcher=") for o in overrides):
         fixed += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={settings.runner.jobs}"]
+    if OPTUNA in overrides:
+        say(IN_MEMORY.format(seed=settings.seed))
     os.environ[PARENT] = parent
     store_defaults()
     kept = sys.argv

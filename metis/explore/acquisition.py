@@ -181,6 +181,21 @@ def propose(
     return proposals
 
 
+def confirm(demands: Sequence[Demand], candidates: NDArray[np.bool_], count: int) -> list[Proposal]:
+    """Propose up to `count` co-locations that the plans on the expected worth use, the most at stake first.
+
+    What an optimal plan uses was often lucky in its few runs (the winner's curse). Run again it either holds,
+    or leaves the plan for what is truly better.
+
+    Args:
+        demands: the groups with their believed worth.
+        candidates: bool [size], what may be run again.
+        count: how many are wanted.
+    """
+    plans = [relax(demand.worth, demand.group, demand.cluster).nodes for demand in demands]
+    return _used(demands, plans, candidates, "again, plan of group")[:count]
+
+
 def _used(
     demands: Sequence[Demand], plans: Sequence[FloatArray], candidates: NDArray[np.bool_], reason: str
 ) -> list[Proposal]:

@@ -23,6 +23,7 @@ from metis.explore.acquisition import (
     Plan,
     Proposal,
     candidates_of,
+    confirm,
     demand_of,
     propose,
     start_design,
@@ -193,7 +194,12 @@ def _round(
     content = settings.until_gain is not None and gain <= settings.until_gain * mean
     room = min(settings.per_round, settings.runs - len(journal.runs))
     proposals: list[Proposal] = []
-    if room > 0 and not content:
+    confirming = state.belief.noise > 0 and len(journal.runs) >= settings.runs * (1 - settings.confirm)
+    if room > 0 and not content and confirming:
+        open_ = candidates.copy()
+        open_[list(journal.quarantined)] = False
+        proposals = confirm(state.demands, open_, room)
+    if room > 0 and not content and not proposals:
         proposals = propose(
             settings.acquisition,
             state.belief,

@@ -40,7 +40,9 @@ class ExploreSettings:
         optimism: spreads added to the mean of a co-location's worth before plans that propose.
         bound_spreads: spreads added to it for the bound on what measuring could still gain.
         imagined: groups like the given ones that are planned for when the given ones propose too little.
-        most_runs: runs of one co-location, where they are noisy.
+        most_runs: runs of one co-location, where they are noisy, before the rest that `confirm` keeps.
+        confirm: share of the budget that is kept for the end: to run again what the plans use, where runs are
+            noisy, because what looks best is what was lucky.
         noise: deviation of the logarithm of one run's RPS or latency; null to learn it from repeated runs.
         until_gain: stop once no further measuring can gain this share of the value, such as 0.5%; null to
             spend the budget.
@@ -64,6 +66,7 @@ class ExploreSettings:
     bound_spreads: Annotated[float, Ge(0), Le(10)] = 3.0
     imagined: Annotated[int, Ge(0), Le(1000)] = 2
     most_runs: Annotated[int, Ge(1), Le(1000)] = 4
+    confirm: Annotated[float, Ge(0), Le(1)] = 0.3
     noise: Annotated[float, Ge(0), Le(1)] | None = None
     until_gain: Annotated[Annotated[float, Ge(0), Le(1)] | None, Reading(_share)] = None
     retries: Annotated[int, Ge(0), Le(100)] = 2

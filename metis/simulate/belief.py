@@ -12,8 +12,10 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.simulate.ensemble import COVERED, Ensemble, fit_ensemble, observe
 from metis.simulate.fidelity import fidelity
-from metis.simulate.simulator import FittedSimulator
+from metis.simulate.simulator import Doubt, FittedSimulator
 
+DRAWS, FEWEST_DRAWS = 24, 8  # tables that could be true, from which the error of a prediction is estimated
+MOST_DRAWN = 2_000_000  # values of all of them together, where that leaves the fewest
 MOST_ROWS = 800  # the cost of a fit grows with the cube of its rows
 
 
@@ -70,6 +72,22 @@ class Belief:
     def draw(self, rng: np.random.Generator) -> Tables:
         """One member of every ensemble: quantities that could be the truth."""
         return Tables(self.space, {name: one.draw(rng) for name, one in self.ensembles.items()})
+
+    def doubts(self, seed: int) -> dict[str, Doubt]:
+        """What is not known, by quantity: spreads, and seeded members beside what is expected.
+
+        `DRAWS` of them, or fewer in wide spaces.
+        """
+        found = {}
+        for name, ensemble in self.ensembles.items():
+            rng = np.random.default_rng([seed, DRAWS])
+            expected = ensemble.expected
+            known = np.isfinite(expected) & (expected > 0)
+            count = int(np.clip(MOST_DRAWN // expected.size, FEWEST_DRAWS, DRAWS))
+            draws = np.zeros((count, *expected.shape), dtype=np.float16)
+            draws[:, known] = np.log(ensemble.draws(rng, count)[:, known] / expected[known])
+            found[name] = Doubt(np.where(known, ensemble.beliefs[1], 0.0), draws)
+        return found
 
     def better(self, name: str, app: int) -> Tables:
         """The expected quantities, were one quantity of one application a standard deviation better.
@@ -148,13 +166,16 @@ def simulate_by_ensemble(
         report |= _judge(first.first, profile, np.sort(kept))
     belief = _fitted(profile, np.sort(order[:MOST_ROWS]), quantities, noise)
     tables = {name: table.copy() for name, table in belief.tables.quantities.items()}
+    doubts = belief.doubts(seed)
     if noise == 0:
         ids = space.index(profile.colocations)
         for name, table in tables.items():
             values = profile.quantity(name)
             believed = np.isfinite(values) & np.isfinite(table[ids])
             table[ids] = np.where(believed, values, table[ids])
-    return FittedSimulator(Tables(space, tables), report), belief
+            doubts[name].spread[ids] = np.where(believed, 0.0, doubts[name].spread[ids])
+            doubts[name].draws[:, ids] = np.where(believed, 0.0, doubts[name].draws[:, ids])
+    return FittedSimulator(Tables(space, tables), report, doubts), belief
 
 
 def _fitted(profile: Profile, rows: IntArray, quantities: Sequence[str], noise: float) -> Belief:

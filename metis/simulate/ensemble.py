@@ -141,16 +141,19 @@ class Ensemble:
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """One member: a table of the quantity that could be true, float64 [size, apps]; 0 where absent."""
-        mean, _ = self.beliefs
-        drawn = np.zeros_like(mean)
+        return self.draws(rng, 1)[0]
+
+    def draws(self, rng: np.random.Generator, count: int) -> FloatArray:
+        """Members, float64 [count, size, apps]: together hardly dearer than one."""
+        mean, spread = self.beliefs
+        drawn = np.zeros((count, *mean.shape))
         for a, process in enumerate(self.processes):
             present = self.space.counts[:, a] > 0
             place = np.cumsum(present) - 1
             rows = place[self.seen.ids[self._observed(a)]]
-            one = process.draw(features(self.space.counts[present], a), rows, rng)
-            drawn[present, a] = mean[present, a] + self.widening * (one - mean[present, a])
-        fixed = self.beliefs[1] == 0
-        return self._in_units(np.exp(np.where(fixed, mean, drawn)))
+            own = process.draws(features(self.space.counts[present], a), rows, rng, count)
+            drawn[:, present, a] = mean[present, a] + self.widening * (own - mean[present, a])
+        return self._in_units(np.exp(np.where(spread == 0, mean, drawn)))
 
     def scaled(self, app: int, spreads: float) -> FloatArray:
         """The expected quantity, were one application `spreads` standard deviations off, [size, apps]."""
@@ -159,12 +162,12 @@ class Ensemble:
         return table
 
     def _in_units(self, shares: FloatArray) -> FloatArray:
-        """Shares [size, apps] in the unit of the quantity; 0 where absent."""
+        """Shares [..., size, apps] in the unit of the quantity; 0 where absent."""
         present = self.space.counts > 0
         if self.alone is None:
             return np.where(present, shares, 0.0)
         table = np.where(present, shares * self.alone, 0.0)
-        table[:, np.isnan(self.alone)] = np.nan
+        table[..., np.isnan(self.alone)] = np.nan
         return table
 
     def _observed(self, app: int) -> IntArray:

@@ -109,24 +109,25 @@ class Process:
         inverse = cho_solve((self.factor, True), np.eye(len(self.targets)), check_finite=False)
         return np.asarray((self.weights / np.sqrt(np.diag(inverse)))[1:])
 
-    def draw(self, at: Features, rows: IntArray, rng: np.random.Generator) -> FloatArray:
-        """A function drawn from the process at co-locations [n], by a prior draw corrected at the data.
+    def draws(self, at: Features, rows: IntArray, rng: np.random.Generator, count: int) -> FloatArray:
+        """Functions drawn from the process at co-locations, [count, n]: prior draws corrected at the data.
 
         Args:
             at: features of the co-locations.
             rows: for each observation but the first, its row in `at`.
-            rng: generator of the draw.
+            rng: generator of the draws.
+            count: how many.
         """
-        function = _PriorFunction(self.theta, rng)
-        deviation = rng.normal(0.0, np.sqrt(self.own), len(at.neighbours))
-        here = function(at) + deviation
-        seen = function(self.seen)
-        seen[1:] += deviation[rows]
-        error = rng.normal(size=len(seen)) * np.sqrt(self.noise)
-        residual = cho_solve((self.factor, True), self.targets - seen - error, check_finite=False)
+        functions = _PriorFunctions(self.theta, rng, count)
+        deviations = rng.normal(0.0, np.sqrt(self.own), (count, len(at.neighbours)))
+        here = functions(at) + deviations
+        seen = functions(self.seen)
+        seen[:, 1:] += deviations[:, rows]
+        errors = rng.normal(size=seen.shape) * np.sqrt(self.noise)
+        residuals = cho_solve((self.factor, True), (self.targets - seen - errors).T, check_finite=False)
         cross = _covariance(self.theta, at, self.seen)
-        cross[rows, np.arange(1, len(seen))] += self.own
-        return np.asarray(here + cross @ residual)
+        cross[rows, np.arange(1, seen.shape[1])] += self.own
+        return np.asarray(here + (cross @ residuals).T)
 
 
 def fit_process(
@@ -241,20 +242,22 @@ def _stretched(neighbours: FloatArray, total: FloatArray) -> FloatArray:
     return np.asarray(2 * np.log1p(np.hstack([neighbours, total])))
 
 
-class _PriorFunction:
-    """A function drawn from the prior: random weights, and random waves for the smooth part."""
+class _PriorFunctions:
+    """Functions drawn from the prior: random weights, and for the smooth part waves that they share."""
 
-    def __init__(self, theta: FloatArray, rng: np.random.Generator) -> None:
+    def __init__(self, theta: FloatArray, rng: np.random.Generator, count: int) -> None:
         held = _variances(theta)
-        self._container = rng.normal(size=len(held.container)) * np.sqrt(held.container)
-        self._presence = rng.normal(size=len(held.presence)) * np.sqrt(held.presence)
+        apps = len(held.container)
+        self._container = rng.normal(size=(count, apps)) * np.sqrt(held.container)
+        self._presence = rng.normal(size=(count, apps)) * np.sqrt(held.presence)
         # a Matern 5/2's spectrum is Student's t with 5 degrees of freedom
         shape = (len(held.lengths), FREQUENCIES)
         waves = rng.normal(size=shape) * np.sqrt(5 / rng.chisquare(5, FREQUENCIES))
         self._waves = waves / held.lengths[:, None]
         self._phases = rng.uniform(0, 2 * np.pi, FREQUENCIES)
-        self._heights = rng.normal(size=FREQUENCIES) * np.sqrt(2 * held.smooth / FREQUENCIES)
+        self._heights = rng.normal(size=(count, FREQUENCIES)) * np.sqrt(2 * held.smooth / FREQUENCIES)
 
     def __call__(self, at: Features) -> FloatArray:
-        waves = np.cos(at.bent @ self._waves + self._phases) @ self._heights
-        return np.asarray(waves + at.neighbours @ self._container + at.beside @ self._presence)
+        """Return the functions at co-locations, [count, n]."""
+        waves = self._heights @ np.cos(at.bent @ self._waves + self._phases).T
+        return np.asarray(waves + self._container @ at.neighbours.T + self._presence @ at.beside.T)

@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from metis.errors import InputError
 from metis.settings import Seed, settings
+
+CAUTION = 0.25  # spreads: enough to prefer a measured co-location to one that is only hoped to be as good
 
 
 @settings("simulator")
@@ -22,6 +25,9 @@ class SimulatorSettings:
         learning_rate: of boosting.
         noise: of the ensemble: deviation of the logarithm of a measured row; null: as runs of one co-location
             differ in the profile, 0 where none was repeated.
+        caution: of the ensemble: spreads of its belief by which schedulers see every co-location worse than
+            expected, so that they prefer what is known; 0: they choose by the mean; null: 0.25 (see
+            `benchmarks/caution.py`). Other kinds do not know their errors.
         held_out: share of the rows kept back once to report R2 and MSE; 0 to skip it.
         seed: of the fit and of the rows held out.
     """
@@ -33,5 +39,19 @@ class SimulatorSettings:
     leaves: Annotated[int, Ge(2), Le(1000)] = 15
     learning_rate: Annotated[float, Gt(0), Le(1)] = 0.08
     noise: Annotated[float, Ge(0), Le(1)] | None = None
+    caution: Annotated[float, Ge(0), Le(10)] | None = None
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
     seed: Seed = 0
+
+    @property
+    def spreads(self) -> float:
+        """Spreads taken off the mean: `caution`, or what it is where that is null."""
+        default = CAUTION if self.kind == "ensemble" else 0.0
+        return default if self.caution is None else self.caution
+
+    def __post_init__(self) -> None:
+        if self.caution and self.kind != "ensemble":
+            raise InputError(
+                f"simulator.caution={self.caution:g}: a simulator of kind {self.kind} does not know its "
+                "errors; use simulator=ensemble"
+            )

@@ -109,3 +109,18 @@ def test_the_pages_build_and_their_links_lead_somewhere(tmp_path):
     built = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=DOCS.parent)
     assert built.returncode == 0, built.stdout + built.stderr
     assert (tmp_path / "stages" / "index.html").is_file()
+
+
+def test_what_the_commands_of_the_readme_write_is_ignored_by_git():
+    import subprocess
+
+    root = DOCS.parent
+    if not (root / ".git").exists():
+        pytest.skip("not a checkout")
+    words = [word for line in commands(root / "README.md") for word in shlex.split(line)]
+    written = [word.partition("=")[2] for word in words if word.startswith(("out=", "report="))]
+    written += [line.split()[2] for line in commands(root / "README.md") if line.startswith("metis init ")]
+    assert {"constraints/", "plan.json", "mine"} <= set(written)
+    for name in written:
+        ignored = subprocess.run(["git", "check-ignore", "-q", name.rstrip("/") + "/x"], cwd=root)
+        assert ignored.returncode == 0, f"{name}: not in .gitignore"

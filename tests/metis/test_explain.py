@@ -81,11 +81,27 @@ def test_table_has_a_line_per_application_of_a_node():
     found = explain(np.array([[2, 1, 0], [0, 0, 0]]), Cluster(SPACE, 2), tables(), violated)
     lines = found.table().splitlines()
     assert len(lines) == 3
-    assert "0     2 a + 1 b" in lines[1]
+    assert "0      2 a + 1 b" in lines[1]
     assert "1.400" in lines[1]
     assert "a +0.100, b -0.500" in lines[1]  # an a gains 0.1 if the other a left, loses 0.5 if b did
     assert lines[1].endswith("a: at most 1 a (2)")
     assert found.table([1]).count("\n") == 0
+
+
+def test_nodes_that_are_alike_share_a_line():
+    placement = np.array([[2, 0, 0], [0, 0, 1], [2, 0, 0], [2, 0, 0], [0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    existing = np.zeros_like(placement)
+    existing[5, 0] = 1  # node 5 holds the same as the first, part of it from before
+    violated = {"a: at most 1 a": np.array([1.0, 0, 1, 1, 0, 1, 0])}  # node 6 violates nothing
+    found = explain(placement, Cluster(SPACE, 7, existing), tables(), violated)
+    assert [row[:3] for row in found.rows()] == [
+        ("3: 0, 2-3", "2 a", "a"),
+        ("1", "1 c", "c"),
+        ("5", "2 a", "a"),
+        ("6", "2 a", "a"),
+    ]
+    assert [row[0] for row in found.rows([2, 3, 6])] == ["2: 2-3", "6"]
+    assert len(found.as_dict()["nodes"]) == 7  # one by one in JSON
 
 
 def test_further_quantities_stand_beside_the_rps():
@@ -95,7 +111,7 @@ def test_further_quantities_stand_beside_the_rps():
     found = explain(np.array([[2, 1, 0]]), Cluster(SPACE, 1), both, None, ("rps", "p99"))
     entries = found.node(0)["applications"]
     assert [entry["p99"] for entry in entries] == [2.5, None]
-    assert found.header == ("node", "holds", "application", "rps", "p99 (s)", *HEADER[4:])
+    assert found.header == ("nodes", "holds", "application", "rps", "p99 (s)", *HEADER[4:])
     assert [row[4] for row in found.rows()] == ["2.500", ""]
     assert len(found.table().splitlines()) == 3
     assert explain(np.array([[2, 1, 0]]), Cluster(SPACE, 1), both).header == HEADER

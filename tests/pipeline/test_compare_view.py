@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 import time
+import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
 from mlflow import MlflowClient
 
+from flows.command.landing import is_installed
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.engine.database import sqlite_uri
@@ -87,6 +89,15 @@ def test_neither_another_name_for_this_machine_nor_another_page_is_served(addres
     assert ask(address, path, {"name": "page"}, Host=own, Origin="http://evil.example") == 403
     for host in (f"rebound.example:{port}", "192.168.1.7", "127.0.0.1.evil.example"):
         assert ask(address, path, {"name": host}, Host=host) == 403
+
+
+def test_it_opens_on_the_schedulers_of_the_runs(address):
+    if not is_installed():
+        pytest.skip("MLflow finds our application by an entry point: install metis again")
+    with urllib.request.urlopen(f"{address}/", timeout=60) as page:
+        assert b"viewStateShareKey=metis" in page.read()
+    own = urlsplit(address).netloc
+    assert ask(address, "/ajax-api/3.0/mlflow/assistant/message", {}, Host=own) == 404
 
 
 @pytest.fixture(scope="module")

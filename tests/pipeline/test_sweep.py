@@ -58,6 +58,7 @@ def test_optuna_tries_settings_and_names_the_best(tracking):
     words = ["run", "-m", *tried, *fixed, "group.size=16", tracking]
     swept = in_a_process(words)
     assert swept.returncode == 0, swept.stderr
+    assert "again (seed=0), and finds by their keys what was finished" in swept.stderr
     best = [line for line in swept.stderr.splitlines() if line.startswith("best: local_search.max_steps=")]
     assert len(best) == 1
     client = MlflowClient(f"sqlite:///{tracking.partition('=')[2]}/mlflow.db")

@@ -7,7 +7,7 @@ What the chain placed or judged under the same settings is reused, and the other
 """
 
 from baselines.registry import check_name
-from flows.command.comparison import comparison_document, comparison_table, comparison_title
+from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
 from flows.command.request import Request, Verb
 from flows.command.result import Result
 from flows.configuration.objects import knows_truth, make_testbed
@@ -30,7 +30,7 @@ def run(request: Request) -> Result:
     if OPTIMUM not in settings.schedulers:
         results = results[results["scheduler"] != OPTIMUM]
     table = comparison_table(results, comparison_title(settings, results))
-    return Result({"schedulers": comparison_document(results)}, [table])
+    return Result({"schedulers": comparison_document(results)}, [table, *error_lines(results)])
 
 
 VERB = Verb(run, settings=("schedulers",), stages=("evaluate",), site=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
-from flows.command.verbs.place import place
+from flows.command.placed import place
 from flows.engine.console import say
 from flows.engine.memo import Memo
 from flows.engine.work import read_json

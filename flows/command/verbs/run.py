@@ -11,7 +11,7 @@ metis run -m group.size=200,300 seed=0,1    a sweep: every combination, one MLfl
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.command.comparison import comparison_document, comparison_table, comparison_title
+from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
 from flows.command.request import EVERY, Request, Verb
 from flows.command.result import Line, Result, View
 from flows.configuration.settings import Settings
@@ -38,7 +38,7 @@ def run(request: Request) -> Result:
     }
     views: list[View] = []
     if results is not None:
-        views.append(comparison_table(results, comparison_title(settings, results)))
+        views += [comparison_table(results, comparison_title(settings, results)), *error_lines(results)]
     sample = outcome.folder("sample")
     if sample is not None:
         views.append(Line(in_words(sample)))

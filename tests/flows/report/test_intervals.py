@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from flows.report.intervals import ALONE, TIE, Interval, interval, lead
+from flows.report.intervals import ALONE, TIE, Interval, interval, lead, predicted, predicted_lead
 
 
 def table(**values):
@@ -66,3 +66,30 @@ def test_a_group_that_one_did_not_place_is_left_out():
     assert lead(table(one=[1, None], other=[None, 1]), "one", "other", "value").groups == 0
     assert lead(table(one=[1, 2]), "one", "", "value").groups == 0
     assert lead(table(one=[1, 2], other=[0, 0]), "one", "other", "value").groups == 0
+
+
+def drawn(**values):
+    """Results of two groups from scheduler -> (value, its draws), alike in both groups."""
+    rows = [
+        {"scheduler": name, "group": group, "value": own, **{f"drawn_{k}": v for k, v in enumerate(draws)}}
+        for name, (own, draws) in values.items()
+        for group in range(2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_an_error_that_two_placements_share_does_not_count():
+    results = drawn(one=(1.1, [1.0, 1.2]), other=(1.0, [0.9, 1.1]))
+    assert predicted(results, "one") == Interval(pytest.approx(1.1), pytest.approx(1.96 * 0.02**0.5), 2)
+    found = predicted_lead(results, "one", "other")
+    assert found.mean == pytest.approx(0.1)
+    assert found.half == pytest.approx(1.96 * np.std([0.1 / 0.9, 0.1 / 1.1], ddof=1))
+    assert not found.holds(0)
+    # the same lead, were it as often the other way round
+    assert predicted_lead(drawn(one=(1.1, [1.0, 1.2]), other=(1.0, [1.2, 1.0])), "one", "other").holds(0)
+
+
+def test_a_simulator_without_draws_knows_no_error():
+    results = table(one=[1.2, 1.1], other=[1.0, 0.9])
+    assert np.isnan(predicted(results, "one").half)
+    assert np.isnan(predicted_lead(results, "one", "other").half)

@@ -15,7 +15,7 @@ from flows.report.figures import container_rps, mean_rps, optimum_line
 from flows.report.heatmap import heat_maps, node_order, shade
 from flows.report.page import breakable, unbroken
 from flows.report.scales import linear, logarithmic_seconds
-from flows.report.words import duration, headline, number, percent
+from flows.report.words import duration, headline, number, percent, simulator_error
 from metis.errors import InputError, SurroundingsError
 from tests.flows.report.examples import EVIL, report, rows_of
 
@@ -325,3 +325,21 @@ def test_a_page_is_written_whole_or_not_at_all(results, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SurroundingsError, match=r"report\.html"):
         write_report(report(results), tmp_path / "file" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("draws", "within"),
+    [((1.18, 1.22), ""), ((1.1, 1.3), ": a predicted gain within the simulator's error")],
+)
+def test_the_page_says_how_wrong_the_simulator_may_be(draws, within):
+    results = rows_of({"metis": [1.2, 1.2], "greedy": [1.1, 1.1], "optimum": [1.21, 1.21]})
+    for k, value in enumerate(draws):
+        results[f"drawn_{k}"] = np.where(results["scheduler"] == "metis", value, 1.1)
+    half = 1.96 * np.std(draws, ddof=1)
+    said = (
+        f"Of metis the simulator predicts 1.200 ± {half:.3f} by its own error; over greedy +9.1 "
+        f"± {half / 1.1 * 100:.1f} %{within}."
+    )
+    assert simulator_error(results) == [said]
+    assert said in headline(results)
+    assert simulator_error(rows_of({"metis": [1.2], "greedy": [1.1]})) == []
