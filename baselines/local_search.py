@@ -73,7 +73,7 @@ class _Exchange:
         self._minus = np.vstack([space.minus, impossible])
 
     def table(self, ids: IntArray, new: IntArray) -> FloatArray:
-        """Return gains [n, apps + 1, apps + 1] of nodes that hold `ids` [n], of which `new` [n, apps] are new."""
+        """Return gains [n, apps + 1, apps + 1] of nodes with `ids` [n], of which `new` [n, apps] are new."""
         given = np.column_stack([ids, np.where(new > 0, self._minus[ids], -1)])
         taken = np.concatenate([given[:, :, None], self._plus[given]], axis=2)
         gains = self._worth[taken] - self._plain[ids][:, None, None]
@@ -136,7 +136,7 @@ class _Kinds:
         return float(total[c]), i, j, c // (self._apps + 1), c % (self._apps + 1)
 
     def times(self, i: int, j: int) -> int:
-        """Return how many pairs of nodes of kinds i and j make the same step at once: a small share of them."""
+        """Return how many pairs of nodes of kinds i and j make the same step at once: few of them."""
         return max(1, min(len(self._nodes[i]), len(self._nodes[j])) // ALIKE_AT_ONCE)
 
     def exchange(self, i: int, j: int, x: int, y: int, times: int) -> None:
