@@ -9,12 +9,13 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from baselines.contract import ImproveFunction, Improver, Materials
+from baselines.contract import ImproveFunction, Improver, Materials, Progress
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.settings import settings
 
+REPORT_EVERY = 500  # steps
 ALIKE_AT_ONCE = 16  # of so many pairs of nodes alike, one makes a step before the next best is looked for
 
 
@@ -36,6 +37,7 @@ def improve(
     cluster: Cluster,
     worth: FloatArray,
     settings: LocalSearchSettings | None = None,
+    progress: Progress | None = None,
 ) -> tuple[IntArray, Mapping[str, Any]]:
     """Improve `placement` [nodes, apps] of new containers by best-improvement steps.
 
@@ -43,20 +45,30 @@ def improve(
     Nodes that hold the same are one kind with a count, so a step costs O(kinds x applications^2) at any
     number of nodes; where many nodes are alike, several pairs of them make the same step at once.
 
+    Args:
+        placement: where to begin; stays as it is.
+        cluster: the nodes, and what they hold already.
+        worth: of every co-location, [space.size].
+        settings: when to stop.
+        progress: called now and then with the `value` reached.
+
     Returns:
         The placement, and `steps` made.
     """
     settings = settings or LocalSearchSettings()
     kinds = _Kinds(placement, cluster, _Exchange(cluster.space, worth, cluster.allowed))
-    smallest = settings.tolerance * max(float(np.abs(worth[kinds.ids_of_nodes()]).sum()), 1e-300)
-    steps = 0
+    each = worth[kinds.ids_of_nodes()]
+    value, smallest = float(each.sum()), settings.tolerance * max(float(np.abs(each).sum()), 1e-300)
+    steps, turns = 0, 0
     while steps < settings.max_steps:
         gain, i, j, x, y = kinds.best_step()
         if gain <= smallest:
             break
         times = min(kinds.times(i, j), settings.max_steps - steps)
         kinds.exchange(i, j, x, y, times)
-        steps += times
+        steps, turns, value = steps + times, turns + 1, value + gain * times
+        if progress and turns % REPORT_EVERY == 0:
+            progress({"value": value})
     return kinds.placement(), {"steps": steps}
 
 
@@ -184,7 +196,8 @@ class _Kinds:
 
 
 def _build(materials: Materials) -> ImproveFunction:
-    return partial(improve, settings=materials.settings("local_search", LocalSearchSettings))
+    settings = materials.settings("local_search", LocalSearchSettings)
+    return partial(improve, settings=settings, progress=materials.progress)
 
 
 IMPROVER = Improver(_build, ("local_search",))

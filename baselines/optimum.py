@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
 
-from baselines.contract import Entry, Materials
+from baselines.contract import Entry, Materials, Progress
 from baselines.greedy import place_greedy
 from baselines.local_search import improve
 from metis.errors import PlacementError
@@ -32,7 +32,11 @@ class OptimumSettings:
 
 
 def place_optimum(
-    group: IntArray, cluster: Cluster, worth: FloatArray, settings: OptimumSettings | None = None
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray,
+    settings: OptimumSettings | None = None,
+    progress: Progress | None = None,
 ) -> tuple[IntArray, Mapping[str, Any]]:
     """Find the best placement there is of `group` [apps] for `worth` [space.size].
 
@@ -54,6 +58,7 @@ def place_optimum(
         time_limit=settings.time_limit,
         mip_rel_gap=settings.gap,
         complete=partial(_complete, group, cluster, worth),
+        progress=progress,
     )
     return found.placement, {"bound": found.bound, "lp_bound": found.lp_bound, "proven": found.proven}
 
@@ -69,7 +74,8 @@ def _complete(group: IntArray, cluster: Cluster, worth: FloatArray, part: IntArr
 
 
 def _build(materials: Materials) -> PlaceFunction:
-    return partial(place_optimum, settings=materials.settings("optimum", OptimumSettings))
+    settings = materials.settings("optimum", OptimumSettings)
+    return partial(place_optimum, settings=settings, progress=materials.progress)
 
 
 SCHEDULER = Entry(_build, ("optimum",))

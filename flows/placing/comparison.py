@@ -1,11 +1,12 @@
 """Comparison of placements with the exact optimum, on the simulator and on the testbed."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings
 from flows.engine.work import Progress
-from flows.placing.decisions import Decisions, cluster_before, place_groups, scheduler_for
+from flows.placing.decisions import Decisions, Midway, cluster_before, place_groups, scheduler_for
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -20,14 +21,9 @@ OPTIMUM = "optimum"
 
 def place_optima(settings: Settings, truth: Tables, groups: IntArray, progress: Progress) -> Decisions:
     """Return the exact optimum of every group on the testbed's tables, not timed."""
-    return place_groups(
-        scheduler_for(settings, OPTIMUM, truth),
-        settings,
-        truth,
-        groups,
-        lambda done, total: progress("true optimum", done, total),
-        timed=False,
-    )
+    midway = Midway(partial(progress, "true optimum"))
+    scheduler = scheduler_for(settings, OPTIMUM, truth, progress=midway)
+    return place_groups(scheduler, settings, truth, groups, midway, timed=False)
 
 
 def timings(decisions: Mapping[str, Decisions]) -> "pd.DataFrame":

@@ -13,7 +13,7 @@ from flows.configuration.settings import Settings
 from flows.engine.executor import executor_of
 from flows.engine.provenance import groups_dataset, run_params, run_tags
 from flows.engine.work import Work
-from flows.placing.decisions import Decisions, Report, place_groups, scheduler_for
+from flows.placing.decisions import Decisions, Midway, Report, place_groups, scheduler_for
 from flows.placing.tables import tables_in
 from metis.problem.counts import IntArray
 from metis.problem.tables import Tables
@@ -43,7 +43,7 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     with executor_of(work.settings.runner) as executor:
         together = work.settings.groups.arrive or executor.jobs == 1  # arrivals meet what came before
         if together:
-            decisions = place(groups, partial(work.progress, work.part))
+            decisions = place(groups, report=partial(work.progress, work.part))
         else:
             parts = [groups[list(rows)] for rows in executor.parts(len(groups))]
             decisions = Decisions.joined(executor.map(place, parts, partial(work.progress, work.part)))
@@ -97,8 +97,9 @@ def _place_some(
     report: Report | None = None,
 ) -> Decisions:
     """Place some of the groups; runs on any worker."""
-    scheduler = scheduler_for(settings, name, tables, lambda learner: trained, options)
-    return place_groups(scheduler, settings, tables, groups, report)
+    midway = Midway(report) if report else None
+    scheduler = scheduler_for(settings, name, tables, lambda learner: trained, options, midway)
+    return place_groups(scheduler, settings, tables, groups, midway)
 
 
 def _as_csv(placements: IntArray, apps: tuple[str, ...]) -> bytes:

@@ -42,10 +42,13 @@ def train_weights(
 
     def report(row: Mapping[str, Any]) -> None:
         nonlocal judged
-        model = f" {row['model'] + 1}/{row['models']}" if "models" in row else ""
+        done, steps, which = int(row["step"]), int(row["steps"]), ""
+        if "models" in row:  # of all load ranges together, so that the time left is that of the whole
+            done, steps = row["model"] * steps + done, row["models"] * steps
+            which = f", range {row['model'] + 1} of {row['models']}"
         if "ratio" in row:
             judged = f", {row['ratio']:.2%} of the optimum"
-        progress(f"training {learner}{model}", int(row["step"]), int(row["steps"]), judged)
+        progress(f"training {learner}{row.get('part', '')}", done, steps, judged + which)
 
     return (_train_value if learner == "value" else _train_paper)(settings, tables, folder, report)
 
@@ -113,7 +116,7 @@ def _train_value(
         Budget(dealer.settings.steps),
         key=f"{dealer.settings.key} {problem.digest} {learner.settings.key}",
         checkpoint=folder / "dealer.npz",
-        progress=report,
+        progress=lambda row: report({**row, "part": ", dealing"}),
     )
     after = curve[-1]["seconds"]
     curve += [{f"dealer/{name}": value for name, value in row.items()} for row in dealt]

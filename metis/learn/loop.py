@@ -50,6 +50,10 @@ class Budget:
                 f"training budget of {self.steps} steps, {self.seconds} seconds: both must be positive"
             )
 
+    def share(self, steps: int, seconds: float) -> float:
+        """Return how much of the budget is spent, 0 to 1."""
+        return min(1.0, max(steps / self.steps, seconds / self.seconds if self.seconds else 0.0))
+
 
 def train(
     learner: Learner,
@@ -75,7 +79,7 @@ def train(
         checkpoint_every: seconds between saves, hence the most that an interruption loses.
         judge: measures the learner on held-out groups; its metrics join the curve.
         judge_every: steps between calls of `judge`; 0 for the last step only.
-        progress: called after every step with the step's metrics, `step` and `steps`.
+        progress: called after every step with the step's metrics, `step`, `steps` and `share` of the budget.
 
     Raises:
         SurroundingsError: a loss is not finite; names the step, and the last good checkpoint stays.
@@ -105,7 +109,8 @@ def train(
                 row |= judge()
             curve.append(row)
             if progress:
-                progress(row | {"step": len(curve), "steps": budget.steps})
+                share = budget.share(len(curve), row["seconds"])
+                progress(row | {"step": len(curve), "steps": budget.steps, "share": share})
             if checkpoint and time.perf_counter() - saved_at >= checkpoint_every:
                 _save(learner, checkpoint, key, curve)
                 saved_at = time.perf_counter()

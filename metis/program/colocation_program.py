@@ -6,7 +6,7 @@ the sum of x_p worth_p is optimised. That has one column per co-location, and no
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -79,6 +79,7 @@ def solve_colocation_program(
     mip_rel_gap: float = 1e-6,
     extra: tuple[FloatArray, float] | None = None,
     complete: Completion | None = None,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> ProgramResult:
     """Place `group` so that the sum of `objective` over nodes is as large (or small) as can be.
 
@@ -99,6 +100,8 @@ def solve_colocation_program(
         complete: makes a placement of the whole group from a part of it, both int [nodes, apps]. Completed
             from nothing and from the relaxation rounded down, the better one is returned where the solver
             finds none as good within the time limit.
+        progress: called with the `value` of that placement and the `bound` of the relaxation, before what may
+            take until the time limit.
 
     Raises:
         InputError: the group does not fit, or no placement satisfies the rules.
@@ -124,7 +127,7 @@ def solve_colocation_program(
     sign = 1.0 if minimise else -1.0
     known, least = np.zeros_like(cluster.existing), np.inf
 
-    def heuristic(fractional: FloatArray) -> float:
+    def heuristic(fractional: FloatArray, lp: float) -> float:
         """Keep the better completion; return what it costs."""
         nonlocal known, least
         whole = _placement(np.floor(fractional + FEASIBLE), columns, node_row.ravel(), cluster)
@@ -133,6 +136,8 @@ def solve_colocation_program(
             if placement is not None:
                 costs = sign * float(objective[cluster.space.index(placement + cluster.existing)].sum())
                 known, least = min((known, least), (placement, costs / scale), key=lambda found: found[1])
+        if progress and np.isfinite(least):
+            progress({"value": least * scale * sign, "bound": lp * scale * sign})
         return least
 
     x, lp, bound = _optimise(cost, matrix, right, limit, mip_rel_gap, left, heuristic)
@@ -163,7 +168,7 @@ def _optimise(
     limit: tuple[FloatArray, float] | None,
     mip_rel_gap: float,
     left: Callable[[], float],
-    heuristic: Callable[[FloatArray], float],
+    heuristic: Callable[[FloatArray, float], float],
 ) -> tuple[FloatArray | None, float, float]:
     """Least cost: (x, bound of the relaxation, bound); no x where the heuristic's cost is not reached."""
     if limit is None:
@@ -178,7 +183,7 @@ def _optimise(
     if relaxed.x is None:
         raise SolverError(NOT_IN_TIME)
     reduced, lp = _reduced_costs(cost, matrix, right, limit, relaxed)
-    known = heuristic(relaxed.x)
+    known = heuristic(relaxed.x, lp)
     whole_costs = bool((cost == np.round(cost)).all())
     by_cost = np.append(np.sort(reduced), np.inf)
     wanted = min(FIRST_COLUMNS + len(right), len(cost))

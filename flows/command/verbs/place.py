@@ -9,6 +9,7 @@ With `existing=` (a file, or the id of an MLflow run) the group is placed beside
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from flows.command.result import Column, Facts, Line, Result, Table, View
 from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
-from flows.placing.decisions import scheduler_for
+from flows.placing.decisions import Midway, scheduler_for
 from flows.placing.known import known_tables, known_weights
 from flows.stages.chain import open_memo
 from flows.stages.shared import OPTIMUM
@@ -93,8 +94,12 @@ def place(memo: Memo) -> Placed:
     check_group(group, cluster)
     objective = settings.objective
     worth = objective.bind(group, cluster, tables)
-    scheduler = scheduler_for(settings, settings.scheduler, tables, known_weights(memo, tables))
+    midway = Midway(partial(memo.progress, settings.scheduler))
+    weights = known_weights(memo, tables)
+    scheduler = scheduler_for(settings, settings.scheduler, tables, weights, progress=midway)
+    midway.begin(0, 1, group, cluster, worth)
     decision = timed_place(scheduler, group, cluster, worth)
+    midway.end(1, 1)
     judged = evaluate(decision.placement, cluster, tables, worth)
     proven = settings.scheduler == OPTIMUM
     bound = float(decision.trace["bound"]) if proven else _bound(group, cluster, worth)
