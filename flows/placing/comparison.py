@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OPTIMUM = "optimum"
+FROM_TRACES = ("worst", "best", "updates", "episodes")
 
 
 def place_optima(settings: Settings, truth: Tables, groups: IntArray, progress: Progress) -> Decisions:
@@ -51,8 +52,9 @@ def judge(
     Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
     bound), free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (the value of the
     true optimum), true_ratio (true_value / true_best) and true_slo_<level>; with `medea.ends` worst and
-    best, the values between which Medea is indifferent. `ratio` measures against the optimum on the
-    simulator's tables, which need not be the best in truth: `true_best` is the limit.
+    best, the values between which Medea is indifferent; of learners their updates
+    and episodes. `ratio` measures against the optimum on the simulator's tables, which need not be the best
+    in truth: `true_best` is the limit.
 
     Args:
         decisions: by scheduler; `optimum` must be among them.
@@ -89,8 +91,7 @@ def judge(
                 "free_nodes": judged.free_nodes,
                 **{f"slo_{level}": share for level, share in judged.slo.items()},
             }
-            ends = {name: decided.traces[i][name] for name in ("worst", "best") if name in decided.traces[i]}
-            row |= ends
+            row |= {name: decided.traces[i][name] for name in FROM_TRACES if name in decided.traces[i]}
             if truth is not None:
                 true_worth = objective.bind(group, cluster, truth)
                 true_best, _ = _optimum_of(true_optimum, i, group, cluster, true_worth, settings)
