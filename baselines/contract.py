@@ -12,6 +12,8 @@ from metis.problem.tables import Tables
 
 Chosen = TypeVar("Chosen")
 
+# called with what is known midway: `share` of the work done (0 to 1), `value` of the best placement so far
+Progress = Callable[[Mapping[str, Any]], None]
 ImproveFunction = Callable[[IntArray, Cluster, FloatArray], tuple[IntArray, Mapping[str, Any]]]
 
 
@@ -24,11 +26,13 @@ class Materials:
         options: settings objects by section, such as `{"medea": MedeaSettings(draws=0)}`; a section that
             is missing has its defaults.
         weights: returns the trained weights of a learner (`value`: ValueWeights, `paper`: SubSchedulers).
+        progress: receives what a scheduler that takes its time knows midway; None for none.
     """
 
     tables: Tables
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: Callable[[str], Any] | None = None
+    progress: Progress | None = None
 
     def settings(self, section: str, kind: type[Chosen]) -> Chosen:
         """Return the settings of a section, of class `kind`; its defaults where none are given.

@@ -36,7 +36,9 @@ class DivideConquer(NodeLearner):
 
 
 def _build(materials: Materials) -> PlaceFunction:
-    return DivideConquer(materials.settings("divide_conquer", DivideConquerSettings))
+    return DivideConquer(
+        settings=materials.settings("divide_conquer", DivideConquerSettings), progress=materials.progress
+    )
 
 
 SCHEDULER = Entry(_build, ("divide_conquer",), learns=True)

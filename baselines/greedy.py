@@ -1,6 +1,7 @@
 """Greedy: applications in order, each container to the node of best marginal gain."""
 
 from collections.abc import Mapping
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,22 @@ def place_greedy(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[
 
 
 class _Gains:
-    """Every node's gain for the application at hand; one container changes one node's only."""
+    """Every node's gain for the application at hand, best first; one container changes one node's only."""
 
     def __init__(self) -> None:
         self._app = -1
         self._node = -1
-        self._gains: FloatArray = np.zeros(0)
+        self._best: list[tuple[float, int]] = []  # a heap of (-gain, node)
 
     def best(self, app: int, ids: IntArray, admitted: NDArray[np.bool_], gain: FloatArray) -> int:
         if app != self._app:
             self._app = app
-            self._gains = np.where(admitted, gain[ids, app], -np.inf)
+            nodes = np.flatnonzero(admitted)
+            self._best = list(zip((-gain[ids[nodes], app]).tolist(), nodes.tolist(), strict=True))
+            heapify(self._best)
         elif admitted[self._node]:
-            self._gains[self._node] = gain[ids[self._node], app]
-        else:
-            self._gains[self._node] = -np.inf
-        self._node = int(self._gains.argmax())
+            heappush(self._best, (-float(gain[ids[self._node], app]), self._node))
+        self._node = heappop(self._best)[1]
         return self._node
 
 

@@ -6,7 +6,8 @@ from metis.problem.scheduler import PlaceFunction
 
 
 def _build(materials: Materials) -> PlaceFunction:
-    return PaperScheduler(materials.trained("paper"), materials.settings("highlevel", HighLevelSettings))
+    settings = materials.settings("highlevel", HighLevelSettings)
+    return PaperScheduler(materials.trained("paper"), settings, progress=materials.progress)
 
 
 SCHEDULER = Entry(_build, ("highlevel",), learner="paper", learns=True)

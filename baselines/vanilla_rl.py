@@ -44,7 +44,9 @@ class VanillaRl(NodeLearner):
 
 
 def _build(materials: Materials) -> PlaceFunction:
-    return VanillaRl(materials.settings("vanilla_rl", VanillaRlSettings))
+    return VanillaRl(
+        settings=materials.settings("vanilla_rl", VanillaRlSettings), progress=materials.progress
+    )
 
 
 SCHEDULER = Entry(_build, ("vanilla_rl",), learns=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.live.room import Room, open_part, room_of
-from flows.placing.decisions import scheduler_for
+from flows.placing.decisions import Midway, scheduler_for
 from flows.placing.known import known_simulator, known_weights, trained, unmeasured_apps
 from flows.stages.shared import OPTIMUM
 from metis.errors import MetisError
@@ -112,8 +113,12 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
     check_group(group, cluster)
     objective = settings.objective
     worth = objective.bind(group, cluster, tables)
-    scheduler = scheduler_for(settings, settings.scheduler, tables, known_weights(memo, tables))
+    midway = Midway(partial(memo.progress, settings.scheduler))
+    weights = known_weights(memo, tables)
+    scheduler = scheduler_for(settings, settings.scheduler, tables, weights, progress=midway)
+    midway.begin(0, 1, group, cluster, worth)
     decision = timed_place(scheduler, group, cluster, worth)
+    midway.end(1, 1)
     judged = evaluate(decision.placement, cluster, tables, worth)
     proven = settings.scheduler == OPTIMUM
     bound = float(decision.trace["bound"]) if proven else _bound(group, cluster, worth)

@@ -59,12 +59,12 @@ class _Warnings(logging.Handler):
 def _also_to(file: TextIO, progress: Progress) -> Progress:
     last = time.monotonic()
 
-    def report(text: str, done: int, total: int, known: str = "") -> None:
+    def report(text: str, done: float, total: int, known: str = "") -> None:
         nonlocal last
         progress(text, done, total, known)
         if done == total or time.monotonic() - last >= REPORT_EVERY:
             last = time.monotonic()
-            _line(file, f"{text}: {done} of {total}{known}")
+            _line(file, f"{text}: {done:g} of {total}{known}")
 
     return report
 

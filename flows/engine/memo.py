@@ -226,7 +226,10 @@ class Memo:
                     spent=self._spent(step),
                 )
                 began = time.process_time()
+                # a step that reports nothing of its own is not silent either
+                work.progress(step.name, 0, 1)
                 _run_logged(step, work, store)
+                work.progress(step.name, 1, 1)
                 recording.metrics({"cpu_seconds": time.process_time() - began})
         except Exception as error:
             raise StepError(step.name, one_line(error, store.root)) from error
@@ -243,7 +246,7 @@ class Memo:
     def _interruptible(self, progress: Progress) -> Progress:
         """Return progress that ends a step whose run was interrupted: only the main thread sees Ctrl-C."""
 
-        def report(text: str, done: int, total: int, known: str = "") -> None:
+        def report(text: str, done: float, total: int, known: str = "") -> None:
             if self.interrupted.is_set():
                 raise InterruptedStepError
             progress(text, done, total, known)

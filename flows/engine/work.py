@@ -19,12 +19,12 @@ TIMINGS = "timings.csv"
 class Progress(Protocol):
     """Receives how far a long computation is."""
 
-    def __call__(self, text: str, done: int, total: int, known: str = "") -> None:
+    def __call__(self, text: str, done: float, total: int, known: str = "") -> None:
         """Receive one report: what is being done, how much of how much, and what is known so far."""
         ...
 
 
-def no_progress(text: str, done: int, total: int, known: str = "") -> None:
+def no_progress(text: str, done: float, total: int, known: str = "") -> None:
     """Ignore the report."""
 
 

@@ -1,11 +1,12 @@
 """Comparison of placements with the exact optimum, on the simulator and on the testbed."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings
 from flows.engine.work import Progress
-from flows.placing.decisions import Decisions, cluster_before, place_groups, scheduler_for
+from flows.placing.decisions import Decisions, Midway, cluster_before, place_groups, scheduler_for
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -16,18 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OPTIMUM = "optimum"
+FROM_TRACES = ("worst", "best", "updates", "episodes")
 
 
 def place_optima(settings: Settings, truth: Tables, groups: IntArray, progress: Progress) -> Decisions:
     """Return the exact optimum of every group on the testbed's tables, not timed."""
-    return place_groups(
-        scheduler_for(settings, OPTIMUM, truth),
-        settings,
-        truth,
-        groups,
-        lambda done, total: progress("true optimum", done, total),
-        timed=False,
-    )
+    midway = Midway(partial(progress, "true optimum"))
+    scheduler = scheduler_for(settings, OPTIMUM, truth, progress=midway)
+    return place_groups(scheduler, settings, truth, groups, midway, timed=False)
 
 
 def timings(decisions: Mapping[str, Decisions]) -> "pd.DataFrame":
@@ -56,9 +53,9 @@ def judge(
     Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
     bound), free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (the value of the
     true optimum), true_ratio (true_value / true_best) and true_slo_<level>; with `medea.ends` worst and
-    best, the values between which Medea is indifferent; of a simulator that knows its errors drawn_<k>, the
-    value were its k-th draw true. `ratio` measures against the optimum on the
-    simulator's tables, which need not be the best in truth: `true_best` is the limit.
+    best, the values between which Medea is indifferent; of learners their updates and episodes; of a simulator
+    that knows its errors drawn_<k>, the value were its k-th draw true. `ratio` measures against the optimum on
+    the simulator's tables, which need not be the best in truth: `true_best` is the limit.
 
     Args:
         decisions: by scheduler; `optimum` must be among them.
@@ -96,8 +93,7 @@ def judge(
                 "free_nodes": judged.free_nodes,
                 **{f"slo_{level}": share for level, share in judged.slo.items()},
             }
-            ends = {name: decided.traces[i][name] for name in ("worst", "best") if name in decided.traces[i]}
-            row |= ends
+            row |= {name: decided.traces[i][name] for name in FROM_TRACES if name in decided.traces[i]}
             for k, could_be in enumerate(drawn):  # columns that flows.report.intervals reads
                 row[f"drawn_{k}"] = value(placement, cluster, objective.bind(group, cluster, could_be))
             if truth is not None:

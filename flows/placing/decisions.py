@@ -1,9 +1,10 @@
 """Decisions of a scheduler for groups: made one after another, saved and loaded."""
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 
 FILE, TRACES = "decisions.npz", "traces.json"
-Report = Callable[[int, int], None]
+Report = Callable[[float, int, str], None]
+REPORT_AFTER, REPORT_EVERY = 1.0, 0.5  # seconds: quick decisions pay nothing for what is reported midway
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def scheduler_for(
     tables: Tables,
     weights: Callable[[str], Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Scheduler:
     """Return the scheduler called `name` under these settings.
 
@@ -101,10 +104,11 @@ def scheduler_for(
         tables: the simulator's.
         weights: gives the trained weights of a learner by its name.
         options: sections of settings that replace those of `settings`.
+        progress: receives what a scheduler that takes its time knows midway.
     """
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
-    return make_scheduler(name, Materials(tables, chosen, weights))
+    return make_scheduler(name, Materials(tables, chosen, weights, progress))
 
 
 def place_groups(
@@ -112,7 +116,7 @@ def place_groups(
     settings: Settings,
     tables: Tables,
     groups: IntArray,
-    report: Report | None = None,
+    midway: "Midway | None" = None,
     *,
     timed: bool = True,
 ) -> Decisions:
@@ -126,13 +130,52 @@ def place_groups(
     made: list[Decision] = []
     for i, group in enumerate(groups):
         worth = objective.bind(group, cluster, tables)
+        if midway:
+            midway.begin(i, len(groups), group, cluster, worth)
         place = partial(timed_place, scheduler) if timed and not i else scheduler.place
         made.append(place(group, cluster, worth))
         if settings.groups.arrive:
             cluster = replace(cluster, existing=cluster.existing + made[-1].placement)
-        if report:
-            report(i + 1, len(groups))
+        if midway:
+            midway.end(i + 1, len(groups))
     return Decisions.of(made)
+
+
+class Midway:
+    """Reports midway: the share of all groups that is placed, and the ratio of the best to the bound."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._done, self._groups = 0, 1
+        self._since = time.monotonic()
+        self._bound: Callable[[], float] = lambda: 0.0
+
+    def begin(self, done: int, groups: int, group: IntArray, cluster: Cluster, worth: FloatArray) -> None:
+        """Report that one more group is being placed."""
+        self._done, self._groups, self._since = done, groups, time.monotonic() + REPORT_AFTER
+
+        @cache
+        def bound() -> float:
+            from metis.program.relaxation import relax
+
+            return relax(worth, group, cluster).bound
+
+        self._bound = bound
+        self._report(done, groups, "")
+
+    def end(self, done: int, groups: int) -> None:
+        """Report that `done` groups are placed."""
+        self._report(done, groups, "")
+
+    def __call__(self, row: Mapping[str, Any]) -> None:
+        """Report an event of the scheduler, if it is time."""
+        if time.monotonic() < self._since:
+            return
+        self._since = time.monotonic() + REPORT_EVERY
+        best, bound = row.get("best", row.get("value")), row.get("bound")
+        bound = self._bound() if bound is None else bound
+        known = f", {best / bound:.2%} of the bound" if best is not None and bound > 0 else ""
+        self._report(self._done + row.get("share", 0.0), self._groups, known)
 
 
 def refuse_too_many(groups: int, cluster: Cluster) -> None:

@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from baselines.constraints import constraints_of
-from baselines.registry import learner_of
+from baselines.registry import learner_of, sections_of
 from flows.configuration.objects import make_cluster, make_groups
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.executor import executor_of
 from flows.engine.provenance import groups_dataset, run_params, run_tags
 from flows.engine.work import Work
-from flows.placing.decisions import Decisions, Report, place_groups, scheduler_for
+from flows.placing.decisions import Decisions, Midway, Report, place_groups, scheduler_for
 from flows.placing.tables import tables_in
 from metis.problem.counts import IntArray
 from metis.problem.tables import Tables
@@ -21,6 +22,7 @@ from metis.problem.tables import Tables
 if TYPE_CHECKING:
     from baselines.constraints import ConstraintsSettings
 
+FEWEST_UPDATES = 20  # of a learner for a group; below, what it placed is hardly learned
 APPLIST = "interference_applist.csv"
 
 
@@ -43,12 +45,13 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     with executor_of(work.settings.runner) as executor:
         together = work.settings.groups.arrive or executor.jobs == 1  # arrivals meet what came before
         if together:
-            decisions = place(groups, partial(work.progress, work.part))
+            decisions = place(groups, report=partial(work.progress, work.part))
         else:
             parts = [groups[list(rows)] for rows in executor.parts(len(groups))]
             decisions = Decisions.joined(executor.map(place, parts, partial(work.progress, work.part)))
     if work.part == "medea" and work.settings.medea.ends:
         decisions = _with_ends(work, decisions, tables, groups, options)
+    _warn_of_small_budget(work, decisions)
     decisions.save(work.folder, groups, tables.space.apps)
     work.write("placements.csv", _as_csv(decisions.placements, tables.space.apps))
     # whole, with seconds and curves: for people, no part of the output
@@ -58,6 +61,17 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     work.recording.metrics({"seconds": seconds.mean(), "seconds_max": seconds.max()})
     work.recording.metrics({"decision_cpu_seconds": cpu.mean(), "decision_cpu_seconds_max": cpu.max()})
     return decisions
+
+
+def _warn_of_small_budget(work: Work, decisions: Decisions) -> None:
+    """Say so where a learner made too few updates for its placements to mean anything."""
+    updates = [int(trace["updates"]) for trace in decisions.traces if "updates" in trace]
+    if updates and min(updates) < FEWEST_UPDATES:
+        section = sections_of(work.part)[0]
+        say(
+            f"{work.part}: {min(updates)} updates for a group: too small a budget to compare learners; give "
+            f"{section}.steps or {section}.cpu_seconds for {FEWEST_UPDATES} or more"
+        )
 
 
 def _options(work: Work) -> "dict[str, ConstraintsSettings]":
@@ -97,8 +111,9 @@ def _place_some(
     report: Report | None = None,
 ) -> Decisions:
     """Place some of the groups; runs on any worker."""
-    scheduler = scheduler_for(settings, name, tables, lambda learner: trained, options)
-    return place_groups(scheduler, settings, tables, groups, report)
+    midway = Midway(report) if report else None
+    scheduler = scheduler_for(settings, name, tables, lambda learner: trained, options, midway)
+    return place_groups(scheduler, settings, tables, groups, midway)
 
 
 def _as_csv(placements: IntArray, apps: tuple[str, ...]) -> bytes:

@@ -20,6 +20,8 @@ from metis.problem.tables import Tables
 
 HELD_OUT = 5  # groups that judge a training as it goes
 JUDGED = 10  # how often they do so in a training
+JUDGED_WIDE = 2  # the same in a wide space, where placing takes seconds
+JUDGE_SECONDS = 5.0  # at most for the optimum of each of them, else the best known
 Curve = list[dict[str, float]]
 
 
@@ -40,10 +42,13 @@ def train_weights(
 
     def report(row: Mapping[str, Any]) -> None:
         nonlocal judged
-        model = f" {row['model'] + 1}/{row['models']}" if "models" in row else ""
+        done, steps, which = int(row["step"]), int(row["steps"]), ""
+        if "models" in row:  # of all load ranges together, so that the time left is that of the whole
+            done, steps = row["model"] * steps + done, row["models"] * steps
+            which = f", range {row['model'] + 1} of {row['models']}"
         if "ratio" in row:
             judged = f", {row['ratio']:.2%} of the optimum"
-        progress(f"training {learner}{model}", int(row["step"]), int(row["steps"]), judged)
+        progress(f"training {learner}{row.get('part', '')}", done, steps, judged + which)
 
     return (_train_value if learner == "value" else _train_paper)(settings, tables, folder, report)
 
@@ -91,6 +96,7 @@ def _train_value(
     from metis.learn.loop import Budget, train
     from metis.learn.value.dealer_learner import DealerLearner
     from metis.learn.value.learner import ValueLearner
+    from metis.learn.value.pool import WIDE
 
     problem = value_problem(settings, tables)
     learner = ValueLearner(problem, settings.value)
@@ -100,7 +106,7 @@ def _train_value(
         key=f"{learner.settings.key} {problem.digest}",
         checkpoint=folder / "value.npz",
         judge=HeldOut(settings, tables).judge(learner),
-        judge_every=max(1, learner.settings.steps // JUDGED),
+        judge_every=max(1, learner.settings.steps // (JUDGED if tables.space.size <= WIDE else JUDGED_WIDE)),
         progress=report,
     )
     weights = learner.weights()
@@ -110,7 +116,7 @@ def _train_value(
         Budget(dealer.settings.steps),
         key=f"{dealer.settings.key} {problem.digest} {learner.settings.key}",
         checkpoint=folder / "dealer.npz",
-        progress=report,
+        progress=lambda row: report({**row, "part": ", dealing"}),
     )
     after = curve[-1]["seconds"]
     curve += [{f"dealer/{name}": value for name, value in row.items()} for row in dealt]
@@ -121,7 +127,7 @@ class HeldOut:
     """Groups that training never saw, and their exact optima, by which a learning curve is judged."""
 
     def __init__(self, settings: Settings, tables: Tables) -> None:
-        from baselines.optimum import place_optimum
+        from baselines.optimum import OptimumSettings, place_optimum
 
         nodes = settings.value.max_nodes
         self._cluster = Cluster(tables.space, nodes)
@@ -130,7 +136,8 @@ class HeldOut:
         groups = [draw_groups(1, int(size), len(tables.space.apps), rng)[0] for size in sizes]
         objective = settings.objective
         self._cases = [(group, objective.bind(group, self._cluster, tables)) for group in groups]
-        best = [place_optimum(group, self._cluster, worth)[0] for group, worth in self._cases]
+        solve = OptimumSettings(time_limit=JUDGE_SECONDS)
+        best = [place_optimum(group, self._cluster, worth, solve)[0] for group, worth in self._cases]
         self._best = [
             self._value(placement, worth) for placement, (_, worth) in zip(best, self._cases, strict=True)
         ]

@@ -34,14 +34,14 @@ class StepProgress:
         self._artifact: UUID | None = None
         self._shown = True
 
-    def __call__(self, text: str, done: int, total: int, known: str = "") -> None:
+    def __call__(self, text: str, done: float, total: int, known: str = "") -> None:
         """Report progress; the first report of a long step creates its artifact."""
         self._progress(text, done, total, known)
         ended = done >= total and self._artifact is not None
         if not self._shown or (time.monotonic() - self._last < EVERY and not ended):
             return
         self._last = time.monotonic()
-        share, described = 100.0 * done / max(total, 1), f"{self._step}: {text}, {done} of {total}{known}"
+        share, described = 100.0 * done / max(total, 1), f"{self._step}: {text}, {done:.3g} of {total}{known}"
         self._shown = _shown(lambda: self._show(share, described))
 
     def _show(self, share: float, described: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flows.configuration.settings import Settings, validated
-from flows.engine.console import say
+from flows.engine.console import progress_lines, say
 from flows.engine.startup import go_easy_on_garbage
 from flows.engine.store import Store
 from flows.engine.work import read_json
@@ -26,13 +26,17 @@ def job(composed: Any) -> float:
     return run_job(os.environ[PARENT], settings, list(HydraConfig.get().overrides.task))
 
 
-def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
+def run_job(
+    parent: str, settings: Settings, words: Sequence[str], place: str = "", command: str = "metis run"
+) -> float:
     """Run one job below the MLflow run `parent`; return its mean ratio to the optimum, NaN where it failed.
 
     Args:
         parent: the sweep's run.
         settings: of the job.
         words: the overrides that made them.
+        place: of the job among all, such as `2/6`.
+        command: the command of the sweep.
     """
     go_easy_on_garbage()
     from flows.prefect.run import run_chain
@@ -48,7 +52,8 @@ def run_job(parent: str, settings: Settings, words: Sequence[str]) -> float:
     name = " ".join(f"{key}={value}" for key, value in changed.items()) or "job"
     try:
         with store.child_recording(parent, name, changed) as recording:
-            outcome = run_chain(settings)
+            with progress_lines(f"{place} {name}: ".lstrip()) as progress:
+                outcome = run_chain(settings, progress, command)
             folder = outcome.folder("evaluate")
             if folder is None:
                 return float("nan")

@@ -10,6 +10,7 @@ the same settings, whose steps are found finished.
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import yaml
 
 from flows.configuration.compose import compose_jobs, compose_plain, for_hydra, quote_path, store_defaults
 from flows.configuration.settings import Settings, validated
-from flows.engine.console import say
+from flows.engine.console import clock, say
 from flows.engine.secrets import masked_command
 from flows.engine.store import Store
 from flows.sweeps.job import PARENT, job, run_job
@@ -87,7 +88,11 @@ def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
     store = Store(first.tracking)
     with store.parent(f"sweep {' '.join(given)}"[:200], {"metis.command": _command(arguments)}) as parent:
         by_hydra = any(o.startswith(PLUGINS) for o in overrides)
-        whole = _launch_by_hydra(parent, overrides, first) if by_hydra else _launch(parent, planned)
+        whole = (
+            _launch_by_hydra(parent, overrides, first)
+            if by_hydra
+            else _launch(parent, planned, _command(arguments))
+        )
         jobs = store.children(parent)
         failed = [job for job in jobs if job.status != "FINISHED"]
         results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
@@ -147,16 +152,24 @@ def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
     return dict(part)
 
 
-def _launch(parent: str, planned: Sequence[Planned]) -> bool:
+def _launch(parent: str, planned: Sequence[Planned], command: str) -> bool:
     """Run the jobs, `runner.jobs` at once; return False where a process was lost, whose job alone is lost.
 
     By joblib without Hydra's launcher, which composes every job twice more: a quarter of a second each.
     """
     from joblib import Parallel, delayed
 
-    at_once = planned[0].settings.runner.jobs
+    jobs = len(planned)
+    calls = [
+        delayed(run_job)(parent, one.settings, one.words, f"{i}/{jobs}", command)
+        for i, one in enumerate(planned, start=1)
+    ]
+    began = time.monotonic()
     try:
-        Parallel(n_jobs=at_once)(delayed(run_job)(parent, one.settings, one.words) for one in planned)
+        parallel = Parallel(n_jobs=planned[0].settings.runner.jobs, return_as="generator_unordered")
+        for done, _ in enumerate(parallel(calls), start=1):
+            left = (time.monotonic() - began) / done * (jobs - done)
+            say(f"{done} of {jobs} jobs done" + (f", about {clock(left)} left" if done < jobs else ""))
         return True
     except BrokenExecutor:
         say("metis: a process that ran jobs was killed; is there memory for so many at once (runner.jobs)?")

@@ -9,7 +9,18 @@ import pandas as pd
 
 from flows.report.data import slo_columns, truth_known
 
-MEANS = ("true_rps", "true_value", "true_ratio", "free_nodes", "r2", "mse", "worst", "best")
+MEANS = (
+    "true_rps",
+    "true_value",
+    "true_ratio",
+    "free_nodes",
+    "r2",
+    "mse",
+    "worst",
+    "best",
+    "updates",
+    "episodes",
+)
 TIMES = ("seconds", "cpu_seconds")
 MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", *TIMES, *MEANS)
 SHOWN = (
@@ -21,8 +32,10 @@ SHOWN = (
     ("true_ratio", "truly", "{:.2%}"),
     ("seconds", "seconds", "{:.4f}"),
     ("cpu_seconds", "CPU s", "{:.4f}"),
+    ("episodes", "episodes", "{:,.0f}"),
     ("rank", "rank", "{:d}"),
 )
+NOTHING = "\N{EN DASH}"  # a figure that a scheduler has none of
 REPEATS = ("seed", "profile.seed", "groups.seed", "simulator.seed")
 
 
@@ -82,11 +95,15 @@ def sweep_rows(summary: pd.DataFrame) -> tuple[list[str], list[str], list[list[s
     rows = []
     for row in summary.to_dict("records"):
         cells = [
-            f"{row['rps_high'] - row['rps']:.4f}" if name == "interval" else form.format(row[name])
+            f"{row['rps_high'] - row['rps']:.4f}" if name == "interval" else _text(row[name], form)
             for name, _, form in shown
         ]
         rows.append([*(str(row[name]) for name in named), *cells])
     return named, [heading for _, heading, _ in shown], rows
+
+
+def _text(value: Any, form: str) -> str:
+    return NOTHING if value != value else form.format(value)
 
 
 def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:

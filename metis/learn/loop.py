@@ -34,21 +34,30 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """When to stop. Steps give the same result on every run; seconds do not.
+    """When to stop: at the first limit reached. Steps give the same result on every run; seconds do not.
 
     Attributes:
-        steps: at most so many steps.
+        steps: at most so many steps; None for no limit.
         seconds: at most so many seconds of wall time, in all sittings together; None for no limit.
+        cpu_seconds: the same of CPU time, all threads of this process together.
     """
 
-    steps: int
+    steps: int | None = None
     seconds: float | None = None
+    cpu_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or (self.seconds is not None and self.seconds <= 0):
+        limits = (self.steps, self.seconds, self.cpu_seconds)
+        if not any(limits) or any(limit is not None and limit <= 0 for limit in limits):
             raise InputError(
-                f"training budget of {self.steps} steps, {self.seconds} seconds: both must be positive"
+                f"training budget of {self.steps} steps, {self.seconds} seconds, {self.cpu_seconds} CPU "
+                "seconds: give one of them, and all that are given must be positive"
             )
+
+    def share(self, steps: int, seconds: float, cpu_seconds: float) -> float:
+        """Return how much of the budget is spent, 0 to 1."""
+        pairs = ((steps, self.steps), (seconds, self.seconds), (cpu_seconds, self.cpu_seconds))
+        return min(1.0, max(spent / limit for spent, limit in pairs if limit is not None))
 
 
 def train(
@@ -75,7 +84,7 @@ def train(
         checkpoint_every: seconds between saves, hence the most that an interruption loses.
         judge: measures the learner on held-out groups; its metrics join the curve.
         judge_every: steps between calls of `judge`; 0 for the last step only.
-        progress: called after every step with the step's metrics, `step` and `steps`.
+        progress: called after every step with the step's metrics, `step`, `steps` and `share` of the budget.
 
     Raises:
         SurroundingsError: a loss is not finite; names the step, and the last good checkpoint stays.
@@ -86,10 +95,15 @@ def train(
     episodes = curve[-1]["episodes"] if curve else 0.0
     wall_start, cpu_start = time.perf_counter(), time.process_time()
     saved_at = wall_start
+
+    def wall() -> float:
+        return wall0 + time.perf_counter() - wall_start
+
+    def cpu() -> float:
+        return cpu0 + time.process_time() - cpu_start
+
     try:
-        while len(curve) < budget.steps and not (
-            budget.seconds is not None and wall0 + time.perf_counter() - wall_start >= budget.seconds
-        ):
+        while budget.share(len(curve), wall(), cpu()) < 1:
             metrics = learner.step()
             if not np.isfinite(metrics["loss"]):
                 kept = f"; the last good checkpoint is {checkpoint}" if checkpoint else ""
@@ -97,15 +111,16 @@ def train(
             episodes += metrics["episodes"]
             row = metrics | {
                 "episodes": episodes,
-                "seconds": wall0 + time.perf_counter() - wall_start,
-                "cpu_seconds": cpu0 + time.process_time() - cpu_start,
+                "seconds": wall(),
+                "cpu_seconds": cpu(),
             }
             last = len(curve) + 1 == budget.steps
             if judge and (last or (judge_every and (len(curve) + 1) % judge_every == 0)):
                 row |= judge()
             curve.append(row)
             if progress:
-                progress(row | {"step": len(curve), "steps": budget.steps})
+                share = budget.share(len(curve), row["seconds"], row["cpu_seconds"])
+                progress(row | {"step": len(curve), "steps": budget.steps, "share": share})
             if checkpoint and time.perf_counter() - saved_at >= checkpoint_every:
                 _save(learner, checkpoint, key, curve)
                 saved_at = time.perf_counter()

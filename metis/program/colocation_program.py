@@ -6,7 +6,7 @@ the sum of x_p worth_p is optimised. That has one column per co-location, and no
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ ROUNDING = 1e-9  # difference of two sums (of terms up to 1) that is rounding
 FIRST_COLUMNS = 400  # columns of the first integer program; more only where the proof needs them
 MORE_COLUMNS = 8  # growth of that number while the columns kept admit no solution
 NO_PLACEMENT = "no placement satisfies the rules: this group cannot be placed on this cluster as they stand"
+Completion = Callable[[IntArray], IntArray | None]
 NOT_IN_TIME = "the solver reached its time limit before it found any placement: raise time_limit"
 
 
@@ -77,6 +78,8 @@ def solve_colocation_program(
     time_limit: float = 60.0,
     mip_rel_gap: float = 1e-6,
     extra: tuple[FloatArray, float] | None = None,
+    complete: Completion | None = None,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> ProgramResult:
     """Place `group` so that the sum of `objective` over nodes is as large (or small) as can be.
 
@@ -94,10 +97,15 @@ def solve_colocation_program(
         time_limit: seconds of wall time.
         mip_rel_gap: gap at which a result counts as proven.
         extra: (row [space.size], upper): the sum of `row` over nodes may not exceed `upper`.
+        complete: makes a placement of the whole group from a part of it, both int [nodes, apps]. Completed
+            from nothing and from the relaxation rounded down, the better one is returned where the solver
+            finds none as good within the time limit.
+        progress: called with the `value` of that placement and the `bound` of the relaxation, before what may
+            take until the time limit.
 
     Raises:
         InputError: the group does not fit, or no placement satisfies the rules.
-        SolverError: no placement was found within the time limit.
+        SolverError: no placement was found within the time limit, by `complete` neither.
     """
     start = perf_counter()
     check_group(group, cluster)
@@ -116,11 +124,28 @@ def solve_colocation_program(
     def left() -> float:
         return time_limit - (perf_counter() - start)
 
-    x, lp, bound = _optimise(cost, matrix, right, limit, mip_rel_gap, left)
-    gap = relative_gap(float(cost @ x), bound)
-    value, bound, lp = (float(v) * scale * (1 if minimise else -1) for v in (cost @ x, bound, lp))
+    sign = 1.0 if minimise else -1.0
+    known, least = np.zeros_like(cluster.existing), np.inf
+
+    def heuristic(fractional: FloatArray, lp: float) -> float:
+        """Keep the better completion; return what it costs."""
+        nonlocal known, least
+        whole = _placement(np.floor(fractional + FEASIBLE), columns, node_row.ravel(), cluster)
+        for part in () if complete is None else (np.zeros_like(whole), whole):
+            placement = complete(part)
+            if placement is not None:
+                costs = sign * float(objective[cluster.space.index(placement + cluster.existing)].sum())
+                known, least = min((known, least), (placement, costs / scale), key=lambda found: found[1])
+        if progress and np.isfinite(least):
+            progress({"value": least * scale * sign, "bound": lp * scale * sign})
+        return least
+
+    x, lp, bound = _optimise(cost, matrix, right, limit, mip_rel_gap, left, heuristic)
+    reached = least if x is None else float(cost @ x)
+    gap = relative_gap(reached, bound)
+    value, bound, lp = (v * scale * sign for v in (reached, bound, lp))
     return ProgramResult(
-        placement=_placement(x, columns, node_row.ravel(), cluster),
+        placement=known if x is None else _placement(x, columns, node_row.ravel(), cluster),
         value=value,
         bound=bound,
         gap=gap,
@@ -143,8 +168,9 @@ def _optimise(
     limit: tuple[FloatArray, float] | None,
     mip_rel_gap: float,
     left: Callable[[], float],
-) -> tuple[FloatArray, float, float]:
-    """Least cost: (x, bound of the relaxation, bound)."""
+    heuristic: Callable[[FloatArray, float], float],
+) -> tuple[FloatArray | None, float, float]:
+    """Least cost: (x, bound of the relaxation, bound); no x where the heuristic's cost is not reached."""
     if limit is None:
         from metis.program.relaxation import solve_relaxation  # scipy: half a second that few commands need
 
@@ -157,6 +183,7 @@ def _optimise(
     if relaxed.x is None:
         raise SolverError(NOT_IN_TIME)
     reduced, lp = _reduced_costs(cost, matrix, right, limit, relaxed)
+    known = heuristic(relaxed.x, lp)
     whole_costs = bool((cost == np.round(cost)).all())
     by_cost = np.append(np.sort(reduced), np.inf)
     wanted = min(FIRST_COLUMNS + len(right), len(cost))
@@ -166,6 +193,8 @@ def _optimise(
         some = None if limit is None else (limit[0][kept], limit[1])
         found = run_highs(cost[kept], matrix[:, kept], right, some, True, left(), mip_rel_gap)
         if found.x is None:
+            if not found.infeasible and np.isfinite(known):
+                return None, lp, min(known, lp)
             if not found.infeasible:
                 raise SolverError(NOT_IN_TIME)
             if len(kept) == len(cost):
@@ -180,6 +209,8 @@ def _optimise(
             bound = float(np.ceil(bound - FEASIBLE))
         # beyond `found.bound` the columns kept decide alone, and more columns cannot help
         if relative_gap(value, min(bound, value)) <= mip_rel_gap or dropped >= value or left() <= 0.05:
+            if value > known + ROUNDING:
+                return None, lp, min(known, bound)
             x = np.zeros(len(cost))
             x[kept] = found.x
             return x, lp, min(value, bound)
@@ -320,9 +351,13 @@ def _matrix(columns: _Columns, rows: int) -> Any:
 
 
 def _placement(x: FloatArray, columns: _Columns, node_row: IntArray, cluster: Cluster) -> IntArray:
-    """The solution spread over nodes in order, int [nodes, apps]."""
+    """The solution spread over nodes in order, int [nodes, apps]; nodes that it leaves out get nothing."""
     used = np.flatnonzero(x)
     chosen = np.repeat(used, x[used].astype(np.int64))  # one column per node, by existing row
+    row = columns.row[chosen]
+    nodes_with = np.bincount(node_row)
+    starts, filled = np.cumsum(nodes_with) - nodes_with, np.bincount(row, minlength=len(nodes_with))
+    turn = np.arange(len(row)) - np.repeat(np.cumsum(filled) - filled, filled)
     placement = np.zeros((cluster.nodes, len(cluster.space.apps)), dtype=np.int64)
-    placement[np.argsort(node_row, kind="stable")] = columns.added[chosen]
+    placement[np.argsort(node_row, kind="stable")[starts[row] + turn]] = columns.added[chosen]
     return placement

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from baselines.optimum import OptimumSettings, place_optimum
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
-from metis.problem.evaluation import evaluate
+from metis.problem.evaluation import evaluate, value
 from metis.problem.groups import load_groups
 from metis.problem.objectives import FreeNodes, Latency, MeanRps, SloShare
 from metis.problem.placement import check_placement
@@ -158,3 +158,24 @@ def test_greedy_is_where_design_says(published, measured_tables):
     improved = evaluate(better, cluster, measured_tables, worth).value / MEASURED[81, 200][0]
     assert 0.97 < value <= improved <= 1.0001
     assert improved > 0.985
+
+
+def test_at_the_time_limit_the_best_heuristic_placement_stands_with_its_bound():
+    from baselines.greedy import place_greedy
+    from baselines.local_search import improve
+
+    rng = np.random.default_rng(5)
+    space = ColocationSpace(("a", "b", "c", "d"), 4)
+    cluster = Cluster(space, 30)
+    group = np.array([17, 23, 11, 9])
+    worth = rng.uniform(0.2, 1.0, space.size) * space.totals
+    placement, trace = place_optimum(group, cluster, worth, OptimumSettings(time_limit=1e-9))
+    check_placement(placement, group, cluster, "optimum")
+    reached = value(placement, cluster, worth)
+    improved = improve(place_greedy(group, cluster, worth)[0], cluster, worth)[0]
+    assert reached >= value(improved, cluster, worth)
+    assert not trace["proven"]
+    assert reached <= trace["bound"] == pytest.approx(relax(worth, group, cluster).bound)
+    best, proof = place_optimum(group, cluster, worth)
+    assert proof["proven"]
+    assert value(best, cluster, worth) >= reached

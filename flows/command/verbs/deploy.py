@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.command.placed import place
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
-from flows.command.placed import place
 from flows.engine.console import say
 from flows.engine.memo import Memo
 from flows.engine.work import read_json

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from baselines.constraints import constraints_of
+from flows.command.placed import place
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table, View
-from flows.command.placed import place
 from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo

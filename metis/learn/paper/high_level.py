@@ -34,6 +34,7 @@ from metis.problem.rules import placing_order
 from metis.settings import Count, Seed, settings
 
 CURVE_POINTS = 500
+DEFAULT_STEPS = 100  # 3,000 episodes of 30 an update, 1,000 of the high level's 10 (877 published)
 
 Curve = list[dict[str, float]]
 
@@ -44,17 +45,27 @@ class GroupSettings:
 
     Attributes:
         fan_out: children at every level of the tree over the leaves.
-        steps: updates at most.
-        seconds: wall time at most; None for no limit, and then the placement depends on the seed alone.
+        steps: updates at most; null for 100 where no time is given, else for no limit. An update is
+            `learn.episodes` new episodes. With steps alone the placement depends on the seed alone.
+        seconds: wall time at most, start-up and tracing left out.
+        cpu_seconds: CPU time at most, likewise: what learners are compared by on a busy machine.
         seed: of everything random.
         learn: how to learn.
     """
 
     fan_out: Annotated[int, Ge(2)] = 3
-    steps: Count = 100_000
-    seconds: Annotated[float, Gt(0)] | None = 20.0
+    steps: Count | None = None
+    seconds: Annotated[float, Gt(0)] | None = None
+    cpu_seconds: Annotated[float, Gt(0)] | None = None
     seed: Seed = 0
     learn: ReinforceSettings = ReinforceSettings()
+
+    @property
+    def budget(self) -> Budget:
+        """When the learning for a group ends."""
+        timed = self.seconds is not None or self.cpu_seconds is not None
+        steps = self.steps if timed or self.steps else DEFAULT_STEPS
+        return Budget(steps, self.seconds, self.cpu_seconds)
 
 
 @settings("highlevel.learn")
@@ -154,8 +165,8 @@ class GroupLearner:
             judge=lambda loads, lost: units.judge(loads[:, leaf], lost),
         )
         learner = ReinforceOnGroup(shape, settings.learn, settings.seed, problem)
-        budget = Budget(settings.steps, settings.seconds)
-        curve = train(learner, budget, key=key, checkpoint=self.checkpoint, progress=self.progress)
+        learner.prepare()
+        curve = train(learner, settings.budget, key=key, checkpoint=self.checkpoint, progress=self.progress)
         return learner.best_loads()[leaf], curve
 
 
@@ -232,8 +243,10 @@ class PaperScheduler(GroupLearner):
         key = _key("high level", settings, group, cluster, worth)
         loads, curve = self.learn(self._problem(group, cluster, worth, parts), settings, key)
         placed = self.sub_schedulers.place(replace(parts.start, demand=loads))
-        placement = placed[parts.where[:, 0], parts.where[:, 1]]
-        return _place_leftovers(placement, group, cluster, worth), _trace(curve)
+        placement = _place_leftovers(placed[parts.where[:, 0], parts.where[:, 1]], group, cluster, worth)
+        if len(parts.nodes) == 1:
+            return placement, {"curve": _trace(curve)["curve"]}
+        return placement, _trace(curve)
 
     def _problem(
         self, group: IntArray, cluster: Cluster, worth: FloatArray, parts: SubClusters
@@ -300,4 +313,5 @@ def _trace(curve: Curve) -> dict[str, Any]:
     """Return the learning curve, thinned to at most `CURVE_POINTS` rows, the last one kept."""
     rows = np.unique(np.linspace(0, len(curve) - 1, CURVE_POINTS).astype(int))
     columns = ("episodes", "seconds", "cpu_seconds", "best", "value", "entropy")
-    return {"curve": [{name: curve[i][name] for name in columns} for i in rows]}
+    thinned = [{name: curve[i][name] for name in columns} for i in rows]
+    return {"curve": thinned, "updates": len(curve), "episodes": int(curve[-1]["episodes"])}

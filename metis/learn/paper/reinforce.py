@@ -134,6 +134,15 @@ class Reinforce:
         metrics = self._learn(rollout, values)
         return metrics | {"episodes": float(self.settings.episodes), "value": float(values.mean())}
 
+    def prepare(self) -> None:
+        """Start TensorFlow and trace what a step runs, so that no step pays for it; changes nothing else."""
+        problem = self.draw(0)
+        for episodes in (1, 2):  # the second number of episodes makes a trace that serves any
+            rollout = self._roll(problem, episodes)
+            problem.judge(rollout.loads, rollout.lost)
+            nothing = np.zeros(episodes)
+            improve(self.shape, self.weights, self.moments, self.count, rollout, nothing, 0.0, 0.0)
+
     def arrays(self) -> list[NDArray[np.float32]]:
         """Return the weights as plain arrays, in the order of `policy.initial_weights`."""
         return [np.asarray(w) for w in self.weights]

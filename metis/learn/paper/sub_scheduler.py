@@ -234,6 +234,7 @@ def train_model(
     """
     learner = sub_scheduler_learner(objective, tables, settings, seed, model, allowed, weights)
     rules = "none" if allowed is None else hashlib.sha256(allowed.tobytes()).hexdigest()
+    learner.prepare()
     curve = train(
         learner,
         Budget(settings.steps, settings.seconds),

@@ -13,6 +13,7 @@ from metis.learn.value.dealing import Dealer
 from metis.learn.value.episodes import States, play
 from metis.learn.value.fitting import Adam, Minibatch, backward, forward, losses
 from metis.learn.value.network import ValueNetwork, features, glorot, width
+from metis.learn.value.pool import WIDE, PooledChoices, likely_colocations
 from metis.learn.value.problem import ValueProblem, draw_starts
 from metis.learn.value.settings import ValueSettings
 from metis.learn.value.weights import ValueWeights
@@ -31,14 +32,7 @@ class ValueLearner:
     def __init__(self, problem: ValueProblem, settings: ValueSettings | None = None) -> None:
         self.problem = problem
         self.settings = settings or ValueSettings()
-        self._admitted = np.ones(problem.space.size, dtype=bool)
-        self._choices = Choices(
-            problem.space,
-            problem.table.astype(np.float32),
-            self._admitted,
-            Limits(problem.space, self._admitted),
-            threads=usable_cores(),
-        )
+        self._choices = _choices(problem, self.settings)
         apps = len(problem.space.apps)
         rng = np.random.default_rng([self.settings.seed, 0])
         layers = glorot((width(apps), *self.settings.hidden, apps + 1), rng)
@@ -136,6 +130,14 @@ class ValueLearner:
         self._adam = self._adam.restored(state)
         self._steps = int(state["steps"])
         self._replay.restore(state)
+
+
+def _choices(problem: ValueProblem, settings: ValueSettings) -> Choices:
+    if problem.space.size > WIDE:
+        return PooledChoices(problem, likely_colocations(problem, settings))
+    every = np.ones(problem.space.size, dtype=bool)
+    worth, limits = problem.table.astype(np.float32), Limits(problem.space, every)
+    return Choices(problem.space, worth, every, limits, threads=usable_cores())
 
 
 class _Replay:

@@ -4,7 +4,8 @@ Any prices bound what a cluster can be worth: no placement exceeds
     B(prices) = prices . r + sum over nodes of max over co-locations s of (worth(s) - prices . s).
 The network's prices are near the best for any group at once; a few Newton steps on B, smoothed by a
 falling temperature, take them to the best for this one. It is a convex problem in as many unknowns as
-there are applications: no linear or integer program is solved.
+there are applications: no linear or integer program is solved, but where there are very many
+co-locations the linear relaxation, by column generation, is sooner at hand.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from metis.learn.value.choices import Choices
 from metis.problem.counts import FloatArray, IntArray
 
 COOLING = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
+WIDE = 100_000  # columns from which on few of them are looked at
+FEW = 4_000  # of them
 BALANCE = 0.005  # share of the containers by which a fractional filling may miss the group
 
 
@@ -70,6 +73,14 @@ class Bound:
             cooling: temperatures of the smoothed maximum, at most `steps` Newton steps at each.
             steps: see `cooling`.
         """
+        if len(self.worth) > WIDE:
+            return self._sharpen_wide(prices, rest, cooling, steps)
+        return self._sharpen(prices, rest, cooling, steps)
+
+    def _sharpen(
+        self, prices: FloatArray, rest: FloatArray, cooling: tuple[float, ...], steps: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Sharpen on all columns."""
         best, least = prices, self.value(prices, rest)
         shares, nearest = self._softmax(prices, cooling[0])[1], np.inf
         for heat in cooling:
@@ -86,6 +97,34 @@ class Bound:
             if missed <= max(nearest, BALANCE):
                 shares, nearest = now, missed
         return best, shares
+
+    def _sharpen_wide(
+        self, prices: FloatArray, rest: FloatArray, cooling: tuple[float, ...], steps: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Sharpen on the columns that matter: those of the linear relaxation, later those near its prices."""
+        if len(cooling) == len(COOLING):
+            return self._relaxed(rest)
+        net = self.worth - self.counts @ prices
+        sizes = np.diff(np.r_[self.starts, len(net)])
+        short = np.repeat(np.maximum.reduceat(net, self.starts), sizes) - net
+        few = np.flatnonzero(short <= np.partition(short, FEW)[FEW])  # the best of every kind are among them
+        part = Bound(self.counts[few], self.worth[few], np.searchsorted(few, self.starts), self.nodes)
+        prices, some = part._sharpen(prices, rest, cooling, steps)
+        shares = np.zeros(len(net))
+        shares[few] = some
+        return prices, shares
+
+    def _relaxed(self, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return prices and shares of the linear relaxation, which solves few of many columns at a time."""
+        from scipy import sparse  # scipy: half a second that few commands need
+
+        from metis.program.relaxation import solve_relaxation
+
+        kind = np.repeat(np.arange(len(self.starts)), np.diff(np.r_[self.starts, len(self.worth)]))
+        one = sparse.csr_array((np.ones(len(kind)), (np.arange(len(kind)), kind)))
+        matrix = sparse.csr_array(sparse.hstack([sparse.csr_array(self.counts), one]))
+        x, duals = solve_relaxation(-self.worth, matrix, np.concatenate([rest, self.nodes]))
+        return -duals[: len(rest)], np.asarray(x / self.nodes[kind])
 
     def _weights(self, shares: FloatArray) -> FloatArray:
         """Return the nodes that hold each column, [columns]."""

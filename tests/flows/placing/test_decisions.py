@@ -8,8 +8,11 @@ import pytest
 from flows.configuration.sections import ClusterSettings, GroupsSettings
 from flows.configuration.settings import Settings
 from flows.placing.comparison import judge, place_optima, ratio, timings
-from flows.placing.decisions import Decisions, cluster_before, place_groups, scheduler_for
+from flows.placing.decisions import Decisions, Midway, cluster_before, place_groups, scheduler_for
 from metis.errors import InputError
+from metis.problem.cluster import Cluster
+from metis.problem.evaluation import value
+from metis.problem.objectives import MeanRps
 from metis.problem.scheduler import Decision
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
@@ -38,11 +41,40 @@ def test_each_group_meets_the_cluster_as_it_was_or_what_came_before():
     assert cluster_before(apart, 1, SETTINGS, TABLES).empty
 
 
-def test_progress_is_reported_after_every_group():
+def test_progress_is_reported_before_and_after_every_group():
     seen = []
     greedy = scheduler_for(SETTINGS, "greedy", TABLES)
-    place_groups(greedy, SETTINGS, TABLES, GROUPS, lambda *both: seen.append(both), timed=False)
-    assert seen == [(1, 2), (2, 2)]
+    midway = Midway(lambda *row: seen.append(row))
+    place_groups(greedy, SETTINGS, TABLES, GROUPS, midway, timed=False)
+    assert seen == [(0, 2, ""), (1, 2, ""), (1, 2, ""), (2, 2, "")]
+
+
+def test_what_is_known_midway_is_the_share_of_all_groups_and_the_ratio_to_the_bound(monkeypatch):
+    monkeypatch.setattr("flows.placing.decisions.REPORT_AFTER", 0.0)
+    monkeypatch.setattr("flows.placing.decisions.REPORT_EVERY", 0.0)
+    seen = []
+    midway = Midway(lambda *row: seen.append(row))
+    worth = TABLES.rps @ np.ones(2)
+    midway.begin(1, 2, GROUPS[0], Cluster(SPACE, 2), worth)  # both on one node is worth 2.5, the bound
+    midway({"share": 0.5, "best": 2.0})
+    midway({"value": 2.0, "bound": 4.0})
+    assert seen[1:] == [(1.5, 2, ", 80.00% of the bound"), (1.0, 2, ", 50.00% of the bound")]
+
+
+@pytest.mark.parametrize("name", ["optimum", "greedy+local_search"])
+def test_schedulers_that_may_take_long_report_what_they_have(name, monkeypatch):
+    monkeypatch.setattr("baselines.local_search.REPORT_EVERY", 1)
+    rows = []
+    rng = np.random.default_rng(0)
+    space = ColocationSpace(("a", "b", "c"), 3)
+    tables = Tables(space, {"rps": np.where(space.counts > 0, rng.uniform(0.3, 1.6, (space.size, 3)), 0)})
+    group, cluster = np.array([9, 9, 9]), Cluster(space, 12)
+    worth = MeanRps().bind(group, cluster, tables)
+    placed = scheduler_for(SETTINGS, name, tables, progress=rows.append).place(group, cluster, worth)
+    reached = value(placed.placement, cluster, worth)
+    assert rows
+    assert rows[-1]["value"] <= reached + 1e-9
+    assert rows[-1].get("bound", reached) >= reached - 1e-9
 
 
 def test_decisions_are_read_as_they_were_written_but_for_seconds_in_traces(tmp_path):
