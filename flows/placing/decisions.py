@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from baselines.contract import Materials
-from baselines.registry import make_scheduler, sections_of, timed_place
+from baselines.registry import make_scheduler, make_wide_scheduler, sections_of, timed_place
 from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
 from flows.engine.work import TIMINGS, read_json
@@ -19,6 +19,7 @@ from metis.files import load_arrays, save_arrays, written_whole
 from metis.inputs.archives import MAX_BYTES
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.oracle import Oracle, worth_of
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 
@@ -89,7 +90,7 @@ def _differs(name: str) -> bool:
 def scheduler_for(
     settings: Settings,
     name: str,
-    tables: Tables,
+    known: Tables | Oracle,
     weights: Callable[[str], Any] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Scheduler:
@@ -98,19 +99,21 @@ def scheduler_for(
     Args:
         settings: of the run.
         name: of the scheduler.
-        tables: the simulator's.
+        known: the simulator's tables, or an oracle where co-locations are too many for them.
         weights: gives the trained weights of a learner by its name.
         options: sections of settings that replace those of `settings`.
     """
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
-    return make_scheduler(name, Materials(tables, chosen, weights))
+    if not isinstance(known, Tables):
+        return make_wide_scheduler(name, chosen)
+    return make_scheduler(name, Materials(known, chosen, weights))
 
 
 def place_groups(
     scheduler: Scheduler,
     settings: Settings,
-    tables: Tables,
+    known: Tables | Oracle,
     groups: IntArray,
     report: Report | None = None,
     *,
@@ -120,12 +123,12 @@ def place_groups(
 
     With `groups.arrive` they come one after another, and what was placed before stays.
     """
-    cluster = make_cluster(settings, tables.space)
+    cluster = make_cluster(settings, known.space)
     refuse_too_many(len(groups), cluster)
     objective = settings.objective
     made: list[Decision] = []
     for i, group in enumerate(groups):
-        worth = objective.bind(group, cluster, tables)
+        worth = worth_of(objective, group, cluster, known)
         place = partial(timed_place, scheduler) if timed and not i else scheduler.place
         made.append(place(group, cluster, worth))
         if settings.groups.arrive:
@@ -149,9 +152,9 @@ def refuse_too_many(groups: int, cluster: Cluster) -> None:
         )
 
 
-def cluster_before(decided: Decisions, i: int, settings: Settings, tables: Tables) -> Cluster:
+def cluster_before(decided: Decisions, i: int, settings: Settings, known: Tables | Oracle) -> Cluster:
     """Return the cluster that group i met: where groups arrive, with those placed before it."""
-    start = make_cluster(settings, tables.space)
+    start = make_cluster(settings, known.space)
     if not settings.groups.arrive:
         return start
     return replace(start, existing=start.existing + decided.placements[:i].sum(axis=0))

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from metis.problem.oracle import Oracle
     from metis.problem.tables import Tables
     from metis.simulate.simulator import FittedSimulator
 
 FILE = "simulator.npz"
+ORACLE = "oracle.npz"  # in its place where co-locations are too many to tabulate
 
 
 def fitted_in(folder: Path) -> "FittedSimulator":
@@ -17,6 +19,21 @@ def fitted_in(folder: Path) -> "FittedSimulator":
     return FittedSimulator.load(folder / FILE)
 
 
+def known_in(folder: Path) -> "Tables | Oracle":
+    """Return what stage simulator knows: tables, or an oracle where co-locations are too many for them."""
+    if (folder / ORACLE).is_file():
+        from metis.measure.synthetic import SyntheticOracle
+
+        return SyntheticOracle.load(folder / ORACLE)
+    return tables_in(folder)
+
+
 def tables_in(folder: Path) -> "Tables":
-    """Return the tables of the simulator in the output of stage simulator."""
+    """Return the tables of the simulator in the output of stage simulator.
+
+    Raises:
+        InputError: co-locations are too many to tabulate.
+    """
+    if (folder / ORACLE).is_file():
+        known_in(folder).space.require_tables()
     return fitted_in(folder).tables

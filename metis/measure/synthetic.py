@@ -8,8 +8,8 @@ An application `a` beside what a node holds in all, `n` (itself included), reach
 of what it reaches alone, so that an application alone reaches exactly 1. `C` is the contention for a
 resource: next to nothing while the pressure of all containers is below the knee, and one more for every unit
 beyond it. An application suffers by its sensitivity from the contention that others add to its own. An
-application that helps another (a cache, a store whose images need not cross the network) does so once, however
-many of its containers are there.
+application that helps another (a cache, a store whose images need not cross the network) does so once,
+however many of its containers are there.
 
 What is drawn, from `numpy.random.default_rng([seed, applications, STREAM])`, in this order:
 
@@ -23,13 +23,20 @@ Latency follows from throughput, because the load is closed: p50 and p99 are ALO
 Cite it as: the synthetic testbed of metis, model 1, with the number of applications and the seed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metis.errors import InputError
+from metis.files import load_arrays, save_arrays
+from metis.measure.profile import QUANTITIES
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.space import ColocationSpace
 
 STREAM = 1  # the number of this model: other formulas or draws get another
 RESOURCES = 5  # shared by the containers of a node, as processor, caches, memory, disk and network are
@@ -39,6 +46,8 @@ FEELS, SENSITIVITY = 0.6, 0.2
 HELPERS, HELPED, HELP = 2, 0.5, (0.1, 0.6)
 LARGEST = 40.0  # pressure beyond which limits do not fall, so that single precision holds the square of exp
 SINGLE = 1e-4  # by which limits in single precision are raised, so that rounding makes none too low
+ARRAYS = ("pressure", "sensitivity", "helpers", "help")  # of a model, as they are stored
+MODEL = "model_"  # before their names in a file
 ALONE = (1.0, 2.0)  # p50 and p99 of every application alone, seconds
 
 
@@ -144,6 +153,66 @@ class SyntheticModel:
         """Return p50 and p99 in seconds, float64 [n, apps] each, at a given throughput; NaN where absent."""
         reached = np.where((np.asarray(colocations) > 0) & (rps > 0), rps, np.nan)
         return ALONE[0] / reached, ALONE[1] / reached
+
+
+@dataclass(frozen=True)
+class SyntheticOracle:
+    """A `BoundedOracle`: what the model makes of co-locations, when asked.
+
+    Attributes:
+        model: of the applications.
+        slots: containers that fit on a node.
+    """
+
+    model: SyntheticModel
+    slots: int
+
+    @cached_property
+    def space(self) -> ColocationSpace:
+        """See `Oracle.space`."""
+        return ColocationSpace(self.model.apps, self.slots)
+
+    @property
+    def branching(self) -> IntArray:
+        """See `BoundedOracle.branching`."""
+        return self.model.branching
+
+    def quantities_of(self, colocations: IntArray, names: Sequence[str]) -> dict[str, FloatArray]:
+        """See `Oracle.quantities_of`."""
+        rps = self.model.rps(colocations)
+        found: dict[str, FloatArray] = {}
+        for name in names:
+            if name in ("rps", "speed"):  # latency is inverse to throughput
+                found[name] = rps
+            elif name in QUANTITIES:
+                latency = self.model.latency(colocations, rps)[0 if name == "p50" else 1]
+                found[name] = np.nan_to_num(latency)
+            else:
+                raise InputError(f"quantity {name!r}: a testbed has {', '.join(QUANTITIES)}")
+        return found
+
+    def most_rps(self, colocations: IntArray, later: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """See `BoundedOracle.most_rps`."""
+        return self.model.most_rps(colocations, later)
+
+    def save(self, path: Path) -> None:
+        """Write the model and the slots as `.npz`, whole or not at all."""
+        arrays: dict[str, Any] = {"apps": np.array(self.model.apps), "slots": np.array(self.slots)}
+        save_arrays(path, arrays | {f"{MODEL}{name}": getattr(self.model, name) for name in ARRAYS})
+
+    @classmethod
+    def load(cls, path: Path) -> "SyntheticOracle":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: another file, or a damaged one; names it.
+        """
+        stored = load_arrays(path)
+        try:
+            arrays = {name: stored[f"{MODEL}{name}"] for name in ARRAYS}
+            return cls(SyntheticModel(tuple(map(str, stored["apps"])), **arrays), int(stored["slots"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: no synthetic model, {error}") from None
 
 
 def _contention(pressure: FloatArray) -> FloatArray:

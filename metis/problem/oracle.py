@@ -1,6 +1,6 @@
 """Oracles: quantities of co-locations computed when asked, for spaces that are too large to tabulate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -23,8 +23,12 @@ class Oracle(Protocol):
         """The co-locations that it knows."""
         ...
 
-    def quantities_of(self, colocations: IntArray) -> Mapping[str, FloatArray]:
-        """Return each quantity by name, float64 [n, apps], of `colocations` [n, apps]; see `Tables`."""
+    def quantities_of(self, colocations: IntArray, names: Sequence[str]) -> Mapping[str, FloatArray]:
+        """Return quantities by name, float64 [n, apps], of `colocations` [n, apps]; see `Tables`.
+
+        Raises:
+            InputError: an unknown quantity.
+        """
         ...
 
 
@@ -78,7 +82,8 @@ class OracleWorth:
         """See `Worth.of`."""
         nothing = np.zeros((1, colocations.shape[1]), dtype=colocations.dtype)
         rows = np.concatenate([nothing, colocations])
-        tables = Tables(_Listed(self.oracle.space, rows), self.oracle.quantities_of(rows))
+        quantities = self.oracle.quantities_of(rows, self.objective.needs)
+        tables = Tables(_Listed(self.oracle.space, rows), quantities)
         worth = self.objective.bind(self.group, self.cluster, tables)
         return np.asarray(np.where(colocations.any(axis=1), worth[1:], worth[0]))
 

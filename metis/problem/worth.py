@@ -35,14 +35,12 @@ class Ceiling(NamedTuple):
 
 @runtime_checkable
 class BoundedWorth(Worth, Protocol):
-    """A worth that is a sum over containers and knows limits, so that a search can prove what it found.
-
-    Attributes:
-        branching: the applications in the order in which limits fall soonest, int [apps].
-    """
+    """A worth that is a sum over containers and knows limits, so that a search can prove what it found."""
 
     @property
-    def branching(self) -> IntArray: ...
+    def branching(self) -> IntArray:
+        """The applications in the order in which limits fall soonest, int [apps]."""
+        ...
 
     def ceiling(self, colocations: IntArray, later: NDArray[np.bool_]) -> Ceiling:
         """Return limits for all that `colocations` [n, apps] become by adding applications of `later`.

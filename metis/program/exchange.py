@@ -1,15 +1,17 @@
-"""Exchange: the best move or swap of containers between two nodes, worth asked of an oracle, until none helps."""
+"""Exchange: the best move or swap of containers between two nodes by an oracle, until none helps."""
 
 import numpy as np
 
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 
-TOLERANCE = 1e-12  # a step must gain more than this share of the value, so that rounding never loops
-
 
 def exchange(
-    problem: Problem, kind_of: IntArray, placement: IntArray, max_steps: int = 100_000
+    problem: Problem,
+    kind_of: IntArray,
+    placement: IntArray,
+    max_steps: int = 100_000,
+    tolerance: float = 1e-12,
 ) -> tuple[IntArray, int]:
     """Improve a placement by best-improvement steps.
 
@@ -21,6 +23,7 @@ def exchange(
         kind_of: kind of each node, int [nodes].
         placement: new containers, int [nodes, apps].
         max_steps: moves and swaps at most.
+        tolerance: a step must gain more than this share of the value, so that rounding never loops.
 
     Returns:
         The placement, and the steps made.
@@ -28,7 +31,7 @@ def exchange(
     new = placement.copy()
     search = _Search(problem, kind_of)
     change = np.concatenate([search.gains(np.array([i]), new) for i in range(len(new))])
-    smallest = TOLERANCE * max(search.value(new), 1e-300)
+    smallest = tolerance * max(abs(problem.value(kind_of, new)), 1e-300)
     steps = 0
     while steps < max_steps:
         gain, i, j, x, y = _best_step(change)
@@ -54,10 +57,6 @@ class _Search:
         self._one = np.vstack([np.zeros((1, apps), dtype=np.int64), np.eye(apps, dtype=np.int64)])
         self._size = np.vstack([np.zeros((1, problem.requests.shape[1])), problem.requests])
 
-    def value(self, new: IntArray) -> float:
-        """Return the magnitude of the value, for tolerances."""
-        return float(sum(np.abs(self._worth(kind, new[self._kind_of == kind])).sum() for kind in self._kinds()))
-
     def gains(self, nodes: IntArray, new: IntArray) -> FloatArray:
         """Return the gains [n, apps + 1, apps + 1] of `nodes` that give the row and take the column."""
         things = len(self._one)
@@ -72,15 +71,9 @@ class _Search:
             after = new[node] - self._one[given[row]] + self._one[taken]
             admitted = self._problem.admitted(kind, after)
             row, taken, after = row[admitted], taken[admitted], after[admitted]
-            worth = self._worth(kind, np.vstack([new[node], after]))
+            worth = self._problem.worth_of(kind, np.vstack([new[node], after]))
             found[at, given[row], taken] = worth[1:] - worth[0]
         return found
-
-    def _worth(self, kind: int, added: IntArray) -> FloatArray:
-        return self._problem.worth_of(kind, added)
-
-    def _kinds(self) -> list[int]:
-        return np.unique(self._kind_of).tolist()
 
 
 def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:

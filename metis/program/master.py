@@ -44,7 +44,8 @@ class Master:
 
         self.scale = scale
         self._apps = len(problem.apps)
-        self._highs = highspy.Highs()
+        make: Any = highspy.Highs  # whose constructor has no types
+        self._highs = make()
         self._highs.silent()
         for option, value in (("threads", 1), ("presolve", "off"), ("parallel", "off")):
             self._highs.setOptionValue(option, value)
@@ -74,9 +75,7 @@ class Master:
         value = np.ones(len(index))
         index[at], value[at] = app, added[row, app]
         costs, zeros, no_limit = -columns.worth / self.scale, np.zeros(count), np.full(count, np.inf)
-        self._highs.addCols(
-            count, costs, zeros, no_limit, len(index), starts.astype(np.int32), index, value
-        )
+        self._highs.addCols(count, costs, zeros, no_limit, len(index), starts.astype(np.int32), index, value)
         self.added = np.concatenate([self.added, added])
         self.worth = np.concatenate([self.worth, columns.worth])
         self.kind = np.concatenate([self.kind, np.full(count, kind, dtype=np.int64)])

@@ -1,10 +1,10 @@
-"""Pricing: the columns of highest worth less the prices of their containers, by beam search or all of them."""
+"""Pricing: the columns of highest worth less the prices of their containers: all, or by a search."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from metis.problem.counts import FloatArray, IntArray
+from metis.problem.counts import FloatArray
 from metis.problem.worth import BoundedWorth
 from metis.program.pool import Pool
 
@@ -83,9 +83,9 @@ def _beam_search(pool: Pool, prices: FloatArray, width: int) -> float:
 def _branch_and_bound(
     pool: Pool, worth: BoundedWorth, prices: FloatArray, least: float, width: int
 ) -> Priced:
-    """Add containers in the order of `worth.branching`, so that each column is met once; drop what cannot win.
+    """Add containers in the order of `worth.branching`, so that each column is met once.
 
-    What holds equally many containers is pursued together. Where that is more than `width`, those of the
+    What cannot exceed the best is dropped.     What holds equally many containers is pursued together. Where that is more than `width`, those of the
     highest limits go on, and the highest limit of the others is the price of leaving them.
     """
     problem, kind = pool.problem, pool.kind
@@ -105,9 +105,10 @@ def _branch_and_bound(
         later = (place >= last[:, None]) & (rows < demand)
         limits = worth.ceiling((held + rows)[:, back], later[:, back])
         gains = limits.more[:, order] - price
-        following = np.maximum.accumulate(np.maximum(np.where(later, gains, 0.0), 0.0)[:, ::-1], axis=1)[:, ::-1]
+        brings = np.where(later, np.maximum(gains, 0.0), 0.0)
+        following = np.maximum.accumulate(brings[:, ::-1], axis=1)[:, ::-1]
         left = room[:, None] - requests[None]
-        fits = (left >= 0).all(axis=2)
+        fits = np.asarray((left >= 0).all(axis=2))
         with np.errstate(divide="ignore", invalid="ignore"):
             most = np.floor(np.where(fits[:, :, None], left, 0.0) / smallest[None]).min(axis=2)
         limit = (limits.there - rows @ price)[:, None] + gains + most * following
@@ -148,5 +149,3 @@ def enumerate_columns(pool: Pool, most: int = EVERY) -> bool:
     for start in range(0, len(rows), CHUNK):
         pool.look_up(rows[start : start + CHUNK])
     return True
-
-

@@ -15,7 +15,7 @@ JOINING = 100  # columns of a kind that join the master at once
 def dive(problem: Problem, relaxed: Relaxation) -> tuple[list[IntArray], IntArray]:
     """Fix columns one after another and solve the rest anew, with all columns of the pools.
 
-    Whole nodes are fixed at once, then the column with the largest fraction of a node that what is left allows.
+    Whole nodes are fixed at once, then the column with the largest fraction of a node.
 
     Args:
         problem: what is placed where.
@@ -61,7 +61,7 @@ def dive(problem: Problem, relaxed: Relaxation) -> tuple[list[IntArray], IntArra
             if not joined:
                 break
     received = []
-    for kind, rows in enumerate(fixed):
+    for kind, taken in enumerate(fixed):
         nothing = [np.zeros(len(problem.apps), dtype=np.int64)] * int(nodes[kind])
-        received.append(np.array([*rows, *nothing], dtype=np.int64).reshape(-1, len(problem.apps)))
+        received.append(np.array([*taken, *nothing], dtype=np.int64).reshape(-1, len(problem.apps)))
     return received, demand
