@@ -124,6 +124,7 @@ class ColocationSpace:
         return self._neighbours(-1)
 
     def _neighbours(self, step: int) -> IntArray:
+        self.require_tables()
         table = np.full((self.size, len(self.apps)), -1, dtype=np.int64)
         for a in range(len(self.apps)):
             possible = self.totals < self.slots if step > 0 else self.counts[:, a] > 0

@@ -85,8 +85,8 @@ def _branch_and_bound(
 ) -> Priced:
     """Add containers in the order of `worth.branching`, so that each column is met once.
 
-    What cannot exceed the best is dropped.     What holds equally many containers is pursued together. Where that is more than `width`, those of the
-    highest limits go on, and the highest limit of the others is the price of leaving them.
+    What cannot exceed the best is dropped. What holds equally many containers is pursued together; where
+    that is more than `width`, those of the highest limits go on, and the limit of the others is remembered.
     """
     problem, kind = pool.problem, pool.kind
     order = worth.branching
