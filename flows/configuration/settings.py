@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cache
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Len
 
+from baselines.columns import ColumnsSettings
 from baselines.constraints import ConstraintsSettings
 from baselines.divide_conquer import DivideConquerSettings
 from baselines.local_search import LocalSearchSettings
@@ -49,6 +51,7 @@ from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
+from metis.problem.space import MAX_COLOCATIONS
 from metis.settings import (
     NONE_IS_EMPTY,
     READ,
@@ -67,6 +70,8 @@ from metis.settings import (
 from metis.simulate.settings import SimulatorSettings
 
 SCHEDULERS = ("optimum", "metis", "greedy+local_search", "greedy", "medea", "paragon", "spread")
+
+SLOTS = 8  # of a node, where neither a profile nor a setting says
 
 if TYPE_CHECKING:
     Format = str
@@ -127,6 +132,7 @@ class Settings:
     group: GroupSettings = GroupSettings()
     groups: GroupsSettings = GroupsSettings()
     optimum: OptimumSettings = OptimumSettings()
+    columns: ColumnsSettings = ColumnsSettings()
     local_search: LocalSearchSettings = LocalSearchSettings()
     constraints: ConstraintsSettings = ConstraintsSettings()
     medea: MedeaSettings = MedeaSettings()
@@ -159,6 +165,30 @@ class Settings:
             raise InputError("testbed=swarm needs a live cluster: cluster=lab, cluster=hosts or cluster=ec2")
         if self.testbed.kind == "swarm" and not self.apps.names:
             raise InputError("testbed=swarm needs apps.names=[...], the applications to run")
+        synthetic = self.testbed.kind == "synthetic"
+        if synthetic and (self.apps.count is None or self.apps.names):
+            raise InputError("testbed=synthetic draws its applications: give apps.count=N, and no apps.names")
+        if self.apps.count is not None and not synthetic:
+            raise InputError("apps.count: has no effect but with testbed=synthetic")
+        if self.simulator.kind == "testbed" and self.testbed.kind == "swarm":
+            raise InputError("simulator=testbed: of a live cluster the truth is not known; use another one")
+        if self.wide and self.simulator.kind != "testbed":
+            raise InputError(
+                f"apps.count={self.apps.count}: on {self.slots} slots these applications have more than "
+                f"{MAX_COLOCATIONS:,} co-locations, too many to profile; add simulator=testbed, or give fewer"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Slots of a node of a testbed that is a model."""
+        return self.cluster.slots or SLOTS
+
+    @property
+    def wide(self) -> bool:
+        """Whether co-locations are too many to tabulate, so that their worth is asked of an oracle."""
+        if self.testbed.kind != "synthetic" or self.apps.count is None:
+            return False
+        return comb(self.apps.count + self.slots, self.slots) > MAX_COLOCATIONS
 
 
 def validated(composed: Mapping[str, Any]) -> Settings:

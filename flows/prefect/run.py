@@ -59,6 +59,6 @@ def _as_flow(memo: Memo) -> str | None:
 
 
 def _opened(memo: Memo) -> None:
-    """Open the tracking store, which takes seconds in a new folder; the first step reports where it cannot."""
+    """Open the tracking store, which takes seconds in a new folder; the first step reports a failure."""
     with suppress(MetisError):
         _ = memo.store.experiment

@@ -17,7 +17,8 @@ class SimulatorSettings:
     Attributes:
         kind: `table` (exact where measured, and everything must be), `forest` (the paper's random
             forest, one per application), `boosted` (gradient boosting on log RPS, one per application),
-            `ensemble` (Gaussian processes: for few rows, well chosen).
+            `ensemble` (Gaussian processes: for few rows, well chosen), `testbed` (no fit: the truth, where
+            the testbed knows it, to judge schedulers alone).
         overwrite: put measured rows over predicted ones.
         trees: boosting rounds, or trees of the forest.
         depth: depth of the forest's trees.
@@ -32,7 +33,7 @@ class SimulatorSettings:
         seed: of the fit and of the rows held out.
     """
 
-    kind: Literal["table", "forest", "boosted", "ensemble"] = "ensemble"
+    kind: Literal["table", "forest", "boosted", "ensemble", "testbed"] = "ensemble"
     overwrite: bool = True
     trees: Annotated[int, Ge(1), Le(10_000)] = 300
     depth: Annotated[int, Ge(1), Le(100)] = 20

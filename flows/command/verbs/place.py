@@ -41,7 +41,7 @@ def _views(placed: Placed) -> list[View]:
         "mean RPS": f"{found['rps']:.4f} of stand-alone",
         **_error_facts(placed),
         "objective": f"{found['objective']}: {found['value']:.4f}, {found['bound']:.4f} at most",
-        "gap": f"{found['gap']:.3%}",
+        "gap": f"{found['gap']:.3%}" + (f", bound {placed.bound_kind}" if placed.bound_kind else ""),
         "seconds": f"{found['seconds']:.4f}, {found['cpu_seconds']:.4f} of CPU",
         "free nodes": f"{found['free_nodes']} of {cluster.nodes}",
         "SLO": ", ".join(f"{share:.1%} at {level}" for level, share in found["slo"].items()),

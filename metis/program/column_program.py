@@ -1,0 +1,95 @@
+"""The program over priced columns: a placement and a bound where co-locations cannot be tabulated."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from metis.errors import PlacementError
+from metis.problem.counts import IntArray
+from metis.problem.kinds import Problem
+from metis.program.exchange import exchange
+from metis.program.filling import fill
+from metis.program.generation import BoundKind, Relaxation, Report, relax_by_columns
+from metis.program.rounding import dive
+
+
+@dataclass(frozen=True)
+class ColumnResult:
+    """A placement and the bound beside it.
+
+    Attributes:
+        placement: the new containers, int [nodes, apps].
+        value: sum of worths over all nodes.
+        bound: no placement is better, as far as `bound_kind` goes.
+        bound_kind: `proven`, or `estimated` where pricing may have overlooked columns.
+        rounds: searches for columns.
+        columns: columns in the master.
+        priced: columns whose worth was asked for.
+    """
+
+    placement: IntArray
+    value: float
+    bound: float
+    bound_kind: BoundKind
+    rounds: int
+    columns: int
+    priced: int
+
+
+def bound_by_columns(
+    problem: Problem, kind_of: IntArray, *, width: int, seconds: float, report: Report | None = None
+) -> Relaxation:
+    """Solve the relaxation, from a greedy placement on.
+
+    Raises:
+        InputError: no placement satisfies the rules.
+    """
+    nothing = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
+    try:
+        start = fill(problem, kind_of, nothing, problem.demand)
+    except PlacementError:
+        start = nothing  # the master finds out whether there is a placement
+    return relax_by_columns(problem, start, kind_of, width=width, seconds=seconds, report=report)
+
+
+def solve_column_program(
+    problem: Problem,
+    kind_of: IntArray,
+    *,
+    width: int = 1024,
+    seconds: float = 60.0,
+    report: Report | None = None,
+) -> ColumnResult:
+    """Place a group by column generation, a dive and exchanges.
+
+    Args:
+        problem: what is placed where.
+        kind_of: kind of each node, int [nodes].
+        width: columns of equally many containers that a search pursues.
+        seconds: wall time after which no more columns are searched.
+        report: called after every search with its number, the relaxation's value and the bound.
+
+    Raises:
+        InputError: no placement satisfies the rules.
+        PlacementError: rounding left a container that no node admits.
+    """
+    until = perf_counter() + seconds
+    relaxed = bound_by_columns(problem, kind_of, width=width, seconds=seconds, report=report)
+    received, left = dive(problem, relaxed)
+    placement = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
+    for kind, rows in enumerate(received):
+        placement[kind_of == kind] = rows
+    placement = fill(problem, kind_of, placement, left)
+    placement, _ = exchange(problem, kind_of, placement)
+    value = problem.value(kind_of, placement)
+    del until
+    return ColumnResult(
+        placement=placement,
+        value=value,
+        bound=max(relaxed.bound, value),
+        bound_kind=relaxed.bound_kind,
+        rounds=relaxed.rounds,
+        columns=len(relaxed.master.worth),
+        priced=sum(pool.evaluated for pool in relaxed.pools),
+    )
