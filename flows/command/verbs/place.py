@@ -4,6 +4,8 @@ metis place group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=optim
 metis place 'group.counts={Redis:10,MMS:20}' cluster.nodes=9 out=plan.json    explain, deploy, export read it
 metis place group.size=60 existing=plan.json profile=file profile.path=my.npz output=json
 
+metis place problem=FOLDER seconds=300 out=plan.csv     nodes.csv, apps.csv, rules.yaml, existing.csv
+
 With `existing=` (a file, or the id of an MLflow run) the group is placed beside what runs already.
 """
 
@@ -22,6 +24,7 @@ from flows.placing.decisions import scheduler_for
 from flows.placing.known import known_tables, known_weights
 from flows.stages.chain import open_memo
 from flows.stages.shared import OPTIMUM
+from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import describe_colocation
 from metis.problem.evaluation import Evaluation, evaluate, gap
@@ -72,6 +75,11 @@ class Placed:
 def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
+    if settings.problem is not None:
+        from flows.command.problem_folder import placed_problem
+
+        return placed_problem(request)
+    refuse_without_problem(request)
     with request.progress() as progress:
         placed = place(open_memo(settings, progress, request.command))
     document, views = placed.document, _views(placed)
@@ -81,6 +89,18 @@ def run(request: Request) -> Result:
         document["out"] = settings.out
         views.append(Line(f"written: {settings.out}"))
     return Result(document, views)
+
+
+def refuse_without_problem(request: Request) -> None:
+    """Refuse settings that only a problem folder gives an effect.
+
+    Raises:
+        InputError: names the setting.
+    """
+    for word in request.overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key.partition(".")[0] in ("seconds", "load_cost"):
+            raise InputError(f"{key}: has no effect without problem=FOLDER")
 
 
 def place(memo: Memo) -> Placed:
@@ -130,7 +150,10 @@ def _views(placed: Placed) -> list[View]:
 
 VERB = Verb(
     run,
-    settings=("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
+    settings=(
+        *("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
+        *("problem", "seconds", "load_cost"),
+    ),
     stages=("simulator", "subscheduler", "highlevel", "baselines"),
     site=True,
 )
