@@ -26,6 +26,7 @@ VERBS = {
     "explore": "measure only what pays for the groups to be placed",
     "explain": "show node by node why a placement is worth what it is",
     "constraints": "find the interference constraints of a profile",
+    "import": "read a published problem and write it as a folder to place",
     "import-profile": "read measurements, as CSV or .npz, check them and write a profile",
     "report": "write the report page of a run",
     "lab": "a Swarm of containers on this machine: up, down, status",
@@ -215,7 +216,8 @@ def _give_up_output() -> None:
 
 
 def _module(name: str) -> Any:
-    return import_module(f"flows.command.verbs.{name.replace('-', '_')}")
+    module = "import_problem" if name == "import" else name.replace("-", "_")  # a keyword names no module
+    return import_module(f"flows.command.verbs.{module}")
 
 
 if __name__ == "__main__":

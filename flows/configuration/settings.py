@@ -7,7 +7,7 @@ from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Len
+from annotated_types import Gt, Le, Len
 
 from baselines.columns import ColumnsSettings
 from baselines.constraints import ConstraintsSettings
@@ -49,6 +49,7 @@ from metis.files import file_digest
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
+from metis.problem.load_cost import LoadCost
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
 from metis.problem.space import MAX_COLOCATIONS
@@ -98,6 +99,8 @@ class Settings:
         existing: a placement of containers that run already: a file, or the id of an MLflow run.
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
         objective: what a placement is worth: its kind, and the parameters of that kind.
+        problem: folder that states a problem: nodes.csv, apps.csv, rules.yaml, existing.csv.
+        seconds: wall time that placing a problem folder may take; null: 60.
         dry_run: for `deploy`: show what would change, and stop.
         force: for `cluster down`: take hosts out although others run something there.
         format: of `export`.
@@ -115,6 +118,8 @@ class Settings:
     until: str | None = None
     existing: InputPath | None = None
     placement: InputPath | None = None
+    problem: InputPath | None = None
+    seconds: Annotated[float, Gt(0), Le(86_400)] | None = None
     dry_run: bool = False
     force: bool = False
     format: Format = "swarm"
@@ -129,6 +134,7 @@ class Settings:
     simulator: SimulatorSettings = SimulatorSettings()
     objective: Annotated[Any, Reading(_objective)] = MeanRps()
     rules: Rules = Rules()
+    load_cost: LoadCost = LoadCost()
     group: GroupSettings = GroupSettings()
     groups: GroupsSettings = GroupsSettings()
     optimum: OptimumSettings = OptimumSettings()

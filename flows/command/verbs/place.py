@@ -3,6 +3,7 @@
 metis place group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=optimum
 metis place 'group.counts={Redis:10,MMS:20}' cluster.nodes=9 out=plan.json    explain, deploy, export read it
 metis place group.size=60 existing=plan.json profile=file profile.path=my.npz output=json
+metis place problem=FOLDER seconds=300 out=plan.csv     nodes.csv, apps.csv, rules.yaml, existing.csv
 
 With `existing=` (a file, or the id of an MLflow run) the group is placed beside what runs already. On a live
 cluster what others run on its nodes takes slots, and nodes that are drained, paused or down get nothing.
@@ -17,6 +18,7 @@ from flows.command.result import Column, Facts, Line, Result, Table, View
 from flows.configuration.objects import make_cluster
 from flows.placing.known import unmeasured_line
 from flows.stages.chain import open_memo
+from metis.errors import InputError
 from metis.problem.counts import describe_colocation
 from metis.problem.placement_files import write_plan
 
@@ -24,6 +26,11 @@ from metis.problem.placement_files import write_plan
 def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
+    if settings.problem is not None:
+        from flows.command.problem_folder import placed_problem
+
+        return placed_problem(request)
+    refuse_without_problem(request)
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
         placed = place(memo, chosen=request.typed("scheduler"))
@@ -33,6 +40,18 @@ def run(request: Request) -> Result:
         document["out"] = settings.out
         views.append(Line(f"written: {settings.out}"))
     return Result(document, views)
+
+
+def refuse_without_problem(request: Request) -> None:
+    """Refuse settings that only a problem folder gives an effect.
+
+    Raises:
+        InputError: names the setting.
+    """
+    for word in request.overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key.partition(".")[0] in ("seconds", "load_cost"):
+            raise InputError(f"{key}: has no effect without problem=FOLDER")
 
 
 def _views(placed: Placed) -> list[View]:
@@ -72,7 +91,10 @@ def _error_facts(placed: Placed) -> dict[str, str]:
 
 VERB = Verb(
     run,
-    settings=("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
+    settings=(
+        *("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
+        *("problem", "seconds", "load_cost"),
+    ),
     stages=("simulator", "subscheduler", "highlevel", "baselines"),
     site=True,
 )
