@@ -140,7 +140,7 @@ def test_a_database_of_a_newer_version(tmp_path, empty_database, capfd):
 
 
 def limited(words, size):
-    """`metis run` in a process whose files may not grow beyond `size`: writes fail as on a full disk."""
+    """`metis run` in a process; where a `size` is given its files may not grow beyond: writes fail."""
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -150,59 +150,47 @@ def limited(words, size):
         [sys.executable, "-m", "flows.command.main", "run", *words],
         capture_output=True,
         text=True,
-        preexec_fn=limit,
+        preexec_fn=limit if size else None,
         timeout=200,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
-def test_a_disk_that_fills_up_and_is_emptied_again(tracking, tmp_path, empty_database, capfd):
-    words = [*SMALL, tracking, "tracking.orchestrate=false"]
-    size = empty_database.stat().st_size  # the database cannot grow, as on a full disk
+def mounted(disk, size, *more):
+    """Whether a file system of `size` bytes could be mounted at a folder, which needs the right to."""
+    command = ["mount", "-t", "tmpfs", "-o", ",".join([*more, f"size={size}"]), "none", str(disk)]
+    return shutil.which("mount") is not None and not subprocess.run(command, capture_output=True).returncode
+
+
+@pytest.fixture
+def full_disk(tmp_path, empty_database):
+    """A tracking folder on a disk that is full; the size to which files are limited without, and its cure."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = empty_database.stat().st_size
+    real = mounted(disk, size + 60_000)
+    shutil.copy(empty_database, disk)
+    yield disk, None if real else size, lambda: not real or mounted(disk, 1 << 28, "remount")
+    if real:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # its database is open still
+
+
+def test_a_disk_that_fills_up_and_is_emptied_again(full_disk, capfd):
+    """A real one where it can be mounted, else files that may not grow beyond the database's size."""
+    disk, size, emptied = full_disk
+    words = [*SMALL, f"tracking.path={disk}", "tracking.orchestrate=false"]
     failed = limited(words, size)
     assert failed.returncode == 1, failed.stderr
     assert failed.stdout == ""
     assert "Traceback" not in failed.stderr
     lines = failed.stderr.strip().splitlines()
     assert any(line.startswith("metis: ") for line in lines)
-    assert not (tmp_path / "mlruns" / "report.html").exists()
+    assert not (disk / "report.html").exists()
+    assert not list(disk.glob(".stage-*"))
     # with room again the same command completes, and what was kept is whole
+    assert emptied()
     assert main(["run", *words]) == 0
     capfd.readouterr()
-    assert (tmp_path / "mlruns" / "report.html").is_file()
-    assert not list((tmp_path / "mlruns").glob(".stage-*"))
-
-
-def test_a_full_disk(tmp_path, empty_database):
-    """A real one, of a size that the database fills; needs the right to mount."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    size = empty_database.stat().st_size + 60_000
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system of limited size cannot be mounted here")
-    try:
-        shutil.copy(empty_database, disk)
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "flows.command.main",
-                "run",
-                *SMALL,
-                f"tracking.path={disk}",
-                "tracking.orchestrate=false",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert done.returncode == 1, done.stderr
-        assert "Traceback" not in done.stderr
-        assert not (disk / "report.html").exists()
-        assert not list(disk.glob(".stage-*"))
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    assert (disk / "report.html").is_file()
+    assert not list(disk.glob(".stage-*"))
