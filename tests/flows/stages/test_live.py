@@ -114,9 +114,7 @@ def test_an_exploration_that_lacks_an_application_fails_and_others_say_what_is_m
 
     refuse_unmeasured(found([[1, 0], [0, 1]], {"2 B": "2 B: no room"}))
     assert capfd.readouterr().err == "  not measured: 2 B: no room\n"
-    with pytest.raises(
-        SurroundingsError, match=r"never measured: B \(1 B: no room\); the same"
-    ):
+    with pytest.raises(SurroundingsError, match=r"never measured: B \(1 B: no room\); the same"):
         refuse_unmeasured(found([[1, 0]], {"1 B": "1 B: no room"}))
 
 
