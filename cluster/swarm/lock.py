@@ -127,6 +127,7 @@ def held(
         yield
     finally:
         ended.set()
+        beating.join(LOOK)
         with suppress(
             MetisError
         ):  # a manager that is gone: the lock ends by itself, as one that shows no life
@@ -190,7 +191,7 @@ def _beat(fleet: Fleet, ours: Holder, ended: threading.Event, report: Report) ->
     while not ended.wait(BEAT):
         with suppress(MetisError):  # the manager is away for a while: the next beat tries again
             _update(fleet, beat)
-        if lost:
+        if lost and not ended.is_set():
             report("another took over the lock of this cluster: what is measured now may be disturbed")
             return
 
