@@ -128,9 +128,8 @@ def held(
     finally:
         ended.set()
         beating.join(LOOK)
-        with suppress(
-            MetisError
-        ):  # a manager that is gone: the lock ends by itself, as one that shows no life
+        # where the manager is gone, the lock ends for want of signs of life
+        with suppress(MetisError):
             _update(fleet, lambda labels, now: None if _is(labels, ours) else labels)
 
 
