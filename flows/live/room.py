@@ -7,7 +7,7 @@ import numpy as np
 
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
-from flows.live.state import INVENTORY, cluster_state
+from flows.live.state import INVENTORY, cluster_state, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
@@ -66,6 +66,7 @@ def _looked_at(settings: Settings, inventory: Inventory, free: Room) -> Room:
 
     connect, launch, slots = settings.connect, settings.launch, settings.cluster.slots or 1
     quick = replace(connect, retries=0, connect_timeout=min(connect.connect_timeout, LOOK_WITHIN))
+    say_indented(f"looking at what runs on cluster {inventory.name}")
     try:
         with Fleet(inventory, quick) as fleet:
             backend = open_backend(settings.cluster.backend, fleet, (), (), launch)
