@@ -137,8 +137,8 @@ def _in_words(route: Route, login: "Login") -> Iterator[None]:
     where, through = _where(route.host), f" through {route.jump.host.name}" if route.jump else ""
     try:
         yield
-    except paramiko.AuthenticationException as error:
-        raise InputError(_refused(where, login, error)) from None
+    except paramiko.AuthenticationException:
+        raise InputError(_refused(where, login)) from None
     except paramiko.IncompatiblePeer as error:
         raise InputError(f"{where}: its SSH server is too old or too strict ({error})") from None
     except socket.gaierror as error:
@@ -156,20 +156,17 @@ def _where(host: Host) -> str:
     return f"{host.name}: {host.user}@{entry_name(host)}"
 
 
-def _refused(where: str, login: "Login", error: Any) -> str:
+def _refused(where: str, login: "Login") -> str:
     """Why no key opened the host, in one line."""
+    if not login.tried and login.faults:
+        return f"{where}: {login.faults[0]}"
     if not login.tried:
-        return (
-            login.faults[0]
-            if login.faults
-            else (f"{where}: no key to log in with: none in the SSH agent and no file; set key of this host")
-        )
+        return f"{where}: no key to log in with: none in the SSH agent and no file; set key of this host"
     count = len(login.tried)
     what = login.tried[0] if count == 1 else f"{count} keys ({', '.join(dict.fromkeys(login.tried))})"
-    if not error.result[-1].result.args or "session" in str(error.result[-1].result):
+    if login.hung_up:
         return (
-            f"{where}: hung up after so many of {what}; set key of this host, or IdentitiesOnly in the SSH "
-            "configuration"
+            f"{where}: hung up after {what}; set key of this host, or IdentitiesOnly in the SSH configuration"
         )
     also = f" ({login.faults[0]})" if login.faults else ""
     return f"{where}: the {what} was refused; set user and key of this host{also}"

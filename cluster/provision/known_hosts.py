@@ -190,7 +190,7 @@ def public_key(text: str) -> bytes | None:
     """The key of a line as a `.pub` file has it, as it is sent; None where it is no such line."""
     words = text.split(maxsplit=2)
     key = _key(*words[:2]) if len(words) > 1 else None
-    return None if key is None else key.blob
+    return key.blob if key else None
 
 
 def _blob(key: Any) -> bytes:

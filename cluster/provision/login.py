@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from paramiko import PKey, SSHException
+from paramiko import AuthenticationException, PKey, SSHException
 from paramiko.agent import AgentSSH
-from paramiko.auth_strategy import AuthSource, AuthStrategy, InMemoryPrivateKey
 
 from cluster.provision.ssh_config import Route
 
 AGENT_WITHIN = 60.0  # seconds for an agent that asks its owner first
 
 
-class Login(AuthStrategy):
-    """Keys of a route, in the order that OpenSSH's client tries them.
+class Login:
+    """Keys of a route, in the order that OpenSSH's client tries them; an authentication strategy of paramiko.
 
     Args:
         route: names files and agent.
@@ -24,32 +23,46 @@ class Login(AuthStrategy):
     Attributes:
         tried: what was offered to the server, in words.
         faults: keys that could not be used, and why; nothing of what is in them.
+        hung_up: whether the server had enough of the keys offered.
     """
 
     def __init__(self, route: Route) -> None:
-        super().__init__(ssh_config=None)
         self._route = route
         self.tried: list[str] = []
         self.faults: list[str] = []
+        self.hung_up = False
 
-    def get_sources(self) -> Iterator[AuthSource]:
-        """Yield the keys: those of files, from the agent where it has them, then the agent's others."""
+    def authenticate(self, transport: Any) -> None:
+        """Offer one key after another, until the server accepts one.
+
+        Raises:
+            AuthenticationException: it accepts none.
+        """
+        for what, key in self._keys():
+            self.tried.append(what)
+            try:
+                transport.auth_publickey(self._route.host.user, key)
+                return
+            except (SSHException, EOFError):
+                self.hung_up = not transport.is_active()
+                if self.hung_up:
+                    break
+        raise AuthenticationException("no key was accepted")
+
+    def _keys(self) -> Iterator[tuple[str, Any]]:
+        """Keys of files, from the agent where it has them, then the agent's others; each with its name."""
         agent = _agent(self._route.agent)
         try:
             held = {key.asbytes(): key for key in agent.get_keys()}
             for path in self._route.keys:
                 found = self._key(Path(path), held)
                 if found is not None:
-                    yield self._source(found, f"key {path}")
+                    yield f"key {path}", found
             if not self._route.only_keys:
                 for blob in list(held):
-                    yield self._source(held.pop(blob), "a key of the SSH agent")
+                    yield "a key of the SSH agent", held.pop(blob)
         finally:
             agent._close()
-
-    def _source(self, key: Any, what: str) -> AuthSource:
-        self.tried.append(what)
-        return InMemoryPrivateKey(self._route.host.user, key)
 
     def _key(self, path: Path, held: dict[bytes, Any]) -> Any:
         """The key of a file, or the agent's of the same public half; None where neither can be used."""

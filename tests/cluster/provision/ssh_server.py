@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import paramiko
@@ -65,8 +66,9 @@ class SshServer:
                         return
 
         def tell(source, send) -> None:
-            while chunk := source.read1(65536):
-                send(chunk)
+            with suppress(OSError):  # whoever listened may have gone
+                while chunk := source.read1(65536):
+                    send(chunk)
 
         jobs = [threading.Thread(target=feed, daemon=True)]
         jobs += [

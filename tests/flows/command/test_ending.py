@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,15 +152,30 @@ def test_a_sweep_of_nothing_is_refused(word, tracking, capfd):
     assert word.partition("=")[0] in err
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent/home"])
-def test_without_a_home_and_with_a_strict_umask(tmp_path, full_profile, home):
-    """As in a container that runs as another user: nothing is written but into the tracking folder."""
+# reads everything, as the interpreter may lie in root's home, and writes only what is its own
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] + [
+    f"--{which}-caps=-all,+dac_read_search" for which in ("inh", "ambient")
+]
+
+
+@pytest.mark.parametrize("who", ["without a home", "another user"])
+def test_as_others_run_it(tmp_path, full_profile, who):
+    """As in a container: a strict umask, a checkout that cannot be written; all goes into one folder."""
     words = ["profile=file", f"profile.path={full_profile}", "simulator=table", "cluster.slots=3"]
     words += ["cluster.nodes=4", "group.size=9", "scheduler=greedy", "tracking.path=mlruns", "output=json"]
     kept = {name: value for name, value in environment().items() if name != "HOME"}
-    kept |= {"PYTHONDONTWRITEBYTECODE": "1"} | ({"HOME": home} if home else {})
+    kept |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    by = []
+    if who == "another user":
+        if os.geteuid() != 0 or shutil.which("setpriv") is None:
+            pytest.skip("only root becomes another user")
+        os.chown(tmp_path, 65534, 65534)
+        kept |= {"HOME": "/nonexistent/home"}
+        by = NOBODY
+        touch = [*by, "touch", f"{Path(__file__).parents[3]}/touched"]
+        assert subprocess.run(touch, capture_output=True).returncode != 0
     both = [";", "place", *words, ";", "doctor", "tracking.path=mlruns"]
-    command = ["bash", "-c", 'umask 077 && exec "$@"', "bash", sys.executable, "-c", IN_TURN, *both]
+    command = [*by, "bash", "-c", 'umask 077 && exec "$@"', "bash", sys.executable, "-c", IN_TURN, *both]
     ended = subprocess.run(command, capture_output=True, text=True, env=kept, cwd=tmp_path)
     assert "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1] == "[0, 0]", ended.stderr
