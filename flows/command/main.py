@@ -156,12 +156,6 @@ def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
     from flows.engine.startup import go_easy_on_garbage
     from metis.errors import MetisError
 
-    for variable, value in (
-        ("TF_CPP_MIN_LOG_LEVEL", "3"),
-        ("TF_ENABLE_ONEDNN_OPTS", "0"),
-        ("CUDA_VISIBLE_DEVICES", "-1"),
-    ):
-        os.environ.setdefault(variable, value)
     sys.path.append(str(Path.cwd()))  # where a user's own module:function is looked for last
     go_easy_on_garbage()
     ending = Ending(name, words)

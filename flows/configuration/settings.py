@@ -46,6 +46,7 @@ from flows.configuration.sections import (
 from metis.errors import InputError
 from metis.explore.settings import ExploreSettings
 from metis.files import file_digest
+from metis.learn.paper.device import LearnSettings
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
@@ -151,6 +152,7 @@ class Settings:
     highlevel: HighLevelSettings = HighLevelSettings()
     vanilla_rl: VanillaRlSettings = VanillaRlSettings()
     divide_conquer: DivideConquerSettings = DivideConquerSettings()
+    learn: LearnSettings = LearnSettings()
     runner: RunnerSettings = RunnerSettings()
     connect: ConnectSettings = ConnectSettings()
     images: BuildSettings = BuildSettings()

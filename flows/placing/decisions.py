@@ -14,6 +14,7 @@ from baselines.contract import Materials
 from baselines.registry import make_scheduler, make_wide_scheduler, sections_of, timed_place
 from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.work import TIMINGS, read_json
 from metis.errors import InputError
 from metis.files import load_arrays, save_arrays, written_whole
@@ -108,11 +109,23 @@ def scheduler_for(
         options: sections of settings that replace those of `settings`.
         progress: receives what a scheduler that takes its time knows midway.
     """
+    if "learn" in sections_of(name):
+        open_device(settings)
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
     if not isinstance(known, Tables):
         return make_wide_scheduler(name, chosen)
     return make_scheduler(name, Materials(known, chosen, weights, progress))
+
+
+def open_device(settings: Settings) -> None:
+    """Start TensorFlow on the device asked for, before any clock runs, and say where it has none such."""
+    from metis.learn.paper.device import open_tensorflow
+
+    asked = settings.learn.device
+    used = open_tensorflow(asked)
+    if used != asked:
+        say(f"learn.device={asked}: TensorFlow sees no GPU here; learning on the {used.upper()}")
 
 
 def place_groups(

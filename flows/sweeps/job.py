@@ -3,17 +3,23 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings, validated
 from flows.engine.console import progress_lines, say
+from flows.engine.memo import Outcome
+from flows.engine.runs import ABOUT
 from flows.engine.startup import go_easy_on_garbage
 from flows.engine.store import Store
 from flows.engine.work import read_json
 from metis.errors import MetisError
 from metis.files import written_whole
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PARENT = "METIS_SWEEP_PARENT"
+RESULTS, CURVES = "results.csv", "curves.csv"
 
 
 def job(composed: Any) -> float:
@@ -64,8 +70,16 @@ def run_job(
                     results[key] = value
             for key in changed.keys() - {"scheduler", "schedulers"}:
                 results[key] = changed[key]
-            with written_whole(recording.folder / "results.csv") as file:
+            results["nodes"] = settings.cluster.nodes
+            profile = outcome.folder("profile")
+            if profile:
+                results["measured"] = read_json(profile / "profile.json")["colocations"]
+            with written_whole(recording.folder / RESULTS) as file:
                 file.write(results.to_csv(index=False).encode())
+            curves = _curves(outcome)
+            if len(curves):
+                with written_whole(recording.folder / CURVES) as file:
+                    file.write(curves.to_csv(index=False).encode())
             others = results[results["scheduler"] != "optimum"]
             judged = others if len(others) else results
             known = {"nodes": str(settings.cluster.nodes), "seed": str(settings.seed)}
@@ -76,6 +90,21 @@ def run_job(
     except MetisError as error:
         say(f"metis: {name}: {error}")
         return float("nan")
+
+
+def _curves(outcome: Outcome) -> "pd.DataFrame":
+    """Return the curves of schedulers that learn each group: scheduler, group, and what a row holds."""
+    import pandas as pd
+
+    rows = []
+    for step, record in outcome.records.items():
+        path = record.folder / ABOUT / "traces.json"
+        if not step.startswith("highlevel/") or not path.is_file():
+            continue
+        for group, trace in enumerate(read_json(path)):
+            own = {"scheduler": step.partition("/")[2], "group": group}
+            rows += [own | row for row in trace.get("curve", [])]
+    return pd.DataFrame(rows)
 
 
 def _changed(words: Sequence[str]) -> dict[str, str]:

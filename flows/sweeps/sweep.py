@@ -24,7 +24,7 @@ from flows.configuration.settings import Settings, validated
 from flows.engine.console import clock, say
 from flows.engine.secrets import masked_command
 from flows.engine.store import Store
-from flows.sweeps.job import PARENT, job, run_job
+from flows.sweeps.job import CURVES, PARENT, RESULTS, job, run_job
 from metis.errors import InputError
 from metis.files import written_whole
 
@@ -95,9 +95,10 @@ def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
         )
         jobs = store.children(parent)
         failed = [job for job in jobs if job.status != "FINISHED"]
-        results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
+        folders = [job.folder for job in jobs if job.status == "FINISHED" and job.folder]
+        results, curves = _collect(folders, RESULTS), _collect(folders, CURVES)
         folder = Path(first.out) if first.out else store.root / "sweeps" / parent[:8]
-        summary = None if results is None else _publish(store, parent, results, first, folder)
+        summary = None if results is None else _publish(store, parent, results, curves, first, folder)
         if OPTUNA in overrides:
             _say_best(store, parent)
     for one in failed:
@@ -209,21 +210,27 @@ def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) 
         sys.argv = kept
 
 
-def _collect(folders: Sequence[Path]) -> "pd.DataFrame | None":
+def _collect(folders: Sequence[Path], name: str) -> "pd.DataFrame | None":
     import pandas as pd  # half a second, which a run that asks whether it is a sweep should not pay
 
-    frames = [pd.read_csv(folder / "results.csv") for folder in folders if (folder / "results.csv").is_file()]
+    frames = [pd.read_csv(folder / name) for folder in folders if (folder / name).is_file()]
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
 def _publish(
-    store: Store, parent: str, results: "pd.DataFrame", settings: Settings, folder: Path
+    store: Store,
+    parent: str,
+    results: "pd.DataFrame",
+    curves: "pd.DataFrame | None",
+    settings: Settings,
+    folder: Path,
 ) -> "pd.DataFrame":
     """Write table and figure into `folder` and to the sweep's run; return the summary."""
-    from flows.sweeps.table import aggregate, sweep_figure
+    from flows.sweeps.figures import sweep_figure
+    from flows.sweeps.table import aggregate
 
     summary = aggregate(results)
-    figure = sweep_figure(results, settings.published)
+    figure = sweep_figure(results, settings.published, curves, arrive=settings.groups.arrive)
     for name, content in (
         ("results.csv", results.to_csv(index=False).encode()),
         ("summary.csv", summary.to_csv(index=False).encode()),
