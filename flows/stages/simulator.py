@@ -8,6 +8,8 @@ from flows.placing.tables import FILE, ORACLE, fitted_in
 from flows.stages.shared import TESTBED, packaged_coefficients
 from metis.problem.objectives import tabulated
 
+AFTER_EXPLORING = 0.25  # spreads of caution: what the last runs made look best has had few of them
+
 
 def run(work: Work) -> None:
     """Write `simulator.npz`: what an exploration believes, a fit, or the testbed's truth.
@@ -28,7 +30,7 @@ def run(work: Work) -> None:
     given = profile_dataset(work.inputs["profile"], source, profile.space.apps, len(profile))
     chosen = work.settings.simulator
     work.recording.describe({"metis.seed": str(chosen.seed)}, {}, [given])
-    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.spreads)
+    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.caution or 0.0)
     fitted.save(work.folder / FILE)
     work.write_json("report.json", fitted.report)
     work.recording.metrics(fitted.report)
@@ -39,7 +41,8 @@ def _take_over(work: Work) -> bool:
     explored = fitted_in(work.inputs["explore"])
     if not set(work.derived["quantities"]) <= set(explored.tables.quantities):
         return False
-    explored.cautious(work.settings.simulator.spreads).save(work.folder / FILE)
+    caution = work.settings.simulator.caution
+    explored.cautious(AFTER_EXPLORING if caution is None else caution).save(work.folder / FILE)
     work.write_json("report.json", explored.report)
     work.recording.metrics(explored.report)
     return True
