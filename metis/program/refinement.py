@@ -1,9 +1,9 @@
 """Refinement: some nodes of a placement at a time are filled anew by a small integer program over the pools.
 
-By the prices of the relaxation every node has a loss, 0 or more: the price of a node of its kind less what its
-column is worth beyond the price of its containers. The losses add up to the gap between the bound and the
-value. So nodes of high loss are chosen, with others for company, and a column whose loss alone exceeds that of
-the chosen nodes together cannot improve them: few columns are left.
+By the prices of the relaxation every node has a loss, 0 or more: the price of a node of its kind less what
+its column is worth beyond the price of its containers. The losses add up to the gap between bound and value.
+So nodes of high loss are chosen, with others for company, and a column whose loss alone exceeds that of the
+chosen nodes together cannot improve them: few columns are left.
 """
 
 from dataclasses import dataclass
