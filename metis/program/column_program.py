@@ -11,7 +11,11 @@ from metis.problem.kinds import Problem
 from metis.program.exchange import exchange
 from metis.program.filling import fill
 from metis.program.generation import BoundKind, Relaxation, Report, relax_by_columns
+from metis.program.refinement import CLOSE, refine
 from metis.program.rounding import dive
+
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.5)  # of the relaxation's nodes, by which dives differ
+PROGRAMS = 60  # integer programs that refine the best of them, at most
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,7 @@ def solve_column_program(
     """
     until = perf_counter() + seconds
     relaxed = bound_by_columns(problem, kind_of, width=width, seconds=seconds, report=report)
-    received, left = dive(problem, relaxed)
-    placement = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
-    for kind, rows in enumerate(received):
-        placement[kind_of == kind] = rows
-    placement = fill(problem, kind_of, placement, left)
-    placement, _ = exchange(problem, kind_of, placement)
-    value = problem.value(kind_of, placement)
-    del until
+    placement, value = _rounded(problem, kind_of, relaxed, until)
     return ColumnResult(
         placement=placement,
         value=value,
@@ -93,3 +90,34 @@ def solve_column_program(
         columns=len(relaxed.master.worth),
         priced=sum(pool.evaluated for pool in relaxed.pools),
     )
+
+
+def _rounded(
+    problem: Problem, kind_of: IntArray, relaxed: Relaxation, until: float
+) -> tuple[IntArray, float]:
+    """Return the best of several dives, improved by exchanges and refined, and its value."""
+    best, highest = None, -np.inf
+    for share in SHARES:
+        if best is not None and (
+            perf_counter() > until or relaxed.bound - highest <= CLOSE * abs(relaxed.bound)
+        ):
+            break
+        received, left = dive(problem, relaxed, share)
+        placement = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
+        for kind, rows in enumerate(received):
+            placement[kind_of == kind] = rows
+        try:
+            placement = fill(problem, kind_of, placement, left)
+        except PlacementError:
+            if share == SHARES[-1] and best is None:
+                raise
+            continue
+        placement, _ = exchange(problem, kind_of, placement)
+        value = problem.value(kind_of, placement)
+        if value > highest:
+            best, highest = placement, value
+    assert best is not None  # the last dive raised
+    if relaxed.bound - highest > CLOSE * abs(relaxed.bound) and perf_counter() < until:
+        refined = refine(problem, kind_of, best, relaxed, PROGRAMS)
+        best, _ = exchange(problem, kind_of, refined)
+    return best, problem.value(kind_of, best)

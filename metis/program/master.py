@@ -10,6 +10,7 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.pool import Columns
 
+EXACT = 1e-9  # of duals
 UNPLACED = 100.0  # cost of leaving a container out; worths are scaled to at most 1
 
 
@@ -47,7 +48,9 @@ class Master:
         make: Any = highspy.Highs  # whose constructor has no types
         self._highs = make()
         self._highs.silent()
-        for option, value in (("threads", 1), ("presolve", "off"), ("parallel", "off")):
+        # a column of the program never seems to improve it: duals are exacter than what counts as improving
+        options = {"threads": 1, "presolve": "off", "parallel": "off", "dual_feasibility_tolerance": EXACT}
+        for option, value in options.items():
             self._highs.setOptionValue(option, value)
         right = np.concatenate([problem.demand, problem.nodes]).astype(np.float64)
         nothing, no_index = np.zeros(0), np.zeros(0, dtype=np.int32)
@@ -84,15 +87,17 @@ class Master:
     def restrict(self, demand: IntArray, nodes: IntArray) -> None:
         """Place only what is left, [apps], on the nodes of each kind that are left, [kinds].
 
-        Columns that hold more than is left are used no more.
+        Columns that hold more than is left are not used until more is left.
         """
         for row, value in enumerate(np.concatenate([demand, nodes]).tolist()):
             self._highs.changeRowBounds(row, float(value), float(value))
-        beyond = np.flatnonzero(self.usable & (self.added > demand).any(axis=1))
-        if len(beyond):
-            self.usable[beyond] = False
-            index, zeros = (beyond + self._apps).astype(np.int32), np.zeros(len(beyond))
-            self._highs.changeColsBounds(len(index), index, zeros, zeros)
+        usable = (self.added <= demand).all(axis=1)
+        changed = np.flatnonzero(self.usable != usable)
+        if len(changed):
+            self.usable = usable
+            index, zeros = (changed + self._apps).astype(np.int32), np.zeros(len(changed))
+            upper = np.where(usable[changed], np.inf, 0.0)
+            self._highs.changeColsBounds(len(index), index, zeros, upper)
 
     def solve(self) -> Solution:
         """Solve the program, from the last basis on.

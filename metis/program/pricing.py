@@ -29,7 +29,7 @@ class Priced(NamedTuple):
         return self.limit <= self.found
 
 
-def search(pool: Pool, prices: FloatArray, least: float, width: int) -> Priced:
+def search(pool: Pool, prices: FloatArray, least: float, width: int, slack: float = 0.0) -> Priced:
     """Search the columns of highest worth less `prices` [apps]; what is evaluated joins the pool.
 
     Args:
@@ -37,11 +37,12 @@ def search(pool: Pool, prices: FloatArray, least: float, width: int) -> Priced:
         prices: of a container, float64 [apps].
         least: reduced worth that a column must exceed to matter.
         width: columns of equally many containers that are pursued.
+        slack: by how much less reduced worth than the highest a column may have to be wanted, too.
     """
     problem = pool.problem
     worth = problem.types[int(problem.type_of[pool.kind])].worth
     if isinstance(worth, BoundedWorth):
-        return _branch_and_bound(pool, worth, prices, least, width)
+        return _branch_and_bound(pool, worth, prices, least, width, slack)
     return Priced(max(least, _beam_search(pool, prices, width)), np.inf)
 
 
@@ -81,7 +82,7 @@ def _beam_search(pool: Pool, prices: FloatArray, width: int) -> float:
 
 
 def _branch_and_bound(
-    pool: Pool, worth: BoundedWorth, prices: FloatArray, least: float, width: int
+    pool: Pool, worth: BoundedWorth, prices: FloatArray, least: float, width: int, slack: float
 ) -> Priced:
     """Add containers in the order of `worth.branching`, so that each column is met once.
 
@@ -112,7 +113,7 @@ def _branch_and_bound(
         with np.errstate(divide="ignore", invalid="ignore"):
             most = np.floor(np.where(fits[:, :, None], left, 0.0) / smallest[None]).min(axis=2)
         limit = (limits.there - rows @ price)[:, None] + gains + most * following
-        parent, app = np.nonzero(later & fits & (limit > best))
+        parent, app = np.nonzero(later & fits & (limit > best - slack))
         if not len(parent):
             break
         limit = limit[parent, app]

@@ -12,25 +12,28 @@ LEAST = 1e-7  # fraction of a node that counts as one
 JOINING = 100  # columns of a kind that join the master at once
 
 
-def dive(problem: Problem, relaxed: Relaxation) -> tuple[list[IntArray], IntArray]:
+def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[list[IntArray], IntArray]:
     """Fix columns one after another and solve the rest anew, with all columns of the pools.
 
     Whole nodes are fixed at once, then the column with the largest fraction of a node.
 
     Args:
         problem: what is placed where.
-        relaxed: its relaxation; the master is restricted to what is left, and of no use afterwards.
+        relaxed: its relaxation; the master's columns grow, its rows are as before in the end.
+        share: of the nodes that receive a column, by which whole ones are counted: other shares lead to
+            other placements.
 
     Returns:
         For each kind the containers that its nodes receive, int [nodes, apps]; and those left over, [apps],
         for which no column was found.
     """
-    master, solution = relaxed.master, relaxed.solution
+    master = relaxed.master
+    solution = master.solve()
     demand, nodes = problem.demand.copy(), problem.nodes.copy()
     fixed: list[list[IntArray]] = [[] for _ in range(problem.kinds)]
     left = [(pool.columns.added, pool.columns.worth) for pool in relaxed.pools]
     while nodes.any():
-        take = np.where(master.usable, np.floor(solution.nodes + WHOLE), 0).astype(np.int64)
+        take = np.where(master.usable, np.floor(share * solution.nodes + WHOLE), 0).astype(np.int64)
         if not take.any():
             largest = int(np.where(master.usable, solution.nodes, 0.0).argmax())
             if solution.nodes[largest] <= LEAST or not master.usable[largest]:
@@ -60,6 +63,7 @@ def dive(problem: Problem, relaxed: Relaxation) -> tuple[list[IntArray], IntArra
                     joined += len(better)
             if not joined:
                 break
+    master.restrict(problem.demand, problem.nodes)
     received = []
     for kind, taken in enumerate(fixed):
         nothing = [np.zeros(len(problem.apps), dtype=np.int64)] * int(nodes[kind])
