@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Len
+from annotated_types import Ge, Le, Len
 
 from baselines.constraints import ConstraintsSettings
 from baselines.divide_conquer import DivideConquerSettings
@@ -46,6 +46,7 @@ from metis.files import file_digest
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
+from metis.operate.settings import RebalanceSettings
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
 from metis.settings import (
@@ -65,6 +66,9 @@ from metis.settings import (
 from metis.simulate.settings import SimulatorSettings
 
 SCHEDULERS = ("optimum", "metis", "greedy+local_search", "greedy", "medea", "paragon", "spread")
+
+Moves = Annotated[int, Ge(0), Le(1_000_000_000)]
+MoveCost = Annotated[float, Ge(0), Le(1e9)]
 
 if TYPE_CHECKING:
     Format = str
@@ -90,6 +94,11 @@ class Settings:
         until: last stage of the chain to do.
         existing: a placement of containers that run already: a file, or the id of an MLflow run.
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
+        moves: for `rebalance`: containers that may leave their node: a number, or a list of some to compare;
+            null: as many as pay by `move_cost`, or the whole frontier.
+        move_cost: for `rebalance`: value that a move must gain: for all, or by application (0 for others).
+        why: for `rebalance`: a node whose change is to be explained, such as node-7.
+        why_not: for `rebalance`: a container whose staying is to be explained, such as Redis-12.
         objective: what a placement is worth: its kind, and the parameters of that kind.
         dry_run: for `deploy`: show what would change, and stop.
         force: for `cluster down`: take hosts out although others run something there.
@@ -108,6 +117,10 @@ class Settings:
     until: str | None = None
     existing: InputPath | None = None
     placement: InputPath | None = None
+    moves: Moves | tuple[Moves, ...] | None = None
+    move_cost: MoveCost | Annotated[Mapping[str, MoveCost], NONE_IS_EMPTY] = 0.0
+    why: str | None = None
+    why_not: str | None = None
     dry_run: bool = False
     force: bool = False
     format: Format = "swarm"
@@ -146,6 +159,7 @@ class Settings:
     deploy: DeploySettings = DeploySettings()
     watch: WatchSettings = WatchSettings()
     export: ExportSettings = ExportSettings()
+    rebalance: RebalanceSettings = RebalanceSettings()
     gc: GcSettings = GcSettings()
     serve: ServeSettings = ServeSettings()
     tracking: TrackingSettings = TrackingSettings()

@@ -1,8 +1,8 @@
 """The order of a plan's moves: waves, in which no intermediate state breaks capacity or a rule.
 
 In a wave the new copies start, all of them run, and only then the old ones are removed: until then both
-count. A container without room to do so makes a detour over a free slot, or, where some may be down for a while,
-is stopped first. What has no safe order at all is named.
+count. A container without room to do so makes a detour over a free slot, or, where some may be down for a
+while, is stopped first. What has no safe order at all is named.
 """
 
 from collections import Counter
@@ -92,10 +92,10 @@ class WaveOrder:
         state = _State(self, before, after)
         waves: list[tuple[Move, ...]] = []
         while state.pending:
-            wave = state.starts() or state.detour() or state.together() or state.cycle(unavailable)
-            if not wave:
+            made = state.starts() or state.detour() or state.together() or state.cycle(unavailable)
+            if not made:
                 break
-            waves.append(tuple(wave))
+            waves.append(tuple(made))
         apps = len(self.space.apps)
         times = startup or [0.0] * apps
         down = np.zeros(apps, dtype=np.int64)
@@ -138,7 +138,7 @@ class _State:
         return any(self._come) or any(self._go)
 
     def left(self) -> IntArray:
-        """Containers that have not come to their node, and those that have not left theirs where none comes."""
+        """Containers that have not come to their node, or not left theirs where none comes."""
         left = np.zeros(self._shape, dtype=np.int64)
         for a, (come, go) in enumerate(zip(self._come, self._go, strict=True)):
             for node, count in (come or go).items():

@@ -20,7 +20,7 @@ from metis.errors import InputError, SolverError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import value
-from metis.program.colocation_program import NO_PLACEMENT, relative_gap, solve_colocation_program
+from metis.program.colocation_program import NO_PLACEMENT, ROUNDING, relative_gap, solve_colocation_program
 from metis.program.moves_columns import BoolArray, Kinds
 from metis.program.moves_master import FEASIBLE, Master, Prices, Relaxed
 from metis.program.moves_rounding import Whole, round_to_whole
@@ -148,7 +148,7 @@ class MoveProgram:
         plans: list[MovePlan] = []
         for i, budget in enumerate(points):
             plan = self.plan(budget)
-            if plans and plans[-1].value - plans[-1].cost > plan.value - plan.cost:
+            if plans and plans[-1].value - plans[-1].cost >= plan.value - plan.cost - ROUNDING:
                 # within the gap of the same bound, and no worse
                 last, bound = plans[-1], plan.bound - plan.cost + plans[-1].cost
                 plan = replace(

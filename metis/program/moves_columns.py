@@ -86,7 +86,7 @@ class Kinds:
 
     def moved(self, rows: IntArray, reached: IntArray) -> IntArray:
         """Containers that leave a node on each column, int [n, apps]."""
-        return np.maximum(self.held[rows] - self.counts[reached], 0)
+        return np.asarray(np.maximum(self.held[rows] - self.counts[reached], 0))
 
 
 class Pricing:
@@ -122,7 +122,7 @@ class Pricing:
         total = np.zeros((len(kinds.held[part]), len(kinds.ids)), dtype=small)
         for a in range(kinds.held.shape[1]):
             levels, level = np.unique(kinds.held[part, a], return_inverse=True)
-            leave = np.maximum(levels[:, None] - kinds.counts[:, a], 0).astype(small)
+            leave: NDArray[Any] = np.maximum(levels[:, None] - kinds.counts[:, a], 0).astype(small)
             total += leave[level.ravel()]
         return total
 
@@ -233,7 +233,7 @@ def highs(integer: bool = False) -> Any:
     """A silent HiGHS on one core; without presolve, which costs more than it saves, unless `integer`."""
     import highspy  # hundredths of a second that other commands need not pay
 
-    model = highspy.Highs()
+    model: Any = highspy.Highs()
     for name, value in (("output_flag", False), ("threads", 1), ("random_seed", 0)):
         model.setOptionValue(name, value)
     if not integer:

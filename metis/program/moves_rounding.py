@@ -199,6 +199,9 @@ def _integer_program(part: "_Part", target: float, seconds: float) -> _Solved:
     model: Any = highs(integer=True)
     add_program(model, _rows(part, at, first, ends), np.append(-part.net, np.zeros(ends)))
     every = np.arange(count + ends, dtype=np.int32)
+    # bounded, because the presolve of HiGHS 1.15 does not end on some of these programs otherwise
+    most = np.append(part.kinds[part.rows], np.full(ends, part.kinds.sum())).astype(np.float64)
+    model.changeColsBounds(len(every), every, np.zeros(len(every)), most)
     # where moves are counted and cost by application besides, a corner need not be whole
     whole = every if part.weighed else every[count:]
     model.changeColsIntegrality(len(whole), whole, np.ones(len(whole), dtype=np.uint8))
