@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-
 from schedulers import tables_at_hand
+
 from metis.operate.waves import WaveOrder
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
