@@ -10,112 +10,51 @@ No group arrives unless one is given (`group.counts=`, `groups.path=`): then it 
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
-from flows.configuration.objects import make_cluster, one_group
-from flows.configuration.settings import Settings
-from flows.engine.memo import Memo
 from flows.placing.known import known_tables
+from flows.placing.rebalancing import Proposal, group_given, propose
 from flows.stages.chain import open_memo
 from metis.errors import InputError
 from metis.files import written_whole
 from metis.operate.prices import explain_container, explain_node
-from metis.operate.rebalance import Knee, Rebalancing, rebalance
-from metis.problem.placement_files import named_nodes, node_names
 
 MOVES_SHOWN = 40  # rows of the table
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """The plans of the command.
-
-    Attributes:
-        settings: of the command.
-        found: what runs, and the plans.
-        single: whether one number of moves was given, or only a cost.
-        knee: which of the plans is proposed.
-    """
-
-    settings: Settings
-    found: Rebalancing
-    single: bool
-    knee: Knee
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The plan, or the frontier of them with the one proposed."""
-        name, before = self.settings.objective.name, self.found.before
-        if self.single:
-            return {"objective": name, "before": before, **self.found.document(0)}
-        points = [self.found.document(i) for i in range(len(self.found.plans))]
-        knee = {"moves": self.found.plans[self.knee.index].moves, "why": self.knee.why}
-        return {"objective": name, "before": before, "knee": knee, "frontier": points}
+GROUP = ("group.", "groups.", "group=")  # what says that one arrives
 
 
 def run(request: Request) -> Result:
     """See the module's text."""
-    settings = request.settings
-    arrives = any(word.lstrip("+").startswith(("group.", "groups.", "group=")) for word in request.overrides)
     with request.progress() as progress:
-        made = propose(open_memo(settings, progress, request.command), arrives)
+        memo = open_memo(request.settings, progress, request.command)
+        settings = memo.settings  # `existing` is a file there, also where a run was named
+        arrives = group_given(settings) or any(
+            word.lstrip("+").startswith(GROUP) for word in request.overrides
+        )
+        made = propose(settings, known_tables(memo), arrives, partial(progress, "plans"))
     document, views = made.document, _views(made)
-    for reasons in _explained(made):
+    for reasons in _explained(made, settings.why, settings.why_not):
         document["why"] = reasons
         views.append(Line(reasons["why"]))
     if settings.out:
-        chosen = made.found.document(made.knee.index)
         with written_whole(Path(settings.out)) as file:
-            file.write(json.dumps(chosen, indent=1, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(made.chosen, indent=1, ensure_ascii=False).encode() + b"\n")
         document["out"] = settings.out
         views.append(Line(f"written: {settings.out}"))
     return Result(document, views)
 
 
-def propose(memo: Memo, arrives: bool) -> Proposal:
-    """Plan moves on the cluster of the memo's settings, with its simulator.
-
-    Raises:
-        InputError: nothing runs, or what arrives does not fit.
-    """
-    settings = memo.settings
-    if not settings.existing:
-        raise InputError("existing: give what runs, a file of a placement or the id of an MLflow run")
-    tables = known_tables(memo)
-    apps = tables.space.apps
-    cluster = make_cluster(settings, tables.space)
-    if cluster.empty:
-        raise InputError(f"existing {settings.existing}: nothing runs; `metis place` places on empty nodes")
-    group = one_group(settings, apps) if arrives else cluster.existing[0] * 0
-    single = isinstance(settings.moves, int) or (settings.moves is None and bool(settings.move_cost))
-    every = int(cluster.existing.sum())
-    found = rebalance(
-        tables,
-        settings.objective.bind(group, cluster, tables),
-        cluster,
-        named_nodes(Path(settings.existing), apps) or node_names(cluster.nodes),
-        every if settings.moves is None and single else settings.moves,
-        settings.rebalance,
-        move_cost=settings.move_cost,
-        arriving=group,
-        report=partial(memo.progress, "plans"),
-    )
-    return Proposal(settings, found, single, Knee(0, "") if single else found.knee())
-
-
-def _explained(made: Proposal) -> Iterator[dict[str, Any]]:
-    settings, index = made.settings, made.knee.index
-    if settings.why and settings.why_not:
+def _explained(made: Proposal, why: str | None, why_not: str | None) -> Iterator[dict[str, Any]]:
+    if why and why_not:
         raise InputError("why and why_not: give one of them")
-    if settings.why:
-        yield explain_node(made.found, index, settings.why)
-    if settings.why_not:
-        yield explain_container(made.found, index, settings.why_not)
+    if why:
+        yield explain_node(made.found, made.knee.index, why)
+    if why_not:
+        yield explain_container(made.found, made.knee.index, why_not)
 
 
 def _views(made: Proposal) -> list[View]:
