@@ -22,6 +22,7 @@ VERBS = {
     "status": "show what of the chain is done, failed, stale or missing",
     "config": "print the composed settings, with the meaning of every key",
     "place": "place one group",
+    "rebalance": "improve what runs with few moves, each number of them with its bound",
     "compare": "compare schedulers on the same groups",
     "explore": "measure only what pays for the groups to be placed",
     "explain": "show node by node why a placement is worth what it is",

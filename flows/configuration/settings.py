@@ -7,7 +7,7 @@ from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Gt, Le, Len
+from annotated_types import Ge, Gt, Le, Len
 
 from baselines.columns import ColumnsSettings
 from baselines.constraints import ConstraintsSettings
@@ -50,6 +50,7 @@ from metis.learn.paper.device import LearnSettings
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
+from metis.operate.settings import RebalanceSettings
 from metis.problem.load_cost import LoadCost
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
@@ -74,6 +75,8 @@ from metis.simulate.settings import SimulatorSettings
 SCHEDULERS = ("optimum", "metis", "greedy+local_search", "greedy", "medea", "paragon", "spread")
 
 SLOTS = 8  # of a node, where neither a profile nor a setting says
+Moves = Annotated[int, Ge(0), Le(1_000_000_000)]
+MoveCost = Annotated[float, Ge(0), Le(1e9)]
 
 if TYPE_CHECKING:
     Format = str
@@ -99,6 +102,11 @@ class Settings:
         until: last stage of the chain to do.
         existing: a placement of containers that run already: a file, or the id of an MLflow run.
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
+        moves: for `rebalance`: containers that may leave their node: a number, or a list of some to compare;
+            null: as many as pay by `move_cost`, or the whole frontier.
+        move_cost: for `rebalance`: value that a move must gain: for all, or by application (0 for others).
+        why: for `rebalance`: a node whose change is to be explained, such as node-7.
+        why_not: for `rebalance`: a container whose staying is to be explained, such as Redis-12.
         objective: what a placement is worth: its kind, and the parameters of that kind.
         problem: folder that states a problem: nodes.csv, apps.csv, rules.yaml, existing.csv.
         seconds: wall time that placing a problem folder may take; null: 60.
@@ -121,6 +129,10 @@ class Settings:
     placement: InputPath | None = None
     problem: InputPath | None = None
     seconds: Annotated[float, Gt(0), Le(86_400)] | None = None
+    moves: Moves | tuple[Moves, ...] | None = None
+    move_cost: MoveCost | Annotated[Mapping[str, MoveCost], NONE_IS_EMPTY] = 0.0
+    why: str | None = None
+    why_not: str | None = None
     dry_run: bool = False
     force: bool = False
     format: Format = "swarm"
@@ -162,6 +174,7 @@ class Settings:
     deploy: DeploySettings = DeploySettings()
     watch: WatchSettings = WatchSettings()
     export: ExportSettings = ExportSettings()
+    rebalance: RebalanceSettings = RebalanceSettings()
     gc: GcSettings = GcSettings()
     runs: RunsSettings = RunsSettings()
     serve: ServeSettings = ServeSettings()

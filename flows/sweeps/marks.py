@@ -114,7 +114,7 @@ def diamond(axes: Any, x: float, values: Sequence[float], colour: str) -> None:
 def published_at(
     axes: Any, published: Published, prefix: str, per: float, factor: float, colours: Mapping[str, str]
 ) -> None:
-    """Draw the published values whose setting begins with `prefix`; the rest of it, over `per`, is their x."""
+    """Draw published values whose setting begins with `prefix`; the rest of it, over `per`, is their x."""
     for key, known in published.items():
         if key.startswith(prefix):
             for name, values in known.items():
