@@ -203,7 +203,7 @@ def _one_line(message: str) -> str:
     text = " ".join(kept[:3])
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        return unknown_key(missing.group(1), known_keys())
+        return unknown_key(missing.group(1), (*known_keys(), *groups()))
     listed = " ".join(kept).partition("Config search path")[0]
     kept_away = re.search(r"Could not delete from config. '([^']+)' does not exist", text)
     if kept_away:
