@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,18 @@ from flows.engine.memo import Memo
 from flows.live.room import Room, open_part, room_of
 from flows.placing.decisions import Midway, scheduler_for
 from flows.placing.known import known_simulator, known_weights, trained, unmeasured_apps
+from flows.placing.problem import check_problem
 from flows.placing.tables import tables_of
 from flows.placing.wide import COLUMNS, bound_of
 from flows.stages.shared import OPTIMUM
 from metis.errors import MetisError
+from metis.files import save_arrays, written_whole
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import Evaluation, evaluate, gap, value
 from metis.problem.groups import check_group
 from metis.problem.oracle import Oracle, worth_of
-from metis.problem.placement_files import as_named
+from metis.problem.placement_files import as_named, names_of_nodes, write_plan
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 from metis.problem.worth import Worth
@@ -89,6 +92,24 @@ class Placed:
             **as_named(self.placement, self.cluster.space.apps, self.room.nodes),
         }
 
+    @property
+    def before(self) -> IntArray:
+        """The containers that ran before, on all nodes, int [nodes, apps]."""
+        return make_cluster(self.settings, self.cluster.space).existing
+
+    def save(self, path: Path) -> None:
+        """Write a plan of all that runs then, existing containers among them, as the file's ending says."""
+        before, apps, nodes = self.before, self.cluster.space.apps, self.room.nodes
+        if path.suffix == ".csv":
+            from cluster.export import placement_csv
+
+            with written_whole(path) as file:
+                file.write(placement_csv(self.placement + before, nodes, apps).encode())
+        elif path.suffix == ".npz":
+            save_arrays(path, {"placement": self.placement + before, "apps": np.array(apps)})
+        else:
+            write_plan(path, self.placement, apps, nodes, before)
+
     def _erring(self) -> dict[str, Any]:
         if self.error is None:
             return {}
@@ -111,13 +132,16 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
     settings = memo.settings
     # before a simulator is fitted for it
     (check_wide if settings.wide else check_name)(settings.scheduler)
+    check_problem(settings)
     simulator = known_simulator(memo)
     known = tables_of(simulator)
     if not chosen and settings.cluster.live and known.space.size <= EXACT and not trained(memo):
         settings = replace(settings, scheduler=OPTIMUM)
     group = one_group(settings, known.space.apps)
-    room = room_of(settings)
-    part = open_part(make_cluster(settings, known.space), room, known)
+    whole, room = make_cluster(settings, known.space), room_of(settings)
+    if not settings.cluster.live:
+        room = replace(room, nodes=names_of_nodes(settings.existing, whole))
+    part = open_part(whole, room, known)
     cluster, objective = part.cluster, settings.objective
     check_group(group, cluster)
     worth = worth_of(objective, group, cluster, known)

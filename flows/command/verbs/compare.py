@@ -11,6 +11,7 @@ from flows.command.comparison import comparison_document, comparison_table, comp
 from flows.command.request import Request, Verb
 from flows.command.result import Result
 from flows.configuration.objects import knows_truth, make_testbed
+from flows.placing.problem import check_problem
 from flows.stages.chain import open_memo
 from flows.stages.evaluate import read_results
 from flows.stages.shared import OPTIMUM, all_schedulers
@@ -27,6 +28,7 @@ def run(request: Request) -> Result:
         make_testbed(settings).truth(tabulated(settings.objective))
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
+        check_problem(memo.settings)
         results = read_results(memo.obtain("evaluate").folder)
     if OPTIMUM not in settings.schedulers:
         results = results[results["scheduler"] != OPTIMUM]

@@ -124,6 +124,25 @@ def test_an_existing_placement_that_cannot_be_is_refused(place, tmp_path):
     assert (code, "'Nginx' is no application" in err) == (2, True)
 
 
+def test_a_plan_beside_what_runs_is_explained_whole_and_on_its_nodes(store, full_profile, tmp_path, capfd):
+    words = [f"tracking.path={store.root}", "profile=file", f"profile.path={full_profile}", "simulator=table"]
+    running, plan = tmp_path / "e.csv", tmp_path / "plan.json"
+    running.write_text("node,Redis,MMS\neast,2,0\nwest,0,1\n", encoding="utf-8")
+    on = [*words, "cluster.nodes=2"]
+    beside = ["scheduler=greedy", "group.counts={ISR:2}", f"existing={running}", f"out={plan}"]
+    assert main(["place", *on, *beside]) == 0
+    assert f"written: {plan}, with the 3 containers that ran before" in capfd.readouterr().out
+    assert main(["explain", *on, f"placement={plan}"]) == 0
+    out = capfd.readouterr().out
+    assert "5 containers" in out
+    assert "east" in out
+    running.write_text("node,Redis\neast,1\nwest,1\n", encoding="utf-8")
+    assert main(["explain", *on, f"placement={plan}", f"existing={running}"]) == 2
+    assert "was made beside other containers than existing=" in the_line(capfd.readouterr().err)
+    assert main(["explain", *words, "cluster.nodes=5", f"placement={plan}"]) == 2
+    assert "places on 2 nodes, cluster.nodes is 5: give cluster.nodes=2" in the_line(capfd.readouterr().err)
+
+
 def test_a_database_of_a_newer_version(tmp_path, empty_database, capfd):
     folder = tmp_path / "mlruns"
     folder.mkdir()
