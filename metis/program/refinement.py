@@ -103,7 +103,7 @@ def _supply(relaxed: Relaxation, most: float) -> _Supply:
 def _fill_anew(
     problem: Problem, kind_of: IntArray, held: IntArray, losses: FloatArray, supply: _Supply
 ) -> tuple[IntArray | None, bool]:
-    """Return other columns for some nodes, int [nodes, apps], or None; and whether the program was finished."""
+    """Return other columns for some nodes, int [nodes, apps], or None; and whether all was solved."""
     import highspy
 
     demand, most = held.sum(axis=0), float(losses.sum())
