@@ -91,7 +91,7 @@ class Master:
         """
         for row, value in enumerate(np.concatenate([demand, nodes]).tolist()):
             self._highs.changeRowBounds(row, float(value), float(value))
-        usable = (self.added <= demand).all(axis=1)
+        usable = np.asarray((self.added <= demand).all(axis=1))
         changed = np.flatnonzero(self.usable != usable)
         if len(changed):
             self.usable = usable

@@ -11,7 +11,6 @@ cluster what others run on its nodes takes slots, and nodes that are drained, pa
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from flows.command.placed import SPREAD, Placed, place
@@ -84,7 +83,7 @@ def _views(placed: Placed) -> list[View]:
 
 
 def _alike(
-    new: IntArray, before: IntArray, apps: Sequence[str]
+    new: IntArray, before: IntArray, apps: tuple[str, ...]
 ) -> tuple[list[Column | str], list[list[str]]]:
     """Return columns and rows of what nodes hold, and of what is new on them where something ran before."""
     columns: list[Column | str] = [Column("nodes", right=True), "each holds"]
