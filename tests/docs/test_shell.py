@@ -2,14 +2,17 @@
 
 import shlex
 import subprocess
+from importlib import import_module
 
 import pytest
 
+from flows.command import flags
 from flows.command.main import main
+from flows.command.request import request_of
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.stages import profile, simulator
-from tests.docs.test_pages import DOCS, FENCE, PAGES
+from tests.docs.test_pages import DOCS, FENCE, PAGES, WALKED
 
 # names of what blocks call besides metis; nothing is run but shell built-ins
 OTHERS = ("make", "git", "prefect", "docker", "docker-compose", "sh")
@@ -68,6 +71,17 @@ def test_every_word_arrives_as_it_stands_there(page, tmp_path):
         assert [word for word in here if word in plain] == plain
         assert len(plain) == len(there) or len(here) > len(there)
         assert len(plain) < len(there) or here == there
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_setting_of_a_command_is_refused(page, tmp_path):
+    """A setting without effect for its verb is refused, and would be in whoever pastes it."""
+    for words in pasted(page, tmp_path):
+        if words[1].startswith("-") or any(word in ("-m", *WALKED) for word in words):
+            continue  # sweeps compose their jobs; the walks of CONTRIBUTING.md would add what they name
+        name, verb = words[1], import_module(f"flows.command.verbs.{words[1].replace('-', '_')}").VERB
+        if flags.result(name, words[2:]) is None:
+            request_of(name, verb, words[2:])
 
 
 WALKS = ("hosts", "lab")
