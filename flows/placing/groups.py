@@ -54,7 +54,7 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
             decisions = Decisions.joined(executor.map(place, parts, partial(work.progress, work.part)))
     if work.part == "medea" and work.settings.medea.ends and tabulated:
         decisions = _with_ends(work, decisions, tabulated, groups, options)
-    _warn_of_small_budget(work, decisions)
+    warn_of_small_budget(work.part, decisions)
     decisions.save(work.folder, groups, apps)
     work.write("placements.csv", _as_csv(decisions.placements, apps))
     # whole, with seconds and curves: for people, no part of the output
@@ -66,13 +66,13 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     return decisions
 
 
-def _warn_of_small_budget(work: Work, decisions: Decisions) -> None:
+def warn_of_small_budget(name: str, decisions: Decisions) -> None:
     """Say so where a learner made too few updates for its placements to mean anything."""
     updates = [int(trace["updates"]) for trace in decisions.traces if "updates" in trace]
     if updates and min(updates) < FEWEST_UPDATES:
-        section = sections_of(work.part)[0]
+        section = sections_of(name)[0]
         say(
-            f"{work.part}: {min(updates)} updates for a group: too small a budget to compare learners; give "
+            f"{name}: {min(updates)} updates for a group: too small a budget to compare learners; give "
             f"{section}.steps or {section}.cpu_seconds for {FEWEST_UPDATES} or more"
         )
 

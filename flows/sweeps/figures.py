@@ -232,6 +232,7 @@ def draw_objectives(results: pd.DataFrame, published: Published, curves: pd.Data
         f"{MEAN}; n = {groups_of(results)} per point",
         published,
         "in its colour",
+        outside=True,
     )
     return figure
 
@@ -240,20 +241,23 @@ def draw_measurements(results: pd.DataFrame, published: Published, curves: pd.Da
     """Share of the true optimum against measurements: random profiles, and what plans ask for."""
     del published, curves
     figure, (axes,) = new_figure(1, "Share of the true optimum against measurements", wide=8.0)
-    results = results.assign(ratio=results["true_ratio"] * 100)
+    counts = sorted(set(results["measured"]))
+    results = results.assign(ratio=results["true_ratio"] * 100, measured=results["measured"].astype(float))
     explored = results["profile"].astype(str) == "explore"
     schedulers = best_first(results)
     colours = colours_of(schedulers)
-    for name in schedulers:
+    for i, name in enumerate(schedulers):
         mine = results["scheduler"] == name
-        means(axes, results[mine & ~explored], "measured", "ratio", f"{name}, random", colours[name])
+        # side by side, or equal ones would hide each other
+        results.loc[mine, "measured"] = results.loc[mine, "measured"] * 1.03 ** (i - len(schedulers) / 2)
+        shown = "optimum of the simulator" if name == OPTIMUM else name
+        means(axes, results[mine & ~explored], "measured", "ratio", f"{shown}, random", colours[name])
         own = results[mine & explored]
         if len(own):
-            label = f"{name}, what plans ask for"
+            label = f"{shown}, what plans ask for"
             means(axes, own, "measured", "ratio", label, colours[name], marker="*", size=13)
     axes.axhline(100, color="#999999", linewidth=0.8, linestyle="--")
     axes.set_xscale("log")
-    counts = sorted(set(results["measured"]))
     axes.set_xticks(counts, [f"{count:,.0f}" for count in counts], rotation=30)
     axes.minorticks_off()
     axes.set_xlabel("co-locations measured (log)")

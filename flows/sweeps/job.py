@@ -1,7 +1,7 @@
 """One job of a sweep: a run of the chain below the sweep's MLflow run, in any process."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from flows.engine.memo import Outcome
 from flows.engine.runs import ABOUT
 from flows.engine.startup import go_easy_on_garbage
 from flows.engine.store import Store
-from flows.engine.work import read_json
+from flows.engine.work import Progress, read_json
 from metis.errors import MetisError
 from metis.files import written_whole
 
@@ -45,21 +45,27 @@ def run_job(
         command: the command of the sweep.
     """
     go_easy_on_garbage()
+    changed = _changed(words)
+    name = " ".join(f"{key}={value}" for key, value in changed.items()) or "job"
+    with progress_lines(f"{place} {name}: ".lstrip()) as progress:
+        return _run(parent, settings, changed, name, progress, command)
+
+
+def _run(
+    parent: str, settings: Settings, changed: Mapping[str, str], name: str, progress: Progress, command: str
+) -> float:
     from flows.prefect.run import run_chain
     from flows.stages.evaluate import read_results
 
-    changed = _changed(words)
     if "scheduler" in changed:
         settings = replace(settings, schedulers=(settings.scheduler,))
     # an ephemeral Prefect server per job would cost more than the job
     quiet = replace(settings.tracking, orchestrate=bool(os.environ.get("PREFECT_API_URL")))
     settings = replace(settings, tracking=quiet)
     store = Store(settings.tracking)
-    name = " ".join(f"{key}={value}" for key, value in changed.items()) or "job"
     try:
         with store.child_recording(parent, name, changed) as recording:
-            with progress_lines(f"{place} {name}: ".lstrip()) as progress:
-                outcome = run_chain(settings, progress, command)
+            outcome = run_chain(settings, progress, command)
             folder = outcome.folder("evaluate")
             if folder is None:
                 return float("nan")

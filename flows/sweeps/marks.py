@@ -1,6 +1,7 @@
 """Marks that the figures of sweeps share: boxes, means with their spread, published diamonds, notes."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ OPTIMUM = "optimum"
 COLOURS = ("#2f6db2", "#b2432f", "#3a8f5c", "#8a5fb0", "#c98a1b", "#4aa3a8", "#a0567c", "#666666")
 BOX = "Box: middle half of the groups, line: median, whiskers: 5-95 %"
 PUBLISHED = "diamond: published"
+LETTERS_PER_INCH = 14  # of the line below a figure
 MEAN = "Point: mean over groups, bar: 5-95 %"
 
 
@@ -32,13 +34,28 @@ def new_figure(panels: int, title: str, *, wide: float, stacked: bool = False) -
     return figure, list(axes)
 
 
-def finish(figure: Any, legends: Sequence[Any], note: str, published: Published, how: str) -> None:
-    """Add legends, and the line below that says what is drawn."""
+def finish(
+    figure: Any, legends: Sequence[Any], note: str, published: Published, how: str, *, outside: bool = False
+) -> None:
+    """Add legends, and the line below that says what is drawn.
+
+    Args:
+        figure: it all.
+        legends: axes that get a legend.
+        note: what a mark is, and of how many groups.
+        published: drawn values; none leaves out what follows.
+        how: to read the diamonds.
+        outside: whether the legend stands right of the panels, whose marks leave no room.
+    """
     for axes in legends:
-        if axes.get_legend_handles_labels()[0]:
+        handles, labels = axes.get_legend_handles_labels()
+        if handles and outside:
+            figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside right center")
+        elif handles:
             axes.legend(frameon=False, fontsize=8)
     beside = f"; {PUBLISHED} ({how})" if published else ""
-    figure.supxlabel(f"{note}{beside}", fontsize=8, color="#555555")
+    letters = int(figure.get_figwidth() * LETTERS_PER_INCH)
+    figure.supxlabel(fill(f"{note}{beside}", letters), fontsize=8, color="#555555")
 
 
 def groups_of(results: pd.DataFrame) -> str:
@@ -114,7 +131,7 @@ def diamond(axes: Any, x: float, values: Sequence[float], colour: str) -> None:
 def published_at(
     axes: Any, published: Published, prefix: str, per: float, factor: float, colours: Mapping[str, str]
 ) -> None:
-    """Draw published values whose setting begins with `prefix`; the rest of it, over `per`, is their x."""
+    """Draw the published values of settings `prefix` + number; x is the number over `per`."""
     for key, known in published.items():
         if key.startswith(prefix):
             for name, values in known.items():

@@ -21,7 +21,7 @@ import yaml
 
 from flows.configuration.compose import compose_jobs, compose_plain, for_hydra, quote_path, store_defaults
 from flows.configuration.settings import Settings, validated
-from flows.engine.console import clock, say
+from flows.engine.console import clock, progress_lines, say
 from flows.engine.secrets import masked_command
 from flows.engine.store import Store
 from flows.sweeps.job import CURVES, PARENT, RESULTS, job, run_job
@@ -83,9 +83,10 @@ def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
     """Run every job, then write the aggregate table and figure to the parent run."""
     given = [argument for argument in arguments if argument not in FLAGS]
     overrides = [word if "," in word or CHOICES.search(word) else quote_path(word) for word in given]
-    planned = _planned(overrides)
-    first = planned[0].settings
-    store = Store(first.tracking)
+    with progress_lines("sweep: "):
+        planned = _planned(overrides)
+        first = planned[0].settings
+        store = Store(first.tracking)
     with store.parent(f"sweep {' '.join(given)}"[:200], {"metis.command": _command(arguments)}) as parent:
         by_hydra = any(o.startswith(PLUGINS) for o in overrides)
         whole = (
