@@ -51,7 +51,7 @@ def test_a_comparison_says_what_is_within_the_error(partial):
     memo = partial()
     results = read_results(memo.obtain("evaluate").folder)
     assert len(drawn_columns(results)) == 24
-    document = comparison_document(results)
+    document = comparison_document(results)["schedulers"]
     lead = document["greedy"]["to_the_next"]
     assert lead["predicted"].keys() == {"mean", "half_width", "within_simulator_error"}
     assert document["greedy"]["predicted_value"]["half_width"] > 0
