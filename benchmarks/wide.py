@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--fill", type=float, nargs="+", default=[0.6, 1.0])
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 10), help="first, and one beyond the last")
     chosen = parser.parse_args()
-    make_wide_scheduler("columns", {}).place(*problem(4, 2, 3, 4, 0))  # imports, which are not timed
+    make_wide_scheduler("columns").place(*problem(4, 2, 3, 4, 0))  # imports, which are not timed
     for fill in chosen.fill:
         size = round(fill * chosen.nodes * chosen.slots)
         found = {name: [] for name in SCHEDULERS}
@@ -37,7 +37,7 @@ def main():
         for seed in range(*chosen.seeds):
             group, cluster, worth = problem(chosen.apps, chosen.nodes, chosen.slots, size, seed)
             for name in SCHEDULERS:
-                made = make_wide_scheduler(name, {}).place(group, cluster, worth)
+                made = make_wide_scheduler(name).place(group, cluster, worth)
                 if name == "columns":
                     bound = made.trace["bound"]
                     kinds.append(made.trace["bound_kind"])
