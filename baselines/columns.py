@@ -1,17 +1,20 @@
 """Columns: column generation without learning, a dive, exchanges; it needs no table of co-locations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from baselines.contract import Entry, settings_of
+from baselines.contract import Entry, Materials, Progress, WideMaterials
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import problem_of
+from metis.problem.scheduler import Placed
 from metis.problem.worth import Worth
 from metis.settings import settings
+
+Place = Callable[[IntArray, Cluster, FloatArray | Worth], Placed]
 
 
 @settings("columns")
@@ -25,12 +28,16 @@ class ColumnsSettings:
     """
 
     width: Annotated[int, Ge(1), Le(1_000_000)] = 1024
-    seconds: Annotated[float, Gt(0)] = 60.0
+    seconds: Annotated[float, Gt(0)] = 120.0
 
 
 def place_columns(
-    group: IntArray, cluster: Cluster, worth: FloatArray | Worth, settings: ColumnsSettings | None = None
-) -> tuple[IntArray, Mapping[str, Any]]:
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray | Worth,
+    settings: ColumnsSettings | None = None,
+    progress: Progress | None = None,
+) -> Placed:
     """Place `group` [apps] by column generation on `worth`, a table [space.size] or an oracle.
 
     Returns:
@@ -44,7 +51,9 @@ def place_columns(
 
     settings = settings or ColumnsSettings()
     problem, kind_of = problem_of(group, cluster, worth)
-    found = solve_column_program(problem, kind_of, width=settings.width, seconds=settings.seconds)
+    found = solve_column_program(
+        problem, kind_of, width=settings.width, seconds=settings.seconds, progress=progress
+    )
     trace = {
         "bound": found.bound,
         "bound_kind": found.bound_kind,
@@ -55,8 +64,9 @@ def place_columns(
     return found.placement, trace
 
 
-SCHEDULER = Entry(
-    lambda materials: partial(place_columns, settings=materials.settings("columns", ColumnsSettings)),
-    ("columns",),
-    wide=lambda options: partial(place_columns, settings=settings_of(options, "columns", ColumnsSettings)),
-)
+def _build(materials: Materials | WideMaterials) -> Place:
+    chosen = materials.settings("columns", ColumnsSettings)
+    return partial(place_columns, settings=chosen, progress=materials.progress)
+
+
+SCHEDULER = Entry(_build, ("columns",), wide=_build)

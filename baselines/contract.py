@@ -56,6 +56,23 @@ class Materials:
         return self.weights(learner)
 
 
+@dataclass(frozen=True)
+class WideMaterials:
+    """Materials of a scheduler where co-locations are too many to tabulate.
+
+    Attributes:
+        options: settings objects by section; a section that is missing has its defaults.
+        progress: receives what a scheduler that takes its time knows midway; None for none.
+    """
+
+    options: Options = field(default_factory=dict)
+    progress: Progress | None = None
+
+    def settings(self, section: str, kind: type[Chosen]) -> Chosen:
+        """Return the settings of a section; see `Materials.settings`."""
+        return settings_of(self.options, section, kind)
+
+
 def settings_of(options: Options, section: str, kind: type[Chosen]) -> Chosen:
     """Return the settings of a section, of class `kind`; its defaults where none are given.
 
@@ -79,15 +96,14 @@ class Entry:
         sections: sections of settings that it reads.
         learner: whose trained weights it needs, `value` or `paper`; None for no training beforehand.
         learns: whether it learns at all, be it for each group anew.
-        wide: makes, from settings objects by section, the place function for spaces too large to tabulate;
-            None where it needs a table.
+        wide: makes the place function for spaces too large to tabulate; None where it needs a table.
     """
 
     build: Callable[[Materials], PlaceFunction]
     sections: tuple[str, ...] = ()
     learner: str | None = None
     learns: bool = False
-    wide: Callable[[Options], WidePlaceFunction] | None = None
+    wide: Callable[[WideMaterials], WidePlaceFunction] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,12 +113,12 @@ class Improver:
     Attributes:
         build: makes the function that improves a placement [nodes, apps] of new containers.
         sections: sections of settings that it reads.
-        wide: makes, from settings objects by section, the same for spaces too large to tabulate.
+        wide: makes the same for spaces too large to tabulate.
     """
 
     build: Callable[[Materials], ImproveFunction]
     sections: tuple[str, ...] = ()
-    wide: Callable[[Options], WideImproveFunction] | None = None
+    wide: Callable[[WideMaterials], WideImproveFunction] | None = None
 
 
 def improved(

@@ -56,4 +56,4 @@ def place_greedy_by_oracle(group: IntArray, cluster: Cluster, worth: Worth) -> P
     return fill(problem, kind_of, np.zeros_like(cluster.existing), problem.demand), {}
 
 
-SCHEDULER = Entry(lambda materials: place_greedy, wide=lambda options: place_greedy_by_oracle)
+SCHEDULER = Entry(lambda materials: place_greedy, wide=lambda materials: place_greedy_by_oracle)

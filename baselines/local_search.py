@@ -13,10 +13,9 @@ from baselines.contract import (
     ImproveFunction,
     Improver,
     Materials,
-    Options,
     Progress,
     WideImproveFunction,
-    settings_of,
+    WideMaterials,
 )
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -222,8 +221,8 @@ def improve_by_oracle(
     return better, {"steps": steps}
 
 
-def _build_wide(options: Options) -> WideImproveFunction:
-    return partial(improve_by_oracle, settings=settings_of(options, "local_search", LocalSearchSettings))
+def _build_wide(materials: WideMaterials) -> WideImproveFunction:
+    return partial(improve_by_oracle, settings=materials.settings("local_search", LocalSearchSettings))
 
 
 IMPROVER = Improver(_build, ("local_search",), _build_wide)

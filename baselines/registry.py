@@ -8,7 +8,7 @@ a file that exports `SCHEDULER = Entry(...)` (see `baselines.contract`) and a li
 from importlib import import_module
 from typing import Any
 
-from baselines.contract import Entry, Improver, Materials, Options, improved
+from baselines.contract import Entry, Improver, Materials, WideMaterials, improved
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -51,28 +51,29 @@ def make_scheduler(name: str, materials: Materials) -> TimedScheduler:
     return TimedScheduler(name, place)
 
 
-def make_wide_scheduler(name: str, options: Options) -> TimedScheduler:
+def make_wide_scheduler(name: str, materials: WideMaterials | None = None) -> TimedScheduler:
     """Build the scheduler called `name` for a space too large to tabulate; it takes the worth as an oracle.
 
     Args:
         name: of the scheduler.
-        options: settings objects by section, as `Materials.options`.
+        materials: that it may need; None for the defaults of all settings.
 
     Raises:
         InputError: there is none of that name, or it needs a table; lists those there are.
     """
     check_wide(name)
+    materials = materials or WideMaterials()
     base, *improvers = name.split("+")
     if ":" in base:
         place: Any = _users_function(base)
     else:
         made = entry_of(base).wide
         assert made is not None  # checked
-        place = made(options)
+        place = made(materials)
     for improver in improvers:
         improve = _improver_of(improver).wide
         assert improve is not None  # checked
-        place = improved(place, improve(options))
+        place = improved(place, improve(materials))
     return TimedScheduler(name, place)
 
 

@@ -28,4 +28,4 @@ def place_round_robin(group: IntArray, cluster: Cluster, worth: FloatArray | Wor
     return place(group, cluster, choose), {}
 
 
-SCHEDULER = Entry(lambda materials: place_round_robin, wide=lambda options: place_round_robin)
+SCHEDULER = Entry(lambda materials: place_round_robin, wide=lambda materials: place_round_robin)

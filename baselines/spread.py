@@ -43,4 +43,4 @@ def place_spread_by_counts(group: IntArray, cluster: Cluster, worth: Worth) -> P
     return place_by_counts(group, cluster, choose), {}
 
 
-SCHEDULER = Entry(lambda materials: place_spread, wide=lambda options: place_spread_by_counts)
+SCHEDULER = Entry(lambda materials: place_spread, wide=lambda materials: place_spread_by_counts)

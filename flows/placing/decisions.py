@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.contract import Materials
+from baselines.contract import Materials, WideMaterials
 from baselines.registry import make_scheduler, make_wide_scheduler, sections_of, timed_place
 from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
@@ -114,7 +114,7 @@ def scheduler_for(
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
     if not isinstance(known, Tables):
-        return make_wide_scheduler(name, chosen)
+        return make_wide_scheduler(name, WideMaterials(chosen, progress))
     return make_scheduler(name, Materials(known, chosen, weights, progress))
 
 

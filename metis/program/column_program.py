@@ -1,7 +1,9 @@
 """The program over priced columns: a placement and a bound where co-locations cannot be tabulated."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,9 @@ from metis.program.generation import BoundKind, Relaxation, Report, relax_by_col
 from metis.program.refinement import CLOSE, refine
 from metis.program.rounding import dive
 
+Progress = Callable[[Mapping[str, Any]], None]
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.5)  # of the relaxation's nodes, by which dives differ
+SEARCHING, TYPICAL = 0.8, 20  # share of the time that goes into searches, and how many there are, about
 PROGRAMS = 60  # integer programs that refine the best of them, at most
 
 
@@ -63,24 +67,30 @@ def solve_column_program(
     *,
     width: int = 1024,
     seconds: float = 60.0,
-    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> ColumnResult:
-    """Place a group by column generation, a dive and exchanges.
+    """Place a group by column generation, dives, exchanges and small integer programs.
 
     Args:
         problem: what is placed where.
         kind_of: kind of each node, int [nodes].
         width: columns of equally many containers that a search pursues.
         seconds: wall time after which no more columns are searched.
-        report: called after every search with its number, the relaxation's value and the bound.
+        progress: receives `share` of the work done, about, and once there is a placement `best` and `bound`.
 
     Raises:
         InputError: no placement satisfies the rules.
         PlacementError: rounding left a container that no node admits.
     """
     until = perf_counter() + seconds
+
+    def report(rounds: int, value: float, bound: float) -> None:
+        del value, bound  # of the relaxation, which is no placement
+        if progress:
+            progress({"share": SEARCHING * rounds / (rounds + TYPICAL)})
+
     relaxed = bound_by_columns(problem, kind_of, width=width, seconds=seconds, report=report)
-    placement, value = _rounded(problem, kind_of, relaxed, until)
+    placement, value = _rounded(problem, kind_of, relaxed, until, progress)
     return ColumnResult(
         placement=placement,
         value=value,
@@ -93,11 +103,11 @@ def solve_column_program(
 
 
 def _rounded(
-    problem: Problem, kind_of: IntArray, relaxed: Relaxation, until: float
+    problem: Problem, kind_of: IntArray, relaxed: Relaxation, until: float, progress: Progress | None
 ) -> tuple[IntArray, float]:
     """Return the best of several dives, improved by exchanges and refined, and its value."""
     best, highest = None, -np.inf
-    for share in SHARES:
+    for done, share in enumerate(SHARES):
         if best is not None and (
             perf_counter() > until or relaxed.bound - highest <= CLOSE * abs(relaxed.bound)
         ):
@@ -116,6 +126,9 @@ def _rounded(
         value = problem.value(kind_of, placement)
         if value > highest:
             best, highest = placement, value
+        if progress:
+            share_done = SEARCHING + (1 - SEARCHING) * (done + 1) / (len(SHARES) + 1)
+            progress({"share": share_done, "best": highest, "bound": max(relaxed.bound, highest)})
     assert best is not None  # the last dive raised
     if relaxed.bound - highest > CLOSE * abs(relaxed.bound) and perf_counter() < until:
         refined = refine(problem, kind_of, best, relaxed, PROGRAMS)

@@ -28,7 +28,7 @@ def test_places_the_same_by_an_oracle_as_by_a_table(name, objective):
     cluster = Cluster(TABLES.space, 8, allowed=rules.mask(TABLES.space), rules=rules)
     by_table = make_scheduler(name, Materials(TABLES))
     placed = by_table.place(GROUP, cluster, objective.bind(GROUP, cluster, TABLES)).placement
-    by_oracle = make_wide_scheduler(name, {})
+    by_oracle = make_wide_scheduler(name)
     same = by_oracle.place(GROUP, cluster, worth_of(objective, GROUP, cluster, ORACLE)).placement
     if name != "round_robin":  # which goes by ids where there are some
         np.testing.assert_array_equal(placed, same)
@@ -40,7 +40,7 @@ def test_local_search_by_an_oracle_ends_where_that_by_a_table_does():
     worth = MeanRps().bind(GROUP, cluster, TABLES)
     one = make_scheduler("spread+local_search", Materials(TABLES)).place(GROUP, cluster, worth)
     oracle = worth_of(MeanRps(), GROUP, cluster, ORACLE)
-    other = make_wide_scheduler("spread+local_search", {}).place(GROUP, cluster, oracle)
+    other = make_wide_scheduler("spread+local_search").place(GROUP, cluster, oracle)
     assert other.trace["steps"] == one.trace["steps"] > 0
     assert value(other.placement, cluster, worth) == pytest.approx(value(one.placement, cluster, worth))
 
@@ -53,7 +53,7 @@ def test_keeps_the_contract_where_nothing_is_tabulated(name):
     group = np.zeros(40, dtype=int)
     group[[1, 5, 6, 7, 30]] = [2, 4, 3, 2, 4]
     worth = worth_of(MeanRps(), group, cluster, oracle)
-    decision = make_wide_scheduler(name, {}).place(group, cluster, worth)
+    decision = make_wide_scheduler(name).place(group, cluster, worth)
     found = evaluate(decision.placement, cluster, oracle, worth)
     assert found.value == pytest.approx(found.rps)
     assert len(found.container_rps) == group.sum() + 4
@@ -77,10 +77,10 @@ def test_a_broken_rule_is_an_error_where_nothing_is_tabulated():
     group[:2] = 1
     worth = worth_of(MeanRps(), group, cluster, oracle)
     with pytest.raises(PlacementError, match=r"node 0 holds 1 app-01 \+ 1 app-02, which a rule forbids"):
-        make_wide_scheduler(f"{__name__}:all_on_one", {}).place(group, cluster, worth)
+        make_wide_scheduler(f"{__name__}:all_on_one").place(group, cluster, worth)
     for name in ("greedy", "spread"):
         with pytest.raises(PlacementError, match="no node admits another container of app-02"):
-            make_wide_scheduler(name, {}).place(group, cluster, worth)
+            make_wide_scheduler(name).place(group, cluster, worth)
 
 
 def all_on_one(group, cluster, worth):

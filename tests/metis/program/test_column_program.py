@@ -160,3 +160,14 @@ def test_what_cannot_be_placed_is_refused():
     solved(np.zeros(space.size), np.array([1, 1]), cluster)
     with pytest.raises(InputError, match="no placement satisfies the rules"):
         solved(np.zeros(space.size), np.array([1, 1]), impossible)
+
+
+def test_reports_midway_what_share_is_done_and_the_best_beside_the_bound(seven):
+    group, rows = np.full(7, 5), []
+    cluster = Cluster(seven.space, 9)
+    found = solved(MeanRps().bind(group, cluster, seven), group, cluster, progress=rows.append)
+    shares = [row["share"] for row in rows]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] <= 1
+    assert rows[-1]["best"] <= found.value + 1e-12
+    assert rows[-1]["bound"] == pytest.approx(found.bound)
