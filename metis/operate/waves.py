@@ -100,8 +100,8 @@ class WaveOrder:
         times = startup or [0.0] * apps
         down = np.zeros(apps, dtype=np.int64)
         for wave in waves:
-            stopped = np.bincount([move.app for move in wave if move.stop_first], minlength=apps)
-            down = np.maximum(down, stopped)
+            for app, stopped in Counter(move.app for move in wave if move.stop_first).items():
+                down[app] = max(down[app], stopped)
         lasts = [max((times[m.app] for m in wave if m.target is not None), default=0.0) for wave in waves]
         return Order(tuple(waves), state.left(), float(sum(lasts)), down)
 
@@ -125,11 +125,15 @@ class _State:
         self._rules = rules
         self._shape = before.shape
         self._ids: list[int] = rules.space.index(before).tolist()
-        self._broken = {int(n) for n in np.flatnonzero(~rules.allowed[self._ids])}  # and nothing came since
-        apps = before.shape[1]
-        self._go: list[Counter[int]] = [_counter(before[:, a] - after[:, a]) for a in range(apps)]
-        self._come: list[Counter[int]] = [_counter(after[:, a] - before[:, a]) for a in range(apps)]
-        self._out = np.maximum(before.sum(axis=0) - after.sum(axis=0), 0).tolist()  # leave the cluster
+        # that break a rule before anything moves, and got no container since
+        self._broken = {int(n) for n in np.flatnonzero(~rules.allowed[self._ids])}
+        change = after - before
+        self._go: list[Counter[int]] = [Counter() for _ in rules.space.apps]
+        self._come: list[Counter[int]] = [Counter() for _ in rules.space.apps]
+        for node, a in np.argwhere(change).tolist():
+            by = int(change[node, a])
+            (self._come if by > 0 else self._go)[a][node] = abs(by)
+        self._out = np.maximum(-change.sum(axis=0), 0).tolist()  # containers that leave the cluster
         self._patience = sum(sum(come.values()) for come in self._come)  # detours at most
 
     @property
@@ -368,10 +372,6 @@ class _Wave:
     def end(self) -> list[int]:
         """What every node holds when the wave is over."""
         return self._after
-
-
-def _counter(change: IntArray) -> Counter[int]:
-    return Counter({int(n): int(change[n]) for n in np.flatnonzero(change > 0)})
 
 
 def as_named_waves(
