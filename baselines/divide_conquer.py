@@ -41,4 +41,4 @@ def _build(materials: Materials) -> PlaceFunction:
     )
 
 
-SCHEDULER = Entry(_build, ("divide_conquer",), learns=True)
+SCHEDULER = Entry(_build, ("divide_conquer", "learn"), learns=True)

@@ -11,6 +11,9 @@ from baselines.contract import Entry
 from baselines.stepwise import place_stepwise
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import problem_of
+from metis.problem.scheduler import Placed
+from metis.problem.worth import Worth
 
 
 def place_greedy(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[IntArray, Mapping[str, Any]]:
@@ -45,4 +48,12 @@ class _Gains:
         return self._node
 
 
-SCHEDULER = Entry(lambda materials: place_greedy)
+def place_greedy_by_oracle(group: IntArray, cluster: Cluster, worth: Worth) -> Placed:
+    """Place `group` [apps] as `place_greedy` does, asking an oracle what one more container brings."""
+    from metis.program.filling import fill
+
+    problem, kind_of = problem_of(group, cluster, worth)
+    return fill(problem, kind_of, np.zeros_like(cluster.existing), problem.demand), {}
+
+
+SCHEDULER = Entry(lambda materials: place_greedy, wide=lambda materials: place_greedy_by_oracle)

@@ -9,10 +9,19 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from baselines.contract import ImproveFunction, Improver, Materials, Progress
+from baselines.contract import (
+    ImproveFunction,
+    Improver,
+    Materials,
+    Progress,
+    WideImproveFunction,
+    WideMaterials,
+)
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import problem_of
 from metis.problem.space import ColocationSpace
+from metis.problem.worth import Worth
 from metis.settings import settings
 
 REPORT_EVERY = 500  # steps
@@ -200,4 +209,20 @@ def _build(materials: Materials) -> ImproveFunction:
     return partial(improve, settings=settings, progress=materials.progress)
 
 
-IMPROVER = Improver(_build, ("local_search",))
+def improve_by_oracle(
+    placement: IntArray, cluster: Cluster, worth: Worth, settings: LocalSearchSettings | None = None
+) -> tuple[IntArray, Mapping[str, Any]]:
+    """Improve `placement` as `improve` does where co-locations are too many to tabulate."""
+    from metis.program.exchange import exchange
+
+    settings = settings or LocalSearchSettings()
+    problem, kind_of = problem_of(placement.sum(axis=0), cluster, worth)
+    better, steps = exchange(problem, kind_of, placement, settings.max_steps, settings.tolerance)
+    return better, {"steps": steps}
+
+
+def _build_wide(materials: WideMaterials) -> WideImproveFunction:
+    return partial(improve_by_oracle, settings=materials.settings("local_search", LocalSearchSettings))
+
+
+IMPROVER = Improver(_build, ("local_search",), _build_wide)

@@ -10,4 +10,4 @@ def _build(materials: Materials) -> PlaceFunction:
     return PaperScheduler(materials.trained("paper"), settings, progress=materials.progress)
 
 
-SCHEDULER = Entry(_build, ("highlevel",), learner="paper", learns=True)
+SCHEDULER = Entry(_build, ("highlevel", "learn"), learner="paper", learns=True)

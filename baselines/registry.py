@@ -6,16 +6,19 @@ a file that exports `SCHEDULER = Entry(...)` (see `baselines.contract`) and a li
 """
 
 from importlib import import_module
+from typing import Any
 
-from baselines.contract import Entry, Improver, Materials, improved
+from baselines.contract import Entry, Improver, Materials, WideMaterials, improved
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.scheduler import Decision, PlaceFunction, Scheduler, TimedScheduler
+from metis.problem.worth import Worth
 
 # name -> module, whose `SCHEDULER` is the entry, or module:constant where a module holds several
 SCHEDULERS: dict[str, str] = {
     "optimum": "baselines.optimum",
+    "columns": "baselines.columns",
     "greedy": "baselines.greedy",
     "round_robin": "baselines.round_robin",
     "spread": "baselines.spread",
@@ -46,6 +49,49 @@ def make_scheduler(name: str, materials: Materials) -> TimedScheduler:
     for improver in improvers:
         place = improved(place, _improver_of(improver).build(materials))
     return TimedScheduler(name, place)
+
+
+def make_wide_scheduler(name: str, materials: WideMaterials | None = None) -> TimedScheduler:
+    """Build the scheduler called `name` for a space too large to tabulate; it takes the worth as an oracle.
+
+    Args:
+        name: of the scheduler.
+        materials: that it may need; None for the defaults of all settings.
+
+    Raises:
+        InputError: there is none of that name, or it needs a table; lists those there are.
+    """
+    check_wide(name)
+    materials = materials or WideMaterials()
+    base, *improvers = name.split("+")
+    if ":" in base:
+        place: Any = _users_function(base)
+    else:
+        made = entry_of(base).wide
+        assert made is not None  # checked
+        place = made(materials)
+    for improver in improvers:
+        improve = _improver_of(improver).wide
+        assert improve is not None  # checked
+        place = improved(place, improve(materials))
+    return TimedScheduler(name, place)
+
+
+def check_wide(name: str) -> None:
+    """Refuse a scheduler that needs all co-locations tabulated.
+
+    Raises:
+        InputError: there is none of that name, or it needs a table; lists those that do without.
+    """
+    check_name(name)
+    base, *improvers = name.split("+")
+    needs_table = ":" not in base and entry_of(base).wide is None
+    if needs_table or any(_improver_of(improver).wide is None for improver in improvers):
+        others = ", ".join(one for one in SCHEDULERS if entry_of(one).wide is not None)
+        raise InputError(
+            f"scheduler {name!r} needs a table of all co-locations, and these are too many to tabulate: use "
+            f"{others}, with +local_search after it if you like, or module:function for your own"
+        )
 
 
 def check_name(name: str) -> str:
@@ -94,7 +140,9 @@ def entry_of(name: str) -> Entry:
     return entry
 
 
-def timed_place(scheduler: Scheduler, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
+def timed_place(
+    scheduler: Scheduler, group: IntArray, cluster: Cluster, worth: FloatArray | Worth
+) -> Decision:
     """Place after one warm-up, so that the times are those of a program already running."""
     decision = scheduler.place(group, cluster, worth)
     if decision.seconds > WARM_UP_LIMIT:

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.contract import Entry
-from baselines.stepwise import place_stepwise
+from baselines.stepwise import place_by_counts, place_stepwise
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.scheduler import Placed
+from metis.problem.worth import Worth
 
 
 def place_spread(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[IntArray, Mapping[str, Any]]:
@@ -29,4 +31,16 @@ def place_spread(group: IntArray, cluster: Cluster, worth: FloatArray) -> tuple[
     return place_stepwise(group, cluster, choose), {}
 
 
-SCHEDULER = Entry(lambda materials: place_spread)
+def place_spread_by_counts(group: IntArray, cluster: Cluster, worth: Worth) -> Placed:
+    """Place `group` [apps] as `place_spread` does, without ids of co-locations."""
+    del worth
+    weight = cluster.space.slots + 1
+
+    def choose(app: int, counts: IntArray, admitted: NDArray[np.bool_]) -> int:
+        load = counts[:, app] * weight + counts.sum(axis=1)
+        return int(np.where(admitted, load, np.iinfo(np.int64).max).argmin())
+
+    return place_by_counts(group, cluster, choose), {}
+
+
+SCHEDULER = Entry(lambda materials: place_spread, wide=lambda materials: place_spread_by_counts)

@@ -41,3 +41,43 @@ def place_stepwise(group: IntArray, cluster: Cluster, choose: Choose) -> IntArra
             placement[node, app] += 1
             admitted[node] = admits[ids[node], app]
     return placement
+
+
+def place_by_counts(group: IntArray, cluster: Cluster, choose: Choose) -> IntArray:
+    """Place as `place_stepwise` does where co-locations have no ids, because they are too many to tabulate.
+
+    Args:
+        group: counts per application, [apps].
+        cluster: where to.
+        choose: called as `choose(app, counts, admitted)` with what the nodes hold, [nodes, apps], and the
+            nodes that have a slot and break no rule, bool [nodes]; returns the node.
+
+    Raises:
+        PlacementError: no node admits a container; names its application.
+    """
+    counts, waiting = cluster.existing.copy(), list(range(len(group)))
+    left = group.copy()
+    while waiting:
+        before = left.sum()
+        for app in waiting:
+            admitted = _admitted(cluster, counts, app)
+            while left[app] and admitted.any():
+                node = choose(app, counts, admitted)
+                counts[node, app] += 1
+                left[app] -= 1
+                admitted[node] = _admitted(cluster, counts[[node]], app)[0]
+        # what may only stand beside others waits until they are placed
+        waiting = [app for app in waiting if left[app]]
+        if waiting and left.sum() == before:
+            name = cluster.space.apps[waiting[0]]
+            raise PlacementError(f"no node admits another container of {name} under the rules")
+    return counts - cluster.existing
+
+
+def _admitted(cluster: Cluster, counts: IntArray, app: int) -> NDArray[np.bool_]:
+    """Whether nodes that hold `counts` [nodes, apps] take one more container of `app`, bool [nodes]."""
+    after = counts.copy()
+    after[:, app] += 1
+    found = after.sum(axis=1) <= cluster.space.slots
+    found[found] = cluster.admits(after[found])
+    return np.asarray(found)

@@ -49,4 +49,4 @@ def _build(materials: Materials) -> PlaceFunction:
     )
 
 
-SCHEDULER = Entry(_build, ("vanilla_rl",), learns=True)
+SCHEDULER = Entry(_build, ("vanilla_rl", "learn"), learns=True)

@@ -30,6 +30,9 @@ from metis.inputs.documents import read_yaml
 Made = TypeVar("Made")
 
 Bound = tuple[type, float, str]  # constraint, limit, in words
+LIST_OR_MAPPING = (
+    "Input should be a valid list or mapping; in a shell quote a word with braces, as in 'key={a:1,b:2}'"
+)
 WORDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
 
 
@@ -204,11 +207,31 @@ def read_as(kind: type[Made], given: Any, prefix: str = "") -> Made:
         made: Made = adapter_of(known).validate_python(given)
     except ValidationError as error:
         # a wrong `seed` also shows up in all the sections that take theirs from it
-        first = min(error.errors(), key=lambda found: len(found["loc"]))
+        first = min(_telling(error.errors()), key=lambda found: len(found["loc"]))
         # pydantic adds the member of a union, such as `list[float]`, which is no key
         key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
         raise InputError(prefix + _in_words(kind, key, first)) from None
     return made
+
+
+def _telling(errors: Sequence[Any]) -> list[Any]:
+    """The errors without those of a member of a union that the value was not meant as.
+
+    A mapping with one wrong value is no list either, but that is not what is wrong with it.
+    """
+
+    def beside(found: Any) -> list[Any]:
+        at = found["loc"][:-1]
+        return [one for one in errors if one is not found and one["loc"][: len(at)] == at]
+
+    kinds = ("tuple_type", "dict_type")
+    meant = [one for one in errors if one["type"] not in kinds or not _deeper(one, beside(one))]
+    both = [one for one in meant if one["type"] == kinds[0] and kinds[1] in {e["type"] for e in beside(one)}]
+    return [{**one, "msg": LIST_OR_MAPPING} for one in both] or meant
+
+
+def _deeper(found: Any, others: Sequence[Any]) -> bool:
+    return any(len(one["loc"]) > len(found["loc"]) for one in others)
 
 
 def read_file(kind: type[Made], path: Path) -> Made:

@@ -84,7 +84,10 @@ def load_catalog(folders: Sequence[Path], names: Iterable[str]) -> tuple[Workloa
     wanted = list(names)
     for name in wanted:
         if name not in known:
-            raise InputError(f"apps.names: there is no application {name!r}; use {sorted(known)}")
+            raise InputError(
+                f"apps.names: there is no application {name!r}; use {sorted(known)}, or name the folder that "
+                "describes it: apps.workloads=[DIR]"
+            )
         if wanted.count(name) > 1:
             raise InputError(f"apps.names: {name!r} is named twice")
     return tuple(known[name] for name in wanted)

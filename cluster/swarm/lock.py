@@ -127,9 +127,9 @@ def held(
         yield
     finally:
         ended.set()
-        with suppress(
-            MetisError
-        ):  # a manager that is gone: the lock ends by itself, as one that shows no life
+        beating.join(LOOK)
+        # where the manager is gone, the lock ends for want of signs of life
+        with suppress(MetisError):
             _update(fleet, lambda labels, now: None if _is(labels, ours) else labels)
 
 
@@ -190,7 +190,7 @@ def _beat(fleet: Fleet, ours: Holder, ended: threading.Event, report: Report) ->
     while not ended.wait(BEAT):
         with suppress(MetisError):  # the manager is away for a while: the next beat tries again
             _update(fleet, beat)
-        if lost:
+        if lost and not ended.is_set():
             report("another took over the lock of this cluster: what is measured now may be disturbed")
             return
 

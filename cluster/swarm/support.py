@@ -90,6 +90,9 @@ class Support:
         from docker.errors import APIError, NotFound
 
         with engine_errors(self._manager, f"removing network {NETWORK}"):
+            known = self._known_network()
+            if known is None or not self._is_ours(known):
+                return True
             try:
                 self._api.remove_network(NETWORK)
             except NotFound:
@@ -104,20 +107,26 @@ class Support:
         from docker.errors import APIError
 
         with engine_errors(self._manager, f"making network {NETWORK}"):
-            known = [one for one in self._api.networks(names=[NETWORK]) if one["Name"] == NETWORK]
-            if not known:
+            known = self._known_network()
+            if known is None:
                 try:
                     self._api.create_network(NETWORK, driver="overlay", labels=self._owned)
                 except APIError as error:
                     if error.status_code != 409:  # another process made it just now
                         raise
                 return [f"network {NETWORK}"]
-        if known[0]["Driver"] != "overlay":
+        if known["Driver"] != "overlay" or not self._is_ours(known):
             raise SurroundingsError(
-                f"{self._manager.name}: there is a network {NETWORK!r} of driver {known[0]['Driver']!r}, "
-                "and ours must be an overlay; remove it"
+                f"{self._manager.name}: there is a network {NETWORK!r} (driver {known['Driver']}) that this "
+                "cluster did not make, and it needs an overlay of that name; remove or rename that one"
             )
         return []
+
+    def _known_network(self) -> "Mapping[str, Any] | None":
+        return next((one for one in self._api.networks(names=[NETWORK]) if one["Name"] == NETWORK), None)
+
+    def _is_ours(self, network: Mapping[str, Any]) -> bool:
+        return (network.get("Labels") or {}).get("metis.cluster") == self._fleet.inventory.name
 
     def _create(self, name: str, given: dict[str, Any]) -> None:
         from docker.errors import APIError

@@ -19,6 +19,12 @@ TRUE = (
     ("predicted\nRPS", "rps_mean", "{:.4f}"),
     ("of pred.\noptimum", "ratio_mean", "{:.2%}"),
 )
+KNOWN = (  # what schedulers saw is the truth
+    ("RPS", "rps_mean", "{:.4f}"),
+    ("of the\n{limit}, %", "ratio", ""),
+    ("to the\nnext, %", "lead", ""),
+    ("worst\ngroup", "ratio_min", "{:.2%}"),
+)
 PREDICTED = (
     ("predicted\nRPS", "rps_mean", "{:.4f}"),
     ("of pred.\noptimum, %", "ratio", ""),
@@ -31,27 +37,30 @@ COSTS = (
     ("free\nnodes", "free_nodes_mean", "{:.1f}"),
 )
 TRUE_SLO = ("true\nSLO\n0.95", "true_slo_0.95_mean", "{:.1%}")
+EXACT_SLO = ("SLO\n0.95", "slo_0.95_mean", "{:.1%}")
+BOUND_KIND = "bound_kind"  # column where the ratio is to a bound, not to the optimum
 PREDICTED_SLO = ("SLO\n0.95", "slo_0.95_mean", "{:.1%}")
 NOTHING = "\N{EN DASH}"
 
 
-def comparison_table(results: "pd.DataFrame", title: str) -> Table:
+def comparison_table(results: "pd.DataFrame", title: str, *, exact: bool = False) -> Table:
     """Return schedulers against each other, best first: in truth where it is known, else as predicted.
 
     Args:
         results: one row per scheduler and group, see `flows.placing.comparison.judge`, with the seconds.
         title: of the table.
+        exact: whether schedulers saw the truth, with `simulator=testbed`.
     """
     from flows.report.data import summarise, truth_known
 
     known = truth_known(results)
-    columns = (*TRUE, *COSTS, TRUE_SLO) if known else (*PREDICTED, *COSTS, PREDICTED_SLO)
+    columns = _columns(results, known=known, exact=exact)
     summary = summarise(results)
     shown = [column for column in columns if not column[2] or _any_known(summary, column[1])]
     records = summary.to_dict("records")
     groups = int(results["group"].nunique())
     return Table(
-        f"{title}\n{_legend(groups, known=known)}",
+        f"{title}\n{_legend(groups, known=known, exact=exact)}{_bounds(results)}",
         ["scheduler", *(Column(heading, right=True, wrap=False) for heading, _, _ in shown)],
         [
             [
@@ -71,12 +80,34 @@ def error_lines(results: "pd.DataFrame") -> list[Line]:
     return [Line(said) for said in simulator_error(results)]
 
 
+def _columns(results: "pd.DataFrame", *, known: bool, exact: bool) -> list[tuple[str, str, str]]:
+    """Return heading, key and format of each column."""
+    if exact:
+        limit = "bound" if BOUND_KIND in results else "optimum"
+        return [
+            *((heading.format(limit=limit), key, form) for heading, key, form in KNOWN),
+            *COSTS,
+            EXACT_SLO,
+        ]
+    return [*TRUE, *COSTS, TRUE_SLO] if known else [*PREDICTED, *COSTS, PREDICTED_SLO]
+
+
 def _any_known(summary: "pd.DataFrame", column: str) -> bool:
     return column in summary and bool(summary[column].notna().any())
 
 
-def _legend(groups: int, *, known: bool) -> str:
-    order = "ordered by true value" if known else "predicted: no testbed knows the truth"
+def _bounds(results: "pd.DataFrame") -> str:
+    """Return what the bounds are worth, in words; nothing where the optimum is the limit."""
+    return f"; bounds {bound_kind_of(results)}" if BOUND_KIND in results else ""
+
+
+def bound_kind_of(results: "pd.DataFrame") -> str:
+    """Return `proven` where the bound of every row is, else `estimated`."""
+    return "proven" if bool((results[BOUND_KIND] == "proven").all()) else "estimated"
+
+
+def _legend(groups: int, *, known: bool, exact: bool) -> str:
+    order = "ordered by true value" if known or exact else "predicted: no testbed knows the truth"
     if groups == 1:
         return f"{order}; one group: no interval (± ?)"
     return f"{order}; ±: 95 % interval over groups, paired; a tie where it holds 0"
@@ -104,7 +135,7 @@ def _cell(row: Any, key: str, form: str) -> str:
 
 
 def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
-    """Return the schedulers, best first, as `comparison_table` orders them.
+    """Return `schedulers`, best first as in `comparison_table`; and `bound_kind` where ratios are to bounds.
 
     Of each: mean, median and least of RPS and ratio, predicted and true where it is known, with the half
     width of the 95 % interval of the mean over groups; mean and most of seconds; and `to_the_next`: how far
@@ -114,7 +145,7 @@ def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
     from flows.report.data import leads_over_next, ranking, truth_known
     from flows.report.intervals import drawn_columns, predicted, predicted_lead
 
-    document: dict[str, Any] = {}
+    schedulers: dict[str, Any] = {}
     names = [str(name) for name in ranking(results)]
     leads = leads_over_next(results)
     for name, after in zip(names, [*names[1:], None], strict=True):
@@ -129,8 +160,11 @@ def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
             spread["predicted_value"] = _erring(predicted(results, name))
             if after is not None:
                 spread["to_the_next"]["predicted"] = _erring(predicted_lead(results, name, after), gain=True)
-        document[name] = spread
-    return document
+        if BOUND_KIND in rows:
+            spread[BOUND_KIND] = bound_kind_of(rows)
+        schedulers[name] = spread
+    bounded = {BOUND_KIND: bound_kind_of(results)} if BOUND_KIND in results else {}
+    return {"schedulers": schedulers, **bounded}
 
 
 def _erring(found: "Interval", *, gain: bool = False) -> dict[str, Any]:

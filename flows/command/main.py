@@ -22,10 +22,12 @@ VERBS = {
     "status": "show what of the chain is done, failed, stale or missing",
     "config": "print the composed settings, with the meaning of every key",
     "place": "place one group",
+    "rebalance": "improve what runs with few moves, each number of them with its bound",
     "compare": "compare schedulers on the same groups",
     "explore": "measure only what pays for the groups to be placed",
     "explain": "show node by node why a placement is worth what it is",
     "constraints": "find the interference constraints of a profile",
+    "import": "read a published problem and write it as a folder to place",
     "import-profile": "read measurements, as CSV or .npz, check them and write a profile",
     "report": "write the report page of a run",
     "lab": "a Swarm of containers on this machine: up, down, status",
@@ -155,12 +157,6 @@ def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
     from flows.engine.startup import go_easy_on_garbage
     from metis.errors import MetisError
 
-    for variable, value in (
-        ("TF_CPP_MIN_LOG_LEVEL", "3"),
-        ("TF_ENABLE_ONEDNN_OPTS", "0"),
-        ("CUDA_VISIBLE_DEVICES", "-1"),
-    ):
-        os.environ.setdefault(variable, value)
     sys.path.append(str(Path.cwd()))  # where a user's own module:function is looked for last
     go_easy_on_garbage()
     ending = Ending(name, words)
@@ -215,7 +211,8 @@ def _give_up_output() -> None:
 
 
 def _module(name: str) -> Any:
-    return import_module(f"flows.command.verbs.{name.replace('-', '_')}")
+    module = "import_problem" if name == "import" else name.replace("-", "_")  # a keyword names no module
+    return import_module(f"flows.command.verbs.{module}")
 
 
 if __name__ == "__main__":

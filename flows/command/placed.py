@@ -3,26 +3,34 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from baselines.registry import check_name, timed_place
+from baselines.registry import check_name, check_wide, timed_place
 from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.live.room import Room, open_part, room_of
 from flows.placing.decisions import Midway, scheduler_for
 from flows.placing.known import known_simulator, known_weights, trained, unmeasured_apps
+from flows.placing.problem import check_problem
+from flows.placing.tables import tables_of
+from flows.placing.wide import COLUMNS, bound_of
 from flows.stages.shared import OPTIMUM
 from metis.errors import MetisError
+from metis.files import save_arrays, written_whole
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import Evaluation, evaluate, gap, value
 from metis.problem.groups import check_group
-from metis.problem.placement_files import as_named
+from metis.problem.oracle import Oracle, worth_of
+from metis.problem.placement_files import as_named, names_of_nodes, write_plan
 from metis.problem.scheduler import Decision, Scheduler
-from metis.simulate.simulator import error_of
+from metis.problem.tables import Tables
+from metis.problem.worth import Worth
+from metis.simulate.simulator import FittedSimulator, error_of
 
 SPREAD = "spread"  # what Docker Swarm does by itself
 EXACT = 20_000  # co-locations up to which the optimum takes seconds
@@ -46,6 +54,7 @@ class Placed:
             None where it knows nothing.
         gain: predicted gain over what Docker Swarm does by itself, as a share, and the half width of its
             interval; None where that is not known.
+        bound_kind: `proven` or `estimated`, where co-locations are too many to tabulate.
     """
 
     settings: Settings
@@ -59,6 +68,7 @@ class Placed:
     placement: IntArray
     error: float | None = None
     gain: tuple[float, float] | None = None
+    bound_kind: str | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -71,6 +81,7 @@ class Placed:
             "rps": self.judged.rps,
             "value": self.judged.value,
             "bound": self.bound,
+            **({"bound_kind": self.bound_kind} if self.bound_kind else {}),
             "gap": gap(self.judged.value, self.bound),
             "seconds": self.decision.seconds,
             "cpu_seconds": self.decision.cpu_seconds,
@@ -80,6 +91,24 @@ class Placed:
             **self._erring(),
             **as_named(self.placement, self.cluster.space.apps, self.room.nodes),
         }
+
+    @property
+    def before(self) -> IntArray:
+        """The containers that ran before, on all nodes, int [nodes, apps]."""
+        return make_cluster(self.settings, self.cluster.space).existing
+
+    def save(self, path: Path) -> None:
+        """Write a plan of all that runs then, existing containers among them, as the file's ending says."""
+        before, apps, nodes = self.before, self.cluster.space.apps, self.room.nodes
+        if path.suffix == ".csv":
+            from cluster.export import placement_csv
+
+            with written_whole(path) as file:
+                file.write(placement_csv(self.placement + before, nodes, apps).encode())
+        elif path.suffix == ".npz":
+            save_arrays(path, {"placement": self.placement + before, "apps": np.array(apps)})
+        else:
+            write_plan(path, self.placement, apps, nodes, before)
 
     def _erring(self) -> dict[str, Any]:
         if self.error is None:
@@ -101,47 +130,77 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
             where that takes seconds and the scheduler would have to be trained first.
     """
     settings = memo.settings
-    check_name(settings.scheduler)  # before a simulator is fitted for it
+    # before a simulator is fitted for it
+    (check_wide if settings.wide else check_name)(settings.scheduler)
+    check_problem(settings)
     simulator = known_simulator(memo)
-    tables = simulator.tables
-    if not chosen and settings.cluster.live and tables.space.size <= EXACT and not trained(memo):
+    known = tables_of(simulator)
+    if not chosen and settings.cluster.live and known.space.size <= EXACT and not trained(memo):
         settings = replace(settings, scheduler=OPTIMUM)
-    group = one_group(settings, tables.space.apps)
-    room = room_of(settings)
-    part = open_part(make_cluster(settings, tables.space), room, tables)
-    cluster = part.cluster
+    group = one_group(settings, known.space.apps)
+    whole, room = make_cluster(settings, known.space), room_of(settings)
+    if not settings.cluster.live:
+        room = replace(room, nodes=names_of_nodes(settings.existing, whole))
+    part = open_part(whole, room, known)
+    cluster, objective = part.cluster, settings.objective
     check_group(group, cluster)
-    objective = settings.objective
-    worth = objective.bind(group, cluster, tables)
-    midway = Midway(partial(memo.progress, settings.scheduler))
-    weights = known_weights(memo, tables)
-    scheduler = scheduler_for(settings, settings.scheduler, tables, weights, progress=midway)
-    midway.begin(0, 1, group, cluster, worth)
-    decision = timed_place(scheduler, group, cluster, worth)
-    midway.end(1, 1)
-    judged = evaluate(decision.placement, cluster, tables, worth)
-    proven = settings.scheduler == OPTIMUM
-    bound = float(decision.trace["bound"]) if proven else _bound(group, cluster, worth)
-    placed = [app for app, count in zip(tables.space.apps, group, strict=True) if count]
-    drawn = [objective.bind(group, cluster, could_be) for could_be in simulator.drawn()]
-    own = np.array([value(decision.placement, cluster, one) for one in drawn])
-    gain = None
-    if drawn:
-        swarm = scheduler_for(settings, SPREAD, tables)
-        gain = _gain(judged.value, own, drawn, swarm, group, cluster, worth)
+    worth = worth_of(objective, group, cluster, known)
+    decision = _decision(memo, settings, known, group, cluster, worth)
+    judged = evaluate(decision.placement, cluster, known, worth)
+    bound, kind = _bound(settings, decision, group, cluster, worth)
+    placed = [app for app, count in zip(known.space.apps, group, strict=True) if count]
+    error, gain = _doubts(simulator, settings, decision.placement, group, cluster, judged.value)
     return Placed(
         settings=settings,
         objective=objective.name,
         cluster=cluster,
         decision=decision,
         judged=judged,
-        bound=bound,
+        bound=max(bound, judged.value),
         unmeasured=tuple(app for app in unmeasured_apps(memo) if app in placed),
         room=room,
         placement=part.whole(decision.placement, len(room.nodes)),
-        error=error_of(own) if drawn else None,
+        error=error,
         gain=gain,
+        bound_kind=kind,
     )
+
+
+def _decision(
+    memo: Memo,
+    settings: Settings,
+    known: Tables | Oracle,
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray | Worth,
+) -> Decision:
+    midway = Midway(partial(memo.progress, settings.scheduler))
+    weights = known_weights(memo, known) if isinstance(known, Tables) else None
+    scheduler = scheduler_for(settings, settings.scheduler, known, weights, progress=midway)
+    midway.begin(0, 1, group, cluster, worth)
+    decision = timed_place(scheduler, group, cluster, worth)
+    midway.end(1, 1)
+    return decision
+
+
+def _doubts(
+    simulator: FittedSimulator | Oracle,
+    settings: Settings,
+    placement: IntArray,
+    group: IntArray,
+    cluster: Cluster,
+    predicted: float,
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Return the simulator's own error of the value, and the predicted gain over `SPREAD` with its error."""
+    if not isinstance(simulator, FittedSimulator):
+        return None, None
+    drawn = [settings.objective.bind(group, cluster, could_be) for could_be in simulator.drawn()]
+    if not drawn:
+        return None, None
+    own = np.array([value(placement, cluster, one) for one in drawn])
+    worth = settings.objective.bind(group, cluster, simulator.tables)
+    swarm = scheduler_for(settings, SPREAD, simulator.tables)
+    return error_of(own), _gain(predicted, own, drawn, swarm, group, cluster, worth)
 
 
 def _gain(
@@ -163,8 +222,19 @@ def _gain(
     return (own / before - 1, error_of(gains)) if before > 0 else None
 
 
-def _bound(group: Any, cluster: Cluster, worth: Any) -> float:
-    """Return the linear relaxation's bound: a few milliseconds, and tight to three or four digits."""
-    from metis.program.relaxation import relax  # with scipy, which placing alone does not need
+def _bound(
+    settings: Settings, decision: Decision, group: IntArray, cluster: Cluster, worth: FloatArray | Worth
+) -> tuple[float, str | None]:
+    """Return a bound, and whether it is proven or estimated where that is not always so.
 
-    return relax(worth, group, cluster).bound
+    In a tabulated space it is the linear relaxation's: a few milliseconds, and tight to three or four digits.
+    """
+    if settings.scheduler == OPTIMUM:
+        return float(decision.trace["bound"]), None
+    if isinstance(worth, np.ndarray):
+        from metis.program.relaxation import relax  # with scipy, which placing alone does not need
+
+        return relax(worth, group, cluster).bound, None
+    if settings.scheduler == COLUMNS:
+        return float(decision.trace["bound"]), str(decision.trace["bound_kind"])
+    return bound_of(group, cluster, worth, settings)

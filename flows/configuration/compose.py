@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import fields
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.settings import defaults, known_keys, path_keys, paths_among, text_keys
+from flows.configuration.settings import Settings, defaults, known_keys, path_keys, paths_among, text_keys
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
 from metis.settings import unknown_key
@@ -57,7 +58,7 @@ def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:
             config = deepcopy(_composed(choices))
             values = [parse(word) for word in words if word not in choices]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
-            yield _plain(config)
+            yield _checked(_plain(config), choices)
 
 
 def with_config_dir(words: Sequence[str]) -> list[str]:
@@ -173,6 +174,16 @@ def _plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def _checked(composed: dict[str, Any], choices: Sequence[str]) -> dict[str, Any]:
+    """Return the composed values; refuse a file of `experiment` and the like whose keys landed below it."""
+    sections = {one.name for one in fields(Settings)}
+    for word in choices:
+        group = word.partition("=")[0].lstrip("+")
+        if group in composed and group not in sections:
+            raise InputError(f"{word}: its file needs the first line `# @package _global_`, as in conf/")
+    return composed
+
+
 @contextmanager
 def _understood(overrides: Sequence[str]) -> Iterator[None]:
     """Turn what Hydra raises about wrong words into one line."""
@@ -203,7 +214,7 @@ def _one_line(message: str) -> str:
     text = " ".join(kept[:3])
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        return unknown_key(missing.group(1), known_keys())
+        return unknown_key(missing.group(1), (*known_keys(), *groups()))
     listed = " ".join(kept).partition("Config search path")[0]
     kept_away = re.search(r"Could not delete from config. '([^']+)' does not exist", text)
     if kept_away:

@@ -1,5 +1,6 @@
 """From settings to the things of the science: testbed, profile, cluster, groups, objective."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
     from metis.measure.profile import Profile
+    from metis.measure.synthetic import SyntheticModel, SyntheticOracle
     from metis.measure.testbed import Testbed
 
 
@@ -26,7 +28,7 @@ def app_names(settings: Settings) -> tuple[str, ...] | None:
 def make_testbed(settings: Settings) -> "Testbed":
     """Return the testbed: a full profile replayed where `testbed.path` names one, else the embedded model."""
     from metis.measure.profile_files import load_profile
-    from metis.measure.testbed import load_embedded
+    from metis.measure.testbed import EmbeddedTestbed, load_embedded
     from metis.simulate.replay import FileTestbed
 
     chosen = settings.testbed
@@ -37,14 +39,35 @@ def make_testbed(settings: Settings) -> "Testbed":
         )
     if chosen.path:
         return FileTestbed(load_profile(Path(chosen.path), app_names(settings), settings.cluster.slots))
+    if chosen.kind == "synthetic":
+        return EmbeddedTestbed(_synthetic(settings), settings.slots, chosen.noise)
     table = Path(chosen.coefficients) if chosen.coefficients else None
-    return load_embedded(table, settings.cluster.slots or 8, chosen.noise)
+    return load_embedded(table, settings.slots, chosen.noise)
+
+
+def _synthetic(settings: Settings) -> "SyntheticModel":
+    from metis.measure.synthetic import SyntheticModel
+
+    assert settings.apps.count is not None  # the settings are refused without
+    return SyntheticModel.drawn(settings.apps.count, settings.testbed.seed)
+
+
+def make_oracle(settings: Settings) -> "SyntheticOracle":
+    """Return what the testbed knows of co-locations that are too many to tabulate."""
+    from metis.measure.synthetic import SyntheticOracle
+
+    return SyntheticOracle(_synthetic(settings), settings.slots)
 
 
 def knows_truth(settings: Settings) -> bool:
-    """Whether a testbed can judge placements: files of measurements and live clusters have no truth."""
+    """Whether a testbed judges placements beside the simulator.
+
+    Files of measurements and live clusters have no truth; with `simulator=testbed` the simulator is it.
+    """
     if settings.testbed.kind == "swarm":
         return False
+    if settings.simulator.kind == "testbed":
+        return False  # what schedulers see is the truth already
     return settings.testbed.path is not None or settings.profile.path is None
 
 
@@ -116,11 +139,14 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     Raises:
         InputError: the existing placement or a rule does not fit; names file, node or application.
     """
-    mask = settings.rules.mask(space)
+    rules, nodes = settings.rules, settings.cluster.nodes
+    rules.admits(np.zeros((1, len(space.apps)), dtype=np.int64), space)  # refuses unknown applications
+    made = Cluster(space, nodes, rules=rules)
+    if space.tabulated:
+        made = replace(made, allowed=rules.mask(space))
     if not settings.existing:
-        return Cluster(space, settings.cluster.nodes, allowed=mask)
-    existing = placement_of(Path(settings.existing), space)
-    return Cluster(space, settings.cluster.nodes, existing=existing, allowed=mask)
+        return made
+    return replace(made, existing=placement_of(Path(settings.existing), space))
 
 
 def one_group(settings: Settings, apps: tuple[str, ...]) -> IntArray:

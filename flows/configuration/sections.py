@@ -57,10 +57,12 @@ class AppsSettings:
 
     Attributes:
         names: of the applications, for profiles that have none; on a live cluster, of the workloads to run.
+        count: of the applications of `testbed=synthetic`.
         workloads: folders of applications of your own, beside the packaged ones.
     """
 
     names: tuple[str, ...] | None = None
+    count: Annotated[int, Ge(2), Le(100_000)] | None = None
     workloads: tuple[OutputPath, ...] = ()
 
 
@@ -113,18 +115,21 @@ class TestbedSettings:
     """What knows what would really happen.
 
     Attributes:
-        kind: `embedded` is a parametric model, `file` replays a full profile, `swarm` is the live cluster.
+        kind: `embedded` is a parametric model, `file` replays a full profile, `swarm` is the live cluster,
+            `synthetic` a model of `apps.count` applications drawn by `seed`.
         path: file of a full profile.
         coefficients: file of the embedded model's coefficients; null: the packaged seven applications.
         noise: standard deviation of the logarithm of a measured RPS.
+        seed: of the synthetic model.
     """
 
     __test__ = False
 
-    kind: Literal["embedded", "file", "swarm"] = "embedded"
+    kind: Literal["embedded", "file", "swarm", "synthetic"] = "embedded"
     path: InputPath | None = None
     coefficients: InputPath | None = None
     noise: Annotated[float, Ge(0), Le(1)] = 0.02
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if self.kind == "file" and not self.path:

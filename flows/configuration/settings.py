@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cache
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Len
+from annotated_types import Ge, Gt, Le, Len
 
+from baselines.columns import ColumnsSettings
 from baselines.constraints import ConstraintsSettings
 from baselines.divide_conquer import DivideConquerSettings
 from baselines.local_search import LocalSearchSettings
@@ -44,11 +46,15 @@ from flows.configuration.sections import (
 from metis.errors import InputError
 from metis.explore.settings import ExploreSettings
 from metis.files import file_digest
+from metis.learn.paper.device import LearnSettings
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
+from metis.operate.settings import RebalanceSettings
+from metis.problem.load_cost import LoadCost
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
+from metis.problem.space import MAX_COLOCATIONS
 from metis.settings import (
     NONE_IS_EMPTY,
     READ,
@@ -67,6 +73,10 @@ from metis.settings import (
 from metis.simulate.settings import SimulatorSettings
 
 SCHEDULERS = ("optimum", "metis", "greedy+local_search", "greedy", "medea", "paragon", "spread")
+
+SLOTS = 8  # of a node, where neither a profile nor a setting says
+Moves = Annotated[int, Ge(0), Le(1_000_000_000)]
+MoveCost = Annotated[float, Ge(0), Le(1e9)]
 
 if TYPE_CHECKING:
     Format = str
@@ -92,7 +102,14 @@ class Settings:
         until: last stage of the chain to do.
         existing: a placement of containers that run already: a file, or the id of an MLflow run.
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
+        moves: for `rebalance`: containers that may leave their node: a number, or a list of some to compare;
+            null: as many as pay by `move_cost`, or the whole frontier.
+        move_cost: for `rebalance`: value that a move must gain: for all, or by application (0 for others).
+        why: for `rebalance`: a node whose change is to be explained, such as node-7.
+        why_not: for `rebalance`: a container whose staying is to be explained, such as Redis-12.
         objective: what a placement is worth: its kind, and the parameters of that kind.
+        problem: folder that states a problem: nodes.csv, apps.csv, rules.yaml, existing.csv.
+        seconds: wall time that placing a problem folder may take; null: 60.
         dry_run: for `deploy`: show what would change, and stop.
         force: for `cluster down`: take hosts out although others run something there.
         format: of `export`.
@@ -110,6 +127,12 @@ class Settings:
     until: str | None = None
     existing: InputPath | None = None
     placement: InputPath | None = None
+    problem: InputPath | None = None
+    seconds: Annotated[float, Gt(0), Le(86_400)] | None = None
+    moves: Moves | tuple[Moves, ...] | None = None
+    move_cost: MoveCost | Annotated[Mapping[str, MoveCost], NONE_IS_EMPTY] = 0.0
+    why: str | None = None
+    why_not: str | None = None
     dry_run: bool = False
     force: bool = False
     format: Format = "swarm"
@@ -124,9 +147,11 @@ class Settings:
     simulator: SimulatorSettings = SimulatorSettings()
     objective: Annotated[Any, Reading(_objective)] = MeanRps()
     rules: Rules = Rules()
+    load_cost: LoadCost = LoadCost()
     group: GroupSettings = GroupSettings()
     groups: GroupsSettings = GroupsSettings()
     optimum: OptimumSettings = OptimumSettings()
+    columns: ColumnsSettings = ColumnsSettings()
     local_search: LocalSearchSettings = LocalSearchSettings()
     constraints: ConstraintsSettings = ConstraintsSettings()
     medea: MedeaSettings = MedeaSettings()
@@ -139,6 +164,7 @@ class Settings:
     highlevel: HighLevelSettings = HighLevelSettings()
     vanilla_rl: VanillaRlSettings = VanillaRlSettings()
     divide_conquer: DivideConquerSettings = DivideConquerSettings()
+    learn: LearnSettings = LearnSettings()
     runner: RunnerSettings = RunnerSettings()
     connect: ConnectSettings = ConnectSettings()
     images: BuildSettings = BuildSettings()
@@ -148,6 +174,7 @@ class Settings:
     deploy: DeploySettings = DeploySettings()
     watch: WatchSettings = WatchSettings()
     export: ExportSettings = ExportSettings()
+    rebalance: RebalanceSettings = RebalanceSettings()
     gc: GcSettings = GcSettings()
     runs: RunsSettings = RunsSettings()
     serve: ServeSettings = ServeSettings()
@@ -159,6 +186,30 @@ class Settings:
             raise InputError("testbed=swarm needs a live cluster: cluster=lab, cluster=hosts or cluster=ec2")
         if self.testbed.kind == "swarm" and not self.apps.names:
             raise InputError("testbed=swarm needs apps.names=[...], the applications to run")
+        synthetic = self.testbed.kind == "synthetic"
+        if synthetic and (self.apps.count is None or self.apps.names):
+            raise InputError("testbed=synthetic draws its applications: give apps.count=N, and no apps.names")
+        if self.apps.count is not None and not synthetic:
+            raise InputError("apps.count: has no effect but with testbed=synthetic")
+        if self.simulator.kind == "testbed" and self.testbed.kind == "swarm":
+            raise InputError("simulator=testbed: of a live cluster the truth is not known; use another one")
+        if self.wide and self.simulator.kind != "testbed":
+            raise InputError(
+                f"apps.count={self.apps.count}: on {self.slots} slots these applications have more than "
+                f"{MAX_COLOCATIONS:,} co-locations, too many to profile; add simulator=testbed, or give fewer"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Slots of a node of a testbed that is a model."""
+        return self.cluster.slots or SLOTS
+
+    @property
+    def wide(self) -> bool:
+        """Whether co-locations are too many to tabulate, so that their worth is asked of an oracle."""
+        if self.testbed.kind != "synthetic" or self.apps.count is None:
+            return False
+        return comb(self.apps.count + self.slots, self.slots) > MAX_COLOCATIONS
 
 
 def validated(composed: Mapping[str, Any]) -> Settings:

@@ -1,6 +1,7 @@
 """Deploying on a live cluster: the plan in words, and what was predicted against what is measured."""
 
 import io
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cluster.spec import Container, ContainerSpec
 
 MOST_LINES = 40  # of a plan shown on a terminal
+WHERE = ("cluster", "connect", "tracking")  # settings that say which cluster is meant
 COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
 
 
@@ -147,6 +149,20 @@ def comparison_figure(table: pd.DataFrame) -> bytes:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None})
     return drawn.getvalue()
+
+
+def undeploy_command(command: str) -> str:
+    """Return the command that removes what `command` deploys or leaves running.
+
+    Args:
+        command: of `deploy`, or of `run` with the stage.
+    """
+    kept = []
+    for word in shlex.split(command)[2:]:
+        key = word.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] in WHERE or key == "deploy.session":
+            kept.append(word)
+    return shlex.join(["metis", "undeploy", *kept])
 
 
 def by_name(placement: IntArray, names: Sequence[str] | None, nodes: Sequence[str]) -> IntArray:

@@ -55,7 +55,7 @@ def started(settings: Settings, report: Report) -> Inventory:
         from cluster.provision.lab import lab
 
         workers = settings.cluster.workers or DEFAULT_WORKERS
-        return lab.up(state, name, workers, settings.connect, settings.images)
+        return lab.up(state, name, workers, settings.connect, settings.images, report)
     if settings.cluster.kind == "ec2":
         from cluster.provision.ec2.instances import launch
         from cluster.provision.ec2.reachable import wait_reachable
@@ -64,6 +64,7 @@ def started(settings: Settings, report: Report) -> Inventory:
             raise InputError("cluster=ec2 needs cluster.workers=N, the nodes to launch")
         asked = settings.ec2
         inventory = launch(state, name, settings.cluster.workers, asked, report)
+        report(f"waiting for {len(inventory.hosts)} instances to respond, {asked.wait:g} s at most")
         wait_reachable(inventory, asked.wait)
         return inventory
     return known_inventory(settings)

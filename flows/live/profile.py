@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +25,6 @@ from metis.measure.journal import Journal, journal_of
 from metis.measure.profile import Profile
 from metis.measure.series import measure_list
 from metis.measure.testbed import join_profiles
-
-if TYPE_CHECKING:
-    from cluster.backend import Backend
 
 PARTIAL = "partial.npz"  # what could be measured, where some co-locations could not
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
@@ -91,16 +88,8 @@ def live_testbed(
             if known.state != "ready":
                 testbed.leave_out(name, f"{name}: {known.state}")
         yield testbed
-        _say_support(backend, settings)
-
-
-def _say_support(backend: "Backend", settings: Settings) -> None:
-    """Report what stays for the next run, and the command that removes it."""
-    if not backend.standing():
-        say(
-            "  caches, origin and network stay for the next run; "
-            f"`metis undeploy cluster={settings.cluster.kind} ...` removes them"
-        )
+        if not backend.standing():
+            say_indented("caches, origin and network stay for the next run, until `metis undeploy`")
 
 
 def profile_live(work: Work) -> Profile:

@@ -7,10 +7,11 @@ import numpy as np
 
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
-from flows.live.state import INVENTORY, cluster_state
+from flows.live.state import INVENTORY, cluster_state, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
+from metis.problem.oracle import Oracle
 from metis.problem.placement_files import node_names
 from metis.problem.tables import Tables
 
@@ -65,6 +66,7 @@ def _looked_at(settings: Settings, inventory: Inventory, free: Room) -> Room:
 
     connect, launch, slots = settings.connect, settings.launch, settings.cluster.slots or 1
     quick = replace(connect, retries=0, connect_timeout=min(connect.connect_timeout, LOOK_WITHIN))
+    say_indented(f"looking at what runs on cluster {inventory.name}")
     try:
         with Fleet(inventory, quick) as fleet:
             backend = open_backend(settings.cluster.backend, fleet, (), (), launch)
@@ -97,7 +99,7 @@ class Open:
         return full
 
 
-def open_part(cluster: Cluster, room: Room, tables: Tables) -> Open:
+def open_part(cluster: Cluster, room: Room, known: Tables | Oracle) -> Open:
     """Return the nodes of a cluster that have room, with the load of others in place.
 
     What others run was never measured. Each slot that they take is filled by the profiled application that
@@ -106,10 +108,10 @@ def open_part(cluster: Cluster, room: Room, tables: Tables) -> Open:
     Args:
         cluster: with what is known to run there.
         room: see `room_of`.
-        tables: what is predicted.
+        known: what is predicted.
 
     Raises:
-        InputError: no node has room; says why.
+        InputError: no node has room, or others take slots where co-locations are too many to tabulate.
     """
     closed = np.array([name in room.closed for name in room.nodes])
     over = cluster.existing.sum(axis=1) + room.taken > cluster.space.slots
@@ -120,8 +122,10 @@ def open_part(cluster: Cluster, room: Room, tables: Tables) -> Open:
         raise InputError(f"no node takes containers: {reasons}")
     existing = cluster.existing[rows].copy()
     if room.taken[rows].any():
-        existing[:, stand_in(tables, cluster.allowed, room.taken[rows])] += room.taken[rows]
-    return Open(Cluster(cluster.space, len(rows), existing, cluster.allowed), rows)
+        if not isinstance(known, Tables):
+            raise InputError("others take slots here, and co-locations are too many to tabulate")
+        existing[:, stand_in(known, cluster.allowed, room.taken[rows])] += room.taken[rows]
+    return Open(replace(cluster, nodes=len(rows), existing=existing), rows)
 
 
 def stand_in(tables: Tables, allowed: np.ndarray, taken: Sequence[int] | IntArray) -> int:

@@ -53,9 +53,9 @@ def judge(
     Columns: scheduler, group, rps, value, bound, ratio (value / the optimum's value), gap (1 - value /
     bound), free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (the value of the
     true optimum), true_ratio (true_value / true_best) and true_slo_<level>; with `medea.ends` worst and
-    best, the values between which Medea is indifferent; of learners their updates and episodes; of a simulator
-    that knows its errors drawn_<k>, the value were its k-th draw true. `ratio` measures against the optimum on
-    the simulator's tables, which need not be the best in truth: `true_best` is the limit.
+    best, the values between which Medea is indifferent; of learners their updates and episodes; of a
+    simulator that knows its errors drawn_<k>, the value were its k-th draw true. `ratio` measures against
+    the optimum on the simulator's tables, which need not be the best in truth: `true_best` is the limit.
 
     Args:
         decisions: by scheduler; `optimum` must be among them.

@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from baselines.contract import Materials
-from baselines.registry import make_scheduler, sections_of, timed_place
+from baselines.contract import Materials, WideMaterials
+from baselines.registry import make_scheduler, make_wide_scheduler, sections_of, timed_place
 from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.work import TIMINGS, read_json
 from metis.errors import InputError
 from metis.files import load_arrays, save_arrays, written_whole
 from metis.inputs.archives import MAX_BYTES
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.oracle import Oracle, worth_of
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
+from metis.problem.worth import Worth
 
 FILE, TRACES = "decisions.npz", "traces.json"
 Report = Callable[[float, int, str], None]
@@ -91,7 +94,7 @@ def _differs(name: str) -> bool:
 def scheduler_for(
     settings: Settings,
     name: str,
-    tables: Tables,
+    known: Tables | Oracle,
     weights: Callable[[str], Any] | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Callable[[Mapping[str, Any]], None] | None = None,
@@ -101,20 +104,34 @@ def scheduler_for(
     Args:
         settings: of the run.
         name: of the scheduler.
-        tables: the simulator's.
+        known: the simulator's tables, or an oracle where co-locations are too many for them.
         weights: gives the trained weights of a learner by its name.
         options: sections of settings that replace those of `settings`.
         progress: receives what a scheduler that takes its time knows midway.
     """
+    if "learn" in sections_of(name):
+        open_device(settings)
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
-    return make_scheduler(name, Materials(tables, chosen, weights, progress))
+    if not isinstance(known, Tables):
+        return make_wide_scheduler(name, WideMaterials(chosen, progress))
+    return make_scheduler(name, Materials(known, chosen, weights, progress))
+
+
+def open_device(settings: Settings) -> None:
+    """Start TensorFlow on the device asked for, before any clock runs, and say where it has none such."""
+    from metis.learn.paper.device import open_tensorflow
+
+    asked = settings.learn.device
+    used = open_tensorflow(asked)
+    if used != asked:
+        say(f"learn.device={asked}: TensorFlow sees no GPU here; learning on the {used.upper()}")
 
 
 def place_groups(
     scheduler: Scheduler,
     settings: Settings,
-    tables: Tables,
+    known: Tables | Oracle,
     groups: IntArray,
     midway: "Midway | None" = None,
     *,
@@ -124,12 +141,12 @@ def place_groups(
 
     With `groups.arrive` they come one after another, and what was placed before stays.
     """
-    cluster = make_cluster(settings, tables.space)
+    cluster = make_cluster(settings, known.space)
     refuse_too_many(len(groups), cluster)
     objective = settings.objective
     made: list[Decision] = []
     for i, group in enumerate(groups):
-        worth = objective.bind(group, cluster, tables)
+        worth = worth_of(objective, group, cluster, known)
         if midway:
             midway.begin(i, len(groups), group, cluster, worth)
         place = partial(timed_place, scheduler) if timed and not i else scheduler.place
@@ -150,7 +167,9 @@ class Midway:
         self._since = time.monotonic()
         self._bound: Callable[[], float] = lambda: 0.0
 
-    def begin(self, done: int, groups: int, group: IntArray, cluster: Cluster, worth: FloatArray) -> None:
+    def begin(
+        self, done: int, groups: int, group: IntArray, cluster: Cluster, worth: FloatArray | Worth
+    ) -> None:
         """Report that one more group is being placed."""
         self._done, self._groups, self._since = done, groups, time.monotonic() + REPORT_AFTER
 
@@ -158,7 +177,7 @@ class Midway:
         def bound() -> float:
             from metis.program.relaxation import relax
 
-            return relax(worth, group, cluster).bound
+            return relax(worth, group, cluster).bound if isinstance(worth, np.ndarray) else 0.0
 
         self._bound = bound
         self._report(done, groups, "")
@@ -192,9 +211,9 @@ def refuse_too_many(groups: int, cluster: Cluster) -> None:
         )
 
 
-def cluster_before(decided: Decisions, i: int, settings: Settings, tables: Tables) -> Cluster:
+def cluster_before(decided: Decisions, i: int, settings: Settings, known: Tables | Oracle) -> Cluster:
     """Return the cluster that group i met: where groups arrive, with those placed before it."""
-    start = make_cluster(settings, tables.space)
+    start = make_cluster(settings, known.space)
     if not settings.groups.arrive:
         return start
     return replace(start, existing=start.existing + decided.placements[:i].sum(axis=0))

@@ -15,8 +15,9 @@ from flows.engine.executor import executor_of
 from flows.engine.provenance import groups_dataset, run_params, run_tags
 from flows.engine.work import Work
 from flows.placing.decisions import Decisions, Midway, Report, place_groups, scheduler_for
-from flows.placing.tables import tables_in
+from flows.placing.tables import known_in, tables_of
 from metis.problem.counts import IntArray
+from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
@@ -33,15 +34,17 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
         work: the step.
         weights: gives a learner's trained weights.
     """
-    tables = tables_in(work.inputs["simulator"])
-    groups = make_groups(work.settings, tables.space.apps)
+    known = tables_of(known_in(work.inputs["simulator"]))
+    apps = known.space.apps
+    groups = make_groups(work.settings, apps)
     params = run_params(work.settings, groups, work.part)
-    given = [groups_dataset(work.settings, groups, tables.space.apps)]
+    given = [groups_dataset(work.settings, groups, apps)]
     work.recording.describe(run_tags(params), params, given)
     learner = learner_of(work.part)
-    trained = weights(learner, tables) if weights and learner else None
+    tabulated = known if isinstance(known, Tables) else None
+    trained = weights(learner, tabulated) if weights and learner and tabulated else None
     options = _options(work)
-    place = partial(_place_some, work.settings, work.part, tables, trained, options)
+    place = partial(_place_some, work.settings, work.part, known, trained, options)
     with executor_of(work.settings.runner) as executor:
         together = work.settings.groups.arrive or executor.jobs == 1  # arrivals meet what came before
         if together:
@@ -49,27 +52,27 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
         else:
             parts = [groups[list(rows)] for rows in executor.parts(len(groups))]
             decisions = Decisions.joined(executor.map(place, parts, partial(work.progress, work.part)))
-    if work.part == "medea" and work.settings.medea.ends:
-        decisions = _with_ends(work, decisions, tables, groups, options)
-    _warn_of_small_budget(work, decisions)
-    decisions.save(work.folder, groups, tables.space.apps)
-    work.write("placements.csv", _as_csv(decisions.placements, tables.space.apps))
+    if work.part == "medea" and work.settings.medea.ends and tabulated:
+        decisions = _with_ends(work, decisions, tabulated, groups, options)
+    warn_of_small_budget(work.part, decisions)
+    decisions.save(work.folder, groups, apps)
+    work.write("placements.csv", _as_csv(decisions.placements, apps))
     # whole, with seconds and curves: for people, no part of the output
     (work.recording.about / "traces.json").write_text(json.dumps(list(decisions.traces), indent=1))
-    _draw(work, decisions.placements[0], tables.space.apps)
+    _draw(work, decisions.placements[0], apps)
     seconds, cpu = decisions.seconds, decisions.cpu_seconds
     work.recording.metrics({"seconds": seconds.mean(), "seconds_max": seconds.max()})
     work.recording.metrics({"decision_cpu_seconds": cpu.mean(), "decision_cpu_seconds_max": cpu.max()})
     return decisions
 
 
-def _warn_of_small_budget(work: Work, decisions: Decisions) -> None:
+def warn_of_small_budget(name: str, decisions: Decisions) -> None:
     """Say so where a learner made too few updates for its placements to mean anything."""
     updates = [int(trace["updates"]) for trace in decisions.traces if "updates" in trace]
     if updates and min(updates) < FEWEST_UPDATES:
-        section = sections_of(work.part)[0]
+        section = sections_of(name)[0]
         say(
-            f"{work.part}: {min(updates)} updates for a group: too small a budget to compare learners; give "
+            f"{name}: {min(updates)} updates for a group: too small a budget to compare learners; give "
             f"{section}.steps or {section}.cpu_seconds for {FEWEST_UPDATES} or more"
         )
 
@@ -104,7 +107,7 @@ def _with_ends(
 def _place_some(
     settings: Settings,
     name: str,
-    tables: Tables,
+    known: Tables | Oracle,
     trained: Any,
     options: dict[str, Any],
     groups: IntArray,
@@ -112,8 +115,8 @@ def _place_some(
 ) -> Decisions:
     """Place some of the groups; runs on any worker."""
     midway = Midway(report) if report else None
-    scheduler = scheduler_for(settings, name, tables, lambda learner: trained, options, midway)
-    return place_groups(scheduler, settings, tables, groups, midway)
+    scheduler = scheduler_for(settings, name, known, lambda learner: trained, options, midway)
+    return place_groups(scheduler, settings, known, groups, midway)
 
 
 def _as_csv(placements: IntArray, apps: tuple[str, ...]) -> bytes:

@@ -1,32 +1,47 @@
 """Tables and trained weights that verbs place with, from the memo: found, or made."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from flows.engine.memo import Memo
-from flows.placing.tables import fitted_in
+from flows.placing.tables import known_in, tables_in
 from metis.errors import InputError
+from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
 from metis.simulate.simulator import FittedSimulator
 
 
-def known_simulator(memo: Memo) -> FittedSimulator:
-    """Return the simulator under the settings of the memo.
+def known_tables(memo: Memo) -> Tables:
+    """Return the tables of the simulator under the settings of the memo.
 
     Raises:
-        InputError: they need a profile of a live cluster that was not measured; says how to.
+        InputError: see `simulator_folder`, or co-locations are too many to tabulate.
+    """
+    return tables_in(simulator_folder(memo))
+
+
+def known_simulator(memo: Memo) -> FittedSimulator | Oracle:
+    """Return the simulator under the settings of the memo; an oracle where co-locations are too many.
+
+    Raises:
+        InputError: see `simulator_folder`.
+    """
+    return known_in(simulator_folder(memo))
+
+
+def simulator_folder(memo: Memo) -> Path:
+    """Return the output of stage simulator under the settings of the memo.
+
+    Raises:
+        InputError: it needs a profile of a live cluster that was not measured; says how to.
     """
     if not memo.affordable("simulator"):
         raise InputError(
             "no profile was measured under these settings: `metis run stages=[profile]` with them measures "
             "one, `metis status` says what differs, and profile=file profile.path=FILE gives one"
         )
-    return fitted_in(memo.obtain("simulator").folder)
-
-
-def known_tables(memo: Memo) -> Tables:
-    """Return the tables of `known_simulator`."""
-    return known_simulator(memo).tables
+    return memo.obtain("simulator").folder
 
 
 def trained(memo: Memo) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from flows.configuration.settings import Settings
 from flows.engine.executor import executor_of
 from flows.engine.work import Progress
+from flows.placing.decisions import open_device
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import value
@@ -171,6 +172,7 @@ def _train_paper(
     """Train the sub-scheduler of every load range, side by side where the runner can."""
     from metis.learn.paper.sub_scheduler import SubSchedulers, load_ranges, train_sub_schedulers
 
+    open_device(settings)
     allowed = settings.rules.mask(tables.space)
     objective, paper = settings.objective, settings.paper
     if settings.runner.kind == "local" or paper.chained:

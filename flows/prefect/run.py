@@ -6,7 +6,7 @@ from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.memo import Memo, Outcome
 from flows.engine.work import Progress, no_progress
-from flows.stages.chain import chosen_steps, found, open_memo, run_steps
+from flows.stages.chain import check_problems, chosen_steps, found, open_memo, run_steps
 from metis.errors import MetisError, SurroundingsError
 
 
@@ -17,7 +17,7 @@ def run_chain(settings: Settings, progress: Progress = no_progress, command: str
     is lost midway, one line says so and the steps run without it.
 
     Raises:
-        InputError: the settings ask for a stage that does not exist.
+        InputError: the settings ask for a stage that does not exist, or for groups that cannot be placed.
         StepError: a step failed; what was finished before stays finished.
         SurroundingsError: the tracking store cannot be opened.
     """
@@ -26,6 +26,7 @@ def run_chain(settings: Settings, progress: Progress = no_progress, command: str
     outcome = found(memo)
     if outcome is not None:
         return outcome
+    check_problems(memo.settings)
     if settings.tracking.orchestrate:
         without = _as_flow(memo)
         if memo.failures:
@@ -59,6 +60,6 @@ def _as_flow(memo: Memo) -> str | None:
 
 
 def _opened(memo: Memo) -> None:
-    """Open the tracking store, which takes seconds in a new folder; the first step reports where it cannot."""
+    """Open the tracking store, which takes seconds in a new folder; the first step reports a failure."""
     with suppress(MetisError):
         _ = memo.store.experiment

@@ -12,7 +12,7 @@ from flows.engine.memo import Memo
 from flows.engine.secrets import masked_command
 from flows.engine.startup import go_easy_on_garbage
 from flows.prefect.parameters import base_words, composed
-from flows.stages.chain import chosen_steps, open_memo
+from flows.stages.chain import check_problems, chosen_steps, open_memo
 from metis.errors import MetisError
 
 
@@ -28,7 +28,9 @@ def served_memo(words: Sequence[str]) -> Memo:
     go_easy_on_garbage()
     settings = composed(words)
     chosen_steps(settings)
-    return open_memo(settings, command=masked_command(["metis", "run", *base_words(), *words]))
+    memo = open_memo(settings, command=masked_command(["metis", "run", *base_words(), *words]))
+    check_problems(memo.settings)
+    return memo
 
 
 def served_state(run: Callable[[], State[Any]]) -> State[Any]:

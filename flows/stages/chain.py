@@ -8,6 +8,7 @@ from flows.engine.memo import Memo, Outcome
 from flows.engine.store import Store
 from flows.engine.work import Progress, no_progress
 from flows.placing.given import with_files
+from flows.placing.problem import check_problem
 from flows.stages import (
     baselines,
     build,
@@ -17,6 +18,7 @@ from flows.stages import (
     explore,
     highlevel,
     profile,
+    rebalance,
     report,
     sample,
     setup,
@@ -38,6 +40,7 @@ CHAIN: tuple[Stage, ...] = (
     baselines.STAGE,
     evaluate.STAGE,
     sample.STAGE,
+    rebalance.STAGE,
     report.STAGE,
     deploy.STAGE,
     watch.STAGE,
@@ -75,6 +78,19 @@ def chosen_steps(settings: Settings) -> list[Step]:
 def asked_for(step: Step, settings: Settings) -> bool:
     """Whether a step is done by itself; hosts are made ready only where something else needs them."""
     return not step.always or step.stage.name in (*(settings.stages or ()), *settings.rerun, settings.until)
+
+
+def check_problems(settings: Settings) -> None:
+    """Refuse groups that the chosen steps cannot place, before minutes of exploring and training for them.
+
+    Raises:
+        InputError: see `flows.placing.problem.check_problem`.
+    """
+    checked: list[Settings] = []
+    for step in chosen_steps(settings):
+        if "group" in step.declared and step.chosen not in checked:
+            check_problem(step.chosen)
+            checked.append(step.chosen)
 
 
 def open_memo(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Memo:

@@ -41,7 +41,7 @@ def _wanted(work: Work, session: "LiveSession") -> IntArray:
 
 def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
     from cluster.deployment import carry_out
-    from flows.live.deployment import plan_lines, plan_rows
+    from flows.live.deployment import plan_lines, plan_rows, undeploy_command
     from metis.files import save_arrays
 
     def changing(done: int, total: int, nodes: str) -> None:
@@ -49,7 +49,6 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
             say(f"  changing {nodes}")
         work.progress("nodes changed", done, total, f", {nodes}" if nodes else "")
 
-    undone = f"`metis undeploy cluster={work.settings.cluster.kind} ...` removes all of it"
     changes = session.plan(placement)
     for line in plan_lines(changes):
         say(line)
@@ -61,7 +60,7 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
         changes,
         work.settings.deploy.at_once,
         changing,
-        lambda stands: say(f"  {stands}; {undone}"),
+        lambda stands: say(f"  {stands}; all of it is removed by\n  {undeploy_command(work.command)}"),
     )
     work.write_json("plan.json", plan_rows(changes))
     arrays = {"placement": placement, "apps": list(session.space.apps), "nodes": list(session.nodes)}

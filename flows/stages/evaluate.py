@@ -10,9 +10,10 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import Dataset, groups_dataset, run_name, run_params, run_tags
 from flows.engine.work import TIMINGS, Work
-from flows.placing.tables import fitted_in
+from flows.placing.tables import known_in, tables_of
 from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
 from metis.problem.objectives import tabulated
+from metis.simulate.simulator import FittedSimulator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,20 +35,24 @@ WORST = {
 def run(work: Work) -> None:
     """Write `results.csv` and `timings.csv`, a row per scheduler and group, and a child run per scheduler."""
     from flows.placing.comparison import judge, place_optima, timings
+    from flows.placing.wide import judge_wide
 
-    simulator = fitted_in(work.inputs["simulator"])
-    tables = simulator.tables
-    groups = make_groups(work.settings, tables.space.apps)
+    known = known_in(work.inputs["simulator"])
+    apps = tables_of(known).space.apps
+    groups = make_groups(work.settings, apps)
     params = run_params(work.settings, groups)
-    given = groups_dataset(work.settings, groups, tables.space.apps)
+    given = groups_dataset(work.settings, groups, apps)
     work.recording.describe(run_tags(params), params, [given])
     decisions = read_decisions(work.inputs)
     truth = true_optimum = None
     if work.derived["truth"]:
         truth = make_testbed(work.settings).truth(tabulated(work.settings.objective))
         true_optimum = place_optima(work.settings, truth, groups, work.progress)
-    drawn = list(simulator.drawn())
-    results = judge(decisions, work.settings, tables, groups, truth, true_optimum, drawn)
+    if isinstance(known, FittedSimulator):
+        drawn = list(known.drawn())
+        results = judge(decisions, work.settings, known.tables, groups, truth, true_optimum, drawn)
+    else:
+        results = judge_wide(decisions, work.settings, known, groups, work.progress)
     seconds = timings(decisions)
     work.write(RESULTS, results.to_csv(index=False).encode())
     work.write(TIMINGS, seconds.to_csv(index=False).encode())
@@ -85,7 +90,8 @@ def _child_runs(
     from flows.report.placement_picture import placement_svg
 
     for name, rows in results.groupby("scheduler", sort=False):
-        numbers = rows.drop(columns=["scheduler", "group", *drawn_columns(rows)])
+        no_numbers = ["scheduler", "group", "bound_kind", *drawn_columns(rows)]
+        numbers = rows.drop(columns=no_numbers, errors="ignore")
         metrics = {str(column): float(numbers[column].mean()) for column in numbers}
         metrics |= {f"{c}_{how}": float(numbers[c].agg(how)) for c, how in WORST.items() if c in numbers}
         own = {"scheduler": str(name), **params}
@@ -115,10 +121,10 @@ STAGE = Stage(
     name="evaluate",
     about="Judge every placement: RPS, gap to the optimum, seconds.",
     run=run,
-    settings=(*PROBLEM, *TESTBED, "optimum"),
+    settings=lambda settings, part: (*PROBLEM, *TESTBED, "columns" if settings.wide else "optimum"),
     unkeyed=("simulator.kind", "seed"),
     derived={"truth": knows_truth, "coefficients": packaged_coefficients},
     inputs=lambda settings, part: ("simulator", *placing_steps(settings)),
-    modules=("flows.placing.comparison",),
+    modules=("flows.placing.comparison", "flows.placing.wide"),
     doing="evaluated",
 )

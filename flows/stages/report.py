@@ -15,6 +15,7 @@ from flows.engine.work import Work, read_json
 from flows.placing.tables import fitted_in
 from flows.stages.constraints import APPLIST
 from flows.stages.evaluate import placing_steps, read_decisions, read_results
+from flows.stages.rebalance import RESULT, has_moves
 from flows.stages.sample import has_sample, in_words
 from flows.stages.shared import PROBLEM, TESTBED, packaged_coefficients
 from metis.problem.counts import IntArray
@@ -78,6 +79,7 @@ def report_data(work: Work) -> "ReportData":
             _explained(work, results, example, judging, cluster, true=truth is not None),
             *_explored(work),
             *_sample(work),
+            *_moves(work),
         ],
         made=_made(work),
     )
@@ -153,6 +155,14 @@ def _sample(work: Work) -> "list[ReportSection]":
     return [ReportSection("A random share instead", f"<p>{escape(in_words(folder))}</p>")]
 
 
+def _moves(work: Work) -> "list[ReportSection]":
+    """Return the section on few moves, where what runs was rebalanced."""
+    from flows.report.frontier import frontier_section
+
+    folder = work.inputs.get("rebalance")
+    return [] if folder is None else [frontier_section(read_json(folder / RESULT))]
+
+
 def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     sizes = sorted({int(group.sum()) for group in groups})
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
@@ -187,7 +197,9 @@ def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
     explored = ("explore",) if settings.profile.explored else ()
     sample = ("sample",) if has_sample(settings) else ()
-    return ("simulator", "profile", "constraints", *placing_steps(settings), "evaluate", *explored, *sample)
+    moves = ("rebalance",) if has_moves(settings) else ()
+    placed = (*placing_steps(settings), "evaluate")
+    return ("simulator", "profile", "constraints", *placed, *explored, *sample, *moves)
 
 
 def _mlflow(settings: Settings) -> str:
@@ -204,6 +216,6 @@ STAGE = Stage(
     # a page links to MLflow: one of another address or port is another page
     derived={"truth": knows_truth, "coefficients": packaged_coefficients, "mlflow": _mlflow},
     inputs=_inputs,
-    modules=("flows.report", "flows.report.explanation", "flows.report.exploration"),
+    modules=("flows.report", "flows.report.explanation", "flows.report.exploration", "flows.report.frontier"),
     doing="written",
 )

@@ -10,7 +10,7 @@ from metis.files import file_digest
 OPTIMUM = "optimum"
 GROUPS = ("group", "groups")
 PROBLEM = ("cluster.nodes", "cluster.slots", "rules", "objective", "existing", *GROUPS)
-TESTBED = ("testbed", "apps.names", "cluster.slots")
+TESTBED = ("testbed", "apps.names", "apps.count", "cluster.slots")
 # what a measurement on a live cluster depends on
 MEASURED = ("launch", "load", "apps.names")
 # what measuring or changing it also reads: where its hosts are, how they are reached, how much at once
@@ -21,9 +21,13 @@ LIVE = (
 
 
 def all_schedulers(settings: Settings) -> list[str]:
-    """Return the schedulers of a run, each once; the optimum is always among them, as the reference."""
+    """Return the schedulers of a run, each once.
+
+    The optimum is always among them, as the reference, but where co-locations are too many for it.
+    """
     deployed = [settings.scheduler] if asks_for(settings, "deploy") and not settings.placement else []
-    return list(dict.fromkeys([OPTIMUM, *settings.schedulers, *deployed]))
+    reference = [] if settings.wide else [OPTIMUM]
+    return list(dict.fromkeys([*reference, *settings.schedulers, *deployed]))
 
 
 def asks_for(settings: Settings, stage: str) -> bool:

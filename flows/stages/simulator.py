@@ -4,18 +4,25 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
-from flows.placing.tables import FILE, fitted_in
+from flows.placing.tables import FILE, ORACLE, fitted_in
+from flows.stages.shared import TESTBED, packaged_coefficients
 from metis.problem.objectives import tabulated
+
+AFTER_EXPLORING = 0.25  # spreads of caution: what the last runs made look best has had few of them
 
 
 def run(work: Work) -> None:
-    """Write `simulator.npz`: what an exploration believes, or a fit; its fidelity becomes metrics.
+    """Write `simulator.npz`: what an exploration believes, a fit, or the testbed's truth.
 
-    Its tables are those that schedulers choose by: with `caution` lower than what is expected.
+    Its fidelity becomes metrics. Its tables are those that schedulers choose by: with `caution` lower than
+    what is expected. Where co-locations are too many to tabulate, it writes `oracle.npz` instead.
     """
     from metis.measure.profile_files import load_profile
     from metis.simulate.fitting import fit_simulator
 
+    if work.settings.simulator.kind == "testbed":
+        _read_truth(work)
+        return
     if "explore" in work.inputs and _take_over(work):
         return
     profile = load_profile(work.inputs["profile"] / "profile.npz")
@@ -23,7 +30,7 @@ def run(work: Work) -> None:
     given = profile_dataset(work.inputs["profile"], source, profile.space.apps, len(profile))
     chosen = work.settings.simulator
     work.recording.describe({"metis.seed": str(chosen.seed)}, {}, [given])
-    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.spreads)
+    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.caution or 0.0)
     fitted.save(work.folder / FILE)
     work.write_json("report.json", fitted.report)
     work.recording.metrics(fitted.report)
@@ -34,14 +41,43 @@ def _take_over(work: Work) -> bool:
     explored = fitted_in(work.inputs["explore"])
     if not set(work.derived["quantities"]) <= set(explored.tables.quantities):
         return False
-    explored.cautious(work.settings.simulator.spreads).save(work.folder / FILE)
+    caution = work.settings.simulator.caution
+    explored.cautious(AFTER_EXPLORING if caution is None else caution).save(work.folder / FILE)
     work.write_json("report.json", explored.report)
     work.recording.metrics(explored.report)
     return True
 
 
+def _read_truth(work: Work) -> None:
+    """Write what the testbed knows, and that nothing of it was predicted."""
+    from flows.configuration.objects import make_oracle, make_testbed
+    from metis.simulate.simulator import FittedSimulator
+
+    report = {"measured": 1.0}
+    if work.settings.wide:
+        make_oracle(work.settings).save(work.folder / ORACLE)
+    else:
+        truth = make_testbed(work.settings).truth(work.derived["quantities"])
+        FittedSimulator(truth, report).save(work.folder / FILE)
+    work.write_json("report.json", report)
+    work.recording.metrics(report)
+
+
+def _declared(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    return ("simulator", *(TESTBED if settings.simulator.kind == "testbed" else ()))
+
+
+def _modules(settings: Settings, part: str) -> tuple[str, ...]:
+    del part
+    read = settings.simulator.kind == "testbed"
+    return ("metis.measure.testbed", "metis.measure.synthetic") if read else ("metis.simulate.fitting",)
+
+
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
+    if settings.simulator.kind == "testbed":
+        return () if settings.cluster.live else ("setup",)
     believed = settings.profile.explored and settings.simulator.kind == "ensemble"
     return ("profile", "explore") if believed and settings.simulator.noise is None else ("profile",)
 
@@ -50,14 +86,18 @@ def _quantities(settings: Settings) -> tuple[str, ...]:
     return tabulated(settings.objective)
 
 
+def _coefficients(settings: Settings) -> str | None:
+    return packaged_coefficients(settings) if settings.simulator.kind == "testbed" else None
+
+
 STAGE = Stage(
     name="simulator",
     about="Fit the simulator to the profile.",
     run=run,
-    settings=("simulator",),
+    settings=_declared,
     # objectives that need the same quantities share a simulator
-    derived={"quantities": _quantities},
+    derived={"quantities": _quantities, "coefficients": _coefficients},
     inputs=_inputs,
-    modules=("metis.simulate.fitting",),
+    modules=_modules,
     doing="fitted",
 )

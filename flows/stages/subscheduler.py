@@ -15,7 +15,7 @@ MODULES = {
 }
 # all that the weights depend on, the simulator's tables aside: the value learner honours rules when it
 # places, the paper's when it learns
-SETTINGS = {"value": ("value", "dealer"), "paper": ("paper", "rules")}
+SETTINGS = {"value": ("value", "dealer"), "paper": ("paper", "rules", "learn")}
 
 
 def run(work: Work) -> None:

@@ -21,10 +21,10 @@ import yaml
 
 from flows.configuration.compose import compose_jobs, compose_plain, for_hydra, quote_path, store_defaults
 from flows.configuration.settings import Settings, validated
-from flows.engine.console import clock, say
+from flows.engine.console import clock, progress_lines, say
 from flows.engine.secrets import masked_command
 from flows.engine.store import Store
-from flows.sweeps.job import PARENT, job, run_job
+from flows.sweeps.job import CURVES, PARENT, RESULTS, job, run_job
 from metis.errors import InputError
 from metis.files import written_whole
 
@@ -83,9 +83,10 @@ def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
     """Run every job, then write the aggregate table and figure to the parent run."""
     given = [argument for argument in arguments if argument not in FLAGS]
     overrides = [word if "," in word or CHOICES.search(word) else quote_path(word) for word in given]
-    planned = _planned(overrides)
-    first = planned[0].settings
-    store = Store(first.tracking)
+    with progress_lines("sweep: "):
+        planned = _planned(overrides)
+        first = planned[0].settings
+        store = Store(first.tracking)
     with store.parent(f"sweep {' '.join(given)}"[:200], {"metis.command": _command(arguments)}) as parent:
         by_hydra = any(o.startswith(PLUGINS) for o in overrides)
         whole = (
@@ -95,9 +96,10 @@ def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
         )
         jobs = store.children(parent)
         failed = [job for job in jobs if job.status != "FINISHED"]
-        results = _collect([job.folder for job in jobs if job.status == "FINISHED" and job.folder])
+        folders = [job.folder for job in jobs if job.status == "FINISHED" and job.folder]
+        results, curves = _collect(folders, RESULTS), _collect(folders, CURVES)
         folder = Path(first.out) if first.out else store.root / "sweeps" / parent[:8]
-        summary = None if results is None else _publish(store, parent, results, first, folder)
+        summary = None if results is None else _publish(store, parent, results, curves, first, folder)
         if OPTUNA in overrides:
             _say_best(store, parent)
     for one in failed:
@@ -209,21 +211,27 @@ def _launch_by_hydra(parent: str, overrides: Sequence[str], settings: Settings) 
         sys.argv = kept
 
 
-def _collect(folders: Sequence[Path]) -> "pd.DataFrame | None":
+def _collect(folders: Sequence[Path], name: str) -> "pd.DataFrame | None":
     import pandas as pd  # half a second, which a run that asks whether it is a sweep should not pay
 
-    frames = [pd.read_csv(folder / "results.csv") for folder in folders if (folder / "results.csv").is_file()]
+    frames = [pd.read_csv(folder / name) for folder in folders if (folder / name).is_file()]
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
 def _publish(
-    store: Store, parent: str, results: "pd.DataFrame", settings: Settings, folder: Path
+    store: Store,
+    parent: str,
+    results: "pd.DataFrame",
+    curves: "pd.DataFrame | None",
+    settings: Settings,
+    folder: Path,
 ) -> "pd.DataFrame":
     """Write table and figure into `folder` and to the sweep's run; return the summary."""
-    from flows.sweeps.table import aggregate, sweep_figure
+    from flows.sweeps.figures import sweep_figure
+    from flows.sweeps.table import aggregate
 
     summary = aggregate(results)
-    figure = sweep_figure(results, settings.published)
+    figure = sweep_figure(results, settings.published, curves, arrive=settings.groups.arrive)
     for name, content in (
         ("results.csv", results.to_csv(index=False).encode()),
         ("summary.csv", summary.to_csv(index=False).encode()),

@@ -1,7 +1,5 @@
 """The summary of a sweep: mean, deviation and interval over seeds, rank, and a figure of all schedulers."""
 
-import io
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ MEANS = (
     "episodes",
 )
 TIMES = ("seconds", "cpu_seconds")
-MEASURED = ("group", "rps", "value", "bound", "ratio", "gap", *TIMES, *MEANS)
+MEASURED = ("group", "nodes", "measured", "rps", "value", "bound", "ratio", "gap", *TIMES, *MEANS)
 SHOWN = (
     ("rps", "mean RPS", "{:.4f}"),
     ("interval", "± 95 %", ""),
@@ -104,82 +102,6 @@ def sweep_rows(summary: pd.DataFrame) -> tuple[list[str], list[str], list[list[s
 
 def _text(value: Any, form: str) -> str:
     return NOTHING if value != value else form.format(value)
-
-
-def sweep_figure(results: pd.DataFrame, published: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """Draw boxes of RPS over groups per setting and scheduler, and their seconds; return the SVG.
-
-    Where objectives differ their values are drawn instead, and where simulators differ the RPS on the true
-    table. A bar behind Medea's box spans the values between which it is indifferent.
-
-    Args:
-        results: rows of all jobs.
-        published: setting -> scheduler -> [median, p5, p95] of the paper, drawn beside ours.
-    """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    settings = setting_columns(results)
-    results = results.sort_values([*settings, "group"], kind="stable", ignore_index=True)
-    same = pd.Series("", index=results.index)
-    label = results[settings].astype(str).agg(", ".join, axis=1) if settings else same
-    panels = list(dict.fromkeys(label))
-    measure, wording = _measure(results, settings)
-    schedulers = list(results.groupby("scheduler")["value"].mean().sort_values(ascending=False).index)
-    figure = Figure(figsize=(max(3.2 * len(panels), 6.0), 7.0), layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.subplots(2, len(panels), sharey="row", squeeze=False)
-    for column, panel in enumerate(panels):
-        part = results[label == panel]
-        above, below = axes[0, column], axes[1, column]
-        _boxes(above, part, measure, schedulers)
-        _boxes(below, part, "seconds", schedulers)
-        _beside(above, part, schedulers, published.get(str(panel), {}))
-        below.set_yscale("log")
-        title = f"{', '.join(settings)} = {panel}" if settings else "all groups"
-        if "mse" in part and results["mse"].nunique() > 1:
-            title += f"\nsimulator: MSE {part['mse'].mean():.2%}, R² {part['r2'].mean():.3f}"
-        above.set_title(title, fontsize=10)
-        above.set_xticks([])
-        below.set_xticks(range(1, len(schedulers) + 1), schedulers, rotation=60, ha="right", fontsize=8)
-    axes[0, 0].set_ylabel(wording)
-    axes[1, 0].set_ylabel("seconds per group")
-    if published:
-        figure.suptitle("boxes: ours, 25-75 %, whiskers 5-95 %; diamonds: published", fontsize=9)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
-
-
-def _measure(results: pd.DataFrame, settings: Sequence[str]) -> tuple[str, str]:
-    """Return the column to draw, and its label."""
-    if any(name.startswith("objective") for name in settings):
-        return "value", "value of the objective"
-    simulated = any(name.startswith(("profile", "simulator", "explore")) for name in settings)
-    if simulated and "true_rps" in results:
-        return "true_rps", "mean normalised RPS on the true table"
-    return "rps", "mean normalised RPS"
-
-
-def _boxes(axes: Any, part: pd.DataFrame, measure: str, schedulers: Sequence[str]) -> None:
-    columns = [part.loc[part["scheduler"] == name, measure].to_numpy() for name in schedulers]
-    axes.boxplot(columns, whis=(5, 95), showfliers=False, medianprops={"color": "#b2432f"})
-
-
-def _beside(
-    axes: Any, part: pd.DataFrame, schedulers: Sequence[str], published: Mapping[str, Sequence[float]]
-) -> None:
-    """Draw the published figures, and the range within which a scheduler is indifferent."""
-    for place, name in enumerate(schedulers, start=1):
-        known = published.get(name)
-        if known:
-            spread = [[known[0] - known[1]], [known[2] - known[0]]]
-            axes.errorbar(place + 0.32, known[0], spread, fmt="D", color="#2f6db2", markersize=4, capsize=2)
-        own = part[part["scheduler"] == name]
-        if "worst" in own and own["worst"].notna().any():
-            axes.vlines(
-                place, own["worst"].mean(), own["best"].mean(), color="#bbbbbb", linewidth=6, zorder=0
-            )
 
 
 def _interval(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:

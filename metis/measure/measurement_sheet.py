@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from metis.errors import InputError
-from metis.inputs.names import check_names
+from metis.inputs.names import check_names, meant
 from metis.inputs.sheet import Sheet
 from metis.measure.load_results import read_result
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
@@ -121,6 +121,14 @@ def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
     names = _agreed(sheet, measured, apps)
     columns = {name: [f"{name}_{app}" for app in names] for name in (RPS, *OTHERS)}
     optional = [column for name in OTHERS for column in columns[name]]
+    uncounted = next((app for app in names if app not in sheet.header), None)
+    if uncounted is not None:
+        prefixes = tuple(f"{name}_" for name in columns)
+        counts_of = [one for one in sheet.header if not one.startswith(prefixes) and one not in names]
+        raise InputError(
+            f"{sheet.name}: the column {f'{RPS}_{uncounted}'!a} has no column of counts {uncounted!a} beside "
+            f"it; {meant(uncounted, counts_of) if counts_of else 'add one'}"
+        )
     sheet.expect([*names, *columns[RPS]], optional, "count or measure of an application")
     counts = sheet.counts(names)
     measures: dict[str, FloatArray] = {}

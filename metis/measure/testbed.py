@@ -61,17 +61,34 @@ class Testbed(Protocol):
         ...
 
 
+class Model(Protocol):
+    """A model of interference: what containers reach when they share a node."""
+
+    @property
+    def apps(self) -> tuple[str, ...]:
+        """Names of the applications, in column order."""
+        ...
+
+    def rps(self, colocations: IntArray) -> FloatArray:
+        """Return the normalised RPS of each application in `colocations` [n, apps]; 0 where absent."""
+        ...
+
+    def latency(self, colocations: IntArray, rps: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return p50 and p99 in seconds, [n, apps] each, at a given throughput; NaN where unknown."""
+        ...
+
+
 @dataclass(frozen=True)
 class EmbeddedTestbed:
-    """The parametric model of interference, with seeded measurement noise.
+    """A parametric model of interference, with seeded measurement noise.
 
     Attributes:
-        model: the interference model.
+        model: the seven packaged applications, another table of coefficients, or a synthetic model.
         slots: slots of a node.
         noise: standard deviation of the logarithm of one measured RPS or latency.
     """
 
-    model: InterferenceModel
+    model: Model
     slots: int = 8
     noise: float = 0.02
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.problem.counts import IntArray, whole_counts
+from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 
 
@@ -18,13 +19,16 @@ class Cluster:
         space: the co-locations possible on a node (its applications and slots).
         nodes: number of nodes.
         existing: containers in place, int [nodes, apps]; they never migrate.
-        allowed: bool [space.size], the co-locations the operator's rules admit.
+        allowed: bool [space.size], the co-locations the operator's rules admit; empty where the space is too
+            large to tabulate.
+        rules: the operator's rules, which decide there; `admits` fits both.
     """
 
     space: ColocationSpace
     nodes: int
     existing: IntArray = field(default=None)  # type: ignore[arg-type]
     allowed: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
+    rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
         if self.nodes < 1:
@@ -42,10 +46,17 @@ class Cluster:
                 f"and has {self.space.slots} slots"
             )
         object.__setattr__(self, "existing", held)
+        tabulated = self.space.size if self.space.tabulated else 0
         if self.allowed is None:
-            object.__setattr__(self, "allowed", np.ones(self.space.size, dtype=bool))
-        if self.allowed.shape != (self.space.size,) or self.allowed.dtype != bool:
-            raise InputError(f"allowed has shape {self.allowed.shape}: give {self.space.size} booleans")
+            object.__setattr__(self, "allowed", np.ones(tabulated, dtype=bool))
+        if self.allowed.shape != (tabulated,) or self.allowed.dtype != bool:
+            raise InputError(f"allowed has shape {self.allowed.shape}: give {tabulated} booleans")
+
+    def admits(self, colocations: IntArray) -> NDArray[np.bool_]:
+        """Whether the operator's rules admit each of `colocations` [n, apps], bool [n]."""
+        if self.space.tabulated:
+            return np.asarray(self.allowed[self.space.index(colocations)])
+        return self.rules.admits(colocations, self.space)
 
     @property
     def empty(self) -> bool:

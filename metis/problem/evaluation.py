@@ -7,7 +7,9 @@ import numpy as np
 
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
+from metis.problem.worth import Worth
 
 SLO_LEVELS = (0.90, 0.95, 1.00)
 
@@ -34,22 +36,25 @@ class Evaluation:
 def evaluate(
     placement: IntArray,
     cluster: Cluster,
-    tables: Tables,
-    worth: FloatArray,
+    known: Tables | Oracle,
+    worth: FloatArray | Worth,
     levels: Sequence[float] = SLO_LEVELS,
 ) -> Evaluation:
-    """Judge a placement on tables of predicted or true quantities.
+    """Judge a placement on predicted or true quantities.
 
     Args:
         placement: new containers, int [nodes, apps]; those in place are added.
         cluster: nodes and what runs there.
-        tables: with `rps`.
-        worth: of every co-location by the objective, float64 [size].
+        known: tables with `rps`, or an oracle.
+        worth: of every co-location by the objective, float64 [size], or an oracle.
         levels: the SLO levels of interest, shares of the stand-alone RPS.
     """
     total = placement + cluster.existing
-    ids = cluster.space.index(total)
-    rps = np.repeat(tables.rps[ids].ravel(), total.ravel())
+    if isinstance(known, Tables):
+        reached = known.rps[cluster.space.index(total)]
+    else:
+        reached = known.quantities_of(total, ("rps",))["rps"]
+    rps = np.repeat(reached.ravel(), total.ravel())
     return Evaluation(
         rps=float(rps.mean()) if rps.size else 0.0,
         value=value(placement, cluster, worth),
@@ -59,15 +64,17 @@ def evaluate(
     )
 
 
-def value(placement: IntArray, cluster: Cluster, worth: FloatArray) -> float:
+def value(placement: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> float:
     """The value of a placement: the worth of its nodes' co-locations, summed over all nodes.
 
     Args:
         placement: new containers, int [nodes, apps]; those in place are added.
         cluster: nodes and what runs there.
-        worth: of every co-location, float64 [size].
+        worth: of every co-location, float64 [size], or an oracle.
     """
-    return float(worth[cluster.space.index(placement + cluster.existing)].sum())
+    total = placement + cluster.existing
+    worths = worth[cluster.space.index(total)] if isinstance(worth, np.ndarray) else worth.of(total)
+    return float(worths.sum())
 
 
 def gap(reached: float, bound: float) -> float:

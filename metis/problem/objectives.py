@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Protocol, cast
+from typing import Annotated, Any, ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -50,6 +50,19 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class RisesWithRps(Objective, Protocol):
+    """An objective that is a mean over containers of what never falls as a container's RPS rises.
+
+    A node without containers may have a worth of its own. Of such an objective limits are known where limits
+    of the RPS are, so that a search over co-locations can prove what it found.
+    """
+
+    def of_rps(self, rps: FloatArray) -> FloatArray:
+        """Return what a container adds to the sum that is divided by their number, of the shape of `rps`."""
+        ...
+
+
 @settings("objective")
 class MeanRps:
     """Mean normalised RPS over all containers, existing ones included."""
@@ -62,9 +75,13 @@ class MeanRps:
         """See `Objective.name`."""
         return "rps"
 
+    def of_rps(self, rps: FloatArray) -> FloatArray:
+        """See `RisesWithRps`."""
+        return rps
+
     def bind(self, group: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
         """See `Objective.bind`."""
-        return np.asarray((tables.space.counts * tables.rps).sum(axis=1) / _containers(group, cluster))
+        return np.asarray((tables.space.counts * tables.rps).sum(axis=1) / containers(group, cluster))
 
 
 @settings("objective")
@@ -85,10 +102,14 @@ class SloShare:
         """See `Objective.name`."""
         return f"slo{self.level:.2f}"
 
+    def of_rps(self, rps: FloatArray) -> FloatArray:
+        """See `RisesWithRps`."""
+        return np.asarray(rps >= self.level, dtype=np.float64)
+
     def bind(self, group: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
         """See `Objective.bind`."""
         met = tables.rps >= self.level
-        return np.asarray((tables.space.counts * met).sum(axis=1) / _containers(group, cluster))
+        return np.asarray((tables.space.counts * met).sum(axis=1) / containers(group, cluster))
 
 
 @settings("objective")
@@ -113,6 +134,10 @@ class FreeNodes:
     def vacancy(self) -> float:
         """What a cluster of vacant nodes only would be worth, which a learner must know beforehand."""
         return self.beta
+
+    def of_rps(self, rps: FloatArray) -> FloatArray:
+        """See `RisesWithRps`."""
+        return rps
 
     def bind(self, group: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
         """See `Objective.bind`."""
@@ -266,5 +291,6 @@ def _imported(kind: str) -> type[Any]:
     return found
 
 
-def _containers(group: IntArray, cluster: Cluster) -> float:
+def containers(group: IntArray, cluster: Cluster) -> float:
+    """Return how many containers run once a group is placed, by which means over them are divided."""
     return float(group.sum() + cluster.existing.sum())

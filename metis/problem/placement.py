@@ -33,7 +33,7 @@ def check_placement(placement: IntArray, group: IntArray, cluster: Cluster, sche
         a = lost[0]
         placed = placement[:, a].sum()
         raise PlacementError(f"{scheduler}: placed {placed} of {group[a]} containers of {apps[a]}")
-    forbidden = np.flatnonzero(~cluster.allowed[cluster.space.index(total)] & placement.any(axis=1))
+    forbidden = np.flatnonzero(~cluster.admits(total) & placement.any(axis=1))
     if forbidden.size:
         held = describe_colocation(total[forbidden[0]], apps)
         raise PlacementError(f"{scheduler}: node {forbidden[0]} holds {held}, which a rule forbids")

@@ -14,11 +14,12 @@ from metis.inputs.archives import INPUT_BYTES, read_archive
 from metis.inputs.documents import read_json
 from metis.inputs.names import LONGEST_HOST, check_names, twice_in
 from metis.inputs.sheet import Sheet, is_sheet, read_sheet
+from metis.problem.cluster import Cluster
 from metis.problem.columns import APPS, columns_by_name
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.space import ColocationSpace
 
-PLACEMENT, NODE, GROUP = "placement", "node", "group"
+PLACEMENT, EXISTING, NODE, GROUP = "placement", "existing", "node", "group"
 ARRAYS = (PLACEMENT, "placements")
 
 
@@ -41,21 +42,42 @@ def as_named(placement: IntArray, apps: Sequence[str], nodes: Sequence[str]) -> 
         raise InputError(f"placement of shape {placement.shape}: {len(nodes)} nodes, {len(apps)} apps named")
     if len(set(nodes)) != len(nodes):
         raise InputError(f"nodes {list(nodes)}: give each name once")
-    held = {
+    return {"apps": list(apps), "nodes": list(nodes), PLACEMENT: _held(placement, apps, nodes)}
+
+
+def _held(placement: IntArray, apps: Sequence[str], nodes: Sequence[str]) -> dict[str, dict[str, int]]:
+    return {
         node: {app: int(count) for app, count in zip(apps, row, strict=True) if count}
         for node, row in zip(nodes, placement, strict=True)
     }
-    return {"apps": list(apps), "nodes": list(nodes), "placement": held}
 
 
-def write_plan(path: Path, placement: IntArray, apps: Sequence[str], nodes: Sequence[str]) -> None:
+def write_plan(
+    path: Path,
+    placement: IntArray,
+    apps: Sequence[str],
+    nodes: Sequence[str],
+    existing: IntArray | None = None,
+) -> None:
     """Write a placement as JSON by name, whole or not at all; `read_placement` reads it.
+
+    Args:
+        path: the file.
+        placement: the new containers, int [nodes, apps].
+        apps: names of the columns.
+        nodes: names of the rows.
+        existing: those that ran before, int [nodes, apps]: the plan holds all that runs then, and under
+            `existing` which of them ran before.
 
     Raises:
         InputError: see `as_named`.
         SurroundingsError: the file cannot be written.
     """
-    document = json.dumps(as_named(placement, apps, nodes), indent=1, ensure_ascii=False)
+    if existing is None or not existing.any():
+        named = as_named(placement, apps, nodes)
+    else:
+        named = as_named(placement + existing, apps, nodes) | {EXISTING: _held(existing, apps, nodes)}
+    document = json.dumps(named, indent=1, ensure_ascii=False)
     with written_whole(path) as file:
         file.write(document.encode() + b"\n")
 
@@ -100,10 +122,28 @@ def _read_arrays(path: Path, space: ColocationSpace) -> NDArray[Any]:
     return columns_by_name(path, stored[name], stored.get(APPS), space.apps)
 
 
+def read_existing(path: Path, space: ColocationSpace) -> IntArray | None:
+    """Return the containers of a plan that ran before it, int [nodes, apps]; None where it names none.
+
+    Raises:
+        InputError: unreadable, an unknown application or node, or counts that are none; names the file.
+    """
+    if path.suffix.lower() != ".json":
+        return None
+    document = read_json(path)
+    if not isinstance(document, Mapping) or not document.get(EXISTING):
+        return None
+    return _placement_in(path, {**document, PLACEMENT: document[EXISTING]}, space)
+
+
 def _read_json(path: Path, space: ColocationSpace) -> IntArray:
     document = read_json(path)
     if not isinstance(document, Mapping) or PLACEMENT not in document:
         raise InputError(f"{path}: holds no placement; give a mapping with `placement`")
+    return _placement_in(path, document, space)
+
+
+def _placement_in(path: Path, document: Mapping[str, Any], space: ColocationSpace) -> IntArray:
     placement = document[PLACEMENT]
     if not isinstance(placement, Mapping):
         return whole_counts(placement, str(path))
@@ -156,6 +196,24 @@ def _nodes_in_order(sheet: Sheet, apps: tuple[str, ...]) -> Sheet:
 def node_names(count: int) -> tuple[str, ...]:
     """Names for nodes that have none: `node-1`, `node-2`, ..."""
     return tuple(f"node-{i + 1}" for i in range(count))
+
+
+def named_apps(path: Path) -> tuple[str, ...]:
+    """The applications that a JSON plan names in their order; none where it does not."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return ()
+    document = read_json(path)
+    apps = document.get(APPS) if isinstance(document, Mapping) else None
+    if not isinstance(apps, list):
+        return ()
+    check_names([str(app) for app in apps], f"{path}: application")
+    return tuple(map(str, apps))
+
+
+def names_of_nodes(path: str | None, cluster: Cluster) -> tuple[str, ...]:
+    """The names of a cluster's nodes: those in the file of a placement, else `node-1`, `node-2`, ..."""
+    named = named_nodes(Path(path), cluster.space.apps) if path else None
+    return named if named is not None and len(named) == cluster.nodes else node_names(cluster.nodes)
 
 
 def named_nodes(path: Path, apps: tuple[str, ...] = ()) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 
 from metis.errors import InputError
+from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 from metis.settings import NONE_IS_EMPTY, settings
 
@@ -35,8 +36,15 @@ class Rules:
             InputError: a rule names an unknown application, a negative number, or no other application to
                 be beside.
         """
-        counts = space.counts
-        allowed = np.ones(space.size, dtype=bool)
+        return self.admits(space.counts, space)
+
+    def admits(self, counts: IntArray, space: ColocationSpace) -> NDArray[np.bool_]:
+        """Whether these rules admit each of `counts` [n, apps], co-locations of `space`, bool [n].
+
+        Raises:
+            InputError: see `mask`.
+        """
+        allowed = np.ones(len(counts), dtype=bool)
         for a, b in self.never_together:
             if a == b:
                 allowed &= counts[:, _column(a, space)] < 2

@@ -10,6 +10,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, whole_counts
 from metis.problem.groups import check_group
 from metis.problem.placement import check_placement
+from metis.problem.worth import Worth
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Decision:
 class Scheduler(Protocol):
     """Places a group on a cluster, given the worth of each co-location (always maximised)."""
 
-    def place(self, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
-        """Place `group` [apps] on `cluster`; `worth` [space.size] is what one node adds."""
+    def place(self, group: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> Decision:
+        """Place `group` [apps] on `cluster`; `worth` is what one node adds, [space.size] or an oracle."""
         ...
 
 
-PlaceFunction = Callable[[IntArray, Cluster, FloatArray], tuple[IntArray, Mapping[str, Any]]]
+Placed = tuple[IntArray, Mapping[str, Any]]
+PlaceFunction = Callable[[IntArray, Cluster, FloatArray], Placed]
+WidePlaceFunction = Callable[[IntArray, Cluster, Worth], Placed]
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,14 @@ class TimedScheduler:
 
     Attributes:
         name: of the scheduler, for errors.
-        function: called as `function(group, cluster, worth)`; returns placement [nodes, apps] and trace.
+        function: called as `function(group, cluster, worth)`; returns placement [nodes, apps] and trace. It
+            takes the worth as a table (`PlaceFunction`) or an oracle (`WidePlaceFunction`), as it is given.
     """
 
     name: str
-    function: PlaceFunction
+    function: Callable[[IntArray, Cluster, Any], Placed]
 
-    def place(self, group: IntArray, cluster: Cluster, worth: FloatArray) -> Decision:
+    def place(self, group: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> Decision:
         """See `Scheduler.place`.
 
         Raises:

@@ -24,9 +24,11 @@ class ColocationSpace:
         slots: containers that fit on a node.
         size: number of co-locations, C(apps + slots, slots).
 
+    A space of more than `MAX_COLOCATIONS` co-locations is not written out: asking for its counts, ids or
+    neighbours raises `InputError`.
+
     Raises:
-        InputError: no application, a name twice or one that tools cannot bear, no slot, or a space too large
-            to tabulate.
+        InputError: no application, a name twice or one that tools cannot bear, or no slot.
     """
 
     def __init__(self, apps: tuple[str, ...], slots: int) -> None:
@@ -38,12 +40,28 @@ class ColocationSpace:
         self.apps = tuple(apps)
         self.slots = int(slots)
         self.size = comb(len(apps) + slots, slots)
-        if self.size > MAX_COLOCATIONS:
+
+    @property
+    def tabulated(self) -> bool:
+        """Whether the space is small enough to be written out; what needs that raises `InputError`."""
+        return self.size <= MAX_COLOCATIONS
+
+    def require_tables(self) -> None:
+        """Refuse a space too large to tabulate.
+
+        Raises:
+            InputError: names its size, and what would be small enough.
+        """
+        if not self.tabulated:
             raise InputError(
-                f"{len(apps)} applications and {slots} slots make {self.size:,} co-locations: "
+                f"{len(self.apps)} applications and {self.slots} slots make {self.size:,} co-locations: "
                 f"at most {MAX_COLOCATIONS:,} can be tabulated, so use fewer of either"
             )
-        self._rank = _rank_table(len(apps), slots)
+
+    @cached_property
+    def _rank(self) -> IntArray:
+        self.require_tables()
+        return _rank_table(len(self.apps), self.slots)
 
     def __len__(self) -> int:
         return self.size
@@ -60,6 +78,7 @@ class ColocationSpace:
     @cached_property
     def counts(self) -> IntArray:
         """Counts per application of every co-location, [size, apps]."""
+        self.require_tables()
         rows = np.zeros((1, 0), dtype=np.int64)
         for _ in self.apps:
             free = self.slots - rows.sum(axis=1)
@@ -105,6 +124,7 @@ class ColocationSpace:
         return self._neighbours(-1)
 
     def _neighbours(self, step: int) -> IntArray:
+        self.require_tables()
         table = np.full((self.size, len(self.apps)), -1, dtype=np.int64)
         for a in range(len(self.apps)):
             possible = self.totals < self.slots if step > 0 else self.counts[:, a] > 0

@@ -131,8 +131,8 @@ def solve_colocation_program(
         """Keep the better completion; return what it costs."""
         nonlocal known, least
         whole = _placement(np.floor(fractional + FEASIBLE), columns, node_row.ravel(), cluster)
-        for part in () if complete is None else (np.zeros_like(whole), whole):
-            placement = complete(part)
+        for part in (np.zeros_like(whole), whole):
+            placement = complete(part) if complete else None
             if placement is not None:
                 costs = sign * float(objective[cluster.space.index(placement + cluster.existing)].sum())
                 known, least = min((known, least), (placement, costs / scale), key=lambda found: found[1])

@@ -141,7 +141,7 @@ class Ensemble:
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """One member: a table of the quantity that could be true, float64 [size, apps]; 0 where absent."""
-        return self.draws(rng, 1)[0]
+        return np.asarray(self.draws(rng, 1)[0])
 
     def draws(self, rng: np.random.Generator, count: int) -> FloatArray:
         """Members, float64 [count, size, apps]: together hardly dearer than one."""

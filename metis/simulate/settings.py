@@ -7,8 +7,6 @@ from annotated_types import Ge, Gt, Le, Lt
 from metis.errors import InputError
 from metis.settings import Seed, settings
 
-CAUTION = 0.25  # spreads: enough to prefer a measured co-location to one that is only hoped to be as good
-
 
 @settings("simulator")
 class SimulatorSettings:
@@ -17,7 +15,8 @@ class SimulatorSettings:
     Attributes:
         kind: `table` (exact where measured, and everything must be), `forest` (the paper's random
             forest, one per application), `boosted` (gradient boosting on log RPS, one per application),
-            `ensemble` (Gaussian processes: for few rows, well chosen).
+            `ensemble` (Gaussian processes: for few rows, well chosen), `testbed` (no fit: the truth, where
+            the testbed knows it, to judge schedulers alone).
         overwrite: put measured rows over predicted ones.
         trees: boosting rounds, or trees of the forest.
         depth: depth of the forest's trees.
@@ -26,13 +25,13 @@ class SimulatorSettings:
         noise: of the ensemble: deviation of the logarithm of a measured row; null: as runs of one co-location
             differ in the profile, 0 where none was repeated.
         caution: of the ensemble: spreads of its belief by which schedulers see every co-location worse than
-            expected, so that they prefer what is known; 0: they choose by the mean; null: 0.25 (see
-            `benchmarks/caution.py`). Other kinds do not know their errors.
+            expected, so that they prefer what is known; 0: they choose by the mean; null: 0.25 of what an
+            exploration believes, 0 of a fit to a profile, where it did not help (`benchmarks/caution.py`).
         held_out: share of the rows kept back once to report R2 and MSE; 0 to skip it.
         seed: of the fit and of the rows held out.
     """
 
-    kind: Literal["table", "forest", "boosted", "ensemble"] = "ensemble"
+    kind: Literal["table", "forest", "boosted", "ensemble", "testbed"] = "ensemble"
     overwrite: bool = True
     trees: Annotated[int, Ge(1), Le(10_000)] = 300
     depth: Annotated[int, Ge(1), Le(100)] = 20
@@ -42,12 +41,6 @@ class SimulatorSettings:
     caution: Annotated[float, Ge(0), Le(10)] | None = None
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
     seed: Seed = 0
-
-    @property
-    def spreads(self) -> float:
-        """Spreads taken off the mean: `caution`, or what it is where that is null."""
-        default = CAUTION if self.kind == "ensemble" else 0.0
-        return default if self.caution is None else self.caution
 
     def __post_init__(self) -> None:
         if self.caution and self.kind != "ensemble":

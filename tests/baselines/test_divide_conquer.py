@@ -8,8 +8,14 @@ from pydantic import TypeAdapter
 
 from baselines.divide_conquer import DivideConquer, DivideConquerSettings
 from metis.errors import InputError, PlacementError
+from metis.learn.loop import Budget
 from metis.learn.paper.high_level import GroupSettings
 from metis.learn.paper.reinforce import ReinforceSettings
+from metis.learn.paper.sub_scheduler import (
+    SubSchedulerLearning,
+    SubSchedulerSettings,
+    sub_scheduler_learner,
+)
 from metis.problem.cluster import Cluster
 from metis.problem.objectives import MeanRps
 from metis.problem.rules import Rules
@@ -83,3 +89,24 @@ def test_what_is_out_of_bounds_is_named():
         DivideConquerSettings(fan_out=1)
     with pytest.raises(InputError, match=r"eta 1\.0001: give at least learn\.eta_floor, 1\.001"):
         replace(DivideConquerSettings().learn, eta=1.0001)
+
+
+def test_a_budget_is_steps_unless_time_is_given():
+    assert DivideConquerSettings().budget == Budget(steps=100)
+    assert GroupSettings(cpu_seconds=5.0).budget == Budget(cpu_seconds=5.0)
+    assert GroupSettings(steps=7, seconds=5.0).budget == Budget(7, 5.0)
+
+
+def test_updates_and_episodes_of_a_group_are_in_the_trace():
+    trace = dc(steps=3).place(np.array([3, 2]), Cluster(SPACE, 4), np.ones(SPACE.size)).trace
+    assert (trace["updates"], trace["episodes"]) == (3, 3 * SHORT.episodes)
+
+
+def test_preparing_a_learner_changes_nothing_that_it_learns_from():
+    tables = Tables(SPACE, {"rps": np.where(SPACE.counts > 0, 1.0, 0.0)})
+    chosen = SubSchedulerSettings(nodes=3, ranges=1, learn=SubSchedulerLearning(episodes=4, hidden=8))
+    learner = sub_scheduler_learner(MeanRps(), tables, chosen, 0, 0)
+    before = learner.state()
+    learner.prepare()
+    after = learner.state()
+    assert all((before[name] == after[name]).all() for name in before)

@@ -6,6 +6,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from baselines.columns import ColumnsSettings
 from baselines.constraints import ConstraintsSettings, constraints_of
 from baselines.contract import Entry, Improver, Materials
 from baselines.divide_conquer import DivideConquerSettings
@@ -54,6 +55,7 @@ WITHOUT_LEARNING = [name for name in SCHEDULERS if not learns(name)]
 MATERIALS = Materials(tables())
 SETTINGS = {
     "optimum": OptimumSettings(gap=1e-4),
+    "columns": ColumnsSettings(width=8),
     "local_search": LocalSearchSettings(max_steps=3),
     "constraints": ConstraintsSettings(threshold=0.2),
     "medea": MedeaSettings(draws=1),
@@ -196,7 +198,7 @@ def test_a_scheduler_in_a_file_of_the_users(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gredy", "'gredy' is unknown: use one of optimum, greedy, round_robin, spread"),
+        ("gredy", "'gredy' is unknown: use one of optimum, columns, greedy, round_robin, spread"),
         ("", "'' is unknown"),
         ("greedy+gredy", "'gredy' cannot be put after"),
         ("greedy+", "'' cannot be put after"),

@@ -192,7 +192,10 @@ def test_what_stands_in_the_way_changes_nothing_and_the_same_command_goes_on(met
     finally:
         backend.fleet.run(worker, f"kill {pid}")
     theirs = backend.fleet.engine(lab.manager).services.create(
-        image_of(backend), name="theirs", constraints=["node.hostname==worker-2"]
+        image_of(backend),
+        ["sleep", "600"],  # whatever the application of that image would need
+        name="theirs",
+        constraints=["node.hostname==worker-2"],
     )
     try:
         wait_until(lambda: backend.occupancy()["worker-2"].tenants, "the service of others runs")

@@ -268,7 +268,8 @@ def test_the_whole_of_a_cluster_of_hosts_by_its_commands(inventory, tmp_path, ca
     assert main(["cluster", "down", *words]) == 0
     shown = json.loads(capfd.readouterr().out)
     assert shown["would_change"][-1] == "manager leaves the Swarm, which ends with it"
-    assert main(["run", "stages=[setup]", *words, "cluster.name=other"]) == 2
+    trusting = f"cluster.state={tmp_path}/mlruns/cluster/metis"
+    assert main(["run", "stages=[setup]", *words, "cluster.name=other", trusting]) == 2
     assert "belongs to the cluster 'metis'" in capfd.readouterr().err
     assert main(["cluster", "status", *words]) == 0  # neither changed anything
     assert main(["cluster", "down", "yes", *words]) == 0

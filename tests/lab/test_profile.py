@@ -164,6 +164,21 @@ def measure(folder, counts, **options):
         return measure_list(testbed, np.array(counts), path=path, patience=patience, **options)
 
 
+def test_a_taken_port_refuses_a_profile_before_anything_is_started(lab, folder, lab_fleet):
+    worker = lab.host("worker-1")
+    pid = lab_fleet.run(worker, "nohup python3 -m http.server 8082 >/dev/null 2>&1 & echo $!").strip()
+    try:
+        with pytest.raises(
+            SurroundingsError, match=rf"worker-1: port 8082.*python3 \(process {pid}\)"
+        ) as error:
+            measure(folder, [[1, 0]])
+    finally:
+        lab_fleet.run(worker, f"kill {pid}")
+    assert "launch.first_port; nothing was started" in str(error.value)
+    assert left_behind(lab) == ([], [])
+    assert not (folder / "scratch" / "profile.npz").exists()
+
+
 def test_a_locust_killed_in_mid_load_costs_one_run(lab, folder):
     def strike(fleet, seen):
         fleet.run(lab.clients[0], f"docker kill {' '.join(seen)}", check=False)

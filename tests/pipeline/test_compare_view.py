@@ -1,4 +1,4 @@
-"""`metis ui`: to whom it responds, and its compare view in a real browser: which scheduler, how good, how long.
+"""`metis ui`: to whom it responds; its compare view in a real browser: who placed, how well, how long.
 
 `METIS_SCREENSHOT=docs/img/compare.png` keeps the picture that the docs show.
 """

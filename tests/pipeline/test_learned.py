@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,8 @@ import pytest
 
 from flows.command.main import main
 from metis.files import load_arrays
+from metis.learn.value.learner import ValueLearner
+from tests.waiting import wait_until
 
 SMALL = [
     *("cluster.slots=3", "simulator=table", "profile.share=1.0", "testbed.noise=0.0", "profile=testbed"),
@@ -88,34 +89,39 @@ def test_groups_that_arrive_stay_where_they_are(tracking, capfd):
         assert 0.8 < entry["ratio"]["min"] <= entry["ratio"]["mean"] <= 1 + 1e-9
 
 
-def test_training_that_is_killed_goes_on_from_its_checkpoint(tmp_path, empty_database):
+# the command, which saves after every step instead of every ten seconds
+SAVING = (
+    "import sys; from metis.learn.loop import train; train.__kwdefaults__['checkpoint_every'] = 0.0\n"
+    "from flows.command.main import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+def test_training_that_is_killed_goes_on_from_its_checkpoint(tmp_path, empty_database, monkeypatch):
     folder = tmp_path / "mlruns"
     folder.mkdir()
     shutil.copy(empty_database, folder)
     words = ["run", "experiment=quick", "stages=[subscheduler]", "value.steps=100000", *SMALL]
     words += ["value.max_nodes=9", f"tracking.path={folder}", "tracking.orchestrate=false"]
-    command = [sys.executable, "-m", "flows.command.main"]
-    running = subprocess.Popen([*command, *words], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("checkpoints/*/value.npz")):
-        assert running.poll() is None, running.stderr.read().decode()
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.2)
+    running = subprocess.Popen([sys.executable, "-c", SAVING, *words], stderr=subprocess.PIPE)
+    wait_until(lambda: len(_curve(folder)) > 1, "no checkpoint was written", running)
     running.kill()
-    running.wait()
-    saved = load_arrays(next(folder.glob("checkpoints/*/value.npz")))
-    curve = json.loads(str(saved["curve"]))
+    running.communicate()
+    curve = _curve(folder)
     assert len(curve) > 1
 
     # the same settings but for the budget would be another training, so the same command goes on, and is
-    # stopped again once it has gone further: what it had learnt by then is still what it learnt before
-    again = subprocess.Popen([*command, *words], stderr=subprocess.PIPE)
-    while len(went_on := _curve(folder)) <= len(curve):
-        assert again.poll() is None, again.stderr.read().decode()
-        assert time.monotonic() < deadline + 120, "the training did not go on"
-        time.sleep(0.2)
-    again.kill()
-    again.wait()
+    # interrupted two steps later: what it had learnt by then is still what it learnt before
+    step, steps = ValueLearner.step, iter(range(2))
+
+    def interrupted(learner):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return step(learner)
+
+    monkeypatch.setattr(ValueLearner, "step", interrupted)
+    assert main(words) == 130
+    went_on = _curve(folder)
+    assert len(went_on) == len(curve) + 2
     assert went_on[: len(curve)] == curve
 
 
@@ -131,8 +137,11 @@ def test_the_stage_keeps_weights_and_curve(tracking, capfd):
 
 
 def _curve(folder):
-    path = next(folder.glob("checkpoints/*/value.npz"))
-    return json.loads(str(load_arrays(path)["curve"]))
+    return [
+        row
+        for path in folder.glob("checkpoints/*/value.npz")
+        for row in json.loads(str(load_arrays(path)["curve"]))
+    ]
 
 
 def test_a_learner_of_the_group_logs_its_curve_with_the_ratio(tracking, capfd):

@@ -149,7 +149,8 @@ def test_a_worker_of_a_pool_does_the_same(served, tmp_path):
     """prefect.yaml: a work pool, and a worker that comes, does what waits and goes."""
     served.environment["METIS_HOME"] = str(ROOT)
     served.environment["METIS_OVERRIDES"] = f"tracking.path={served.folder} experiment=quick"
-    assert served.ask("/work_pools/", {"name": "metis", "type": "process"})[0] == 201
+    made = served.prefect("work-pool", "create", "metis", "--type", "process")
+    assert made.returncode == 0, made.stdout + made.stderr
     deployed = served.prefect("--no-prompt", "deploy", "--name", "setup/pool")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     status, run = served.create("setup/pool", rerun=True)

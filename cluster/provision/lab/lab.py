@@ -45,12 +45,17 @@ TAKEN = ("port is already allocated", "address already in use", "pool overlaps")
 STARTS = 3
 
 
+def no_report(line: str) -> None:
+    """Report nothing."""
+
+
 def up(
     state: Path,
     name: str,
     workers: int = 2,
     connect: ConnectSettings | None = None,
     images: BuildSettings = LAB_BUILD,
+    report: Callable[[str], None] = no_report,
 ) -> Inventory:
     """Start the lab called `name`, or what of it does not run; every host then takes SSH and has an engine.
 
@@ -63,6 +68,7 @@ def up(
         workers: how many.
         connect: how long a command may take.
         images: what the node's image is built on.
+        report: called with a line before each thing that takes a while, where not all of it runs.
 
     Raises:
         InputError: a lab of that name runs from another folder, or there is no worker.
@@ -75,6 +81,9 @@ def up(
     engine = local_engine()
     with locked(state, connect.command_timeout) as lock:
         _refuse_foreign(engine, name, state)
+        there = containers(engine, name).values()
+        say = no_report if len(there) > workers and all(one.status == "running" for one in there) else report
+        say(f"lab {name}: looking for the image of its nodes, which is built where it is missing")
         image = image_in_use(engine, name) or node_image(engine, images)
         key, public = login_key(state)
 
@@ -92,8 +101,10 @@ def up(
             write_document(state / COMPOSE_FILE, made)
             compose_up(project(name), state / COMPOSE_FILE, lock, connect.command_timeout)
 
+        say(f"lab {name}: starting {workers} workers, a manager, a client and a registry")
         ports = _start_on_free_ports(engine, name, [*node_names(workers), REGISTRY], start)
         found = containers(engine, name)
+        say(f"lab {name}: waiting for their SSH servers and engines")
         host_keys = wait_ready(found, ports)
         install_key(found, public)
         return _write_inventory(name, found, ports, host_keys, state, key)

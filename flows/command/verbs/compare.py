@@ -6,11 +6,12 @@ metis compare group.size=400 cluster.nodes=81 simulator=forest output=json
 What the chain placed or judged under the same settings is reused, and the other way round.
 """
 
-from baselines.registry import check_name
+from baselines.registry import check_name, check_wide
 from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
 from flows.command.request import Request, Verb
 from flows.command.result import Result
 from flows.configuration.objects import knows_truth, make_testbed
+from flows.placing.problem import check_problem
 from flows.stages.chain import open_memo
 from flows.stages.evaluate import read_results
 from flows.stages.shared import OPTIMUM, all_schedulers
@@ -21,16 +22,19 @@ def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
     for name in all_schedulers(settings):
-        check_name(name)  # a mistyped name or testbed is refused before a minute of work
+        # a mistyped name or testbed is refused before a minute of work
+        (check_wide if settings.wide else check_name)(name)
     if knows_truth(settings):
         make_testbed(settings).truth(tabulated(settings.objective))
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
+        check_problem(memo.settings)
         results = read_results(memo.obtain("evaluate").folder)
     if OPTIMUM not in settings.schedulers:
         results = results[results["scheduler"] != OPTIMUM]
-    table = comparison_table(results, comparison_title(settings, results))
-    return Result({"schedulers": comparison_document(results)}, [table, *error_lines(results)])
+    exact = settings.simulator.kind == "testbed"
+    table = comparison_table(results, comparison_title(settings, results), exact=exact)
+    return Result(comparison_document(results), [table, *error_lines(results)])
 
 
 VERB = Verb(run, settings=("schedulers",), stages=("evaluate",), site=True)

@@ -24,7 +24,6 @@ from flows.live.session import check_live, connected
 from flows.placing.given import given_names, given_placement
 from flows.placing.known import unmeasured_line
 from flows.stages.chain import open_memo
-from metis.problem.placement_files import write_plan
 from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
@@ -62,8 +61,9 @@ def _placed(memo: Memo, chosen: bool) -> Path:
 
     placed = place(memo, chosen=chosen)
     found = placed.document
-    path = memo.store.root / "plans" / f"{digest(found['placement'])}.json"
-    write_plan(path, placed.placement, placed.cluster.space.apps, placed.room.nodes)
+    key = digest([found["placement"], placed.before.tolist()])
+    path = memo.store.root / "plans" / f"{key}.json"
+    placed.save(path)
     for line in placed.room.notes:
         say(f"  in the way: {line}")
     if placed.unmeasured:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from baselines.constraints import constraints_of
 from flows.command.placed import place
 from flows.command.request import Request, Verb
@@ -19,10 +21,14 @@ from flows.engine.memo import Memo
 from flows.live.room import live_nodes
 from flows.placing.given import given_placement
 from flows.placing.known import known_tables
+from flows.placing.problem import check_problem, known_space
 from flows.stages.chain import open_memo
+from metis.errors import InputError
 from metis.explain import HEADER, Explanation, explain
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray
 from metis.problem.placement import check_placement
-from metis.problem.placement_files import named_nodes
+from metis.problem.placement_files import named_nodes, read_existing
 
 
 def run(request: Request) -> Result:
@@ -36,12 +42,17 @@ def run(request: Request) -> Result:
 def explained(memo: Memo) -> tuple[Explanation, str]:
     """Return the explanation of a placement, and its name: `placement`, or the scheduler that places now."""
     settings = memo.settings
+    space = known_space(settings)
+    if settings.placement and space is not None:  # refused before anything is explored or fitted for it
+        _beside(settings, make_cluster(settings, space))
+    elif not settings.placement:
+        check_problem(settings)
     tables = known_tables(memo)
     cluster = make_cluster(settings, tables.space)
     if settings.placement:
-        placement, name = given_placement(settings, tables.space), settings.placement
-        if placement.shape == cluster.existing.shape:
-            check_placement(placement, placement.sum(axis=0), cluster, name)
+        name = settings.placement
+        placement, cluster = _beside(settings, cluster)
+        check_placement(placement, placement.sum(axis=0), cluster, name)
     else:
         placement, name = place(memo).placement, settings.scheduler
     constraints = constraints_of(tables, settings.constraints)
@@ -49,9 +60,36 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
     return replace(found, names=_names(settings, len(placement), tables.space.apps)), name
 
 
+def _beside(settings: Settings, cluster: Cluster) -> tuple[IntArray, Cluster]:
+    """Return the new containers of `placement`, and the cluster with what ran before them.
+
+    A plan that was made with `existing=` holds both; one that was not holds the new ones.
+
+    Raises:
+        InputError: the plan is of another number of nodes, or was made beside other containers than
+            `existing=` names.
+    """
+    placement = given_placement(settings, cluster.space)
+    if len(placement) != cluster.nodes:
+        raise InputError(
+            f"{settings.placement}: places on {len(placement)} nodes, cluster.nodes is {cluster.nodes}: "
+            f"give cluster.nodes={len(placement)}"
+        )
+    before = read_existing(Path(settings.placement or ""), cluster.space)
+    if before is None:
+        return placement, cluster
+    if settings.existing and not np.array_equal(before, cluster.existing):
+        raise InputError(
+            f"{settings.placement}: was made beside other containers than existing={settings.existing}; "
+            "leave existing= out, the plan holds them"
+        )
+    return placement - before, replace(cluster, existing=before)
+
+
 def _names(settings: Settings, rows: int, apps: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the nodes: those of the placement's file, else of the live cluster; else none."""
-    named = named_nodes(Path(settings.placement), apps) if settings.placement else None
+    """Return the names of the nodes: of the file of the placement or of what runs, or of the live cluster."""
+    given = settings.placement or settings.existing
+    named = named_nodes(Path(given), apps) if given else None
     if named is None and settings.cluster.live:
         named = live_nodes(settings)
     return named if named is not None and len(named) == rows else ()
@@ -62,8 +100,13 @@ def _views(explanation: Explanation, name: str) -> Sequence[View]:
     title = f"{name}: {whole['containers']} containers, mean RPS {whole['rps']:.4f}"
     violated = {rule: extent for rule, extent in whole["violated"].items() if extent > 0}
     extent = sum(violated.values())
-    last = f"{len(violated)} constraints violated, extent {extent:g}; {whole['free_nodes']} nodes free"
+    rules, free = _counted(len(violated), "constraint"), _counted(whole["free_nodes"], "node")
+    last = f"{rules} violated, extent {extent:g}; {free} free"
     return [Table(title, HEADER, list(explanation.rows())), Line(last)]
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 VERB = Verb(

@@ -15,9 +15,11 @@ from typing import Any
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
 from flows.engine.work import TIMINGS, read_json
+from flows.placing.problem import check_problem
 from flows.stages.chain import open_memo
-from flows.stages.explore import exploration_document, explore_groups, testbed_for
+from flows.stages.explore import exploration_document, explore_groups, explored_problem, testbed_for
 from flows.stages.shared import hosts_ready
+from metis.errors import InputError
 
 HEADINGS = ("round", "measurements", "hours", "value", "at most", "of the true optimum", "seconds")
 
@@ -25,8 +27,11 @@ HEADINGS = ("round", "measurements", "hours", "value", "at most", "of the true o
 def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
+    if settings.out and Path(settings.out).suffix != ".npz":
+        raise InputError(f"out {settings.out!r}: a profile is read again by its ending; give a name in .npz")
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
+        check_problem(explored_problem(memo.settings))
         if not settings.out:
             folder = memo.obtain("explore").folder
             found = _of_folder(folder)

@@ -28,7 +28,7 @@ from flows.placing.given import given_placement, with_files
 from metis.errors import InputError
 from metis.files import written_whole
 from metis.problem.counts import IntArray
-from metis.problem.placement_files import named_nodes, node_names
+from metis.problem.placement_files import named_apps, named_nodes, node_names
 from metis.problem.space import ColocationSpace
 
 if TYPE_CHECKING:
@@ -82,13 +82,14 @@ def export(
 
 
 def _space(settings: Settings) -> ColocationSpace:
-    """Return the applications that the columns are: those named, of the profile, or of the testbed."""
+    """Return the applications that the columns are: of the profile, named, of a plan, or of the testbed."""
     if settings.profile.path:
         from metis.measure.profile_files import load_profile
 
         return load_profile(Path(settings.profile.path), app_names(settings), settings.cluster.slots).space
-    if settings.apps.names:
-        return ColocationSpace(tuple(settings.apps.names), settings.cluster.slots or SLOTS)
+    names = settings.apps.names or named_apps(Path(settings.placement or ""))
+    if names:
+        return ColocationSpace(tuple(names), settings.cluster.slots or SLOTS)
     return make_testbed(settings).space
 
 

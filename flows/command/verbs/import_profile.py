@@ -26,9 +26,11 @@ def run(request: Request) -> Result:
     if not request.words:
         raise InputError("import-profile: name the file, as in `metis import-profile FILE`")
     source, settings = Path(request.words[0]), request.settings
+    target = Path(settings.out or f"{source.stem}.profile.npz")
+    if target.suffix != ".npz":
+        raise InputError(f"out {str(target)!r}: a profile is read again by its ending; give a name in .npz")
     profile = load_profile(source, app_names(settings), settings.cluster.slots, results=True)
     refuse_raw(source, profile)
-    target = Path(settings.out or f"{source.stem}.profile.npz")
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target}: would overwrite its source; name another out=")
     profile.save(target)
@@ -43,6 +45,9 @@ def _facts(described: Mapping[str, Any]) -> dict[str, Any]:
     covered, space = facts.pop("colocations"), facts.pop("space")
     share = facts.pop("coverage")
     apps = facts.pop("apps")
+    spread, most, where = (facts.pop(name, None) for name in ("spread", "spread_most", "spread_most_in"))
+    if spread is not None:
+        facts["spread of repeats"] = f"{spread:.1%} in the median, at most {most:.1%}: {where}"
     return {
         "applications": ", ".join(apps) if isinstance(apps, list) else apps,
         "slots": facts.pop("slots"),

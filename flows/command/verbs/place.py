@@ -3,8 +3,10 @@
 metis place group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=optimum
 metis place 'group.counts={Redis:10,MMS:20}' cluster.nodes=9 out=plan.json    explain, deploy, export read it
 metis place group.size=60 existing=plan.json profile=file profile.path=my.npz output=json
+metis place problem=FOLDER seconds=300 out=plan.csv     nodes.csv, apps.csv, rules.yaml, existing.csv
 
-With `existing=` (a file, or the id of an MLflow run) the group is placed beside what runs already. On a live
+With `existing=` (a file, or the id of an MLflow run) the group is placed beside what runs already: the plan
+of `out=` then holds both, while output=json prints the new containers alone. On a live
 cluster what others run on its nodes takes slots, and nodes that are drained, paused or down get nothing.
 """
 
@@ -14,25 +16,49 @@ from pathlib import Path
 from flows.command.placed import SPREAD, Placed, place
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
-from flows.configuration.objects import make_cluster
 from flows.placing.known import unmeasured_line
 from flows.stages.chain import open_memo
-from metis.problem.counts import describe_colocation
-from metis.problem.placement_files import write_plan
+from metis.errors import InputError
+from metis.problem.counts import IntArray, describe_colocation
+
+ENDINGS = (".json", ".csv", ".npz")
 
 
 def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
+    if settings.problem is not None:
+        from flows.command.problem_folder import placed_problem
+
+        return placed_problem(request)
+    refuse_without_problem(request)
+    if settings.out and Path(settings.out).suffix not in ENDINGS:
+        raise InputError(
+            f"out {settings.out!r}: a placement is read again by its ending; use {', '.join(ENDINGS)}"
+        )
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
         placed = place(memo, chosen=request.typed("scheduler"))
     document, views = placed.document, _views(placed)
     if settings.out:
-        write_plan(Path(settings.out), placed.placement, placed.cluster.space.apps, placed.room.nodes)
+        placed.save(Path(settings.out))
         document["out"] = settings.out
-        views.append(Line(f"written: {settings.out}"))
+        before = int(placed.before.sum())
+        held = f", with the {before} containers that ran before" if before else ""
+        views.append(Line(f"written: {settings.out}{held}"))
     return Result(document, views)
+
+
+def refuse_without_problem(request: Request) -> None:
+    """Refuse settings that only a problem folder gives an effect.
+
+    Raises:
+        InputError: names the setting.
+    """
+    for word in request.overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key.partition(".")[0] in ("seconds", "load_cost"):
+            raise InputError(f"{key}: has no effect without problem=FOLDER")
 
 
 def _views(placed: Placed) -> list[View]:
@@ -41,21 +67,35 @@ def _views(placed: Placed) -> list[View]:
         "mean RPS": f"{found['rps']:.4f} of stand-alone",
         **_error_facts(placed),
         "objective": f"{found['objective']}: {found['value']:.4f}, {found['bound']:.4f} at most",
-        "gap": f"{found['gap']:.3%}",
+        "gap": f"{found['gap']:.3%}" + (f", bound {placed.bound_kind}" if placed.bound_kind else ""),
         "seconds": f"{found['seconds']:.4f}, {found['cpu_seconds']:.4f} of CPU",
         "free nodes": f"{found['free_nodes']} of {cluster.nodes}",
         "SLO": ", ".join(f"{share:.1%} at {level}" for level, share in found["slo"].items()),
     }
-    total = placed.placement + make_cluster(placed.settings, cluster.space).existing
-    alike = Counter(describe_colocation(row, cluster.space.apps) for row in total)
-    rows = [[str(nodes), held] for held, nodes in alike.most_common()]
+    columns, rows = _alike(placed.placement, placed.before, cluster.space.apps)
     return [
         Facts(f"Placement by {found['scheduler']}", facts),
-        Table("Nodes", [Column("nodes", right=True), "each holds"], rows),
+        Table("Nodes", columns, rows),
         *(Line(f"in the way: {line}") for line in placed.room.notes),
         *(Line(unmeasured_line(placed.unmeasured), "red") for _ in placed.unmeasured[:1]),
         Line("output=json prints the placement node by node, out=plan.json writes it", "dim"),
     ]
+
+
+def _alike(
+    new: IntArray, before: IntArray, apps: tuple[str, ...]
+) -> tuple[list[Column | str], list[list[str]]]:
+    """Return columns and rows of what nodes hold, and of what is new on them where something ran before."""
+    columns: list[Column | str] = [Column("nodes", right=True), "each holds"]
+    if not before.any():
+        alike = Counter((describe_colocation(row, apps),) for row in new)
+        return columns, [[str(nodes), *cells] for cells, nodes in alike.most_common()]
+    both = Counter(
+        (describe_colocation(total, apps), describe_colocation(added, apps) if added.any() else "")
+        for total, added in zip(new + before, new, strict=True)
+    )
+    rows = [[str(nodes), *cells] for cells, nodes in both.most_common()]
+    return [*columns, "of these new"], rows
 
 
 def _error_facts(placed: Placed) -> dict[str, str]:
@@ -72,7 +112,10 @@ def _error_facts(placed: Placed) -> dict[str, str]:
 
 VERB = Verb(
     run,
-    settings=("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
+    settings=(
+        *("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
+        *("problem", "seconds", "load_cost"),
+    ),
     stages=("simulator", "subscheduler", "highlevel", "baselines"),
     site=True,
 )

@@ -34,7 +34,7 @@ def run(request: Request) -> Result:
         "done": list(outcome.done),
         "runs": {name: record.run_id for name, record in outcome.records.items()},
         "report": str(page) if page else None,
-        "schedulers": {} if results is None else comparison_document(results),
+        **({"schedulers": {}} if results is None else comparison_document(results)),
     }
     views: list[View] = []
     if results is not None:

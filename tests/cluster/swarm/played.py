@@ -105,6 +105,13 @@ class Engine:
             services=self._services,
             tasks=lambda filters=None: list(played.tasks),
             nodes=lambda: list(played.nodes.values()),
+            networks=lambda names: [
+                {"Name": name, "Driver": "overlay", "Labels": labels}
+                for name, labels in played.networks
+                if name in names
+            ],
+            remove_network=lambda name: played.networks.pop(),
+            create_network=lambda name, driver, labels: played.networks.append((name, labels)),
             remove_node=lambda node_id, force=False: played.nodes.pop(node_id),
         )
         self.swarm = SimpleNamespace(init=self._init, join=self._join, leave=self._leave, reload=lambda: None)

@@ -57,7 +57,7 @@ def place(store, full_profile, capfd):
         ([GROUP, "cluster.nodes=0"], "cluster.nodes 0: "),
         ([GROUP, "cluster.slots=-1"], "cluster.slots -1: "),
         ([GROUP, "cluster.slots=4"], "simulator=table needs every co-location measured"),
-        ([GROUP, "scheduler=gready"], "scheduler 'gready' is unknown: use one of optimum, greedy"),
+        ([GROUP, "scheduler=gready"], "scheduler 'gready' is unknown: use one of optimum, columns, greedy"),
         ([GROUP, "scheduler=greedy+gready"], "'gready' cannot be put after"),
         ([GROUP, "scheduler=nowhere:place"], "No module named 'nowhere'"),
         ([GROUP, "objectiv=slo"], "objectiv"),
@@ -124,6 +124,25 @@ def test_an_existing_placement_that_cannot_be_is_refused(place, tmp_path):
     assert (code, "'Nginx' is no application" in err) == (2, True)
 
 
+def test_a_plan_beside_what_runs_is_explained_whole_and_on_its_nodes(store, full_profile, tmp_path, capfd):
+    words = [f"tracking.path={store.root}", "profile=file", f"profile.path={full_profile}", "simulator=table"]
+    running, plan = tmp_path / "e.csv", tmp_path / "plan.json"
+    running.write_text("node,Redis,MMS\neast,2,0\nwest,0,1\n", encoding="utf-8")
+    on = [*words, "cluster.nodes=2"]
+    beside = ["scheduler=greedy", "group.counts={ISR:2}", f"existing={running}", f"out={plan}"]
+    assert main(["place", *on, *beside]) == 0
+    assert f"written: {plan}, with the 3 containers that ran before" in capfd.readouterr().out
+    assert main(["explain", *on, f"placement={plan}"]) == 0
+    out = capfd.readouterr().out
+    assert "5 containers" in out
+    assert "east" in out
+    running.write_text("node,Redis\neast,1\nwest,1\n", encoding="utf-8")
+    assert main(["explain", *on, f"placement={plan}", f"existing={running}"]) == 2
+    assert "was made beside other containers than existing=" in the_line(capfd.readouterr().err)
+    assert main(["explain", *words, "cluster.nodes=5", f"placement={plan}"]) == 2
+    assert "places on 2 nodes, cluster.nodes is 5: give cluster.nodes=2" in the_line(capfd.readouterr().err)
+
+
 def test_a_database_of_a_newer_version(tmp_path, empty_database, capfd):
     folder = tmp_path / "mlruns"
     folder.mkdir()
@@ -140,7 +159,7 @@ def test_a_database_of_a_newer_version(tmp_path, empty_database, capfd):
 
 
 def limited(words, size):
-    """`metis run` in a process whose files may not grow beyond `size`: writes fail as on a full disk."""
+    """`metis run` in a process; where a `size` is given its files may not grow beyond: writes fail."""
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -150,59 +169,47 @@ def limited(words, size):
         [sys.executable, "-m", "flows.command.main", "run", *words],
         capture_output=True,
         text=True,
-        preexec_fn=limit,
+        preexec_fn=limit if size else None,
         timeout=200,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
-def test_a_disk_that_fills_up_and_is_emptied_again(tracking, tmp_path, empty_database, capfd):
-    words = [*SMALL, tracking, "tracking.orchestrate=false"]
-    size = empty_database.stat().st_size  # the database cannot grow, as on a full disk
+def mounted(disk, size, *more):
+    """Whether a file system of `size` bytes could be mounted at a folder, which needs the right to."""
+    command = ["mount", "-t", "tmpfs", "-o", ",".join([*more, f"size={size}"]), "none", str(disk)]
+    return shutil.which("mount") is not None and not subprocess.run(command, capture_output=True).returncode
+
+
+@pytest.fixture
+def full_disk(tmp_path, empty_database):
+    """A tracking folder on a disk that is full; the size to which files are limited without, and its cure."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = empty_database.stat().st_size
+    real = mounted(disk, size + 60_000)
+    shutil.copy(empty_database, disk)
+    yield disk, None if real else size, lambda: not real or mounted(disk, 1 << 28, "remount")
+    if real:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # its database is open still
+
+
+def test_a_disk_that_fills_up_and_is_emptied_again(full_disk, capfd):
+    """A real one where it can be mounted, else files that may not grow beyond the database's size."""
+    disk, size, emptied = full_disk
+    words = [*SMALL, f"tracking.path={disk}", "tracking.orchestrate=false"]
     failed = limited(words, size)
     assert failed.returncode == 1, failed.stderr
     assert failed.stdout == ""
     assert "Traceback" not in failed.stderr
     lines = failed.stderr.strip().splitlines()
     assert any(line.startswith("metis: ") for line in lines)
-    assert not (tmp_path / "mlruns" / "report.html").exists()
+    assert not (disk / "report.html").exists()
+    assert not list(disk.glob(".stage-*"))
     # with room again the same command completes, and what was kept is whole
+    assert emptied()
     assert main(["run", *words]) == 0
     capfd.readouterr()
-    assert (tmp_path / "mlruns" / "report.html").is_file()
-    assert not list((tmp_path / "mlruns").glob(".stage-*"))
-
-
-def test_a_full_disk(tmp_path, empty_database):
-    """A real one, of a size that the database fills; needs the right to mount."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    size = empty_database.stat().st_size + 60_000
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system of limited size cannot be mounted here")
-    try:
-        shutil.copy(empty_database, disk)
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "flows.command.main",
-                "run",
-                *SMALL,
-                f"tracking.path={disk}",
-                "tracking.orchestrate=false",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert done.returncode == 1, done.stderr
-        assert "Traceback" not in done.stderr
-        assert not (disk / "report.html").exists()
-        assert not list(disk.glob(".stage-*"))
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    assert (disk / "report.html").is_file()
+    assert not list(disk.glob(".stage-*"))

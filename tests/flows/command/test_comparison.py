@@ -78,7 +78,7 @@ def test_it_fits_120_columns(results, capsys):
 
 
 def test_the_document_is_ordered_alike_and_names_the_next(results):
-    document = comparison_document(results)
+    document = comparison_document(results)["schedulers"]
     assert list(document) == ["metis", "greedy+local_search", "optimum", "spread"]
     lead = document["metis"]["to_the_next"]
     assert (lead["scheduler"], lead["by"], lead["tie"]) == ("greedy+local_search", "true", True)
@@ -97,7 +97,7 @@ def test_the_document_is_ordered_alike_and_names_the_next(results):
 def test_a_group_that_one_did_not_place_counts_for_nobody():
     # on groups 0 and 1, which both placed, b is better by 0.1 and 0.12; a's good group 2 is left out
     rows = rows_of({"a": [1.0, 1.0, 1.5], "b": [1.0] * 2}, true={"a": [1.0, 1.0, 1.5], "b": [1.1, 1.12]})
-    document = comparison_document(pd.DataFrame(rows).assign(cpu_seconds=0.01))
+    document = comparison_document(pd.DataFrame(rows).assign(cpu_seconds=0.01))["schedulers"]
     assert list(document) == ["b", "a"]
     assert document["b"]["to_the_next"]["mean"] == pytest.approx(0.11)
     assert document["b"]["to_the_next"]["half_width"] == pytest.approx(12.7062 * 0.01, rel=1e-4)

@@ -8,6 +8,7 @@ import yaml
 from flows.command.main import main
 from flows.configuration.description import completions, described
 from flows.configuration.settings import Settings, known_keys, plain
+from metis.errors import InputError
 from tests.flows.conftest import settings_of
 
 
@@ -66,3 +67,10 @@ def test_hydras_grammar():
 @pytest.mark.parametrize("word", ["cluster=lab", "simulator=forest", "group.size=", "rules.at_most="])
 def test_words_that_a_shell_completes(word):
     assert word in completions()
+
+
+def test_an_experiment_without_its_first_line_says_which_line(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "bare.yaml").write_text("cluster:\n  nodes: 6\n", "utf-8")
+    with pytest.raises(InputError, match="bare: its file needs the first line `# @package _global_`"):
+        settings_of("--config-dir", str(tmp_path), "experiment=bare")

@@ -1,10 +1,7 @@
 """The record: what is kept is found again, whole; what is damaged or unfinished is not."""
 
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 
@@ -151,29 +148,6 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SurroundingsError, match="file/mlruns"):
         Store(TrackingSettings(path=str(tmp_path / "file" / "mlruns")))
-
-
-OPEN = (
-    "import sys; from flows.configuration.sections import TrackingSettings\n"
-    "from flows.engine.store import Store\n"
-    "store = Store(TrackingSettings(path=sys.argv[1]))\n"
-    "with store.recording('s', 's', sys.argv[2], {}, {}, {}) as r: (r.folder / 'x').write_text(sys.argv[2])\n"
-    "sys.exit(0 if store.find('s', sys.argv[2]) else 3)"
-)
-
-
-def test_several_may_open_a_fresh_store_at_once(tmp_path):
-    """Creating the tables is a race that MLflow alone loses."""
-    fresh = tmp_path / "fresh"
-    command = [sys.executable, "-c", OPEN, str(fresh)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    kinds = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
-    started = [subprocess.Popen([*command, f"k{i}"], **kinds) for i in range(2)]
-    for process in started:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
-    store = Store(TrackingSettings(path=str(fresh)))
-    assert all(store.find("s", f"k{i}") for i in range(2))
 
 
 def test_uri():

@@ -21,6 +21,7 @@ from flows.live.deployment import (
     plan_lines,
     plan_rows,
     summary,
+    undeploy_command,
     whole_placement,
 )
 from flows.live.session import alone_rps
@@ -194,6 +195,13 @@ def test_without_simulator_or_stand_alone_rps_only_raw_figures_are_known():
     found = compared(SimpleNamespace(space=SPACE, nodes=NODES), containers, measured, None, {})
     assert summary(found) == {"containers": 1.0, "requests_per_second": 80.0, "failures": 0.0}
     assert alone_rps(None) == {}
+
+
+def test_what_a_deployment_leaves_is_removed_by_a_command_for_the_same_cluster():
+    words = "cluster=hosts cluster.inventory='my hosts.yaml' placement=p.json deploy.session=two load.users=3"
+    assert undeploy_command(f"metis deploy {words} tracking.path=/t") == (
+        "metis undeploy cluster=hosts 'cluster.inventory=my hosts.yaml' deploy.session=two tracking.path=/t"
+    )
 
 
 def test_a_plan_that_names_nodes_goes_to_these():

@@ -9,6 +9,7 @@ from flows.configuration.sections import ClusterSettings, GroupsSettings
 from flows.configuration.settings import Settings
 from flows.placing.comparison import judge, place_optima, ratio, timings
 from flows.placing.decisions import Decisions, Midway, cluster_before, place_groups, scheduler_for
+from flows.placing.groups import warn_of_small_budget
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.evaluation import value
@@ -126,3 +127,12 @@ def test_timings_have_a_row_per_decision():
         "seconds": [0.25, 0.25],
         "cpu_seconds": [0.5, 0.5],
     }
+
+
+@pytest.mark.parametrize(("updates", "said"), [(1, True), (19, True), (20, False)])
+def test_a_budget_too_small_to_mean_anything_is_said_to_be(updates, said, capsys):
+    made = [Decision(np.zeros((2, 2)), 0.1, 0.1, {"updates": n}) for n in (30, updates)]
+    warn_of_small_budget("divide_conquer", Decisions.of(made))
+    found = capsys.readouterr().err
+    assert (f"divide_conquer: {updates} updates for a group: too small a budget" in found) is said
+    assert ("divide_conquer.cpu_seconds" in found) is said

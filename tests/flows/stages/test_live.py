@@ -1,7 +1,9 @@
 """Stages of a live cluster: what they declare; tests of the lab run them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from flows.engine.declaration import UndeclaredSettingError
@@ -9,9 +11,12 @@ from flows.stages.build import STAGE as BUILD
 from flows.stages.chain import all_steps, asked_for, chosen_steps
 from flows.stages.deploy import STAGE as DEPLOY
 from flows.stages.explore import STAGE as EXPLORE
+from flows.stages.explore import refuse_unmeasured
 from flows.stages.profile import STAGE as PROFILE
 from flows.stages.setup import STAGE as SETUP
 from flows.stages.watch import STAGE as WATCH
+from metis.errors import SurroundingsError
+from metis.measure.profile import make_profile
 from tests.flows.conftest import settings_of
 
 LAB = ["cluster=lab", "apps.names=[Redis,MMS]"]
@@ -98,6 +103,19 @@ def test_deploy_of_a_placement_from_elsewhere_places_nothing():
     assert any(name.startswith(("highlevel/", "baselines/")) for name in placed.inputs)
     (given,) = DEPLOY.steps(replace(chosen, placement="plan.json"))
     assert not any(name.startswith(("highlevel/", "baselines/")) for name in given.inputs)
+
+
+def test_an_exploration_that_lacks_an_application_fails_and_others_say_what_is_missing(capfd):
+    def found(counts, quarantined):
+        counts = np.array(counts)
+        rps = np.where(counts > 0, 1.0, np.nan)
+        profile = make_profile(("A", "B"), 2, counts, {"rps": rps}, {})
+        return SimpleNamespace(profile=profile, quarantined=quarantined)
+
+    refuse_unmeasured(found([[1, 0], [0, 1]], {"2 B": "2 B: no room"}))
+    assert capfd.readouterr().err == "  not measured: 2 B: no room\n"
+    with pytest.raises(SurroundingsError, match=r"never measured: B \(1 B: no room\); the same"):
+        refuse_unmeasured(found([[1, 0]], {"1 B": "1 B: no room"}))
 
 
 def test_watch_can_do_without_a_profile():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.placing.tables import tables_in
+from flows.placing.tables import fitted_in, tables_in
 from flows.stages.chain import all_steps
 from flows.stages.explore import STAGE as EXPLORE
 from flows.stages.explore import explored_problem
@@ -51,10 +51,14 @@ def test_nothing_is_explored_where_settings_say_what_to_measure(word):
 def test_the_simulator_is_what_the_exploration_believes(do, small, memo_of):
     memo = memo_of(*EXPLORED)
     explored = memo.obtain("explore")
-    record = do(
-        SIMULATOR, settings_of(*small, *EXPLORED), {"profile": memo.obtain("profile"), "explore": explored}
-    )
+    inputs = {"profile": memo.obtain("profile"), "explore": explored}
+    record = do(SIMULATOR, settings_of(*small, *EXPLORED, "simulator.caution=0"), inputs)
     np.testing.assert_array_equal(tables_in(record.folder).rps, tables_in(explored.folder).rps)
+    # left alone, schedulers see it a quarter of a spread worse
+    believed = fitted_in(explored.folder)
+    lower = believed.tables.rps * np.exp(-0.25 * believed.doubts["rps"].spread)
+    careful = tables_in(do(SIMULATOR, settings_of(*small, *EXPLORED), inputs).folder)
+    np.testing.assert_allclose(careful.rps, lower)
     assert SIMULATOR.step(settings_of(*EXPLORED)).inputs == ("profile", "explore")
     for other in ("simulator=boosted", "simulator.noise=0.01"):
         assert SIMULATOR.step(settings_of(*EXPLORED, other)).inputs == ("profile",)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from flows.sweeps.table import aggregate, setting_columns, sweep_figure, sweep_rows
+from flows.sweeps.table import aggregate, setting_columns, sweep_rows
 
 
 def results(*rows):
@@ -62,12 +62,3 @@ def test_rows_as_texts_name_the_settings_first():
     assert headings[:3] == ["mean RPS", "± 95 %", "sd"]
     assert rows[0][:3] == ["200", "good", "1.5000"]
     assert all(len(row) == len(named) + len(headings) for row in rows)
-
-
-def test_the_figure_has_a_panel_per_setting_and_the_same_bytes_each_time():
-    published = {"200": {"good": [1.0, 0.9, 1.1]}}
-    picture = sweep_figure(TWO_SIZES, published)
-    assert picture.startswith(b"<?xml")
-    assert b"group.size = 200" in picture
-    assert b"group.size = 300" in picture
-    assert b"diamonds: published" in picture

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from metis.errors import InputError, SurroundingsError
-from metis.explore.acquisition import demand_of
+from metis.explore.acquisition import Demand, confirm, demand_of
 from metis.explore.loop import Exploration, ExploreSettings, explore
 from metis.measure.embedded import InterferenceModel
 from metis.measure.journal import Patience, journal_of
@@ -41,6 +41,7 @@ apps:
           latency: {p50_alone: 2.0, p50_exponent: 1.0, p99_alone: 4.0, p99_exponent: 1.0}}
 """
 GROUP = np.array([9, 11, 8])
+FEW = {"budget": 30, "start_size": 12, "per_round": 3, "repeats": 2}
 
 
 def plan(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
@@ -288,6 +289,39 @@ def test_an_average_of_noisy_runs_is_not_chased(model: InterferenceModel) -> Non
         assert any(one["reason"] == "repeat" for one in found.measured)
     assert np.mean(ratios) > 0.97
     assert np.mean(boasts) < 0.03  # one that takes every run at face value promises 5 to 6 % too much here
+
+
+def test_the_end_of_the_budget_runs_again_what_plans_use(model: InterferenceModel) -> None:
+    noisy = EmbeddedTestbed(model, slots=4, noise=0.03)
+    found = explore(noisy, [(GROUP, Cluster(noisy.space, 9))], MeanRps(), plan, ExploreSettings(**FEW))
+    # rounds begin after 14, 17, 20 and 23 runs: the last is the first that begins in the last 30 % of them
+    assert not any(run["reason"].startswith("again") for run in found.measured[:23])
+    assert {run["reason"] for run in found.measured[23:]} == {"again, plan of group 0"}
+    assert found.measurements == 30
+    # with exact runs there is nothing to run again
+    exact = explore(
+        EmbeddedTestbed(model, slots=4, noise=0.0),
+        [(GROUP, Cluster(noisy.space, 9))],
+        MeanRps(),
+        plan,
+        ExploreSettings(**FEW),
+    )
+    assert not any(run["reason"].startswith("again") for run in exact.measured)
+
+
+def test_what_is_most_at_stake_is_run_again_first(testbed: EmbeddedTestbed) -> None:
+    space = testbed.space
+    worth = np.zeros(space.size)
+    pair, single = space.index(np.array([[1, 1, 0], [0, 0, 1]]))
+    worth[pair], worth[single] = 1.0, 0.5
+    spread = np.where(np.arange(space.size) == single, 0.3, 0.1)
+    demand = Demand(np.array([6, 6, 3]), Cluster(space, 9), worth, spread)  # 6 nodes x 0.1, 3 nodes x 0.3
+    everything = np.ones(space.size, dtype=bool)
+    proposed = confirm([demand], everything, 5)
+    assert proposed[0] == (single, "again, plan of group 0")
+    assert (pair, "again, plan of group 0") in proposed
+    assert confirm([demand], everything, 1) == proposed[:1]
+    assert confirm([demand], np.arange(space.size) == pair, 5) == [(pair, "again, plan of group 0")]
 
 
 def true_value(found: Exploration, testbed: EmbeddedTestbed) -> float:

@@ -91,7 +91,15 @@ def test_seconds_count_over_all_sittings(tmp_path, clocks):
     assert len(again) <= len(whole) + 1  # the last row is written a step before the limit is reached
 
 
-@pytest.mark.parametrize(("steps", "seconds"), [(0, None), (-1, None), (5, 0), (5, -1.0)])
+def test_cpu_seconds_end_it_early_and_the_share_of_the_budget_is_reported(clocks):
+    rows = []
+    curve = train(Counter(), Budget(cpu_seconds=30), progress=rows.append)
+    assert curve[-2]["cpu_seconds"] < 30 <= curve[-1]["cpu_seconds"] + 2 * clocks.step
+    assert rows[0]["share"] == pytest.approx(rows[0]["cpu_seconds"] / 30)
+    assert [row["share"] for row in rows] == sorted(row["share"] for row in rows)
+
+
+@pytest.mark.parametrize(("steps", "seconds"), [(0, None), (-1, None), (5, 0), (5, -1.0), (None, None)])
 def test_refuses_budgets_of_nothing(steps, seconds):
     with pytest.raises(InputError, match="must be positive"):
         Budget(steps, seconds)

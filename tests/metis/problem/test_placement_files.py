@@ -7,7 +7,15 @@ import pytest
 
 from metis.errors import InputError
 from metis.files import save_arrays
-from metis.problem.placement_files import as_named, read_placement, write_plan
+from metis.problem.cluster import Cluster
+from metis.problem.placement_files import (
+    as_named,
+    named_apps,
+    names_of_nodes,
+    read_existing,
+    read_placement,
+    write_plan,
+)
 from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("Redis", "MMS", "ISR"), 4)
@@ -113,3 +121,22 @@ def test_columns_of_archives_are_matched_by_name(tmp_path):
     save_arrays(tmp_path / "nine.npz", {"placement": np.ones((2, 9))})
     with pytest.raises(InputError, match=r"shape \(2, 9\): give a row per node and a column for each"):
         read_placement(tmp_path / "nine.npz", SPACE)
+
+
+def test_a_plan_beside_what_runs_holds_both_and_says_which_ran_before(tmp_path):
+    path, before = tmp_path / "plan.json", np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])
+    write_plan(path, PLACEMENT, SPACE.apps, NODES, before)
+    np.testing.assert_array_equal(read_placement(path, SPACE), PLACEMENT + before)
+    found = read_existing(path, SPACE)
+    assert found is not None
+    np.testing.assert_array_equal(found, before)
+    write_plan(path, PLACEMENT, SPACE.apps, NODES)
+    assert read_existing(path, SPACE) is None
+    assert named_apps(path) == SPACE.apps
+
+
+def test_nodes_are_called_as_in_the_file_else_by_number(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("node,Redis\neast,1\nwest,0\n", "utf-8")
+    assert names_of_nodes(str(path), Cluster(SPACE, 2)) == ("east", "west")
+    assert names_of_nodes(None, Cluster(SPACE, 2)) == ("node-1", "node-2")

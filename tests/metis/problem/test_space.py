@@ -84,12 +84,22 @@ def test_index_refuses_fractions_and_other_widths():
         (("a", "a"), 8, "each name once"),
         (("a",), 0, "slots 0"),
         (("a",), -3, "slots -3"),
-        (tuple("abcdefghijklmnop"), 16, "601,080,390"),
     ],
 )
 def test_refuses_spaces_that_are_none(apps, slots, told):
     with pytest.raises(InputError, match=told):
         ColocationSpace(apps, slots)
+
+
+@pytest.mark.parametrize("asked", ["counts", "totals", "plus", "minus"])
+def test_a_space_too_large_to_tabulate_has_names_and_slots_alone(asked):
+    space = ColocationSpace(tuple("abcdefghijklmnop"), 16)
+    assert (len(space.apps), space.slots, space.size, space.tabulated) == (16, 16, 601_080_390, False)
+    for ask in (lambda: getattr(space, asked), lambda: space.index(np.zeros(16, dtype=int))):
+        with pytest.raises(
+            InputError, match=r"16 applications and 16 slots make 601,080,390 .* at most 2,000"
+        ):
+            ask()
 
 
 def test_tables_cannot_be_changed_by_accident():

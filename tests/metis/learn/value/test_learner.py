@@ -5,6 +5,7 @@ import pytest
 
 from metis.errors import InputError
 from metis.learn.loop import Budget, train
+from metis.learn.value.choices import Choices, Limits
 from metis.learn.value.fitting import Minibatch, backward, forward, losses
 from metis.learn.value.learner import ValueLearner
 from metis.learn.value.network import ValueNetwork, features, glorot, width
@@ -162,6 +163,26 @@ def test_interrupted_training_goes_on_to_the_same_weights(tmp_path):
     assert len(curve) == 6
     for name, array in whole.state().items():
         np.testing.assert_array_equal(array, second.state()[name], err_msg=name)
+
+
+@pytest.mark.parametrize("keep", [1, 8])
+def test_threads_choose_what_one_chooses(keep):
+    """So many states that each thread gets several blocks of them."""
+    space, rng = ColocationSpace(tuple("abcdef"), 8), np.random.default_rng(0)
+    worth = rng.random(space.size, dtype=np.float32)
+    admitted = np.ones(space.size, dtype=bool)
+    states = 1200
+    rest, nodes = rng.integers(0, 12, (states, 6)), np.full(states, 9)
+    prices, vacancy = rng.random((states, 6), dtype=np.float32), np.zeros(states, dtype=np.float32)
+    found = [
+        Choices(space, worth, admitted, Limits(space, admitted), threads=threads).best(
+            prices, vacancy, (rest, rest, nodes, 1), keep
+        )
+        for threads in (1, 3)
+    ]
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)
+    assert found[0][1].any()
 
 
 def test_same_seed_same_weights_other_seed_others():

@@ -1,0 +1,72 @@
+"""Columns: column generation without learning, a dive, exchanges; it needs no table of co-locations."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
+
+from baselines.contract import Entry, Materials, Progress, WideMaterials
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import problem_of
+from metis.problem.scheduler import Placed
+from metis.problem.worth import Worth
+from metis.settings import settings
+
+Place = Callable[[IntArray, Cluster, FloatArray | Worth], Placed]
+
+
+@settings("columns")
+class ColumnsSettings:
+    """How columns are searched, and when to stop.
+
+    Attributes:
+        width: co-locations of equally many containers that a search pursues at first; it grows where the
+            proof needs more.
+        seconds: per group, after which no more are searched; rounding comes on top.
+    """
+
+    width: Annotated[int, Ge(1), Le(1_000_000)] = 1024
+    seconds: Annotated[float, Gt(0)] = 120.0
+
+
+def place_columns(
+    group: IntArray,
+    cluster: Cluster,
+    worth: FloatArray | Worth,
+    settings: ColumnsSettings | None = None,
+    progress: Progress | None = None,
+) -> Placed:
+    """Place `group` [apps] by column generation on `worth`, a table [space.size] or an oracle.
+
+    Returns:
+        The placement, int [nodes, apps], and `bound`, `bound_kind` (`proven` or `estimated`), `rounds`,
+        `columns`, `priced`.
+
+    Raises:
+        InputError: no placement satisfies the rules.
+    """
+    from metis.program.column_program import solve_column_program
+
+    settings = settings or ColumnsSettings()
+    problem, kind_of = problem_of(group, cluster, worth)
+    found = solve_column_program(
+        problem, kind_of, width=settings.width, seconds=settings.seconds, progress=progress
+    )
+    trace = {
+        "bound": found.bound,
+        "bound_kind": found.bound_kind,
+        "rounds": found.rounds,
+        "columns": found.columns,
+        "priced": found.priced,
+    }
+    return found.placement, trace
+
+
+def _build(materials: Materials | WideMaterials) -> Place:
+    chosen = materials.settings("columns", ColumnsSettings)
+    return partial(place_columns, settings=chosen, progress=materials.progress)
+
+
+SCHEDULER = Entry(_build, ("columns",), wide=_build)

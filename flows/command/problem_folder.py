@@ -1,0 +1,84 @@
+"""A problem folder placed by the load of its nodes, for `metis place problem=FOLDER`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.command.request import Request
+from flows.command.result import Facts, Line, Result, View
+from flows.engine.console import say
+from flows.engine.work import Progress
+from metis.errors import InputError
+from metis.problem.folders import read_problem, write_rows
+from metis.problem.statement import Statement
+from metis.program.packing import Packed, pack
+
+SECONDS = 60.0  # where none are given
+READS = ("problem", "seconds", "load_cost", "out", "output", "seed", "tracking")
+
+
+def placed_problem(request: Request) -> Result:
+    """Place the containers of a problem folder; see `metis place --help`.
+
+    Raises:
+        InputError: an override that has no effect on a problem folder, or the folder is not as described.
+    """
+    _refuse_others(request.overrides)
+    settings = request.settings
+    statement = read_problem(Path(settings.problem or ""))
+    statement.resource(settings.load_cost.resource)
+    seconds = settings.seconds or SECONDS
+    say(
+        f"  {len(statement.apps):,} applications, {statement.demand.sum():,} containers, "
+        f"{len(statement.nodes):,} nodes, {len(statement.beside):,} rules"
+    )
+    with request.progress() as progress:
+        packed = pack(statement, settings.load_cost, seconds, settings.seed, _reporting(progress, seconds))
+    document, views = _document(statement, packed), _views(packed, len(statement.nodes))
+    if settings.out:
+        write_rows(Path(settings.out), statement, packed.rows)
+        document["out"] = settings.out
+        views.append(Line(f"written: {settings.out}"))
+    else:
+        views.append(Line("out=plan.csv writes the placement, output=json prints it", "dim"))
+    return Result(document, views)
+
+
+def _refuse_others(overrides: Sequence[str]) -> None:
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key.partition(".")[0] not in READS:
+            raise InputError(f"{key}: has no effect with problem=; it reads {', '.join(READS[:3])} and out")
+
+
+def _reporting(progress: Progress, seconds: float) -> Any:
+    def report(cost: float, bound: float, left: float) -> None:
+        progress("placing", int(seconds - left), int(seconds), f" s, {cost / bound - 1:.2%} above the bound")
+
+    return report
+
+
+def _document(statement: Statement, packed: Packed) -> dict[str, Any]:
+    held: dict[str, dict[str, int]] = {}
+    for node, app, count in packed.rows.tolist():
+        held.setdefault(statement.nodes[node], {})[statement.apps[app]] = count
+    return {
+        "cost": packed.cost,
+        "bound": packed.bound,
+        "bound_kind": "proven",
+        "gap": packed.cost / packed.bound - 1,
+        "nodes_used": packed.nodes,
+        "seconds": packed.seconds,
+        "cpu_seconds": packed.cpu_seconds,
+        "placement": held,
+    }
+
+
+def _views(packed: Packed, nodes: int) -> list[View]:
+    facts = {
+        "cost": f"{packed.cost:,.2f}, at least {packed.bound:,.2f} (proven)",
+        "above the bound": f"{packed.cost / packed.bound - 1:.2%}",
+        "nodes in use": f"{packed.nodes:,} of {nodes:,}",
+        "seconds": f"{packed.seconds:.1f}, {packed.cpu_seconds:.1f} of CPU",
+    }
+    return [Facts("Placement by packing", facts)]

@@ -1,0 +1,159 @@
+"""Improve what runs with few moves: how many pay, which ones, and in which safe order.
+
+metis rebalance existing=running.csv moves=60 cluster.nodes=81 out=plan.json      deploy, explain read it
+metis rebalance existing=running.csv cluster.nodes=81          the frontier: what each number of moves reaches
+metis rebalance existing=running.csv move_cost=0.001 'rebalance.stay=[Redis]' cluster.nodes=81
+metis rebalance existing=running.csv moves=60 cluster.nodes=81 why=node-7    or why_not=Redis-12
+
+No group arrives unless one is given (`group.counts=`, `groups.path=`): then it is placed with the moves.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flows.command.request import Request, Verb
+from flows.command.result import Column, Facts, Line, Result, Table, View
+from flows.placing.known import known_tables
+from flows.placing.rebalancing import Proposal, group_given, propose
+from flows.stages.chain import open_memo
+from metis.errors import InputError
+from metis.files import written_whole
+from metis.operate.prices import explain_container, explain_node
+
+MOVES_SHOWN = 40  # rows of the table
+GROUP = ("group.", "groups.", "group=")  # what says that one arrives
+
+
+def run(request: Request) -> Result:
+    """See the module's text."""
+    with request.progress() as progress:
+        memo = open_memo(request.settings, progress, request.command)
+        settings = memo.settings  # `existing` is a file there, also where a run was named
+        arrives = group_given(settings) or any(
+            word.lstrip("+").startswith(GROUP) for word in request.overrides
+        )
+        made = propose(settings, known_tables(memo), arrives, partial(progress, "plans"))
+    document, views = made.document, _views(made)
+    for reasons in _explained(made, settings.why, settings.why_not):
+        document["why"] = reasons
+        views.append(Line(reasons["why"]))
+    if settings.out:
+        with written_whole(Path(settings.out)) as file:
+            file.write(json.dumps(made.chosen, indent=1, ensure_ascii=False).encode() + b"\n")
+        document["out"] = settings.out
+        views.append(Line(f"written: {settings.out}"))
+    return Result(document, views)
+
+
+def _explained(made: Proposal, why: str | None, why_not: str | None) -> Iterator[dict[str, Any]]:
+    if why and why_not:
+        raise InputError("why and why_not: give one of them")
+    if why:
+        yield explain_node(made.found, made.knee.index, why)
+    if why_not:
+        yield explain_container(made.found, made.knee.index, why_not)
+
+
+def _views(made: Proposal) -> list[View]:
+    before = made.found.before
+    lines: list[View] = [
+        Line(f"{node} holds {held}, which a rule forbids") for node, held in before["breaks"].items()
+    ]
+    if made.single:
+        return [*lines, *_plan_views(made.found.document(0), before)]
+    frontier = made.document["frontier"]
+    columns = [Column(name, right=True) for name in ("moves", "value", "RPS", "at most", "gap", "next move")]
+    rows = [
+        [
+            str(point["moves"]),
+            f"{point['value']:.4f}",
+            f"{point['rps']:.4f}",
+            f"{point['bound']:.4f}",
+            f"{point['gap']:.3%}",
+            f"{point['price']:.3g}",
+        ]
+        for point in frontier
+    ]
+    title = f"Moves, from value {before['value']:.4f}, RPS {before['rps']:.4f}"
+    chosen = made.knee.index
+    return [
+        *lines,
+        Table(
+            title,
+            [*columns, "waves"],
+            [[*row, _waves(p)] for row, p in zip(rows, frontier, strict=True)],
+            {chosen: "bold"},
+        ),
+        Line(f"proposed: moves={frontier[chosen]['moves']}: {made.knee.why}"),
+        Line("moves=N shows one plan in its order, output=json all of them", "dim"),
+    ]
+
+
+def _waves(plan: dict[str, Any]) -> str:
+    words = f"{len(plan['waves'])} in {plan['takes']:.0f} s"
+    return f"{words}, some containers without an order" if plan["without_order"] else words
+
+
+def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
+    facts = {
+        "moves": f"{plan['moves']}, {plan['detours']} more give way" if plan["detours"] else plan["moves"],
+        "value": f"{before['value']:.4f} to {plan['value']:.4f}, {plan['bound']:.4f} at most",
+        "gap": f"{plan['gap']:.3%}",
+        "mean RPS": f"{before['rps']:.4f} to {plan['rps']:.4f} of stand-alone",
+        "next move": f"gains {plan['price']:.3g}",
+        "waves": _waves(plan),
+    }
+    if plan["down"]:
+        facts["down at once"] = ", ".join(f"{count} {app}" for app, count in plan["down"].items())
+    rows = [
+        [str(number), move["app"], move["from"] or "(arrives)", move["to"] or "(leaves)", _mark(move)]
+        for number, wave in enumerate(plan["waves"], 1)
+        for move in wave
+    ]
+    shown = rows[:MOVES_SHOWN]
+    views: list[View] = [
+        Facts("Rebalancing", facts),
+        Table("Moves", [Column("wave", right=True), "application", "from", "to", ""], shown),
+    ]
+    if len(rows) > len(shown):
+        views.append(Line(f"and {len(rows) - len(shown)} more: output=json prints them all", "dim"))
+    views += [Line(f"mended: {node}") for node in plan["mends"]]
+    views += [
+        Line(
+            f"no safe order brings {held} to {node}: all slots are taken; a free slot, or "
+            "rebalance.unavailable=1 for stopping first, would help",
+            "red",
+        )
+        for node, held in plan["without_order"].items()
+    ]
+    return views
+
+
+def _mark(move: dict[str, Any]) -> str:
+    if move.get("detour"):
+        return "gives way"
+    return "stops first" if move.get("stop_first") else ""
+
+
+VERB = Verb(
+    run,
+    settings=(
+        "existing",
+        "moves",
+        "move_cost",
+        "why",
+        "why_not",
+        "rebalance",
+        "out",
+        "group",
+        "groups",
+        "cluster.nodes",
+        "rules",
+        "objective",
+    ),
+    stages=("simulator",),
+    site=True,
+)

@@ -1,0 +1,45 @@
+"""The check of a problem (group, nodes, rules, what runs) before anything long is done for it."""
+
+from pathlib import Path
+
+from flows.configuration.objects import app_names, make_cluster, make_groups, make_testbed
+from flows.configuration.settings import Settings
+from metis.errors import InputError
+from metis.problem.groups import check_group
+from metis.problem.space import ColocationSpace
+
+
+def check_problem(settings: Settings) -> None:
+    """Refuse a group that cannot be placed, before minutes of exploring and training for it.
+
+    Args:
+        settings: of the command, with files where ids of MLflow runs were (see `flows.placing.given`).
+
+    Raises:
+        InputError: unknown applications, rules or existing containers that do not fit, or a group of more
+            containers than there are free slots.
+    """
+    space = known_space(settings)
+    if space is None:
+        return
+    cluster = make_cluster(settings, space)
+    for group in make_groups(settings, space.apps):
+        check_group(group, cluster)
+
+
+def known_space(settings: Settings) -> ColocationSpace | None:
+    """Return applications and slots as the settings alone tell them; None where a stage finds out.
+
+    A profile that cannot be read is the stage's to report, which records it.
+    """
+    if settings.profile.path is None and settings.testbed.kind == "swarm":
+        names, slots = app_names(settings), settings.cluster.slots
+        return ColocationSpace(names, slots) if names and slots else None
+    try:
+        if settings.profile.path is None:
+            return make_testbed(settings).space
+        from metis.measure.profile_files import load_profile
+
+        return load_profile(Path(settings.profile.path), app_names(settings), settings.cluster.slots).space
+    except InputError:
+        return None

@@ -1,0 +1,67 @@
+"""The frontier of moves, as a figure and as a section of the page: what each number of moves reaches."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from flows.report.data import ReportSection
+
+VALUE, PRICE, GREY = "#2f6db2", "#b2432f", "#999999"
+
+
+def frontier_figure(document: Mapping[str, Any]) -> bytes:
+    """SVG: value and bound against moves, the proposed number marked; the price of the next move beside.
+
+    Args:
+        document: of a frontier, or of one plan, as `metis rebalance output=json` prints it.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    points: Sequence[Mapping[str, Any]] = document.get("frontier", [document])
+    moves = [point["moves"] for point in points]
+    figure = Figure(figsize=(10.0, 4.0), layout="constrained")
+    FigureCanvasSVG(figure)
+    values, prices = figure.subplots(1, 2)
+    values.axhline(document["before"]["value"], color=GREY, linewidth=0.8, linestyle="--", label="what runs")
+    values.plot(
+        moves, [point["bound"] for point in points], color=GREY, linewidth=3, label="at most (proven)"
+    )
+    values.plot(moves, [point["value"] for point in points], "o-", color=VALUE, markersize=4, label="plans")
+    if "knee" in document:
+        values.axvline(document["knee"]["moves"], color=PRICE, linewidth=0.8, label="proposed")
+        prices.axvline(document["knee"]["moves"], color=PRICE, linewidth=0.8)
+    values.set_xlabel("moves")
+    values.set_ylabel(f"value ({document['objective']})")
+    values.legend(frameon=False, fontsize=9)
+    prices.step(moves, [point["price"] for point in points], where="post", color=VALUE)
+    prices.set_xlabel("moves")
+    prices.set_ylabel("what the next move would gain")
+    prices.set_ylim(bottom=0)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
+
+
+def frontier_section(document: Mapping[str, Any]) -> ReportSection:
+    """The section of the page on moves."""
+    points: Sequence[Mapping[str, Any]] = document.get("frontier", [document])
+    before = document["before"]
+    head = Markup("<p>What runs is worth {:.4f} ({:.4f} mean RPS).").format(before["value"], before["rps"])
+    if "knee" in document:
+        head += Markup(" Proposed: {} moves. {}.").format(
+            document["knee"]["moves"], document["knee"]["why"].capitalize()
+        )
+    names = ("moves", "value", "at most", "gap", "next move", "waves")
+    header = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
+    rows = Markup("").join(
+        Markup(
+            "<tr><th scope='row'>{}</th><td>{:.4f}</td><td>{:.4f}</td><td>{:.3%}</td><td>{:.3g}</td>"
+            "<td>{}</td></tr>"
+        ).format(one["moves"], one["value"], one["bound"], one["gap"], one["price"], len(one["waves"]))
+        for one in points
+    )
+    table = Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(header, rows)
+    return ReportSection("Few moves", str(head + Markup("</p>") + table), frontier_figure(document).decode())

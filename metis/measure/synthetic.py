@@ -1,0 +1,221 @@
+"""The synthetic testbed's model: any number of applications that share a few resources, drawn by a seed.
+
+An application `a` beside what a node holds in all, `n` (itself included), reaches
+
+    log rps_a(n) = - sum_r sensitivity_ar (C(P_r(n)) - C(pressure_ar)) + sum_{c != a, n_c > 0} help_ac,
+    P_r(n) = sum_c pressure_cr n_c,      C(p) = log(1 + exp(p - KNEE)),
+
+of what it reaches alone, so that an application alone reaches exactly 1. `C` is the contention for a
+resource: next to nothing while the pressure of all containers is below the knee, and one more for every unit
+beyond it. An application suffers by its sensitivity from the contention that others add to its own. An
+application that helps another (a cache, a store whose images need not cross the network) does so once,
+however many of its containers are there.
+
+What is drawn, from `numpy.random.default_rng([seed, applications, STREAM])`, in this order:
+
+    pressure      [apps, RESOURCES]   with probability USES exponential of mean PRESSURE, else 0
+    sensitivity   [apps, RESOURCES]   with probability FEELS exponential of mean SENSITIVITY, else 0
+    helpers       [apps, HELPERS]     for each application, HELPERS others
+    help          [apps, HELPERS]     with probability HELPED uniform over HELP, else 0
+
+Latency follows from throughput, because the load is closed: p50 and p99 are ALONE / rps seconds.
+
+Cite it as: the synthetic testbed of metis, model 1, with the number of applications and the seed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.errors import InputError
+from metis.files import load_arrays, save_arrays
+from metis.measure.profile import QUANTITIES
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.space import ColocationSpace
+
+STREAM = 1  # the number of this model: other formulas or draws get another
+RESOURCES = 5  # shared by the containers of a node, as processor, caches, memory, disk and network are
+KNEE = 2.0
+USES, PRESSURE = 0.6, 1.0
+FEELS, SENSITIVITY = 0.6, 0.2
+HELPERS, HELPED, HELP = 2, 0.5, (0.1, 0.6)
+LARGEST = 40.0  # pressure beyond which limits do not fall, so that single precision holds the square of exp
+SINGLE = 1e-4  # by which limits in single precision are raised, so that rounding makes none too low
+ARRAYS = ("pressure", "sensitivity", "helpers", "help")  # of a model, as they are stored
+MODEL = "model_"  # before their names in a file
+ALONE = (1.0, 2.0)  # p50 and p99 of every application alone, seconds
+
+
+@dataclass(frozen=True)
+class SyntheticModel:
+    """Pressures, sensitivities and helping pairs; the module's docstring has the formula.
+
+    Attributes:
+        apps: names, in column order.
+        pressure: of one container on each resource, 0 or more, float64 [apps, resources].
+        sensitivity: log-RPS lost per unit of contention, 0 or more, float64 [apps, resources].
+        helpers: columns of the applications that help the row's, int [apps, helpers].
+        help: log-RPS that each of them brings once, 0 or more, float64 [apps, helpers].
+    """
+
+    apps: tuple[str, ...]
+    pressure: FloatArray
+    sensitivity: FloatArray
+    helpers: IntArray
+    help: FloatArray
+
+    @classmethod
+    def drawn(cls, apps: int, seed: int) -> "SyntheticModel":
+        """Draw a model of `apps` applications by a seed.
+
+        Raises:
+            InputError: fewer than two applications.
+        """
+        if apps < 2:
+            raise InputError(f"apps.count {apps}: the synthetic testbed needs at least 2 applications")
+        rng = np.random.default_rng([seed, apps, STREAM])
+        shape = (apps, RESOURCES)
+        pressure = np.where(rng.random(shape) < USES, rng.exponential(PRESSURE, shape), 0.0)
+        sensitivity = np.where(rng.random(shape) < FEELS, rng.exponential(SENSITIVITY, shape), 0.0)
+        few = min(HELPERS, apps - 1)
+        others = np.stack([rng.choice(apps - 1, few, replace=False) for _ in range(apps)])
+        helpers = others + (others >= np.arange(apps)[:, None])  # never itself
+        helped = np.where(rng.random(helpers.shape) < HELPED, rng.uniform(*HELP, helpers.shape), 0.0)
+        width = len(str(apps))
+        names = tuple(f"app-{i + 1:0{width}}" for i in range(apps))
+        return cls(names, pressure, sensitivity, helpers.astype(np.int64), helped)
+
+    def rps(self, colocations: IntArray) -> FloatArray:
+        """Return the normalised RPS of each application in each co-location.
+
+        Args:
+            colocations: counts, int [n, apps].
+
+        Returns:
+            float64 [n, apps]; 0 where absent, exactly 1 for a container alone on its node.
+
+        Raises:
+            InputError: another shape, or a negative count.
+        """
+        counts = np.asarray(colocations)
+        if counts.ndim != 2 or counts.shape[1] != len(self.apps):
+            raise InputError(f"co-locations of shape {counts.shape}: this model needs [n, {len(self.apps)}]")
+        if counts.size and counts.min() < 0:
+            raise InputError("a co-location has a negative count")
+        held = counts.astype(np.float64)
+        own = (self.sensitivity * _contention(self.pressure)).sum(axis=1)
+        log_rps = own - _contention(held @ self.pressure) @ self.sensitivity.T
+        there = held > 0
+        for helpers, helped in zip(self.helpers.T, self.help.T, strict=True):
+            log_rps += there[:, helpers] * helped
+        found = np.exp(log_rps) * there
+        alone = held.sum(axis=1) == 1
+        found[alone] = held[alone]  # exactly, whatever the rounding
+        return np.asarray(found)
+
+    def most_rps(self, colocations: IntArray, later: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Return upper limits of the RPS; see `metis.problem.oracle.BoundedOracle`.
+
+        Contention only rises and help only comes as containers are added. So what is there reaches at most
+        what it does now with the help that may still come, and one more container at most what it would
+        reach at once with that help.
+        """
+        held = colocations.astype(np.float64)
+        pressure = held @ self.pressure
+        own = (self.sensitivity * _contention(self.pressure)).sum(axis=1)
+        helped = np.zeros(colocations.shape)
+        possible = later | (held > 0)
+        for helpers, help_ in zip(self.helpers.T, self.help.T, strict=True):
+            helped += possible[:, helpers] * help_
+        helped += own
+        there = np.exp(helped - _contention(pressure) @ self.sensitivity.T)
+        # log(1 + exp(P + p)) = log(1 + exp(P) exp(p)), in single precision: a search asks this most often
+        log_rps = helped.astype(np.float32)
+        rising = np.exp(np.minimum(pressure - KNEE, LARGEST)).astype(np.float32)
+        further = np.exp(np.minimum(self.pressure, LARGEST)).astype(np.float32)
+        sensitivity = self.sensitivity.astype(np.float32)
+        for r in range(self.pressure.shape[1]):
+            log_rps -= np.log(1 + rising[:, r, None] * further[:, r]) * sensitivity[:, r]
+        more = np.exp(log_rps) * (1 + SINGLE)
+        return there, more.astype(np.float64)
+
+    @property
+    def branching(self) -> IntArray:
+        """The applications, those that press most first."""
+        return np.argsort(-self.pressure.sum(axis=1), kind="stable")
+
+    def latency(self, colocations: IntArray, rps: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return p50 and p99 in seconds, float64 [n, apps] each, at a given throughput; NaN where absent."""
+        reached = np.where((np.asarray(colocations) > 0) & (rps > 0), rps, np.nan)
+        return ALONE[0] / reached, ALONE[1] / reached
+
+
+@dataclass(frozen=True)
+class SyntheticOracle:
+    """A `BoundedOracle`: what the model makes of co-locations, when asked.
+
+    Attributes:
+        model: of the applications.
+        slots: containers that fit on a node.
+    """
+
+    model: SyntheticModel
+    slots: int
+
+    @cached_property
+    def space(self) -> ColocationSpace:
+        """See `Oracle.space`."""
+        return ColocationSpace(self.model.apps, self.slots)
+
+    @property
+    def branching(self) -> IntArray:
+        """See `BoundedOracle.branching`."""
+        return self.model.branching
+
+    def quantities_of(self, colocations: IntArray, names: Sequence[str]) -> dict[str, FloatArray]:
+        """See `Oracle.quantities_of`."""
+        rps = self.model.rps(colocations)
+        found: dict[str, FloatArray] = {}
+        for name in names:
+            if name in ("rps", "speed"):  # latency is inverse to throughput
+                found[name] = rps
+            elif name in QUANTITIES:
+                latency = self.model.latency(colocations, rps)[0 if name == "p50" else 1]
+                found[name] = np.nan_to_num(latency)
+            else:
+                raise InputError(f"quantity {name!r}: a testbed has {', '.join(QUANTITIES)}")
+        return found
+
+    def most_rps(self, colocations: IntArray, later: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """See `BoundedOracle.most_rps`."""
+        return self.model.most_rps(colocations, later)
+
+    def save(self, path: Path) -> None:
+        """Write the model and the slots as `.npz`, whole or not at all."""
+        arrays: dict[str, Any] = {"apps": np.array(self.model.apps), "slots": np.array(self.slots)}
+        save_arrays(path, arrays | {f"{MODEL}{name}": getattr(self.model, name) for name in ARRAYS})
+
+    @classmethod
+    def load(cls, path: Path) -> "SyntheticOracle":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: another file, or a damaged one; names it.
+        """
+        stored = load_arrays(path)
+        try:
+            arrays = {name: stored[f"{MODEL}{name}"] for name in ARRAYS}
+            return cls(SyntheticModel(tuple(map(str, stored["apps"])), **arrays), int(stored["slots"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: no synthetic model, {error}") from None
+
+
+def _contention(pressure: FloatArray) -> FloatArray:
+    """Return C of the module's docstring, so that nothing overflows."""
+    beyond = pressure - KNEE
+    return np.asarray(np.maximum(beyond, 0.0) + np.log1p(np.exp(-np.abs(beyond))))

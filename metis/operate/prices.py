@@ -1,0 +1,158 @@
+"""Why a node changes or does not, and why a container stays: by the prices of the program of moves.
+
+A container's price is what the place that it takes is worth to the rest of the cluster; a move's price is
+what one move more would gain. A node becomes what is worth most beyond its containers' and moves' prices.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from metis.errors import InputError
+from metis.operate.rebalance import Rebalancing
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """What a node may end up with: the surplus of each co-location, float64 [size]; -inf: not possible."""
+
+    surplus: FloatArray
+    moved: IntArray
+
+
+def explain_node(found: Rebalancing, index: int, node: str) -> dict[str, Any]:
+    """Why a node becomes what it does, or stays: JSON-able, with `why` in words.
+
+    Raises:
+        InputError: no such node; names the nearest.
+    """
+    if node not in found.nodes:
+        near = get_close_matches(node, found.nodes, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {found.nodes[0]} to {found.nodes[-1]}"
+        raise InputError(f"why={node}: there is no such node; {hint}")
+    n = found.nodes.index(node)
+    plan, space = found.plans[index], found.cluster.space
+    choices = _choices(found, index, n)
+    was, becomes = (int(space.index(rows[n])) for rows in (found.cluster.existing, plan.placement))
+    others = choices.surplus.copy()
+    others[becomes] = -np.inf
+    second = int(np.argmax(others))
+    facts = {
+        "node": node,
+        "holds": _words(found, was),
+        "becomes": _words(found, becomes),
+        "worth_before": float(found.worth[was]),
+        "worth_after": float(found.worth[becomes]),
+        "moves": int(choices.moved[becomes].sum()),
+        "price": plan.prices.move,
+        "containers": float((space.counts[becomes] - space.counts[was]) @ plan.prices.container),
+        "surplus": _difference(choices.surplus[becomes], choices.surplus[was]),
+        "second": _words(found, second),
+        "second_loses": _difference(choices.surplus[becomes], choices.surplus[second]),
+    }
+    return {**facts, "why": _node_words(facts)}
+
+
+def explain_container(found: Rebalancing, index: int, container: str) -> dict[str, Any]:
+    """Why a container stays where it is, or that it moves: JSON-able, with `why` in words.
+
+    Args:
+        found: the plans.
+        index: which of them.
+        container: such as Redis-12: the twelfth container of Redis, counted node by node.
+
+    Raises:
+        InputError: no such application or container; names those there are.
+    """
+    a, number = _parsed(found, container)
+    plan, cluster = found.plans[index], found.cluster
+    upto = np.cumsum(cluster.existing[:, a])
+    n = int(np.searchsorted(upto, number))
+    rank = number - int(upto[n] - cluster.existing[n, a])  # 1 for the first on its node
+    leave = max(0, int(cluster.existing[n, a] - plan.placement[n, a]))
+    facts: dict[str, Any] = {
+        "container": container,
+        "node": found.nodes[n],
+        "holds": _words(found, int(cluster.space.index(cluster.existing[n]))),
+        "moves": rank <= leave,
+        "price": plan.prices.move,
+    }
+    if rank <= leave:
+        why = f"{container} does move off {facts['node']}: of {leave} of its kind there that do, it is one"
+        return {**facts, "why": why}
+    choices = _choices(found, index, n)
+    becomes = int(cluster.space.index(plan.placement[n]))
+    fewer = cluster.space.counts[:, a] < plan.placement[n, a]
+    best = int(np.argmax(np.where(fewer, choices.surplus, -np.inf)))
+    if not np.isfinite(choices.surplus[best]):
+        why = (
+            f"{container} stays: {cluster.space.apps[a]} may not move, or a rule keeps it on {facts['node']}"
+        )
+        return {**facts, "without": None, "loses": None, "why": why}
+    loses = _difference(choices.surplus[becomes], choices.surplus[best])
+    further = int((choices.moved[best] - choices.moved[becomes]).sum())
+    facts |= {"without": _words(found, best), "worth_without": float(found.worth[best]), "loses": loses}
+    moves = f"{further} further move{'s' * (further != 1)}" if further > 0 else "no further move"
+    why = (
+        f"{container} stays on {facts['node']}, which ends up with {_words(found, becomes)}. With one less "
+        f"the best it could hold is {facts['without']}: at the prices of the containers and {moves} at "
+        f"{plan.prices.move:.3g} each that loses {loses:.3g}"
+    )
+    return {**facts, "why": why if loses and loses > 0 else f"{why}: as good, and not needed"}
+
+
+def _choices(found: Rebalancing, index: int, n: int) -> _Choices:
+    plan, cluster = found.plans[index], found.cluster
+    space, held = cluster.space, cluster.existing[n]
+    moved = np.maximum(held - space.counts, 0)
+    fixed = np.isposinf(found.cost)
+    each = np.where(fixed, 0.0, found.cost) + plan.prices.move
+    surplus = found.worth - space.counts @ plan.prices.container - moved @ each
+    possible = cluster.allowed & ~moved[:, fixed].any(axis=1)
+    possible &= (space.counts <= plan.placement.sum(axis=0)).all(axis=1)
+    possible[space.index(held)] = True
+    return _Choices(np.where(possible, surplus, -np.inf), moved)
+
+
+def _parsed(found: Rebalancing, container: str) -> tuple[int, int]:
+    app, _, number = container.rpartition("-")
+    apps = found.cluster.space.apps
+    if app not in apps or not number.isdecimal():
+        raise InputError(
+            f"why_not={container}: give APPLICATION-NUMBER, such as {apps[0]}-1, of {list(apps)}"
+        )
+    a = apps.index(app)
+    running = int(found.cluster.existing[:, a].sum())
+    if not 1 <= int(number) <= running:
+        raise InputError(
+            f"why_not={container}: {running} containers of {app} run, counted from 1 node by node"
+        )
+    return a, int(number)
+
+
+def _node_words(facts: dict[str, Any]) -> str:
+    node = facts["node"]
+    rest = f"; the second best, {facts['second']}, would lose {facts['second_loses']:.3g}"
+    if facts["holds"] == facts["becomes"]:
+        return f"{node} keeps {facts['holds']}: no change is worth its moves{rest}"
+    change = facts["worth_after"] - facts["worth_before"]
+    takes = "takes from" if facts["containers"] >= 0 else "leaves to"
+    return (
+        f"{node} goes from {facts['holds']} to {facts['becomes']}: its worth changes by {change:+.3g}, by "
+        f"its containers' prices it {takes} the others {abs(facts['containers']):.3g}, and its "
+        f"{facts['moves']} moves cost {facts['price']:.3g} each: {facts['surplus']:+.3g} against staying"
+        + rest
+    )
+
+
+def _words(found: Rebalancing, colocation: int) -> str:
+    space = found.cluster.space
+    return describe_colocation(space.counts[colocation], space.apps)
+
+
+def _difference(more: float, less: float) -> float | None:
+    difference = float(more - less)
+    return difference if np.isfinite(difference) else None

@@ -1,0 +1,179 @@
+"""Rebalancing: what runs, improved by few moves, each number of them with its bound and a safe order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metis.errors import InputError
+from metis.operate.settings import STARTUP, RebalanceSettings
+from metis.operate.waves import Order, WaveOrder, as_named_waves
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.evaluation import evaluate, value
+from metis.problem.placement_files import as_named
+from metis.problem.tables import Tables
+from metis.program.moves import MovePlan, MoveProgram, Report
+
+
+@dataclass(frozen=True)
+class Knee:
+    """The number of moves proposed of a frontier, and why."""
+
+    index: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Rebalancing:
+    """What runs, and the plans to improve it.
+
+    Attributes:
+        cluster: with what runs.
+        nodes: their names.
+        worth: of every co-location, float64 [size].
+        tables: predicted quantities.
+        cost: of moving one container by application, float64 [apps]; infinite for one that may not move.
+        plans: by ascending number of moves.
+        orders: of their moves.
+    """
+
+    cluster: Cluster
+    nodes: tuple[str, ...]
+    worth: FloatArray
+    tables: Tables
+    cost: FloatArray
+    plans: Sequence[MovePlan]
+    orders: Sequence[Order]
+
+    @property
+    def before(self) -> dict[str, Any]:
+        """What runs, judged: `value`, `rps`, and the nodes that break a rule, with what they hold."""
+        nothing = np.zeros_like(self.cluster.existing)
+        judged = evaluate(nothing, self.cluster, self.tables, self.worth)
+        broken = self._broken(self.cluster.existing)
+        held = {self.nodes[n]: self._words(self.cluster.existing[n]) for n in broken}
+        return {"value": judged.value, "rps": judged.rps, "breaks": held}
+
+    def document(self, index: int) -> dict[str, Any]:
+        """One plan, JSON-able: figures, the placement in the end, and its waves."""
+        plan, order, cluster = self.plans[index], self.orders[index], self.cluster
+        judged = evaluate(plan.placement - cluster.existing, cluster, self.tables, self.worth)
+        apps = cluster.space.apps
+        mended = set(self._broken(cluster.existing)) - set(self._broken(plan.placement))
+        return {
+            "moves": plan.moves,
+            "limit": plan.budget,
+            "value": plan.value,
+            "rps": judged.rps,
+            "bound": plan.bound,
+            "gap": plan.gap,
+            "price": plan.prices.move,
+            "cost": plan.cost,
+            "seconds": plan.seconds,
+            "cpu_seconds": plan.cpu_seconds,
+            **as_named(plan.placement, apps, self.nodes),
+            "mends": [self.nodes[n] for n in sorted(mended)],
+            "waves": as_named_waves(order, apps, self.nodes),
+            "detours": order.detours,
+            "takes": order.seconds,
+            "down": {app: int(n) for app, n in zip(apps, order.down, strict=True) if n},
+            "without_order": {
+                self.nodes[n]: self._words(order.left[n]) for n in np.flatnonzero(order.left.any(axis=1))
+            },
+        }
+
+    def _broken(self, placement: IntArray) -> list[int]:
+        space = self.cluster.space
+        return [int(n) for n in np.flatnonzero(~self.cluster.allowed[space.index(placement)])]
+
+    def _words(self, counts: IntArray) -> str:
+        return describe_colocation(counts, self.cluster.space.apps)
+
+    def knee(self) -> Knee:
+        """The plan of a frontier beyond which a move gains less than they all gain on average."""
+        plans = self.plans
+        gains = np.array([plan.value - plan.cost for plan in plans])
+        made = np.array([plan.moves for plan in plans], dtype=np.float64)
+        if len(plans) == 1 or made[-1] == made[0] or gains[-1] <= gains[0]:
+            return Knee(0, "more moves gain nothing")
+        mean = (gains[-1] - gains[0]) / (made[-1] - made[0])
+        index = int(np.argmax(gains - mean * made))
+        share = (gains[index] - gains[0]) / (gains[-1] - gains[0])
+        why = (
+            f"{plans[index].moves} moves bring {share:.0%} of what {plans[-1].moves} bring; up to there a "
+            f"move gains more than their mean of {mean:.3g}, beyond it less (the next one: "
+            f"{plans[index].prices.move:.3g})"
+        )
+        return Knee(index, why)
+
+
+def rebalance(
+    tables: Tables,
+    worth: FloatArray,
+    cluster: Cluster,
+    nodes: tuple[str, ...],
+    moves: int | Sequence[int] | None,
+    settings: RebalanceSettings,
+    *,
+    move_cost: float | Mapping[str, float] = 0.0,
+    arriving: IntArray | None = None,
+    report: Report | None = None,
+) -> Rebalancing:
+    """Plan the moves that improve what runs, and their order.
+
+    Args:
+        tables: predicted quantities, with `rps`.
+        worth: of every co-location, float64 [size].
+        cluster: nodes with what runs there, and the rules.
+        nodes: their names.
+        moves: one number of them, several, or None for a frontier.
+        settings: of moves and waves.
+        move_cost: what a move must gain at least: for all, or by application (0 for others).
+        arriving: containers to place besides, int [apps].
+        report: receives how many of the plans are done.
+
+    Raises:
+        InputError: an unknown application, or what arrives does not fit; says with how many moves it does.
+    """
+    cost = _costs(move_cost, settings.stay, cluster.space.apps)
+    program = MoveProgram(
+        worth, cluster, arriving=arriving, cost=cost, gap=settings.gap, time_limit=settings.time_limit
+    )
+    several = None if moves is None else [moves] if isinstance(moves, int) else moves
+    plans = program.frontier(several, report)
+    rules = WaveOrder(cluster.space, cluster.allowed)
+    startup = _by_app("rebalance.startup", settings.startup, cluster.space.apps, STARTUP)
+    orders = [
+        rules.order(cluster.existing, plan.placement, settings.unavailable, startup.tolist())
+        for plan in plans
+    ]
+    return Rebalancing(cluster, nodes, worth, tables, cost, plans, orders)
+
+
+def _costs(move_cost: float | Mapping[str, float], stay: Sequence[str], apps: tuple[str, ...]) -> FloatArray:
+    cost = _by_app("move_cost", move_cost, apps, 0.0)
+    for app in stay:
+        if app not in apps:
+            raise InputError(f"rebalance.stay names the unknown application {app!r}: use {list(apps)}")
+        cost[apps.index(app)] = np.inf
+    return cost
+
+
+def _by_app(key: str, given: float | Mapping[str, float], apps: tuple[str, ...], other: float) -> FloatArray:
+    """A number for every application, float64 [apps]."""
+    if not isinstance(given, Mapping):
+        return np.full(len(apps), float(given))
+    for app, number in given.items():
+        if app not in apps:
+            raise InputError(f"{key} names the unknown application {app!r}: use {list(apps)}")
+        if not number >= 0:
+            raise InputError(f"{key}.{app} {number:g}: give 0 or more")
+    return np.array([float(given.get(app, other)) for app in apps])
+
+
+def gain(found: Rebalancing, index: int) -> float:
+    """What a plan gains, as a share of the value of what runs; 0 where that is worth nothing."""
+    before = value(np.zeros_like(found.cluster.existing), found.cluster, found.worth)
+    return found.plans[index].value / before - 1 if before > 0 else 0.0

@@ -1,0 +1,123 @@
+"""Oracles: quantities of co-locations computed when asked, for spaces that are too large to tabulate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.problem.cluster import Cluster
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.objectives import Objective, RisesWithRps, containers
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.problem.worth import Ceiling, Worth
+
+
+class Oracle(Protocol):
+    """What a simulator predicts, or a testbed knows, of any co-location of a space."""
+
+    @property
+    def space(self) -> ColocationSpace:
+        """The co-locations that it knows."""
+        ...
+
+    def quantities_of(self, colocations: IntArray, names: Sequence[str]) -> Mapping[str, FloatArray]:
+        """Return quantities by name, float64 [n, apps], of `colocations` [n, apps]; see `Tables`.
+
+        Raises:
+            InputError: an unknown quantity.
+        """
+        ...
+
+
+@runtime_checkable
+class BoundedOracle(Oracle, Protocol):
+    """An oracle that knows limits of the RPS in whatever co-locations grow into."""
+
+    @property
+    def branching(self) -> IntArray:
+        """See `BoundedWorth`."""
+        ...
+
+    def most_rps(self, colocations: IntArray, later: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Return upper limits of the RPS that applications may have in the end.
+
+        Args:
+            colocations: counts, not empty, int [n, apps].
+            later: which applications may still come, bool [n, apps].
+
+        Returns:
+            Of those there, and of one more container of each, float64 [n, apps] both.
+        """
+        ...
+
+
+class _Listed(ColocationSpace):
+    """Co-locations of a larger space that were asked for, the empty one first as in every space."""
+
+    def __init__(self, space: ColocationSpace, rows: IntArray) -> None:
+        self.apps, self.slots, self.size = space.apps, space.slots, len(rows)
+        self.__dict__["counts"] = rows  # in the place of the property that would write the space out
+
+
+@dataclass(frozen=True)
+class OracleWorth:
+    """What an objective makes of an oracle's quantities.
+
+    Attributes:
+        objective: bound to group and cluster.
+        group: containers to place, int [apps].
+        cluster: where to.
+        oracle: the quantities.
+    """
+
+    objective: Objective
+    group: IntArray
+    cluster: Cluster
+    oracle: Oracle
+
+    def of(self, colocations: IntArray) -> FloatArray:
+        """See `Worth.of`."""
+        nothing = np.zeros((1, colocations.shape[1]), dtype=colocations.dtype)
+        rows = np.concatenate([nothing, colocations])
+        quantities = self.oracle.quantities_of(rows, self.objective.needs)
+        tables = Tables(_Listed(self.oracle.space, rows), quantities)
+        worth = self.objective.bind(self.group, self.cluster, tables)
+        return np.asarray(np.where(colocations.any(axis=1), worth[1:], worth[0]))
+
+
+@dataclass(frozen=True)
+class _BoundedOracleWorth(OracleWorth):
+    """The same with limits, for objectives that never fall as the RPS of a container rises."""
+
+    objective: RisesWithRps
+    oracle: BoundedOracle
+
+    @property
+    def branching(self) -> IntArray:
+        """See `BoundedWorth.branching`."""
+        return self.oracle.branching
+
+    def ceiling(self, colocations: IntArray, later: NDArray[np.bool_]) -> Ceiling:
+        """See `BoundedWorth.ceiling`."""
+        there, more = self.oracle.most_rps(colocations, later)
+        share = containers(self.group, self.cluster)
+        there, more = self.objective.of_rps(there), self.objective.of_rps(more)
+        return Ceiling((colocations * there).sum(axis=1) / share, more / share)
+
+
+def worth_of(
+    objective: Objective, group: IntArray, cluster: Cluster, known: Tables | Oracle
+) -> FloatArray | Worth:
+    """Return what co-locations are worth: a table [size] where they are tabulated, else an oracle.
+
+    Raises:
+        InputError: see `Objective.bind`.
+    """
+    if isinstance(known, Tables):
+        return objective.bind(group, cluster, known)
+    if isinstance(objective, RisesWithRps) and isinstance(known, BoundedOracle):
+        return _BoundedOracleWorth(objective, group, cluster, known)
+    return OracleWorth(objective, group, cluster, known)

@@ -1,0 +1,136 @@
+"""A problem as an operator states it: nodes with capacities, applications with requests, rules between them.
+
+Nothing is tabulated: thousands of applications and nodes are stated by what they have and need. A placement
+is rows of node, application and count, since a matrix of all nodes and applications would be nearly empty.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metis.errors import InputError, PlacementError
+from metis.problem.counts import FloatArray, IntArray
+
+ROUNDING = 1e-9  # of sums of requests
+NODES_AT_ONCE = 500  # whose sums are held in memory at a time
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Nodes, applications, and what may stand beside what.
+
+    Attributes:
+        apps: names of the applications.
+        demand: containers of each, int [apps].
+        requests: of one container, float64 [apps, dimensions].
+        nodes: names of the nodes.
+        capacity: of each node, float64 [nodes, dimensions].
+        dimensions: the resource of each dimension; a resource that varies over time has one for each time.
+        beside: rows of (application, other, most): where a container of the application is, at most so many
+            of the other may be, int [rules, 3]. The other may be the application itself.
+        existing: rows of (node, application, count) that run already and stay, int [rows, 3]; they are part
+            of the demand.
+
+    Raises:
+        InputError: a container fits on no node, or more must be placed than all nodes hold; names the
+            application or resource.
+    """
+
+    apps: tuple[str, ...]
+    demand: IntArray
+    requests: FloatArray
+    nodes: tuple[str, ...]
+    capacity: FloatArray
+    dimensions: tuple[str, ...]
+    beside: IntArray
+    existing: IntArray
+
+    def __post_init__(self) -> None:
+        asked = np.flatnonzero(self.demand > 0)
+        makes = np.unique(self.capacity, axis=0)
+        fits = np.stack([(self.requests[asked] <= make + ROUNDING).all(axis=1) for make in makes])
+        for a in asked[~fits.any(axis=0)][:1]:
+            excess = self.requests[a] > makes.max(axis=0) + ROUNDING
+            of = self.dimensions[int(np.flatnonzero(excess)[0])] if excess.any() else "all resources together"
+            raise InputError(f"application {self.apps[a]}: no node has enough {of} for one container")
+        wanted, there = self.demand @ self.requests, self.capacity.sum(axis=0)
+        short = np.flatnonzero(wanted > there * (1 + ROUNDING) + ROUNDING)
+        if short.size:
+            of = self.dimensions[short[0]]
+            raise InputError(
+                f"{of}: the containers ask for {wanted[short[0]]:g}, the nodes have {there[short[0]]:g}"
+            )
+
+    def resource(self, name: str) -> IntArray:
+        """Return the dimensions of a resource, int [times].
+
+        Raises:
+            InputError: an unknown resource; names those that there are.
+        """
+        found = np.flatnonzero(np.array(self.dimensions) == name)
+        if not found.size:
+            raise InputError(
+                f"{name!r} is no resource of this problem; it has {', '.join(dict.fromkeys(self.dimensions))}"
+            )
+        return found
+
+    def used(self, rows: IntArray, nodes: Sequence[int] | IntArray) -> FloatArray:
+        """Return what the containers of `rows` take of some nodes, float64 [nodes, dimensions]."""
+        place = np.full(len(self.nodes), -1)
+        place[nodes] = np.arange(len(nodes))
+        total = np.zeros((len(nodes), self.requests.shape[1]))
+        mine = rows[place[rows[:, 0]] >= 0]
+        np.add.at(total, place[mine[:, 0]], self.requests[mine[:, 1]] * mine[:, 2:])
+        return total
+
+
+def check_rows(statement: Statement, rows: IntArray, scheduler: str) -> None:
+    """Check that a placement holds every container, within capacity and rules.
+
+    Args:
+        statement: the problem.
+        rows: of (node, application, count), each node and application once, int [rows, 3].
+        scheduler: whose placement it is, for the message.
+
+    Raises:
+        PlacementError: a container is lost, a node overfull, or a rule broken; names it.
+    """
+    placed = np.bincount(rows[:, 1], weights=rows[:, 2], minlength=len(statement.apps)).astype(np.int64)
+    for a in np.flatnonzero(placed != statement.demand)[:1]:
+        wanted = statement.demand[a]
+        raise PlacementError(f"{scheduler}: placed {placed[a]} of {wanted} containers of {statement.apps[a]}")
+    for first in range(0, len(statement.nodes), NODES_AT_ONCE):
+        some = np.arange(first, min(first + NODES_AT_ONCE, len(statement.nodes)))
+        over = np.argwhere(statement.used(rows, some) > statement.capacity[some] + 1e-6)
+        if len(over):
+            node, dimension = int(some[over[0][0]]), int(over[0][1])
+            raise PlacementError(
+                f"{scheduler}: node {statement.nodes[node]} has too little "
+                f"{statement.dimensions[dimension]} for what it holds"
+            )
+    for rule, node, count in broken_rules(statement, rows)[:1]:
+        app, other, most = statement.beside[rule]
+        raise PlacementError(
+            f"{scheduler}: node {statement.nodes[node]} holds {count} of {statement.apps[other]} beside "
+            f"{statement.apps[app]}, where at most {most} may be"
+        )
+
+
+def broken_rules(statement: Statement, rows: IntArray) -> list[tuple[int, int, int]]:
+    """Return (rule, node, count of the other application) where a rule is broken."""
+    apps = len(statement.apps)
+    keys = rows[:, 0] * apps + rows[:, 1]
+    order = np.argsort(keys)
+    keys, held = keys[order], rows[order, 2]
+    rules = np.argsort(statement.beside[:, 0], kind="stable")
+    of = statement.beside[rules, 0]
+    first, last = (np.searchsorted(of, rows[:, 1], side) for side in ("left", "right"))
+    many = last - first
+    row = np.repeat(np.arange(len(rows)), many)
+    rule = rules[np.repeat(first - np.cumsum(many) + many, many) + np.arange(many.sum())]
+    wanted = rows[row, 0] * apps + statement.beside[rule, 1]
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    count = np.where(keys[at] == wanted, held[at], 0)
+    broken = np.flatnonzero(count > statement.beside[rule, 2])
+    return [(int(rule[i]), int(rows[row[i], 0]), int(count[i])) for i in broken]

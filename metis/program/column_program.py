@@ -1,0 +1,136 @@
+"""The program over priced columns: a placement and a bound where co-locations cannot be tabulated."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from metis.errors import PlacementError
+from metis.problem.counts import IntArray
+from metis.problem.kinds import Problem
+from metis.program.exchange import exchange
+from metis.program.filling import fill
+from metis.program.generation import BoundKind, Relaxation, Report, relax_by_columns
+from metis.program.refinement import CLOSE, refine
+from metis.program.rounding import dive
+
+Progress = Callable[[Mapping[str, Any]], None]
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.5)  # of the relaxation's nodes, by which dives differ
+SEARCHING, TYPICAL = 0.8, 20  # share of the time that goes into searches, and how many there are, about
+PROGRAMS = 60  # integer programs that refine the best of them, at most
+
+
+@dataclass(frozen=True)
+class ColumnResult:
+    """A placement and the bound beside it.
+
+    Attributes:
+        placement: the new containers, int [nodes, apps].
+        value: sum of worths over all nodes.
+        bound: no placement is better, as far as `bound_kind` goes.
+        bound_kind: `proven`, or `estimated` where pricing may have overlooked columns.
+        rounds: searches for columns.
+        columns: columns in the master.
+        priced: columns whose worth was asked for.
+    """
+
+    placement: IntArray
+    value: float
+    bound: float
+    bound_kind: BoundKind
+    rounds: int
+    columns: int
+    priced: int
+
+
+def bound_by_columns(
+    problem: Problem, kind_of: IntArray, *, width: int, seconds: float, report: Report | None = None
+) -> Relaxation:
+    """Solve the relaxation, from a greedy placement on.
+
+    Raises:
+        InputError: no placement satisfies the rules.
+    """
+    nothing = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
+    try:
+        start = fill(problem, kind_of, nothing, problem.demand)
+    except PlacementError:
+        start = nothing  # the master finds out whether there is a placement
+    return relax_by_columns(problem, start, kind_of, width=width, seconds=seconds, report=report)
+
+
+def solve_column_program(
+    problem: Problem,
+    kind_of: IntArray,
+    *,
+    width: int = 1024,
+    seconds: float = 60.0,
+    progress: Progress | None = None,
+) -> ColumnResult:
+    """Place a group by column generation, dives, exchanges and small integer programs.
+
+    Args:
+        problem: what is placed where.
+        kind_of: kind of each node, int [nodes].
+        width: columns of equally many containers that a search pursues.
+        seconds: wall time after which no more columns are searched.
+        progress: receives `share` of the work done, about, and once there is a placement `best` and `bound`.
+
+    Raises:
+        InputError: no placement satisfies the rules.
+        PlacementError: rounding left a container that no node admits.
+    """
+    until = perf_counter() + seconds
+
+    def report(rounds: int, value: float, bound: float) -> None:
+        del value, bound  # of the relaxation, which is no placement
+        if progress:
+            progress({"share": SEARCHING * rounds / (rounds + TYPICAL)})
+
+    relaxed = bound_by_columns(problem, kind_of, width=width, seconds=seconds, report=report)
+    placement, value = _rounded(problem, kind_of, relaxed, until, progress)
+    return ColumnResult(
+        placement=placement,
+        value=value,
+        bound=max(relaxed.bound, value),
+        bound_kind=relaxed.bound_kind,
+        rounds=relaxed.rounds,
+        columns=len(relaxed.master.worth),
+        priced=sum(pool.evaluated for pool in relaxed.pools),
+    )
+
+
+def _rounded(
+    problem: Problem, kind_of: IntArray, relaxed: Relaxation, until: float, progress: Progress | None
+) -> tuple[IntArray, float]:
+    """Return the best of several dives, improved by exchanges and refined, and its value."""
+    best, highest = None, -np.inf
+    for done, share in enumerate(SHARES):
+        if best is not None and (
+            perf_counter() > until or relaxed.bound - highest <= CLOSE * abs(relaxed.bound)
+        ):
+            break
+        received, left = dive(problem, relaxed, share)
+        placement = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
+        for kind, rows in enumerate(received):
+            placement[kind_of == kind] = rows
+        try:
+            placement = fill(problem, kind_of, placement, left)
+        except PlacementError:
+            if share == SHARES[-1] and best is None:
+                raise
+            continue
+        placement, _ = exchange(problem, kind_of, placement)
+        value = problem.value(kind_of, placement)
+        if value > highest:
+            best, highest = placement, value
+        if progress:
+            share_done = SEARCHING + (1 - SEARCHING) * (done + 1) / (len(SHARES) + 1)
+            progress({"share": share_done, "best": highest, "bound": max(relaxed.bound, highest)})
+    assert best is not None  # the last dive raised
+    if relaxed.bound - highest > CLOSE * abs(relaxed.bound) and perf_counter() < until:
+        refined = refine(problem, kind_of, best, relaxed, PROGRAMS)
+        best, _ = exchange(problem, kind_of, refined)
+    return best, problem.value(kind_of, best)

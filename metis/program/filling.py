@@ -1,0 +1,79 @@
+"""Filling: containers placed one at a time by an oracle, each on the node where it is worth most."""
+
+import numpy as np
+
+from metis.errors import PlacementError
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import Problem
+
+
+def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArray) -> IntArray:
+    """Add containers to a placement, applications in order, each where the value rises most.
+
+    Ties go to the first node. An application that no node admits yet waits for those after it.
+
+    Args:
+        problem: what is placed where.
+        kind_of: kind of each node, int [nodes].
+        placement: new containers so far, int [nodes, apps].
+        left: containers to add, int [apps].
+
+    Returns:
+        The whole placement, int [nodes, apps].
+
+    Raises:
+        PlacementError: no node admits a container; names its application.
+    """
+    filling = _Filling(problem, kind_of, placement)
+    waiting = [app for app in range(len(problem.apps)) if left[app]]
+    remaining = left.copy()
+    while waiting:
+        for app in waiting:
+            remaining[app] -= filling.add(app, int(remaining[app]))
+        still = [app for app in waiting if remaining[app]]
+        if remaining[still].sum() and still == waiting and not filling.progress:
+            app = still[0]
+            raise PlacementError(f"no node admits another container of {problem.apps[app]} under the rules")
+        waiting, filling.progress = still, False
+    return filling.placement
+
+
+class _Filling:
+    """A placement that grows, and what its nodes are worth."""
+
+    def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray) -> None:
+        self.placement = placement.copy()
+        self.progress = False
+        self._problem, self._kind_of = problem, kind_of
+        self._room = np.stack([problem.room(kind) for kind in kind_of.tolist()])
+        self._room -= placement @ problem.requests
+        self._worth = np.empty(len(placement))
+        for kind in range(problem.kinds):
+            nodes = np.flatnonzero(kind_of == kind)
+            self._worth[nodes] = problem.worth_of(kind, placement[nodes])
+
+    def add(self, app: int, count: int) -> int:
+        """Add up to `count` containers of `app`; how many found a node."""
+        gains = np.full(len(self.placement), -np.inf)
+        for kind in range(self._problem.kinds):
+            nodes = np.flatnonzero(self._kind_of == kind)
+            gains[nodes] = self._gains(kind, nodes, app)
+        for done in range(count):
+            node = int(gains.argmax())
+            if gains[node] == -np.inf:
+                return done
+            self.placement[node, app] += 1
+            self._room[node] -= self._problem.requests[app]
+            self._worth[node] += gains[node]
+            self.progress = True
+            gains[node] = self._gains(int(self._kind_of[node]), np.array([node]), app)[0]
+        return count
+
+    def _gains(self, kind: int, nodes: IntArray, app: int) -> FloatArray:
+        after = self.placement[nodes]
+        after[:, app] += 1
+        fits = (self._problem.requests[app] <= self._room[nodes]).all(axis=1)
+        fits[fits] = self._problem.admitted(kind, after[fits])
+        gains = np.full(len(nodes), -np.inf)
+        gains[fits] = self._problem.worth_of(kind, after[fits]) - self._worth[nodes[fits]]
+        return gains

@@ -1,0 +1,199 @@
+"""Column generation: the relaxation of placing a group in spaces too large to tabulate, and its dual bound.
+
+A restricted master holds few columns. The prices of its containers say which others would improve it: at
+first those of the pool, whose worth is known, then those that a search finds. Whatever the prices, the demand
+at these prices, plus for every node the highest worth less prices that a column of its kind has, is a bound
+on all placements (Lagrange). It is *proven* where that highest value is known for certain, since all columns
+were enumerated or a branch and bound finished, and *estimated* where a search found it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from metis.errors import InputError
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import Problem
+from metis.program.master import Master, Solution
+from metis.program.pool import Columns, Pool
+from metis.program.pricing import Priced, enumerate_columns, search
+
+BoundKind = Literal["proven", "estimated"]
+Report = Callable[[int, float, float], None]
+
+NO_PLACEMENT = "no placement satisfies the rules: this group cannot be placed on this cluster as they stand"
+CLOSED = 1e-6  # share of the bound at which the relaxation counts as solved
+LOOSE = 1e-3  # share by which a proven bound may exceed the estimated one and still be preferred
+IMPROVES = 1e-7  # reduced worth, as a share of the largest worth, above which a column improves the master
+FEASIBLE = 1e-6  # containers that may be left out by rounding
+STARTING = 2000  # columns of an enumerated kind that the master begins with
+JOINING = 200  # columns of a kind that join the master at once
+SMOOTHED = 0.5  # weight of the best prices so far in those that are searched with
+WIDER, WIDEST = 4, 64  # growth of the width of a search that was cut short, and how far it may go
+ROUNDS = 500  # searches at most
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The solved relaxation, to be rounded.
+
+    Attributes:
+        master: the program with its columns.
+        solution: of it.
+        pools: the columns that were priced, one pool per kind.
+        bound: no placement is better, as far as `bound_kind` goes.
+        bound_kind: `proven`, or `estimated` where a search may have overlooked columns.
+        rounds: searches.
+    """
+
+    master: Master
+    solution: Solution
+    pools: list[Pool]
+    bound: float
+    bound_kind: BoundKind
+    rounds: int
+
+
+def relax_by_columns(
+    problem: Problem,
+    start: IntArray,
+    kind_of: IntArray,
+    *,
+    width: int = 1024,
+    seconds: float = np.inf,
+    report: Report | None = None,
+) -> Relaxation:
+    """Solve the relaxation by column generation.
+
+    Args:
+        problem: what is placed where.
+        start: a placement to begin with, of all containers or of some, int [nodes, apps].
+        kind_of: kind of each node, int [nodes].
+        width: columns of equally many containers that a search pursues.
+        seconds: after which the bound reached so far is returned.
+        report: called after every search with its number, the master's value and the bound.
+
+    Raises:
+        InputError: no placement was found that satisfies the rules.
+    """
+    generation = _Generation(problem, start, kind_of, width, perf_counter() + seconds, report)
+    generation.run()
+    return generation.relaxation()
+
+
+class _Generation:
+    """The state of column generation."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        start: IntArray,
+        kind_of: IntArray,
+        width: int,
+        until: float,
+        report: Report | None,
+    ) -> None:
+        self.problem, self.width, self.widest = problem, width, width * WIDEST
+        self.until, self.report = until, report
+        self.pools = [Pool(problem, kind) for kind in range(problem.kinds)]
+        self.whole = [enumerate_columns(pool) for pool in self.pools]
+        begun = [np.unique(start[kind_of == kind], axis=0) for kind in range(problem.kinds)]
+        for pool, rows in zip(self.pools, begun, strict=True):
+            pool.look_up(rows)
+        scale = max(float(np.abs(pool.columns.worth).max()) for pool in self.pools)
+        self.master = Master(problem, max(scale, 1e-300))
+        for pool, rows in zip(self.pools, begun, strict=True):
+            nothing = np.zeros((1, len(problem.apps)), dtype=np.int64)
+            first = np.unique(np.concatenate([nothing, rows, _singles(pool)]), axis=0)
+            first = first[problem.admitted(pool.kind, first)]
+            self.master.add(pool.kind, Columns(first.astype(np.int16), pool.look_up(first)))
+        self.bound = self.estimate = np.inf
+        self.prices: FloatArray = np.zeros(len(problem.apps))
+        self.rounds = 0
+        self.solution = self.master.solve()
+
+    def run(self) -> None:
+        """Let columns join until none improves the master, or time is up."""
+        while self._round() and self.rounds < ROUNDS and perf_counter() < self.until:
+            for pool in self.pools:
+                pool.trim(self.solution.prices)
+        self.solution = self._solve_on_pools()
+
+    def relaxation(self) -> Relaxation:
+        """Return what was reached.
+
+        Raises:
+            InputError: not all containers can be placed.
+        """
+        if self.solution.unplaced.max() > FEASIBLE:
+            raise InputError(NO_PLACEMENT)
+        value = self.solution.value
+        best = max(self.estimate, value)
+        proven = np.isfinite(self.bound) and self.bound - best <= LOOSE * abs(best)
+        bound, kind = (self.bound, "proven") if proven else (best, "estimated")
+        made: BoundKind = "proven" if kind == "proven" else "estimated"
+        return Relaxation(self.master, self.solution, self.pools, max(bound, value), made, self.rounds)
+
+    def _round(self) -> bool:
+        """Search with the prices of the pools' best solution; whether columns joined, or may yet."""
+        solution = self.solution = self._solve_on_pools()
+        last = solution.prices
+        tried = last if not self.rounds else SMOOTHED * self.prices + (1 - SMOOTHED) * last
+        while True:
+            complete = self._search(tried)
+            joined = self._join(solution)
+            if self.report:
+                self.report(self.rounds, solution.value, min(self.bound, self.estimate))
+            closed = self.bound - solution.value <= CLOSED * abs(self.bound)
+            if joined or closed or perf_counter() > self.until or self.rounds >= ROUNDS:
+                return bool(joined) and not closed
+            if tried is last:
+                if complete or self.width >= self.widest:
+                    return False
+                self.width *= WIDER
+            tried = last
+
+    def _search(self, prices: FloatArray) -> bool:
+        """Search columns by `prices` and tighten the bound; whether nothing was left aside."""
+        priced = [self._price(pool, prices) for pool in self.pools]
+        demand, nodes = float(prices @ self.problem.demand), self.problem.nodes
+        found = demand + float(np.array([one.found for one in priced]) @ nodes)
+        limit = demand + float(np.array([one.limit for one in priced]) @ nodes)
+        if found < self.estimate:
+            self.estimate, self.prices = found, prices
+        self.bound = min(self.bound, limit)
+        self.rounds += 1
+        # what a search cannot prove is not searched more widely
+        return all(one.limit <= one.found or np.isinf(one.limit) for one in priced)
+
+    def _price(self, pool: Pool, prices: FloatArray) -> Priced:
+        least = float(pool.reduced(prices).max())
+        return Priced(least, least) if self.whole[pool.kind] else search(pool, prices, least, self.width)
+
+    def _solve_on_pools(self) -> Solution:
+        """Solve the master over all columns of the pools, which costs no evaluation."""
+        while True:
+            solution = self.master.solve()
+            if not self._join(solution):
+                return solution
+
+    def _join(self, solution: Solution) -> int:
+        """Let the pools' columns that improve the solution join the master; how many did."""
+        joined = 0
+        for pool in self.pools:
+            least = float(solution.kinds[pool.kind]) + IMPROVES * self.master.scale
+            columns, reduced = pool.best(solution.prices, least, JOINING)
+            better = reduced > least  # in double precision
+            self.master.add(pool.kind, Columns(columns.added[better], columns.worth[better]))
+            joined += int(better.sum())
+        return joined
+
+
+def _singles(pool: Pool) -> IntArray:
+    """One container of each application, where it fits."""
+    problem = pool.problem
+    fits = (problem.requests <= problem.room(pool.kind)).all(axis=1) & (problem.demand > 0)
+    return np.eye(len(problem.apps), dtype=np.int64)[fits]

@@ -1,0 +1,152 @@
+"""Pricing: the columns of highest worth less the prices of their containers: all, or by a search."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from metis.problem.counts import FloatArray
+from metis.problem.worth import BoundedWorth
+from metis.program.pool import Pool
+
+EVERY = 60_000  # columns of a kind that are enumerated rather than searched
+CHUNK = 20_000  # rows whose worth is asked for at once
+
+
+class Priced(NamedTuple):
+    """The outcome of a search.
+
+    Attributes:
+        found: the highest reduced worth known.
+        limit: reduced worth that no column exceeds; infinity where no limits are known.
+    """
+
+    found: float
+    limit: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that could be higher was left aside."""
+        return self.limit <= self.found
+
+
+def search(pool: Pool, prices: FloatArray, least: float, width: int, slack: float = 0.0) -> Priced:
+    """Search the columns of highest worth less `prices` [apps]; what is evaluated joins the pool.
+
+    Args:
+        pool: of one kind.
+        prices: of a container, float64 [apps].
+        least: reduced worth that a column must exceed to matter.
+        width: columns of equally many containers that are pursued.
+        slack: by how much less reduced worth than the highest a column may have to be wanted, too.
+    """
+    problem = pool.problem
+    worth = problem.types[int(problem.type_of[pool.kind])].worth
+    if isinstance(worth, BoundedWorth):
+        return _branch_and_bound(pool, worth, prices, least, width, slack)
+    return Priced(max(least, _beam_search(pool, prices, width)), np.inf)
+
+
+def _beam_search(pool: Pool, prices: FloatArray, width: int) -> float:
+    """Search the columns of highest worth less `prices` [apps] by adding one container after another.
+
+    Of all that hold equally many containers, the `width` best go on. What is evaluated joins the pool.
+
+    Returns:
+        The highest reduced worth found, the column of no container included.
+    """
+    problem, kind = pool.problem, pool.kind
+    apps, demand = len(problem.apps), problem.demand
+    one = np.eye(apps, dtype=np.int64)
+    frontier = np.zeros((1, apps), dtype=np.int64)
+    hashes = np.zeros(1, dtype=np.int64)
+    room = problem.room(kind)[None, :].copy()
+    best = float(pool.look_up(frontier)[0])
+    total = 0
+    while len(frontier):
+        total += 1
+        possible = (frontier < demand) & (problem.requests[None] <= room[:, None]).all(axis=2)
+        parent, app = np.nonzero(possible)
+        if not len(parent):
+            break
+        after, first = np.unique(hashes[parent] + pool.keys[app], return_index=True)
+        parent, app = parent[first], app[first]
+        rows = frontier[parent] + one[app]
+        reduced = pool.look_up_level(total, rows, after) - rows @ prices
+        allowed = problem.admitted(kind, rows)
+        if allowed.any():
+            best = max(best, float(reduced[allowed].max()))
+        kept = np.argpartition(reduced, -width)[-width:] if len(rows) > width else np.arange(len(rows))
+        frontier, hashes = rows[kept], after[kept]
+        room = room[parent[kept]] - problem.requests[app[kept]]
+    return best
+
+
+def _branch_and_bound(
+    pool: Pool, worth: BoundedWorth, prices: FloatArray, least: float, width: int, slack: float
+) -> Priced:
+    """Add containers in the order of `worth.branching`, so that each column is met once.
+
+    What cannot exceed the best is dropped. What holds equally many containers is pursued together; where
+    that is more than `width`, those of the highest limits go on, and the limit of the others is remembered.
+    """
+    problem, kind = pool.problem, pool.kind
+    order = worth.branching
+    # applications in the order of branching from here on, until rows are looked up
+    held, demand = problem.held[kind][order], problem.demand[order]
+    requests, price, keys = problem.requests[order], prices[order], pool.keys[order]
+    back = np.argsort(order)
+    smallest = np.minimum.accumulate(requests[::-1], axis=0)[::-1]  # of what may come after each
+    place = np.arange(len(order))
+    rows = np.zeros((1, len(order)), dtype=np.int64)
+    last, hashes = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    room = problem.room(kind)[None, :]
+    best = max(least, float(pool.look_up(rows)[0]))
+    dropped = -np.inf
+    for total in range(1, int(demand.sum()) + 1):
+        later = (place >= last[:, None]) & (rows < demand)
+        limits = worth.ceiling((held + rows)[:, back], later[:, back])
+        gains = limits.more[:, order] - price
+        brings = np.where(later, np.maximum(gains, 0.0), 0.0)
+        following = np.maximum.accumulate(brings[:, ::-1], axis=1)[:, ::-1]
+        left = room[:, None] - requests[None]
+        fits = np.asarray((left >= 0).all(axis=2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            most = np.floor(np.where(fits[:, :, None], left, 0.0) / smallest[None]).min(axis=2)
+        limit = (limits.there - rows @ price)[:, None] + gains + most * following
+        parent, app = np.nonzero(later & fits & (limit > best - slack))
+        if not len(parent):
+            break
+        limit = limit[parent, app]
+        if len(parent) > width:
+            highest = np.argpartition(limit, -width)
+            dropped = max(dropped, float(limit[highest[:-width]].max()))
+            parent, app, limit = (part[highest[-width:]] for part in (parent, app, limit))
+        rows = rows[parent]
+        rows[np.arange(len(rows)), app] += 1
+        hashes, last, room = hashes[parent] + keys[app], app, room[parent] - requests[app]
+        added = rows[:, back]
+        reduced = pool.look_up_level(total, added, hashes) - rows @ price
+        allowed = problem.admitted(kind, added)
+        best = max(best, float(reduced[allowed].max(initial=-np.inf)))
+    return Priced(best, max(best, dropped))
+
+
+def enumerate_columns(pool: Pool, most: int = EVERY) -> bool:
+    """Put every column of the pool's kind into it, if there are `most` at most; whether it did."""
+    problem, kind = pool.problem, pool.kind
+    rows = np.zeros((1, 0), dtype=np.int64)
+    room = problem.room(kind)[None, :]
+    for app, wanted in enumerate(problem.demand.tolist()):
+        request = problem.requests[app]
+        with np.errstate(divide="ignore"):
+            fits = np.floor(np.where(request > 0, room / np.where(request > 0, request, 1.0), np.inf))
+        repeats = np.minimum(fits.min(axis=1), wanted).astype(np.int64) + 1
+        if repeats.sum() > most:
+            return False
+        starts = np.cumsum(repeats) - repeats
+        new = np.arange(int(repeats.sum())) - np.repeat(starts, repeats)
+        rows = np.column_stack([np.repeat(rows, repeats, axis=0), new])
+        room = np.repeat(room, repeats, axis=0) - new[:, None] * request
+    for start in range(0, len(rows), CHUNK):
+        pool.look_up(rows[start : start + CHUNK])
+    return True

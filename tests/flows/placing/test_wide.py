@@ -1,0 +1,99 @@
+"""Placing and judging where co-locations are too many to tabulate."""
+
+import pytest
+
+from flows.command.comparison import comparison_document, comparison_table
+from flows.command.verbs.place import place
+from flows.engine.memo import Memo
+from flows.placing.known import known_tables
+from flows.stages.chain import STAGES
+from flows.stages.evaluate import read_results
+from metis.errors import InputError
+from tests.flows.conftest import settings_of
+
+WIDE = (
+    *("testbed=synthetic", "apps.count=40", "cluster.slots=8", "cluster.nodes=3", "group.size=12", "seed=2"),
+    *("groups.count=2", "simulator=testbed", "columns.width=256", "tracking.orchestrate=false"),
+)
+
+
+@pytest.fixture
+def memo_of(store):
+    def memo(*words):
+        return Memo(settings_of(*WIDE, f"tracking.path={store.root}", *words), STAGES, store)
+
+    return memo
+
+
+def test_schedulers_are_compared_with_a_bound_that_none_exceeds(memo_of):
+    memo = memo_of("schedulers=[columns,greedy+local_search,greedy]")
+    results = read_results(memo.obtain("evaluate").folder)
+    assert (results["value"] <= results["bound"] + 1e-12).all()
+    assert results.groupby("group")["bound"].nunique().eq(1).all()
+    document = comparison_document(results)
+    assert document["bound_kind"] == "proven"
+    columns = document["schedulers"]["columns"]
+    assert columns["ratio"]["min"] <= columns["ratio"]["median"] <= 1
+    assert columns["ratio"]["mean"] >= document["schedulers"]["greedy"]["ratio"]["mean"]
+    assert columns["bound_kind"] == "proven"
+    assert "optimum" not in document["schedulers"]
+    table = comparison_table(results, "title", exact=True)
+    assert table.title.endswith("bounds proven")
+    assert "of the\nbound, %" in [column.heading for column in table.columns[1:]]
+
+
+def test_the_bound_is_found_without_the_scheduler_columns_too(memo_of):
+    results = read_results(memo_of("schedulers=[spread,greedy]", "groups.count=1").obtain("evaluate").folder)
+    assert set(results["bound_kind"]) == {"proven"}
+    assert (results["ratio"] < 1).all()
+
+
+def test_groups_that_arrive_meet_what_is_there(memo_of):
+    memo = memo_of("schedulers=[greedy]", "groups.arrive=true", "group.size=8")
+    results = read_results(memo.obtain("evaluate").folder)
+    assert (results["ratio"] <= 1).all()
+    assert results["bound"].nunique() == 2
+
+
+@pytest.mark.parametrize("scheduler", ["columns", "spread"])
+def test_one_group_is_placed_with_a_bound_and_its_kind(memo_of, scheduler):
+    placed = place(memo_of(f"scheduler={scheduler}")).document
+    assert placed["bound_kind"] == "proven"
+    assert placed["value"] <= placed["bound"]
+    assert sum(sum(node.values()) for node in placed["placement"].values()) == 12
+
+
+def test_what_needs_a_table_says_so(memo_of):
+    with pytest.raises(InputError, match=r"40 applications and 8 slots make 377,348,994 co-locations"):
+        known_tables(memo_of())
+    with pytest.raises(InputError, match=r"'metis' needs a table"):
+        place(memo_of("scheduler=metis"))
+
+
+def test_a_testbed_of_few_applications_is_tabulated_and_has_the_optimum(store):
+    few = [word for word in WIDE if not word.startswith(("apps.count", "columns.width"))]
+    words = [*few, "apps.count=5", "schedulers=[columns,greedy]", f"tracking.path={store.root}"]
+    results = read_results(Memo(settings_of(*words), STAGES, store).obtain("evaluate").folder)
+    assert set(results["scheduler"]) == {"optimum", "columns", "greedy"}
+    assert "true_rps" not in results  # what schedulers see is the truth already
+    of_optimum = results[results["scheduler"] == "columns"]["ratio"]
+    assert of_optimum.between(0.99, 1 + 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("testbed=synthetic",), "testbed=synthetic draws its applications: give apps.count=N"),
+        (("testbed=synthetic", "apps.count=9", "apps=seven"), "give apps.count=N, and no apps.names"),
+        (("apps.count=9",), "apps.count: has no effect but with testbed=synthetic"),
+        (("testbed=synthetic", "apps.count=1"), "apps.count"),
+        (("testbed=synthetic", "apps.count=30"), "too many to profile; add simulator=testbed"),
+        (
+            ("simulator=testbed", "cluster=lab", "testbed=swarm", "apps=lab"),
+            "simulator=testbed: of a live cluster",
+        ),
+    ],
+)
+def test_settings_that_make_no_problem_are_refused(words, message):
+    with pytest.raises(InputError, match=message):
+        settings_of(*words)

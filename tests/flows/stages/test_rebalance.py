@@ -1,0 +1,43 @@
+"""Stage rebalance: its output, and its place in the chain."""
+
+import json
+
+import numpy as np
+import pytest
+
+from flows.report.frontier import frontier_section
+from flows.stages.chain import all_steps
+from flows.stages.rebalance import STAGE
+from tests.flows.conftest import settings_of
+
+APPS = "Redis,MMS,Checksum,YCSB-A,YCSB-B,SceneDetect,ISR"
+
+
+@pytest.fixture
+def running(tmp_path):
+    """The words that name what runs on the six nodes of the small chain."""
+    path = tmp_path / "running.csv"
+    path.write_text(
+        f"node,{APPS}\n0,2,1,0,0,0,0,0\n1,0,0,2,1,0,0,0\n"
+        + "".join(f"{n},0,0,0,0,0,0,{int(n == 2)}\n" for n in range(2, 6))
+    )
+    return [f"existing={path}", "stages=[rebalance]"]
+
+
+def test_it_writes_the_frontier_and_the_plan_proposed(memo_of, small, do, running):
+    simulator = memo_of().obtain("simulator")
+    record = do(STAGE, settings_of(*small, *running, "moves=[0,2]"), {"simulator": simulator})
+    document = json.loads((record.folder / "rebalance.json").read_text())
+    assert [point["limit"] for point in document["frontier"]] == [0, 2]
+    assert not {"seconds", "cpu_seconds"} & set(document["frontier"][0])
+    with np.load(record.folder / "placement.npz") as stored:
+        assert stored["placement"].sum() == 7
+    section = frontier_section(document)
+    assert "Proposed:" in section.html
+    assert "<svg" in section.figure_svg
+
+
+def test_it_belongs_to_a_run_only_where_it_is_asked_for(small, running):
+    asked = {step.name: step for step in all_steps(settings_of(*small, *running))}
+    assert "rebalance" in asked["report"].inputs
+    assert "rebalance" not in {step.name for step in all_steps(settings_of(*small))}

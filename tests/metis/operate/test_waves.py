@@ -1,0 +1,151 @@
+"""The order of moves: every state on the way keeps capacity and rules."""
+
+import numpy as np
+import pytest
+
+from metis.operate.waves import Move, Order, WaveOrder, as_named_waves
+from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
+
+SPACE = ColocationSpace(("a", "b", "c"), 3)
+FREE = WaveOrder(SPACE, Rules().mask(SPACE))
+RULES = {
+    "none": Rules(),
+    "apart": Rules(never_together=(("a", "b"),), at_most={"c": 2}),
+    "beside": Rules(only_beside={"c": ("a",)}),
+}
+
+
+def states(order: Order, before):
+    """Every placement on the way, one container at a time, int [states, nodes, apps]."""
+    held, seen = before.copy(), []
+
+    def change(node, app, by):
+        if node is not None:
+            held[node, app] += by
+            seen.append(held.copy())
+
+    for wave in order.waves:
+        for move in wave:
+            if move.stop_first:
+                change(move.source, move.app, -1)
+        for move in wave:
+            change(move.target, move.app, +1)
+        for move in reversed(wave):
+            if not move.stop_first:
+                change(move.source, move.app, -1)
+    return np.array(seen).reshape(-1, *before.shape)
+
+
+def illegal_rows(rules: WaveOrder, rows, started):
+    """Co-locations on the way that break capacity or a rule, bool [rows].
+
+    Args:
+        rules: of the order.
+        rows: what a node holds on the way, int [rows, apps].
+        started: what it held before everything: one that broke a rule may go on to while it only loses.
+    """
+    lost = (rows < 0).any(axis=1) | (rows.sum(axis=1) > rules.space.slots)
+    ids = rules.space.index(np.where(lost[:, None], 0, rows))
+    kept = ~rules.allowed[rules.space.index(started)] & (rows <= started).all(axis=1)
+    return lost | ~(rules.allowed[ids] | kept)
+
+
+def filled(rng, rules, nodes, tries):
+    """A placement within the rules, container by container."""
+    ids, plus, allowed = [0] * nodes, rules.space.plus, rules.allowed
+    for node, app in zip(
+        rng.integers(nodes, size=tries).tolist(), rng.integers(3, size=tries).tolist(), strict=True
+    ):
+        reached = plus[ids[node], app]
+        if reached >= 0 and allowed[reached]:
+            ids[node] = reached
+    return rules.space.counts[ids]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_ten_thousand_random_plans_pass_no_illegal_state(name):
+    rng = np.random.default_rng(0)
+    rules = WaveOrder(SPACE, RULES[name].mask(SPACE))
+    rows, started, complete = [], [], 0
+    for i in range(3400):
+        nodes = int(rng.integers(2, 5))
+        before = filled(rng, rules, nodes, 3 * nodes + 6 * (i % 3))
+        # the same containers elsewhere, or others
+        after = before[rng.permutation(nodes)] if i % 2 else filled(rng, rules, nodes, 3 * nodes)
+        unavailable = i % 4 // 2
+        order = rules.order(before, after, unavailable)
+        passed = states(order, before)
+        rows.append(passed.reshape(-1, 3))
+        started.append(np.tile(before, (len(passed), 1)))
+        assert order.complete is False or ([before, *passed][-1] == after).all()
+        assert order.down.max() <= unavailable
+        fewest = np.minimum(before.sum(axis=0), after.sum(axis=0)) - unavailable
+        assert (passed.sum(axis=1) >= fewest).all()  # no container is lost on the way
+        complete += order.complete
+    assert not illegal_rows(rules, np.concatenate(rows), np.concatenate(started)).any()
+    assert complete > 2000
+
+
+def test_a_move_with_room_starts_before_the_old_copy_goes():
+    before, after = np.array([[2, 0, 0], [0, 1, 0]]), np.array([[1, 0, 0], [1, 1, 0]])
+    order = FREE.order(before, after, startup=[4.0, 9.0, 1.0])
+    assert order.waves == ((Move(0, 0, 1),),)
+    assert order.seconds == 4.0
+    assert order.complete
+    assert not order.down.any()
+
+
+def test_a_full_node_gives_before_it_takes():
+    before = np.array([[3, 0, 0], [0, 2, 0]])
+    order = FREE.order(before, np.array([[2, 1, 0], [1, 1, 0]]))
+    assert order.waves == ((Move(0, 0, 1),), (Move(1, 1, 0),))
+
+
+def test_a_swap_of_full_nodes_goes_over_a_free_slot():
+    before, after = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 1]]), np.array([[2, 1, 0], [1, 2, 0], [0, 0, 1]])
+    order = FREE.order(before, after)
+    assert order.complete
+    assert order.detours == 1
+    assert order.waves[0][0] == Move(order.waves[0][0].app, order.waves[0][0].source, 2, detour=True)
+    assert len(order.waves) == 3
+
+
+def test_a_swap_without_any_room_is_impossible_unless_some_may_be_down():
+    before, after = np.array([[3, 0, 0], [0, 3, 0]]), np.array([[2, 1, 0], [1, 2, 0]])
+    stuck = FREE.order(before, after)
+    assert not stuck.complete
+    assert stuck.waves == ()
+    assert stuck.left.sum() == 2
+    order = FREE.order(before, after, unavailable=1)
+    assert order.complete
+    assert order.down.tolist() == [1, 1, 0]
+    assert {(move.source, move.target, move.stop_first) for move in order.waves[0]} == {
+        (0, 1, True),
+        (1, 0, True),
+    }
+
+
+def test_a_container_and_the_one_it_needs_move_together():
+    rules = WaveOrder(SPACE, RULES["beside"].mask(SPACE))
+    order = rules.order(np.array([[1, 0, 1], [0, 0, 0]]), np.array([[0, 0, 0], [1, 0, 1]]))
+    assert [[move.app for move in wave] for wave in order.waves] == [[0, 2]]  # the host starts first
+
+
+def test_what_arrives_and_what_leaves_has_one_end_only():
+    before, after = np.array([[1, 0, 0], [0, 1, 0]]), np.array([[1, 1, 0], [0, 1, 0]])
+    assert FREE.order(before, after).waves == ((Move(1, None, 0),),)
+    assert FREE.order(after, before).waves == ((Move(1, 0, None),),)
+
+
+def test_nothing_to_do_is_no_wave():
+    order = FREE.order(np.eye(3, dtype=np.int64), np.eye(3, dtype=np.int64))
+    assert order.waves == ()
+    assert order.complete
+    assert order.seconds == 0
+
+
+def test_waves_are_named_by_application_and_node():
+    before, after = np.array([[3, 0, 0], [0, 3, 0]]), np.array([[2, 1, 0], [1, 2, 0]])
+    named = as_named_waves(FREE.order(before, after, unavailable=1), SPACE.apps, ["n1", "n2"])
+    assert {"app": "a", "from": "n1", "to": "n2", "stop_first": True} in named[0]
