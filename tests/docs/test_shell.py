@@ -27,8 +27,8 @@ def blocks(page):
     """Shell code of a page: fences without a language, or with that of a shell, that are no listing."""
     text = page.read_text(encoding="utf-8")
     kinds = [found.group(0)[3:].split("\n")[0].strip() for found in FENCE.finditer(text)]
-    codes = [(kind, code) for kind, (_, code) in zip(kinds, FENCE.findall(text), strict=True)]
-    return [code for kind, code in codes if kind in KINDS and not is_listing(code)]
+    codes = [(kind, title, code) for kind, (title, code) in zip(kinds, FENCE.findall(text), strict=True)]
+    return [code for kind, title, code in codes if kind in KINDS and not title and not is_listing(code)]
 
 
 def is_listing(code):
