@@ -10,15 +10,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rich import table as rich_table
 from rich.console import Console
-from rich.table import Table
 from schedulers import tables_at_hand
 
+from metis.operate.rebalance import rebalance
+from metis.operate.settings import RebalanceSettings
 from metis.operate.waves import WaveOrder
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import MeanRps
 from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 from metis.program.colocation_program import solve_colocation_program
 from metis.program.moves import MoveProgram
 
@@ -44,41 +47,48 @@ def best_swaps(placement: IntArray, space: ColocationSpace, worth: FloatArray, m
 
     Of one move and one swap the one that gains more for each move is taken.
     """
-    ids = space.index(placement)
-    plus, minus, apps = space.plus, space.minus, len(space.apps)
-    held = worth[ids]
+    ids, apps = space.index(placement), len(space.apps)
+    plus, minus = space.plus, space.minus
+    pairs = [(a, b) for a in range(apps) for b in range(a)]
     while moves > 0:
-        fewer = np.where(minus[ids] >= 0, worth[minus[ids]] - held[:, None], -np.inf)  # [nodes, apps]
-        more = np.where(plus[ids] >= 0, worth[plus[ids]] - held[:, None], -np.inf)
-        gain = fewer[:, None, :] + more[None, :, :]  # source, target, app
-        gain[np.arange(len(ids)), np.arange(len(ids))] = -np.inf
-        best, kind = gain.max(), 1
-        where = np.unravel_index(int(gain.argmax()), gain.shape)
-        if moves > 1:
-            for a in range(apps):
-                for b in range(apps):
-                    if a == b:
-                        continue
-                    there = np.where(minus[ids, a] >= 0, plus[minus[ids, a], b], -1)  # gives a, gets b
-                    back = np.where(minus[ids, b] >= 0, plus[minus[ids, b], a], -1)
-                    swap = np.where(there >= 0, worth[there] - held, -np.inf)[:, None] + np.where(
-                        back >= 0, worth[back] - held, -np.inf
-                    )
-                    np.fill_diagonal(swap, -np.inf)
-                    if swap.max() / 2 > best:
-                        best, kind = swap.max() / 2, 2
-                        where = (*np.unravel_index(int(swap.argmax()), swap.shape), a, b)
-        if best <= 0:
+        found = []
+        for a in range(apps):
+            found.append((1, *best_pair(ids, minus[ids, a], plus[ids, a], worth)))
+        for a, b in pairs if moves > 1 else []:
+            gives_a = np.where(minus[ids, a] >= 0, plus[minus[ids, a], b], -1)
+            gives_b = np.where(minus[ids, b] >= 0, plus[minus[ids, b], a], -1)
+            found.append((2, *best_pair(ids, gives_a, gives_b, worth)))
+        kind, gain, n, m, first, second = max(found, key=lambda one: one[1] / one[0])
+        if gain <= 0:
             break
-        if kind == 1:
-            n, m, a = where
-            ids[n], ids[m] = minus[ids[n], a], plus[ids[m], a]
-        else:
-            n, m, a, b = where
-            ids[n], ids[m] = plus[minus[ids[n], a], b], plus[minus[ids[m], b], a]
-        held = worth[ids]
+        ids[n], ids[m] = first, second
         moves -= kind
-    return float(held.sum())
+    return float(worth[ids].sum())
+
+
+def best_pair(
+    ids: IntArray, first: IntArray, second: IntArray, worth: FloatArray
+) -> tuple[float, int, int, int, int]:
+    """The two nodes that gain most if one becomes `first` and one `second`, [nodes] each; -1: cannot."""
+    gains = [np.where(one >= 0, worth[one] - worth[ids], -np.inf) for one in (first, second)]
+    best = (-np.inf, 0, 0, 0, 0)
+    for n in np.argsort(-gains[0])[:2]:
+        for m in np.argsort(-gains[1])[:2]:
+            if n != m and gains[0][n] + gains[1][m] > best[0]:
+                best = (float(gains[0][n] + gains[1][m]), int(n), int(m), int(first[n]), int(second[m]))
+    return best
+
+
+def draw(path: Path, tables: Tables, worth: FloatArray, cluster: Cluster) -> None:
+    """Draw the frontier as the stage does."""
+    from flows.report.frontier import frontier_figure
+
+    nodes = tuple(f"node-{n + 1}" for n in range(cluster.nodes))
+    found = rebalance(tables, worth, cluster, nodes, None, RebalanceSettings())
+    knee = {"moves": found.plans[found.knee().index].moves, "why": found.knee().why}
+    points = [found.document(i) for i in range(len(found.plans))]
+    document = {"objective": "rps", "before": found.before, "knee": knee, "frontier": points}
+    path.write_bytes(frontier_figure(document))
 
 
 def main() -> None:
@@ -89,9 +99,10 @@ def main() -> None:
     parser.add_argument(
         "--frontier", action="store_true", help="all points of a frontier of 81 nodes instead"
     )
+    parser.add_argument("--figure", type=Path, help="also draw the frontier into this SVG")
     options = parser.parse_args()
     tables, source = tables_at_hand(options.published)
-    shown = Table(
+    shown = rich_table.Table(
         "nodes/containers", "moves", "of optimum", "gap", "bar", "best swaps", "waves", "CPU s", "wall s",
         title=f"Scrambled placements, seed {options.seed}, {source}",
     )  # fmt: skip
@@ -116,6 +127,8 @@ def main() -> None:
                 f"{swaps / top:.2%}", f"{len(order.waves)}{'' if order.complete else '+'}",
                 f"{plan.cpu_seconds:.2f}", f"{plan.seconds:.2f}",
             )  # fmt: skip
+        if options.frontier and options.figure:
+            draw(options.figure, tables, worth, cluster)
         before = worth[tables.space.index(existing)].sum() / top
         shown.add_section()
         print(f"{nodes}/{containers}: {before:.2%} before; all plans {spent:.2f} CPU-s")

@@ -30,7 +30,7 @@ TIME_LIMIT = 60.0  # seconds for one number of moves
 SATURATED = 1e-4  # share of the unlimited bound that is as good as all of it
 NEAR_TOP = 2e-3  # share of the unlimited bound below which the optimum from nothing says something
 POINTS = 12  # of a frontier whose numbers of moves are not given
-CEILING_LIMIT = 10.0  # seconds for the optimum from nothing
+CEILING_LIMIT = 20.0  # seconds for the optimum from nothing
 BEND = 1.6  # the first moves gain most: the points of a frontier lie denser there
 
 Report = Callable[[int, int], None]
