@@ -16,7 +16,7 @@ from rich.table import Table
 
 from baselines.greedy import place_greedy
 from baselines.local_search import improve
-from baselines.optimum import place_optimum
+from baselines.optimum import OptimumSettings, place_optimum
 from baselines.round_robin import place_round_robin
 from baselines.spread import place_spread
 from metis.measure.profile_files import load_profile
@@ -122,6 +122,35 @@ def proofs(tables: Tables, published: Path, repeats: int) -> Table:
     return shown
 
 
+def limits(tables: Tables, seconds: float = 20.0) -> Table:
+    """Largest problems: CPU seconds, and ratio to the bound of the relaxation; each once."""
+    shown = Table("problem", "scheduler", "of bound", "wall s", "CPU s", title="Large problems, no warm-up")
+    wide = ColocationSpace(tuple(f"app-{i}" for i in range(12)), 8)
+    harm = np.random.default_rng(0).normal(0.05, 0.08, (12, 12))
+    rps = np.where(wide.counts > 0, np.exp(-(wide.counts @ harm) + np.diag(harm)), 0.0)
+    wide_tables = Tables(wide, {"rps": rps})
+    sizes = ((81, 400), (81, 648), (729, 2000))
+    cases = [(59_049, 180_000, tables), *((nodes, size, wide_tables) for nodes, size in sizes)]
+    for nodes, size, of in cases:
+        group = draw_groups(1, size, len(of.space.apps), np.random.default_rng(1))[0]
+        cluster = Cluster(of.space, nodes)
+        worth = MeanRps().bind(group, cluster, of)
+        bound, greedy = relax(worth, group, cluster).bound, place_greedy(group, cluster, worth)[0]
+        settings = OptimumSettings(time_limit=seconds)
+        runs: dict[str, Callable[[], IntArray]] = {
+            "greedy": lambda: place_greedy(group, cluster, worth)[0],  # noqa: B023 - called in this turn
+            "local search after it": lambda: improve(greedy, cluster, worth)[0],  # noqa: B023
+            "optimum": lambda: place_optimum(group, cluster, worth, settings)[0],  # noqa: B023
+        }
+        for name, run in runs.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            reached = evaluate(run(), cluster, of, worth).value / bound
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            title = f"{len(of.space.apps)} applications, {nodes:,} nodes, {size:,}"
+            shown.add_row(title, name, f"{reached:.3%}", f"{wall:.2f}", f"{cpu:.2f}")
+    return shown
+
+
 def fits(published: Path) -> Table:
     shown = Table(
         "simulator", "fit and R2 held out, CPU s", "tabulate, CPU s", "R2 held out", title="Simulators, 20 %"
@@ -154,6 +183,7 @@ def main() -> None:
     console.print(f"Tables: {source}")
     console.print(ratios(tables, options.published, options.repeats))
     console.print(proofs(tables, options.published, max(1, options.repeats // 2)))
+    console.print(limits(tables))
     console.print(fits(options.published))
 
 

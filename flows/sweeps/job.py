@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings, validated
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARENT = "METIS_SWEEP_PARENT"
+NAME_SHOWN = 40  # letters of a job's name that begin a line of progress
 RESULTS, CURVES = "results.csv", "curves.csv"
 
 
@@ -47,7 +49,8 @@ def run_job(
     go_easy_on_garbage()
     changed = _changed(words)
     name = " ".join(f"{key}={value}" for key, value in changed.items()) or "job"
-    with progress_lines(f"{place} {name}: ".lstrip()) as progress:
+    shown = shorten(name, NAME_SHOWN, placeholder=" ...")
+    with progress_lines(f"{place} {shown}: ".lstrip()) as progress:
         return _run(parent, settings, changed, name, progress, command)
 
 
