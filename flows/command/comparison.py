@@ -135,7 +135,7 @@ def _cell(row: Any, key: str, form: str) -> str:
 
 
 def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
-    """Return the schedulers, best first, as `comparison_table` orders them.
+    """Return `schedulers`, best first as in `comparison_table`; and `bound_kind` where ratios are to bounds.
 
     Of each: mean, median and least of RPS and ratio, predicted and true where it is known, with the half
     width of the 95 % interval of the mean over groups; mean and most of seconds; and `to_the_next`: how far
@@ -145,7 +145,7 @@ def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
     from flows.report.data import leads_over_next, ranking, truth_known
     from flows.report.intervals import drawn_columns, predicted, predicted_lead
 
-    document: dict[str, Any] = {}
+    schedulers: dict[str, Any] = {}
     names = [str(name) for name in ranking(results)]
     leads = leads_over_next(results)
     for name, after in zip(names, [*names[1:], None], strict=True):
@@ -162,13 +162,9 @@ def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
                 spread["to_the_next"]["predicted"] = _erring(predicted_lead(results, name, after), gain=True)
         if BOUND_KIND in rows:
             spread[BOUND_KIND] = bound_kind_of(rows)
-        document[name] = spread
-    return document
-
-
-def bound_document(results: "pd.DataFrame") -> dict[str, str]:
-    """Return `bound_kind`, `proven` or `estimated`, where ratios are to bounds; else nothing."""
-    return {BOUND_KIND: bound_kind_of(results)} if BOUND_KIND in results else {}
+        schedulers[name] = spread
+    bounded = {BOUND_KIND: bound_kind_of(results)} if BOUND_KIND in results else {}
+    return {"schedulers": schedulers, **bounded}
 
 
 def _erring(found: "Interval", *, gain: bool = False) -> dict[str, Any]:

@@ -7,13 +7,7 @@ What the chain placed or judged under the same settings is reused, and the other
 """
 
 from baselines.registry import check_name, check_wide
-from flows.command.comparison import (
-    bound_document,
-    comparison_document,
-    comparison_table,
-    comparison_title,
-    error_lines,
-)
+from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
 from flows.command.request import Request, Verb
 from flows.command.result import Result
 from flows.configuration.objects import knows_truth, make_testbed
@@ -40,8 +34,7 @@ def run(request: Request) -> Result:
         results = results[results["scheduler"] != OPTIMUM]
     exact = settings.simulator.kind == "testbed"
     table = comparison_table(results, comparison_title(settings, results), exact=exact)
-    document = {"schedulers": comparison_document(results), **bound_document(results)}
-    return Result(document, [table, *error_lines(results)])
+    return Result(comparison_document(results), [table, *error_lines(results)])
 
 
 VERB = Verb(run, settings=("schedulers",), stages=("evaluate",), site=True)
