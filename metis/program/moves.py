@@ -20,7 +20,7 @@ from metis.errors import InputError, SolverError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import value
-from metis.program.colocation_program import NO_PLACEMENT, ROUNDING, relative_gap, solve_colocation_program
+from metis.program.colocation_program import ROUNDING, relative_gap, solve_colocation_program
 from metis.program.moves_columns import BoolArray, Kinds
 from metis.program.moves_master import FEASIBLE, Master, Prices, Relaxed
 from metis.program.moves_rounding import Whole, round_to_whole
@@ -257,7 +257,10 @@ class MoveProgram:
         arriving = int(self._arriving.sum())
         least = self.least_moves() if moves is not None else None
         if least is None:
-            raise InputError(f"{arriving} containers that arrive fit at no number of moves: {NO_PLACEMENT}")
+            fixed = self._master.kinds.fixed
+            stay = [app for app, stays in zip(self._cluster.space.apps, fixed, strict=True) if stays]
+            reason = f"while containers of {', '.join(stay)} may not move" if stay else "the rules forbid it"
+            raise InputError(f"{arriving} containers that arrive fit at no number of moves: {reason}")
         raise InputError(
             f"{arriving} containers that arrive do not fit with moves={moves}: at least {least} are needed"
         )

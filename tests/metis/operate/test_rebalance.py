@@ -55,6 +55,12 @@ def test_a_frontier_of_what_cannot_be_better_proposes_no_move():
     assert found.plans[0].moves == 0
 
 
+def test_where_nothing_may_move_the_frontier_is_what_runs():
+    found = made([[2, 0], [0, 2], [0, 0]], None, chosen={"stay": ("a", "b")})
+    assert [(plan.moves, plan.value) for plan in found.plans] == [(0, pytest.approx(2.0))]
+    assert found.document(0)["waves"] == []
+
+
 def test_a_node_that_breaks_a_rule_is_named_and_said_to_be_mended():
     found = made([[2, 0], [0, 0], [0, 0]], 1, Rules(at_most={"a": 1}))
     assert found.before["breaks"] == {"n1": "2 a"}

@@ -125,6 +125,10 @@ def test_a_group_that_fits_at_no_number_of_moves_is_refused():
     cluster = Cluster(SPACE, 1, existing=np.array([[1, 0]]), allowed=rules.mask(SPACE))
     with pytest.raises(InputError, match="fit at no number of moves"):
         MoveProgram(HAND, cluster, arriving=np.array([0, 1])).plan(0)
+    cluster = Cluster(SPACE, 2, existing=np.array([[1, 0], [1, 0]]), allowed=rules.mask(SPACE))
+    with pytest.raises(InputError, match="at no number of moves: while containers of a may not move"):
+        MoveProgram(HAND, cluster, arriving=np.array([0, 1]), cost=np.array([np.inf, 0.0])).plan(3)
+    cluster = Cluster(SPACE, 1, existing=np.array([[1, 0]]))
     with pytest.raises(InputError, match="2 slots hold 2 containers, 1 run"):
         MoveProgram(HAND, cluster, arriving=np.array([0, 2]))
 
