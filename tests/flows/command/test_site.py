@@ -11,19 +11,21 @@ from flows.command.main import VERBS, _module
 from flows.command.request import request_of
 
 PAGE = Path(flows.__file__).parents[1] / "docs" / "real-cluster.md"
+LIST = '"${SITE[@]}"'  # how its commands name the settings that they share
 MEASURING, EXPLORING = "profile.choose=all", "profile=explore explore.budget=60"
 
 
 def walk():
     """The commands of the page, as words."""
     text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ")
-    site = re.search(r'^SITE="([^"]*)"', text, re.MULTILINE)
+    site = re.search(r"^SITE=\((.*?)\)$", text, re.MULTILINE | re.DOTALL)
     assert site
+    measuring = " ".join(site[1].split())
+    assert MEASURING in measuring
+    exploring = measuring.replace(MEASURING, EXPLORING).replace("simulator=table", "simulator=ensemble")
     lines = [line for line in text.splitlines() if line.startswith("metis ") and line.split()[1] in VERBS]
-    lines += ["metis undeploy $SITE"]
-    assert MEASURING in site[1]
-    exploring = site[1].replace(MEASURING, EXPLORING).replace("simulator=table", "simulator=ensemble")
-    whole = [line.replace("$SITE", words) for line in lines for words in (site[1], exploring)]
+    lines += [f"metis undeploy {LIST}"]
+    whole = [line.replace(LIST, words) for line in lines for words in (measuring, exploring)]
     return [shlex.split(line, comments=True) for line in dict.fromkeys(whole)]
 
 
