@@ -211,8 +211,7 @@ def _give_up_output() -> None:
 
 
 def _module(name: str) -> Any:
-    module = "import_problem" if name == "import" else name.replace("-", "_")  # a keyword names no module
-    return import_module(f"flows.command.verbs.{module}")
+    return import_module(f"flows.command.verbs.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":
