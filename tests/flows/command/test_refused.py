@@ -1,6 +1,7 @@
 """Settings that are accepted have an effect for the verb; others are refused in one line."""
 
 import re
+import shlex
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -114,9 +115,9 @@ SITE_VERBS = (
 
 @pytest.mark.parametrize("verb", SITE_VERBS)
 def test_the_words_of_a_site_fit_every_verb_that_works_on_it(verb):
-    """The words that docs/real-cluster.md keeps in a variable of the shell."""
+    """The words that docs/real-cluster.md keeps in a list of the shell."""
     page = (Path(flows.__file__).parents[1] / "docs" / "real-cluster.md").read_text(encoding="utf-8")
-    words = re.search(r'SITE="([^"]*)"', page)[1].replace("\\\n", " ").split()
+    words = shlex.split(re.search(r"^SITE=\((.*?)\)$", page, re.MULTILINE | re.DOTALL)[1])
     assert len(words) > 7
     assert {"place", "explore", "deploy", "undeploy", "export"} <= set(SITE_VERBS)
     refuse_without_effect(verb, verb_of(verb), words, Settings())
