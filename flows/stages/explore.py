@@ -218,7 +218,9 @@ STAGE = Stage(
     run=run,
     settings=_declared,
     unkeyed=lambda settings, part: (
-        (*LIVE, "profile.path", "profile.repeats") if measures_live(settings) else ("profile.path",)
+        (*LIVE, "profile.path", "profile.repeats", "simulator.kind")
+        if measures_live(settings)
+        else ("profile.path", "simulator.kind")
     ),
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
     inputs=lambda settings, part: () if settings.cluster.live else ("setup",),
