@@ -40,20 +40,16 @@ def environment(**more):
 @pytest.mark.parametrize(
     ("verb", "how", "code"), [("run", signal.SIGTERM, 143), ("place", signal.SIGINT, 130)]
 )
-def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, verb, how, code):
+def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, full_profile, verb, how, code):
     """Of a scheduler that does not listen; one that does: test_secrets.py and test_resume.py."""
     sign = tmp_path / "sign"
-    words = ["experiment=quick", *SMALL[1:-1]] if verb == "run" else ["profile=file"]
     name = f"{__name__}:deaf"
     if verb == "run":
-        words += [
-            tracking,
-            "tracking.orchestrate=false",
-            f"schedulers=[greedy,{name}]",
-            "images.arguments={A:c4nary}",
-        ]
+        words = ["experiment=quick", *SMALL[1:-1], tracking, "tracking.orchestrate=false"]
+        words += [f"schedulers=[greedy,{name}]", "images.arguments={A:c4nary}"]
     else:
-        words = [tracking, "cluster.nodes=9", "group.size=20", "simulator.trees=5", f"scheduler={name}"]
+        words = [tracking, "profile=file", f"profile.path={full_profile}", "simulator=table"]
+        words += ["cluster.slots=3", "cluster.nodes=9", "group.size=20", f"scheduler={name}"]
     process = subprocess.Popen(
         [*METIS, verb, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=environment(**{SIGN: str(sign)}),
