@@ -94,13 +94,13 @@ class Rebalancing:
     def knee(self) -> Knee:
         """The plan of a frontier beyond which a move gains less than they all gain on average."""
         plans = self.plans
-        gains = np.array([plan.value - plan.cost for plan in plans])
+        gains = np.array([plan.value - plan.cost for plan in plans]) - self.before["value"]
         made = np.array([plan.moves for plan in plans], dtype=np.float64)
         if len(plans) == 1 or made[-1] == made[0] or gains[-1] <= gains[0]:
             return Knee(0, "more moves gain nothing")
-        mean = (gains[-1] - gains[0]) / (made[-1] - made[0])
+        mean = gains[-1] / made[-1]
         index = int(np.argmax(gains - mean * made))
-        share = (gains[index] - gains[0]) / (gains[-1] - gains[0])
+        share = gains[index] / gains[-1]
         why = (
             f"{plans[index].moves} moves bring {share:.0%} of what {plans[-1].moves} bring; up to there a "
             f"move gains more than their mean of {mean:.3g}, beyond it less (the next one: "
