@@ -108,7 +108,8 @@ def _tracking(settings: Settings) -> Finding:
     place = folder
     while not place.exists():
         place = place.parent
-    if not os.access(place, os.W_OK):
+    # as this process may, which has other rights than its user where it was given some
+    if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         return Finding("tracking store", "missing", f"{place} cannot be written", "tracking.path=FOLDER")
     broken = damage(folder / DATABASE)
     if broken:

@@ -14,6 +14,7 @@ from flows.engine.console import say
 from flows.engine.executor import executor_of
 from flows.engine.provenance import groups_dataset, run_params, run_tags
 from flows.engine.work import Work
+from flows.placing.comparison import OPTIMUM
 from flows.placing.decisions import Decisions, Midway, Report, place_groups, scheduler_for
 from flows.placing.tables import known_in, tables_of
 from metis.problem.counts import IntArray
@@ -55,6 +56,7 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     if work.part == "medea" and work.settings.medea.ends and tabulated:
         decisions = _with_ends(work, decisions, tabulated, groups, options)
     warn_of_small_budget(work.part, decisions)
+    warn_of_unproven(work.part, decisions)
     decisions.save(work.folder, groups, apps)
     work.write("placements.csv", _as_csv(decisions.placements, apps))
     # whole, with seconds and curves: for people, no part of the output
@@ -74,6 +76,16 @@ def warn_of_small_budget(name: str, decisions: Decisions) -> None:
         say(
             f"{name}: {min(updates)} updates for a group: too small a budget to compare learners; give "
             f"{section}.steps or {section}.cpu_seconds for {FEWEST_UPDATES} or more"
+        )
+
+
+def warn_of_unproven(name: str, decisions: Decisions) -> None:
+    """Say so where the optimum reached its time limit: its placement is the best known so far."""
+    limited = sum(trace.get("proven") is False for trace in decisions.traces)
+    if name == OPTIMUM and limited:
+        say(
+            f"{name}: not proven for {limited} of {len(decisions.traces)} groups within optimum.time_limit: "
+            "the best placement known stands for it, and ratios are to that"
         )
 
 

@@ -28,6 +28,7 @@ from baselines.registry import (
 )
 from baselines.vanilla_rl import VanillaRlSettings
 from metis.errors import InputError, PlacementError
+from metis.learn.paper.device import LearnSettings
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.policy import initial_weights
 from metis.learn.paper.sub_scheduler import SubSchedulers
@@ -62,6 +63,7 @@ SETTINGS = {
     "paragon": ParagonSettings(seed=3),
     "decode": DecodeSettings(beam=2),
     "highlevel": HighLevelSettings(steps=1),
+    "learn": LearnSettings(),
     "vanilla_rl": VanillaRlSettings(steps=1),
     "divide_conquer": DivideConquerSettings(steps=1),
 }

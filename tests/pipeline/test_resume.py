@@ -85,14 +85,6 @@ def test_the_users_mistake_in_a_step_is_the_users_mistake(tracking, tmp_path, ca
     assert shlex.split(err[-1]) == ["metis", "run", *words]
 
 
-def test_a_limit_too_short_is_reported(tracking, capfd):
-    words = [*words_for(tracking, "spread_out"), "optimum.time_limit=1e-9"]
-    assert main(["run", *words]) == 1
-    err = capfd.readouterr().err.strip().splitlines()
-    assert "metis: baselines/optimum: " in err[-2]
-    assert "time_limit" in err[-2]
-
-
 def start(words, sign):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), SIGN: str(sign)}
     return subprocess.Popen(

@@ -174,5 +174,5 @@ def test_as_others_run_it(tmp_path, full_profile, who):
     command = [*by, "bash", "-c", 'umask 077 && exec "$@"', "bash", sys.executable, "-c", IN_TURN, *both]
     ended = subprocess.run(command, capture_output=True, text=True, env=kept, cwd=tmp_path)
     assert "Traceback" not in ended.stderr
-    assert ended.stderr.splitlines()[-1] == "[0, 0]", ended.stderr
+    assert ended.stderr.splitlines()[-1] == "[0, 0]", ended.stderr + ended.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]

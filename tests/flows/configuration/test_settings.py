@@ -22,6 +22,7 @@ NEEDED = {
     "profile/file.yaml": ["profile.path=a b.npz"],
     "testbed/file.yaml": ["testbed.path=a b.npz"],
     "testbed/swarm.yaml": ["cluster=lab"],
+    "testbed/synthetic.yaml": ["apps.count=3"],
     "cluster/hosts.yaml": ["cluster.inventory=hosts.yaml", "apps.names=[Redis,MMS]"],
 }
 # defaults under a name of their own, for sweeps over a parameter

@@ -9,7 +9,7 @@ from flows.configuration.sections import ClusterSettings, GroupsSettings
 from flows.configuration.settings import Settings
 from flows.placing.comparison import judge, place_optima, ratio, timings
 from flows.placing.decisions import Decisions, Midway, cluster_before, place_groups, scheduler_for
-from flows.placing.groups import warn_of_small_budget
+from flows.placing.groups import warn_of_small_budget, warn_of_unproven
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.evaluation import value
@@ -136,3 +136,15 @@ def test_a_budget_too_small_to_mean_anything_is_said_to_be(updates, said, capsys
     found = capsys.readouterr().err
     assert (f"divide_conquer: {updates} updates for a group: too small a budget" in found) is said
     assert ("divide_conquer.cpu_seconds" in found) is said
+
+
+@pytest.mark.parametrize(
+    ("name", "proven", "said"),
+    [("optimum", False, True), ("optimum", True, False), ("greedy", None, False)],
+)
+def test_an_optimum_at_its_time_limit_is_said_to_be_unproven(name, proven, said, capsys):
+    made = [Decision(np.zeros((2, 2)), 0.1, 0.1, {"proven": one}) for one in (True, proven)]
+    warn_of_unproven(name, Decisions.of(made))
+    assert (
+        "optimum: not proven for 1 of 2 groups within optimum.time_limit" in capsys.readouterr().err
+    ) is said
