@@ -112,7 +112,8 @@ def test_without_a_registry_images_go_over_ssh(lab, engine, tmp_path):
 def test_a_build_that_fails_names_application_and_last_line(tmp_path, engine):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "Dockerfile").write_text(
-        "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nARG TOKEN\nRUN echo cannot use $TOKEN && exit 3\n"
+        "ARG BASE_IMAGE\nFROM ${BASE_IMAGE} AS fetch\nARG TOKEN\nRUN echo cannot use $TOKEN && exit 3\n"
+        "FROM ${BASE_IMAGE}\n"
     )
     (tmp_path / "bad.yaml").write_text("name: Bad\nfolder: bad\ndescribe: Bad.\n")
     settings = replace(BUILD, arguments={"TOKEN": "very-secret"})
