@@ -237,7 +237,8 @@ def test_what_a_killed_run_left_is_swept(lab, lab_fleet, backend, images, tmp_pa
         process.wait(timeout=30)
     assert backend.standing("h4killed") != []
     assert set(backend.sweep()) >= {"metis-h4killed-worker-1-0"} or midway
-    assert backend.standing() == []
+    # what the process asked for just before its end may come to be after a first sweep
+    assert backend.standing() == [] or (midway and until(lambda: backend.sweep() == [] == backend.standing()))
     for node in ("worker-1", "worker-2"):
         assert until(lambda node=node: containers_on(lab_fleet, node) == [])
     with backend.running({"worker-1": [1, 1, 0]}, "h4next") as containers:
