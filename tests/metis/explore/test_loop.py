@@ -1,18 +1,16 @@
 """The loop: it finds good plans with few measurements, survives trouble, and goes on where it stopped."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter, ValidationError
 
-from metis.errors import InputError, SurroundingsError
-from metis.explore.acquisition import Demand, confirm, demand_of
+from metis.errors import SurroundingsError
+from metis.explore.acquisition import Demand, confirm
 from metis.explore.loop import Exploration, ExploreSettings, explore
 from metis.measure.embedded import InterferenceModel
-from metis.measure.journal import Patience, journal_of
+from metis.measure.journal import journal_of
 from metis.measure.profile import MEASURES, Profile
 from metis.measure.profile_files import load_profile
 from metis.measure.testbed import EmbeddedTestbed
@@ -22,86 +20,9 @@ from metis.problem.groups import load_groups
 from metis.problem.objectives import FreeNodes, Latency, MeanRps, Objective, P99Below, SloShare
 from metis.problem.placement import check_placement
 from metis.problem.rules import Rules
-from metis.problem.space import ColocationSpace
-from metis.problem.tables import Tables
 from metis.program.colocation_program import solve_colocation_program
 from metis.simulate.replay import FileTestbed
-
-TABLE = """
-pressures: [cpu]
-apps:
-  cache: {company: -0.05, presence: {cache: 0, web: 0, batch: -0.1}, demand: {cpu: 1}, knee: {cpu: 1},
-          effect: {cpu: -0.25},
-          latency: {p50_alone: 0.1, p50_exponent: 1.1, p99_alone: 0.3, p99_exponent: 1.2}}
-  web: {company: 0, presence: {cache: 0.5, web: 0, batch: 0}, demand: {cpu: 0.7}, knee: {cpu: 2},
-        effect: {cpu: -0.2},
-        latency: {p50_alone: 0.5, p50_exponent: 1.0, p99_alone: 1.1, p99_exponent: 1.1}}
-  batch: {company: -0.02, presence: {cache: 0, web: -0.15, batch: 0}, demand: {cpu: 1.5}, knee: {cpu: 1},
-          effect: {cpu: -0.15},
-          latency: {p50_alone: 2.0, p50_exponent: 1.0, p99_alone: 4.0, p99_exponent: 1.0}}
-"""
-GROUP = np.array([9, 11, 8])
-FEW = {"budget": 30, "start_size": 12, "per_round": 3, "repeats": 2}
-
-
-def plan(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
-    return solve_colocation_program(worth, group, cluster, mip_rel_gap=1e-6).placement
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> InterferenceModel:
-    path = tmp_path_factory.mktemp("model") / "three.yaml"
-    path.write_text(TABLE)
-    return InterferenceModel.load(path)
-
-
-@pytest.fixture(scope="module")
-def testbed(model: InterferenceModel) -> EmbeddedTestbed:
-    return EmbeddedTestbed(model, slots=4, noise=0.0)  # 34 co-locations that hold something
-
-
-RPS = MeanRps()
-QUICK = ExploreSettings(budget=22, start_size=8, repeats=0, per_round=3, imagined=1, pause=0.0, seed=3)
-
-
-def run(
-    testbed: "EmbeddedTestbed | Troubled",
-    settings: ExploreSettings,
-    objective: Objective = RPS,
-    **options: object,
-) -> Exploration:
-    wanted = [(GROUP, Cluster(testbed.space, 10)), (GROUP[::-1].copy(), Cluster(testbed.space, 9))]
-    return explore(testbed, wanted, objective, plan, settings, wait=lambda seconds: None, **options)  # type: ignore[arg-type]
-
-
-@dataclass
-class Troubled:
-    """A testbed around another one, that spoils or refuses some of what it measures."""
-
-    inner: EmbeddedTestbed
-    spoilt: dict[int, float] = field(default_factory=dict)  # co-location -> what its RPS is measured as
-    times: int = 10**9  # how often it spoils
-    fails_after: int = 10**9  # calls until it cannot be reached
-    calls: int = 0
-
-    @property
-    def space(self) -> ColocationSpace:
-        return self.inner.space
-
-    def measure(self, colocations: IntArray, seed: int, repeats: int = 1) -> Profile:
-        self.calls += 1
-        if self.calls > self.fails_after:
-            raise SurroundingsError("node-3 does not answer")
-        found = self.inner.measure(colocations, seed, repeats)
-        rps = found.rps.copy()
-        for row, i in enumerate(self.space.index(found.colocations)):
-            if int(i) in self.spoilt and self.times > 0:
-                self.times -= 1
-                rps[row] = np.where(np.isfinite(rps[row]), self.spoilt[int(i)], np.nan)
-        return replace(found, rps=rps)
-
-    def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
-        return self.inner.truth(quantities)
+from tests.metis.explore.examples import FEW, GROUP, QUICK, Troubled, plan, run
 
 
 def test_reaches_the_optimum_without_measuring_everything(testbed: EmbeddedTestbed) -> None:
@@ -342,79 +263,6 @@ def test_rules_and_existing_containers_are_honoured(testbed: EmbeddedTestbed) ->
     found = explore(testbed, [(group, cluster)], MeanRps(), plan, QUICK)
     check_placement(found.plans[0], group, cluster, "explore")
     assert allowed[testbed.space.index(found.profile.colocations)].all()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"budget": 0}, "budget 0"),
-        ({"hours": -1.0}, "hours -1"),
-        ({"optimism": float("nan")}, "optimism nan"),
-        ({"until_gain": "150%"}, "until_gain 1.5: give at most 1"),
-        ({"until_gain": "much"}, "until_gain 'much': give a share such as 0.005 or 0.5%"),
-        ({"acquisition": "greedy"}, "'greedy'"),
-        ({"start": "middle"}, "'middle'"),
-        ({"until_gain": 2.0}, "until_gain 2"),
-        ({"retries": -1}, "retries -1"),
-        ({"most_rps": 0.5}, "most_rps 0.5"),
-    ],
-)
-def test_settings_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        replace(QUICK, **change)  # type: ignore[arg-type]
-
-
-def test_settings_are_read_alike_in_python_and_from_a_file() -> None:
-    read = TypeAdapter(ExploreSettings).validate_python({"budget": 20, "until_gain": "0.5%", "hours": None})
-    assert read == replace(ExploreSettings(), budget=20, until_gain=0.005)
-    assert replace(ExploreSettings(), until_gain="0.5%").until_gain == 0.005
-    assert (replace(read, hours=1.0).runs, replace(read, hours=10.0).runs) == (10, 20)
-    with pytest.raises(ValidationError, match="measurements"):
-        TypeAdapter(ExploreSettings).validate_python({"measurements": 20})
-
-
-def test_an_objective_on_what_is_not_measured_is_refused(testbed: EmbeddedTestbed) -> None:
-    blind = replace(testbed, model=replace(testbed.model, alone=testbed.model.alone * np.nan))
-    for objective in (Latency(), P99Below(1.0), P99Below(None, {"web": 1.0})):
-        with pytest.raises(InputError, match=r"no (latency|p99) was measured for .*web"):
-            explore(blind, [(GROUP, Cluster(testbed.space, 10))], objective, plan, QUICK)
-
-
-def test_hope_for_latency_means_less_of_it(testbed: EmbeddedTestbed) -> None:
-    """Where the mean misses a limit, the worth must still have a spread: it could be met."""
-    found = run(testbed, replace(QUICK, budget=8), objective=P99Below(None, {"cache": 0.36}))
-    p99, spread = found.belief.tables.quantity("p99")[:, 0], found.belief.ensembles["p99"].beliefs[1][:, 0]
-    unsure = int(spread.argmax())
-    missed = P99Below(None, {"cache": float(p99[unsure] * np.exp(-spread[unsure] / 2))})
-    demand = demand_of(GROUP, Cluster(testbed.space, 10), missed, found.belief)
-    assert spread[unsure] > 0.02
-    assert demand.spread[unsure] > 0
-    assert demand.hope(2.0)[unsure] > demand.worth[unsure]
-
-
-def test_bad_input_is_named(testbed: EmbeddedTestbed, tmp_path: Path) -> None:
-    small = Cluster(testbed.space, 2)
-    with pytest.raises(InputError, match="at least one group"):
-        explore(testbed, [], MeanRps(), plan, QUICK)
-    with pytest.raises(InputError, match="do not fit"):
-        explore(testbed, [(GROUP, small)], MeanRps(), plan, QUICK)
-    other = Cluster(ColocationSpace(testbed.space.apps, 5), 9)
-    with pytest.raises(InputError, match="measure what will be placed"):
-        explore(testbed, [(GROUP, other)], MeanRps(), plan, QUICK)
-    journal_of(tmp_path / "p.npz").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"p\.journal\.npz"):
-        run(testbed, QUICK, path=tmp_path / "p.npz")
-
-
-def test_a_journal_of_another_testbed_is_refused(testbed: EmbeddedTestbed, tmp_path: Path) -> None:
-    run(testbed, replace(QUICK, budget=8), path=tmp_path / "p.npz")
-    with pytest.raises(InputError, match="another path"):
-        run(replace(testbed, slots=5), QUICK, path=tmp_path / "p.npz")
-
-
-def test_patience_is_bounded() -> None:
-    with pytest.raises(InputError, match="retries 101"):
-        Patience(retries=101)
 
 
 @pytest.mark.published
