@@ -13,6 +13,11 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT.parent / "shared" / "published"
 
+BROWSER = (  # arguments of chromium: as root, without a screen, and asking for nothing by itself
+    *("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
 # before anything imports them: no telemetry, no chatter, no GPU
 for name, value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -117,3 +122,16 @@ def orchestrated(tracking, tmp_path, empty_prefect):
     folder.mkdir()
     shutil.copy(empty_prefect, folder)
     return tracking
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser; without one the test is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=BROWSER)
+        yield opened
+        opened.close()

@@ -22,7 +22,6 @@ from flows.prefect.run import run_chain
 from tests.pipeline.shared_servers import free_port, plain_environment, started, wait_for
 from tests.pipeline.test_chain import SMALL
 
-ARGUMENTS = ("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-sync")
 ASKED = (("greedy+local_search", 20, 0), ("greedy", 24, 1))
 # it asks its own server for users, who has none, and for the assistant, which is off
 OF_MLFLOW = ("/users/current", "/mlflow/assistant/")
@@ -101,28 +100,16 @@ def test_it_opens_on_the_schedulers_of_the_runs(address):
     assert ask(address, "/ajax-api/3.0/mlflow/assistant/message", {}, Host=own) == 404
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
 class View:
     """The compare view of some runs, and everything that went wrong on the way."""
 
     def __init__(self, browser, address, runs):
         self.page = browser.new_page(viewport={"width": 1200, "height": 900})
-        self.errors, self.answers = [], []
+        self.errors, self.responses = [], []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._said)
         self.page.on("requestfailed", lambda request: self.errors.append(f"{request.url} {request.failure}"))
-        self.page.on("response", lambda answer: self.answers.append((answer.status, answer.url)))
+        self.page.on("response", lambda response: self.responses.append((response.status, response.url)))
         ids, experiment = [run.info.run_id for run in runs], runs[0].info.experiment_id
         self._url = f"{address}/#/compare-runs?runs={json.dumps(ids)}&experiments={json.dumps([experiment])}"
 
@@ -135,7 +122,7 @@ class View:
 
         for again in range(PATIENCE):
             self.errors.clear()
-            self.answers.clear()
+            self.responses.clear()
             try:
                 self.page.goto("about:blank")
                 self.page.goto(self._url)
@@ -219,7 +206,7 @@ def test_it_shows_both_placements(view):
 @pytest.mark.browser
 def test_nothing_of_ours_goes_wrong_on_the_way(view):
     assert view.errors == []
-    refused = [url for status, url in view.answers if status >= 400]
+    refused = [url for status, url in view.responses if status >= 400]
     assert [url for url in refused if not any(path in url for path in OF_MLFLOW)] == []
     if os.environ.get("METIS_SCREENSHOT"):
         view.keep(os.environ["METIS_SCREENSHOT"])

@@ -184,10 +184,10 @@ def test_a_damaged_copy_is_fetched_again(answers, shared):
 def test_a_server_that_is_away_is_told_in_a_line_without_its_password(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     uri = f"http://me:hidden@127.0.0.1:{free_port()}"
-    with pytest.raises(SurroundingsError, match="no MLflow server responds") as told:
+    with pytest.raises(SurroundingsError, match="no MLflow server responds") as refused:
         Store(TrackingSettings(path=str(tmp_path), uri=uri)).find("simulator", "a key")
-    assert "hidden" not in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "hidden" not in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_the_password_of_the_database_is_nowhere(answers, shared, client):

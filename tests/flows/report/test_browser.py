@@ -1,29 +1,10 @@
 """The report page in a real browser."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 from flows.report import ReportSection, write_report
 from tests.flows.report.examples import EVIL, report, rows_of
-
-ARGUMENTS = (
-    *("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 class Opened:
