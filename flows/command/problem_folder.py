@@ -25,6 +25,10 @@ def placed_problem(request: Request) -> Result:
     """
     _refuse_others(request.overrides)
     settings = request.settings
+    if settings.out and Path(settings.out).suffix.lower() != ".csv":
+        raise InputError(
+            f"out={settings.out}: rows of node, app and count are written as CSV; end it in .csv"
+        )
     statement = read_problem(Path(settings.problem or ""))
     statement.resource(settings.load_cost.resource)
     seconds = settings.seconds or SECONDS

@@ -52,6 +52,7 @@ def test_from_the_data_to_a_plan(tmp_path, data, tracking, capsys):
         (["place", "load_cost.slope=3"], "load_cost.slope: has no effect without problem=FOLDER"),
         (["place", "problem={problem}", "cluster.nodes=3"], "cluster.nodes: has no effect with problem="),
         (["place", "problem={problem}", "load_cost.resource=gpu"], "'gpu' is no resource of this problem"),
+        (["place", "problem={problem}", "out={problem}/plan.json"], "written as CSV; end it in .csv"),
         (["place", "problem={problem}/none"], "is no folder"),
         (["place", "problem={problem}", "seconds=0"], "seconds"),
         (["import", "tianchi"], "name the source and its folder"),
