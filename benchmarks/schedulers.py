@@ -8,7 +8,9 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -72,7 +74,7 @@ def ratios(tables: Tables, published: Path, repeats: int) -> Table:
         worth = MeanRps().bind(group, cluster, tables)
         best = place_optimum(group, cluster, worth)[0]
         greedy = place_greedy(group, cluster, worth)[0]
-        runs: dict[str, Callable[[], IntArray]] = {
+        runs: dict[str, Callable[[], tuple[IntArray, Any]]] = {
             "optimum": lambda: place_optimum(group, cluster, worth)[0],  # noqa: B023 - called in this turn
             "greedy": lambda: place_greedy(group, cluster, worth)[0],  # noqa: B023
             "local search after greedy": lambda: improve(greedy, cluster, worth)[0],  # noqa: B023
@@ -138,13 +140,13 @@ def limits(tables: Tables, seconds: float = 20.0) -> Table:
         bound, greedy = relax(worth, group, cluster).bound, place_greedy(group, cluster, worth)[0]
         settings = OptimumSettings(time_limit=seconds)
         runs: dict[str, Callable[[], IntArray]] = {
-            "greedy": lambda: place_greedy(group, cluster, worth)[0],  # noqa: B023 - called in this turn
-            "local search after it": lambda: improve(greedy, cluster, worth)[0],  # noqa: B023
-            "optimum": lambda: place_optimum(group, cluster, worth, settings)[0],  # noqa: B023
+            "greedy": partial(place_greedy, group, cluster, worth),
+            "local search after it": partial(improve, greedy, cluster, worth),
+            "optimum": partial(place_optimum, group, cluster, worth, settings),
         }
         for name, run in runs.items():
             wall, cpu = time.perf_counter(), time.process_time()
-            reached = evaluate(run(), cluster, of, worth).value / bound
+            reached = evaluate(run()[0], cluster, of, worth).value / bound
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             title = f"{len(of.space.apps)} applications, {nodes:,} nodes, {size:,}"
             shown.add_row(title, name, f"{reached:.3%}", f"{wall:.2f}", f"{cpu:.2f}")

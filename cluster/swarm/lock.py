@@ -150,7 +150,7 @@ def _mine(doing: str) -> Holder:
 
 
 def machine() -> str:
-    """What tells this machine, as long as it runs, from all others."""
+    """Return a name that no other machine has, nor this one after its next start."""
     boot = BOOT.read_text().strip() if BOOT.is_file() else ""
     return f"{socket.gethostname()}/{boot}"
 

@@ -65,9 +65,7 @@ def workers_of(sweep: str, client: Any, root: Path | None, experiment: str) -> I
     SWEEPS[sweep] = close
     try:
         yield
-    except Exception:
-        raise
-    except BaseException:
+    except (KeyboardInterrupt, SystemExit):
         end_workers()
         close()
         raise

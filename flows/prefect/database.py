@@ -10,7 +10,7 @@ from filelock import FileLock
 from flows.engine.database import made_beside
 from flows.prefect.home import DATABASE, set_aside
 
-# what SQLite does for a file that nobody reads yet and that is thrown away where its creation is cut short
+# pragmas for a file that no other process reads yet, and that is deleted where its creation is cut short
 UNSHARED = ("foreign_keys=OFF", "journal_mode=MEMORY", "synchronous=OFF")
 
 

@@ -1,4 +1,4 @@
-"""The lock of a cluster on its manager: who has it is said at once, and one that died keeps nobody out."""
+"""The lock of a cluster on its manager: its holder is named, and a dead holder's lock is taken over."""
 
 import subprocess
 import sys
