@@ -2,7 +2,7 @@
 
 
 class MetisError(Exception):
-    """A failure told in one line. `exit_code` is what the command ends with."""
+    """A failure reported in one line. `exit_code` is what the command ends with."""
 
     exit_code = 1
 
@@ -14,11 +14,11 @@ class InputError(MetisError):
 
 
 class SurroundingsError(MetisError):
-    """The input is right, the surroundings are not: a full disk, a host that does not answer."""
+    """The input is right, the surroundings are not: a full disk, a host that does not respond."""
 
 
 class SolverError(SurroundingsError):
-    """A solver stopped without a usable answer, for instance at its time limit."""
+    """A solver stopped without a usable result, for instance at its time limit."""
 
 
 class PlacementError(MetisError):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from cluster.workloads.common.environment import Environment, read_environment
-from cluster.workloads.common.server import Answer, NotReadyError, Unit, serve
+from cluster.workloads.common.server import NotReadyError, Unit, WorkResult, serve
 from cluster.workloads.common.stores import Memcached, Parts, Redis, Store, StoreError
 
 FILES = 100
@@ -31,7 +31,7 @@ def make_unit(environment: Environment) -> Unit:
     known = list(stores(environment))
     size = max(1, round(BYTES * environment.scale))
 
-    def unit() -> Answer:
+    def unit() -> WorkResult:
         reasons = []
         for source, store in known:
             try:
@@ -43,7 +43,7 @@ def make_unit(environment: Environment) -> Unit:
     return unit
 
 
-def _check(source: str, store: Store, size: int) -> Answer:
+def _check(source: str, store: Store, size: int) -> WorkResult:
     fetch = work = 0.0
     seeded = 0
     whole = hashlib.sha512()
@@ -60,9 +60,9 @@ def _check(source: str, store: Store, size: int) -> Answer:
         fetch += fetched - begun
         work += time.perf_counter() - fetched
     result = {"files": FILES, "bytes": FILES * size, "seeded": seeded, "sha512": whole.hexdigest()[:32]}
-    return Answer(source, fetch, work, result)
+    return WorkResult(source, fetch, work, result)
 
 
 if __name__ == "__main__":
-    told = read_environment()
-    serve(make_unit(told), told)
+    environment = read_environment()
+    serve(make_unit(environment), environment)

@@ -1,4 +1,4 @@
-"""What a container is told by its environment."""
+"""The environment variables of a container."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Environment:
         redis: `host:port` of the Redis on the same node; None where there is none.
         memcached: `host:port` of the node's memcached; None where there is none.
         origin: URL of the store of images across the network; None where there is none.
-        bind: address to listen on. Loopback unless told: images set all interfaces, which is the
+        bind: address to listen on. Loopback by default: images set all interfaces, which is the
             container's own network.
         port: to listen on; 0 for any free one.
     """

@@ -18,7 +18,7 @@ class PictureSource:
 
     Args:
         kind: `mms` or `isr`.
-        environment: tells where Redis and origin are.
+        environment: where Redis and origin are.
     """
 
     kind: str

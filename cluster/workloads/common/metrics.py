@@ -23,7 +23,7 @@ class Metrics:
         self._counts = [0] * (len(BUCKETS) + 1)
 
     def good(self, seconds: float) -> None:
-        """Count a request that was answered after `seconds`, waiting included."""
+        """Count a request that was served after `seconds`, waiting included."""
         with self._lock:
             self._requests += 1
             self._seconds += seconds

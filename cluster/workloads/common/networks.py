@@ -118,8 +118,8 @@ class Network:
 
     def run(self, x: FloatArray) -> FloatArray:
         """The first output for `x`."""
-        answer: FloatArray = self._session.run(None, {self._input: x})[0]
-        return answer
+        output: FloatArray = self._session.run(None, {self._input: x})[0]
+        return output
 
     def side(self, default: int) -> int:
         """Pixels a side that it takes; `default` where it takes any."""
@@ -135,8 +135,8 @@ def fetch_model(url: str, digest: str | None, path: Path) -> None:
         digest: its SHA-256 in hexadecimal; None for no check.
         path: where to write it.
     """
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        data = answer.read()
+    with urllib.request.urlopen(url, timeout=60) as response:
+        data = response.read()
     found = hashlib.sha256(data).hexdigest()
     if digest and found != digest.lower():
         raise SystemExit(f"the model has SHA-256 {found}, not {digest}")

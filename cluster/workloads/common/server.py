@@ -2,7 +2,7 @@
 
 Standard library only. Requests are accepted at once, units of work are done one after the other by a single
 thread, in the order of arrival: a container's RPS then says how fast its work goes, and health and
-metrics answer meanwhile.
+metrics are served meanwhile.
 """
 
 import json
@@ -23,16 +23,16 @@ from cluster.workloads.common.environment import Environment, read_environment
 from cluster.workloads.common.metrics import Metrics
 
 MOST_WAITING = 64
-PATIENCE = 2.0  # seconds that a unit under way may take once told to end
+PATIENCE = 2.0  # seconds that a unit under way may take once the server ends
 
 
 class NotReadyError(Exception):
-    """What a unit of work needs is missing: the request is answered with 503."""
+    """What a unit of work needs is missing: the response is 503."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one unit of work came to.
+class WorkResult:
+    """Result of one unit of work.
 
     Attributes:
         source: where its data came from: `redis`, `memcached`, `origin`, or `own`.
@@ -47,7 +47,7 @@ class Answer:
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-Unit = Callable[[], Answer]
+Unit = Callable[[], WorkResult]
 Files = Callable[[str], bytes | None]
 
 
@@ -89,7 +89,7 @@ class Server(ThreadingHTTPServer):
                 return 503, {"error": f"{MOST_WAITING} requests wait already"}
             self._waiting += 1
         try:
-            begun, answer = self._worker.submit(self._turn, client).result()
+            begun, done = self._worker.submit(self._turn, client).result()
         except NotReadyError as error:
             self.metrics.failed()
             return 503, {"error": str(error)}
@@ -102,12 +102,12 @@ class Server(ThreadingHTTPServer):
                 self._waiting -= 1
         total = time.perf_counter() - arrived
         self.metrics.good(total)
-        seconds = {"fetch": answer.fetch, "work": answer.work, "wait": begun - arrived, "total": total}
-        told = {name: round(value, 6) for name, value in seconds.items()}
-        known = {"scale": self.environment.scale, "source": answer.source, "seconds": told}
-        return 200, {**self.names, **known, "result": dict(answer.result)}
+        seconds = {"fetch": done.fetch, "work": done.work, "wait": begun - arrived, "total": total}
+        rounded = {name: round(value, 6) for name, value in seconds.items()}
+        known = {"scale": self.environment.scale, "source": done.source, "seconds": rounded}
+        return 200, {**self.names, **known, "result": dict(done.result)}
 
-    def _turn(self, client: socket.socket) -> tuple[float, Answer]:
+    def _turn(self, client: socket.socket) -> tuple[float, WorkResult]:
         # a client that gave up while it waited gets no work: it would only take time from the next
         if _has_left(client):
             raise NotReadyError("the client left before its turn")
@@ -126,7 +126,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # one write per answer, sent at once: two writes cost up to 40 ms of delayed acknowledgement
+    # one write per response, sent at once: two writes cost up to 40 ms of delayed acknowledgement
     disable_nagle_algorithm = True
     wbufsize = -1
     timeout = 120
@@ -189,12 +189,12 @@ def serve(
         ended: called when the server has ended, such as to end a child.
     """
     server = Server(unit, environment or read_environment(), files)
-    told = threading.Event()
+    ended_by_signal = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: ended_by_signal.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     print(f"listening on {server.port}", flush=True)
-    told.wait()
+    ended_by_signal.wait()
     server.end()
     if ended:
         ended()

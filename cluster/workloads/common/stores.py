@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """A store does not answer, or not as it should."""
+    """A store does not reply, or not as it should."""
 
 
 class Store(Protocol):
@@ -53,15 +53,15 @@ class _Connection:
                 thing.close()
         self._socket = self._reader = None
 
-    def _ask(self, words: bytes, answer: Callable[[BinaryIO], T]) -> T:
-        """Send `words` and read what `answer` reads; once more over a new connection if an old one broke."""
+    def _ask(self, words: bytes, parse: Callable[[BinaryIO], T]) -> T:
+        """Send `words` and read what `parse` reads; once more over a new connection if an old one broke."""
         for old in (self._socket is not None, False):
             try:
                 connection, reader = self._opened()
                 connection.sendall(words)
-                return answer(reader)
+                return parse(reader)
             except (OSError, ValueError, StoreError) as error:
-                # half an answer may be left on the wire: never read on from here
+                # half a reply may be left on the wire: never read on from here
                 self.close()
                 if not old:
                     raise StoreError(f"{self._name}: {error}") from None
@@ -91,7 +91,7 @@ class Redis(_Connection):
         self._command(b"SET", key.encode(), value)
 
     def ping(self) -> None:
-        """Raise StoreError unless it answers."""
+        """Raise StoreError unless it replies."""
         self._command(b"PING")
 
     def _command(self, *words: bytes) -> bytes | None:
@@ -161,19 +161,19 @@ class Origin:
         """What lies at `path`.
 
         Raises:
-            StoreError: nothing does, or the origin does not answer.
+            StoreError: nothing does, or the origin does not respond.
         """
         connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
+            response = connection.getresponse()
+            body = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise StoreError(f"origin {self._url}: {error}") from None
         finally:
             connection.close()
-        if answer.status != 200:
-            raise StoreError(f"origin {self._url}: {path}: status {answer.status}")
+        if response.status != 200:
+            raise StoreError(f"origin {self._url}: {path}: status {response.status}")
         return body
 
 

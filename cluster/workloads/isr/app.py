@@ -9,7 +9,7 @@ import numpy as np
 from cluster.workloads.common.environment import Environment, read_environment
 from cluster.workloads.common.images import PictureSource, shrunk
 from cluster.workloads.common.networks import Network
-from cluster.workloads.common.server import Answer, Unit, serve
+from cluster.workloads.common.server import Unit, WorkResult, serve
 from cluster.workloads.isr.graph import SIDE
 
 
@@ -18,18 +18,18 @@ def make_unit(environment: Environment, network: Network) -> Unit:
     pictures = PictureSource("isr", environment)
     side = network.side(SIDE)
 
-    def unit() -> Answer:
+    def unit() -> WorkResult:
         picture, source, fetch = pictures.next()
         begun = time.perf_counter()
         pixels = shrunk(picture, side).astype(np.float32) / 255
         large = network.run(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))[0]
         bytes_ = (np.clip(large, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
         result = {"shape": list(bytes_.shape), "sha256": hashlib.sha256(bytes_.tobytes()).hexdigest()[:16]}
-        return Answer(source, fetch, time.perf_counter() - begun, result)
+        return WorkResult(source, fetch, time.perf_counter() - begun, result)
 
     return unit
 
 
 if __name__ == "__main__":
-    told = read_environment()
-    serve(make_unit(told, Network(Path("/srv/model.onnx"))), told)
+    environment = read_environment()
+    serve(make_unit(environment, Network(Path("/srv/model.onnx"))), environment)

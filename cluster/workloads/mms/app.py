@@ -8,7 +8,7 @@ import numpy as np
 from cluster.workloads.common.environment import Environment, read_environment
 from cluster.workloads.common.images import PictureSource, shrunk
 from cluster.workloads.common.networks import Network
-from cluster.workloads.common.server import Answer, Unit, serve
+from cluster.workloads.common.server import Unit, WorkResult, serve
 from cluster.workloads.mms.graph import SIDE
 
 # mean and deviation of a photograph's channels, as ResNet-152 is fed
@@ -21,7 +21,7 @@ def make_unit(environment: Environment, network: Network) -> Unit:
     pictures = PictureSource("mms", environment)
     side = network.side(SIDE)
 
-    def unit() -> Answer:
+    def unit() -> WorkResult:
         picture, source, fetch = pictures.next()
         begun = time.perf_counter()
         pixels = shrunk(picture, side).astype(np.float32) / 255
@@ -30,11 +30,11 @@ def make_unit(environment: Environment, network: Network) -> Unit:
         odds = np.exp(logits - logits.max())
         best = np.argsort(odds)[::-1][:5]
         result = {"classes": best.tolist(), "odds": [round(float(odds[i] / odds.sum()), 6) for i in best]}
-        return Answer(source, fetch, time.perf_counter() - begun, result)
+        return WorkResult(source, fetch, time.perf_counter() - begun, result)
 
     return unit
 
 
 if __name__ == "__main__":
-    told = read_environment()
-    serve(make_unit(told, Network(Path("/srv/model.onnx"))), told)
+    environment = read_environment()
+    serve(make_unit(environment, Network(Path("/srv/model.onnx"))), environment)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cluster.workloads.common import pictures
 from cluster.workloads.common.environment import number, read_environment
-from cluster.workloads.common.server import Answer, Files, serve
+from cluster.workloads.common.server import Files, WorkResult, serve
 
 PREFIX = "/images/"
 
@@ -28,10 +28,10 @@ def make_files(held: dict[str, bytes], delay: float) -> Files:
 
 
 def main() -> None:
-    """Serve; `GET /` tells what there is."""
+    """Serve; `GET /` lists what there is."""
     held = pictures.load_all(Path("/srv/pictures"))
     delay = number("ORIGIN_DELAY_MS", 0, least=0) / 1000
-    listed = Answer("own", 0.0, 0.0, {"images": sorted(held), "delay": delay})
+    listed = WorkResult("own", 0.0, 0.0, {"images": sorted(held), "delay": delay})
     serve(lambda: listed, read_environment(), make_files(held, delay))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cluster.workloads.common import pictures
 from cluster.workloads.common.environment import Environment, read_environment
-from cluster.workloads.common.server import Answer, Unit, serve
+from cluster.workloads.common.server import Unit, WorkResult, serve
 from cluster.workloads.common.stores import Redis, StoreError
 
 REQUESTS = 20_000  # of each kind, at scale 1
@@ -17,10 +17,10 @@ BENCHMARK_TIMEOUT = 300.0
 
 
 def start_redis(bind: str, port: int) -> subprocess.Popen[bytes]:
-    """Start a Redis server that keeps everything in memory; returns once it answers.
+    """Start a Redis server that keeps everything in memory; returns once it replies.
 
     Raises:
-        SystemExit: it ends or does not answer.
+        SystemExit: it ends or does not reply.
     """
     # no password: its only network is the overlay of this cluster, and all it holds are test data
     options = {"bind": bind, "port": str(port), "protected-mode": "no", "save": "", "appendonly": "no"}
@@ -35,7 +35,7 @@ def start_redis(bind: str, port: int) -> subprocess.Popen[bytes]:
         except StoreError:
             time.sleep(0.02)
     process.kill()
-    raise SystemExit(f"redis-server does not answer on port {port}")
+    raise SystemExit(f"redis-server does not reply on port {port}")
 
 
 def seed(client: Redis, folder: Path) -> None:
@@ -63,23 +63,23 @@ def make_unit(environment: Environment, port: int) -> Unit:
     command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-c", "1", "-n", str(requests)]
     command += ["-t", ",".join(KINDS), "--csv"]
 
-    def unit() -> Answer:
+    def unit() -> WorkResult:
         begun = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, timeout=BENCHMARK_TIMEOUT)
         if done.returncode:
             raise RuntimeError(f"redis-benchmark: {(done.stderr or done.stdout)[-200:].strip()}")
         rates = read_benchmark(done.stdout)
-        return Answer("own", 0.0, time.perf_counter() - begun, {"requests": requests, "rates": rates})
+        return WorkResult("own", 0.0, time.perf_counter() - begun, {"requests": requests, "rates": rates})
 
     return unit
 
 
 def main() -> None:
     """Start, seed, serve; end the child with us."""
-    told = read_environment()
-    process = start_redis(told.bind, PORT)
+    environment = read_environment()
+    process = start_redis(environment.bind, PORT)
     seed(Redis(f"127.0.0.1:{PORT}"), Path("/srv/pictures"))
-    serve(make_unit(told, PORT), told, ended=process.terminate)
+    serve(make_unit(environment, PORT), environment, ended=process.terminate)
 
 
 if __name__ == "__main__":

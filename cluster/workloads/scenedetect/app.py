@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from cluster.workloads.common.environment import Environment, read_environment
-from cluster.workloads.common.server import Answer, NotReadyError, Unit, serve
+from cluster.workloads.common.server import NotReadyError, Unit, WorkResult, serve
 from cluster.workloads.common.stores import Memcached, Parts, StoreError
 from cluster.workloads.scenedetect.detect import find_cuts
 from cluster.workloads.scenedetect.video import read_frames
@@ -15,7 +15,7 @@ def make_unit(environment: Environment, video: bytes) -> Unit:
     """A unit of work: fetch the video, find its cuts.
 
     Args:
-        environment: tells where memcached is.
+        environment: where memcached is.
         video: put there by whoever finds it missing.
     """
     if not environment.memcached:
@@ -23,7 +23,7 @@ def make_unit(environment: Environment, video: bytes) -> Unit:
     store = Parts(Memcached(environment.memcached))
     key = f"metis:video:{hashlib.sha256(video).hexdigest()[:16]}"
 
-    def unit() -> Answer:
+    def unit() -> WorkResult:
         begun = time.perf_counter()
         try:
             held = store.get(key)
@@ -36,11 +36,11 @@ def make_unit(environment: Environment, video: bytes) -> Unit:
         fetched = time.perf_counter()
         cuts = find_cuts(read_frames(held))
         result = {"cuts": cuts, "bytes": len(held), "seeded": seeded}
-        return Answer("memcached", fetched - begun, time.perf_counter() - fetched, result)
+        return WorkResult("memcached", fetched - begun, time.perf_counter() - fetched, result)
 
     return unit
 
 
 if __name__ == "__main__":
-    told = read_environment()
-    serve(make_unit(told, Path("/srv/video.bin").read_bytes()), told)
+    environment = read_environment()
+    serve(make_unit(environment, Path("/srv/video.bin").read_bytes()), environment)

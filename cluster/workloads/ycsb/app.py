@@ -6,7 +6,7 @@ import time
 from itertools import accumulate
 
 from cluster.workloads.common.environment import Environment, read_environment
-from cluster.workloads.common.server import Answer, NotReadyError, Unit, serve
+from cluster.workloads.common.server import NotReadyError, Unit, WorkResult, serve
 from cluster.workloads.common.stores import Memcached, StoreError
 
 READS = {"A": 0.5, "B": 0.95}  # share of reads; the others are updates
@@ -47,7 +47,7 @@ def make_unit(environment: Environment, workload: str) -> Unit:
     rng = random.Random(f"{environment.node} {environment.slot} {workload}")
     store = Memcached(environment.memcached) if environment.memcached else None
 
-    def unit() -> Answer:
+    def unit() -> WorkResult:
         if store is None:
             raise NotReadyError("set METIS_MEMCACHED: YCSB has no store")
         begun = time.perf_counter()
@@ -67,11 +67,11 @@ def make_unit(environment: Environment, workload: str) -> Unit:
         except StoreError as error:
             raise NotReadyError(str(error)) from None
         counted = {"operations": operations, "reads": reads, "updates": operations - reads, "seeded": seeded}
-        return Answer("memcached", 0.0, time.perf_counter() - begun, counted)
+        return WorkResult("memcached", 0.0, time.perf_counter() - begun, counted)
 
     return unit
 
 
 if __name__ == "__main__":
-    told = read_environment()
-    serve(make_unit(told, os.environ.get("YCSB_WORKLOAD", "A")), told)
+    environment = read_environment()
+    serve(make_unit(environment, os.environ.get("YCSB_WORKLOAD", "A")), environment)

@@ -22,7 +22,7 @@ from cluster.workloads.common import pictures
 from cluster.workloads.common.environment import Environment, read_environment
 from cluster.workloads.common.metrics import BUCKETS, Metrics
 from cluster.workloads.common.networks import Network
-from cluster.workloads.common.server import MOST_WAITING, Answer, NotReadyError, Server
+from cluster.workloads.common.server import MOST_WAITING, NotReadyError, Server, WorkResult
 from cluster.workloads.common.stores import Origin, StoreError
 from cluster.workloads.mms import app as mms
 from cluster.workloads.mms.graph import ResNetShape, make_resnet
@@ -120,7 +120,7 @@ def test_every_image_takes_its_base_and_runs_as_nobody_of_note(path):
 
 
 def test_a_request_is_one_unit_of_work():
-    with serving(lambda: Answer("redis", 0.25, 0.5, {"files": 3})) as server:
+    with serving(lambda: WorkResult("redis", 0.25, 0.5, {"files": 3})) as server:
         status, body = get(server.port)
     told = json.loads(body)
     assert status == 200
@@ -140,7 +140,7 @@ def test_metrics_count_good_and_failed_requests():
             raise NotReadyError("no Redis")
         if len(asked) == 3:
             raise RuntimeError("broken")
-        return Answer("own", 0.0, 0.0)
+        return WorkResult("own", 0.0, 0.0)
 
     with serving(unit) as server:
         assert [get(server.port)[0] for _ in range(4)] == [200, 503, 500, 200]
@@ -176,7 +176,7 @@ def test_units_are_done_one_at_a_time_while_health_responds():
         begun.set()
         go.wait(20)
         under_way.pop()
-        return Answer("own", 0.0, 0.1)
+        return WorkResult("own", 0.0, 0.1)
 
     with serving(unit) as server:
         threads = [threading.Thread(target=get, args=(server.port,)) for _ in range(4)]
@@ -196,7 +196,7 @@ def test_who_leaves_before_his_turn_gets_no_work():
     def unit():
         go.wait(10)
         done.append(1)
-        return Answer("own", 0.0, 0.0)
+        return WorkResult("own", 0.0, 0.0)
 
     with serving(unit) as server:
         first = threading.Thread(target=get, args=(server.port,))
@@ -218,7 +218,7 @@ def test_too_many_waiting_are_refused():
 
     def unit():
         go.wait(20)
-        return Answer("own", 0.0, 0.0)
+        return WorkResult("own", 0.0, 0.0)
 
     answers = []
     with serving(unit) as server:
@@ -246,7 +246,7 @@ def test_a_response_is_one_write_that_is_sent_at_once(monkeypatch):
         return plain(own, data, *flags)
 
     monkeypatch.setattr(socket.socket, "send", send)
-    with serving(lambda: Answer("own", 0.0, 0.0)) as server:
+    with serving(lambda: WorkResult("own", 0.0, 0.0)) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
         for _ in range(3):
             connection.request("GET", "/")
