@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import rich.table
     from rich.console import Console
 
-PIPE_WIDTH = 120  # a pipe has no width of its own: wide enough that no column is cut
+PIPE_WIDTH = 120  # a pipe has no width of its own: wider only where a table needs it
+UNLIMITED = 10_000  # letters
+SHORT = 30  # letters of a cell that is not broken into lines
 
 
 @contextmanager
@@ -62,22 +64,50 @@ def _console() -> "Console":
 def _show(console: "Console", view: View) -> None:
     match view:
         case Table():
-            console.print(_table(view))
+            _show_table(console, _table(view))
         case Facts():
             console.print(_facts(view))
         case Line():
             console.print(view.text, style=view.style or None, markup=False, soft_wrap=True)
 
 
+def _show_table(console: "Console", table: "rich.table.Table") -> None:
+    """Print a table without cutting a word: a pipe takes any width, a narrow terminal breaks words last."""
+    if (needed := _least_width(console, table)) > console.width:
+        if not console.is_terminal:
+            console.width = needed
+        else:
+            table.box, table.pad_edge = None, False
+            if _least_width(console, table) + len(table.columns) > console.width:  # rich leaves out the gaps
+                for column in table.columns:
+                    column.min_width, column.no_wrap = None, False
+    console.print(table)
+
+
+def _least_width(console: "Console", table: "rich.table.Table") -> int:
+    from rich.measure import Measurement
+
+    return Measurement.get(console, console.options.update(max_width=UNLIMITED), table).minimum
+
+
 def _table(view: Table) -> "rich.table.Table":
     import rich.table
+    from rich.cells import cell_len
     from rich.text import Text
 
     table = rich.table.Table(title=view.title, title_justify="left", title_style="bold", header_style="bold")
     columns = [column if isinstance(column, Column) else Column(column) for column in view.columns]
-    for column in columns:
+    for c, column in enumerate(columns):
         justify: Any = "right" if column.right else "left"
-        table.add_column(column.heading, justify=justify, no_wrap=not column.wrap, overflow="fold")
+        longest = max(cell_len(text) for text in (column.heading, *(row[c] for row in view.rows)))
+        whole = longest <= SHORT or not column.wrap
+        table.add_column(
+            column.heading,
+            justify=justify,
+            no_wrap=whole,
+            overflow="fold",
+            min_width=longest if whole else SHORT,
+        )
     for i, row in enumerate(view.rows):
         styles = [
             view.cell_styles.get(c.heading, {}).get(cell, "") for c, cell in zip(columns, row, strict=True)

@@ -81,3 +81,12 @@ def test_views_are_for_a_person_and_the_document_for_a_program(capfd):
     assert capfd.readouterr().out == '{"a": 1}\n'
     present(Result(), as_json=True)
     assert capfd.readouterr().out == ""
+
+
+def test_a_table_wider_than_a_pipe_loses_no_letter(capsys):
+    columns = tuple(f"heading {i:02d}" for i in range(20))
+    cells = tuple(f"{i:02d}: 100.00%" for i in range(20))
+    present(Result(views=(Table("Wide", columns, (cells,)),)), as_json=False)
+    out = capsys.readouterr().out
+    for text in (*columns, *cells):
+        assert text in out
