@@ -77,8 +77,12 @@ def make_wide_scheduler(name: str, materials: WideMaterials | None = None) -> Ti
     return TimedScheduler(name, place)
 
 
-def check_wide(name: str) -> None:
-    """Refuse a scheduler that needs all co-locations tabulated.
+def check_wide(name: str, *, stated: bool = False) -> None:
+    """Refuse a scheduler that needs all co-locations tabulated, and all nodes alike.
+
+    Args:
+        name: of the scheduler.
+        stated: whether nodes differ, rather than co-locations being too many.
 
     Raises:
         InputError: there is none of that name, or it needs a table; lists those that do without.
@@ -88,8 +92,13 @@ def check_wide(name: str) -> None:
     needs_table = ":" not in base and entry_of(base).wide is None
     if needs_table or any(_improver_of(improver).wide is None for improver in improvers):
         others = ", ".join(one for one in SCHEDULERS if entry_of(one).wide is not None)
+        lacks = (
+            "keeps no node types, resources and rules of nodes or fault domains"
+            if stated
+            else "needs a table of all co-locations, and these are too many to tabulate"
+        )
         raise InputError(
-            f"scheduler {name!r} needs a table of all co-locations, and these are too many to tabulate: use "
+            f"scheduler {name!r} {lacks}: use "
             f"{others}, with +local_search after it if you like, or module:function for your own"
         )
 

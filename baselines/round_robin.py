@@ -24,7 +24,8 @@ def place_round_robin(group: IntArray, cluster: Cluster, worth: FloatArray | Wor
         following = (node + 1) % cluster.nodes
         return node
 
-    place = place_stepwise if cluster.space.tabulated else place_by_counts
+    by_ids = cluster.space.tabulated and cluster.stated is None
+    place = place_stepwise if by_ids else place_by_counts
     return place(group, cluster, choose), {}
 
 

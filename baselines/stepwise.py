@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from metis.errors import PlacementError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
+from metis.problem.kinds import ROUNDING, problem_of
 from metis.problem.rules import placing_order
+from metis.program.filling import scarcest_first
 
 Choose = Callable[[int, IntArray, NDArray[np.bool_]], int]
 
@@ -55,23 +57,54 @@ def place_by_counts(group: IntArray, cluster: Cluster, choose: Choose) -> IntArr
     Raises:
         PlacementError: no node admits a container; names its application.
     """
-    counts, waiting = cluster.existing.copy(), list(range(len(group)))
+    counts, room = cluster.existing.copy(), _Room(group, cluster)
+    waiting = room.order
     left = group.copy()
     while waiting:
         before = left.sum()
         for app in waiting:
-            admitted = _admitted(cluster, counts, app)
+            takes = _admitted(cluster, counts, app)
+            admitted = takes & room.admits(app, counts)
             while left[app] and admitted.any():
                 node = choose(app, counts, admitted)
                 counts[node, app] += 1
                 left[app] -= 1
-                admitted[node] = _admitted(cluster, counts[[node]], app)[0]
+                takes[node] = _admitted(cluster, counts[[node]], app)[0]
+                admitted = takes & room.admits(app, counts)
         # what may only stand beside others waits until they are placed
         waiting = [app for app in waiting if left[app]]
         if waiting and left.sum() == before:
             name = cluster.space.apps[waiting[0]]
             raise PlacementError(f"no node admits another container of {name} under the rules")
     return counts - cluster.existing
+
+
+class _Room:
+    """What nodes that differ have room for; all of it where they are alike, whose slots count alone."""
+
+    def __init__(self, group: IntArray, cluster: Cluster) -> None:
+        self._existing, self._problem = cluster.existing, None
+        self.order = list(range(len(group)))
+        if cluster.stated is None:
+            return
+        nothing = np.zeros(0)  # the worth of co-locations, which is not asked for here
+        self._problem, self._kind_of = problem_of(group, cluster, nothing)
+        self._capacity = cluster.stated.capacity + ROUNDING
+        self.order = scarcest_first(self._problem)
+
+    def admits(self, app: int, counts: IntArray) -> NDArray[np.bool_]:
+        """Whether nodes that hold `counts` [nodes, apps] have room for one more of `app`, bool [nodes]."""
+        problem = self._problem
+        if problem is None:
+            return np.ones(len(counts), dtype=bool)
+        after = counts @ problem.requests + problem.requests[app]
+        new = counts - self._existing
+        fits = (after <= self._capacity).all(axis=1)
+        if problem.most is not None:
+            fits &= new[:, app] < problem.most[self._kind_of, app]
+        left = problem.limit_most - problem.used(self._kind_of, new)
+        full = np.flatnonzero((problem.limit_app == app) & np.isinf(problem.limit_penalty) & (left < 1))
+        return np.asarray(fits & ~problem.limit_kinds[full].any(axis=0)[self._kind_of])
 
 
 def _admitted(cluster: Cluster, counts: IntArray, app: int) -> NDArray[np.bool_]:

@@ -271,9 +271,9 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[str]:
     """Yield the dotted names of all fields of a settings class, those of nested classes included."""
     hints = get_type_hints(kind)
     for one in fields(kind):
-        held = next(
-            (part for part in (hints[one.name], *get_args(hints[one.name])) if is_dataclass(part)), None
-        )
+        hint = hints[one.name]
+        parts = () if _holds_elements(get_origin(hint)) else get_args(hint)  # of a list each has its own
+        held = next((part for part in (hint, *parts) if is_dataclass(part)), None)
         if isinstance(held, type):
             yield from keys_of(held, f"{prefix}{one.name}.")
         else:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from baselines.registry import check_name, check_wide, timed_place
+from baselines.registry import timed_place
 from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.live.room import Room, open_part, room_of
 from flows.placing.decisions import Midway, scheduler_for
 from flows.placing.known import known_simulator, known_weights, trained, unmeasured_apps
-from flows.placing.problem import check_problem
+from flows.placing.problem import check_problem, check_scheduler
 from flows.placing.tables import tables_of
 from flows.placing.wide import COLUMNS, bound_of
 from flows.stages.shared import OPTIMUM
@@ -131,7 +131,7 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
     """
     settings = memo.settings
     # before a simulator is fitted for it
-    (check_wide if settings.wide else check_name)(settings.scheduler)
+    check_scheduler(settings, settings.scheduler)
     check_problem(settings)
     simulator = known_simulator(memo)
     known = tables_of(simulator)
@@ -140,7 +140,8 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
     group = one_group(settings, known.space.apps)
     whole, room = make_cluster(settings, known.space), room_of(settings)
     if not settings.cluster.live:
-        room = replace(room, nodes=names_of_nodes(settings.existing, whole))
+        named = None if whole.stated is None else whole.stated.nodes
+        room = replace(room, nodes=named or names_of_nodes(settings.existing, whole))
     part = open_part(whole, room, known)
     cluster, objective = part.cluster, settings.objective
     check_group(group, cluster)
@@ -231,7 +232,7 @@ def _bound(
     """
     if settings.scheduler == OPTIMUM:
         return float(decision.trace["bound"]), None
-    if isinstance(worth, np.ndarray):
+    if isinstance(worth, np.ndarray) and cluster.stated is None:
         from metis.program.relaxation import relax  # with scipy, which placing alone does not need
 
         return relax(worth, group, cluster).bound, None

@@ -11,8 +11,10 @@ from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
+from metis.problem.node_types import NodeTypeSettings, state_problem
 from metis.problem.placement_files import read_placement
 from metis.problem.space import ColocationSpace
+from metis.problem.statement import Statement
 
 if TYPE_CHECKING:
     from metis.measure.profile import Profile
@@ -140,13 +142,32 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
         InputError: the existing placement or a rule does not fit; names file, node or application.
     """
     rules, nodes = settings.rules, settings.cluster.nodes
-    rules.admits(np.zeros((1, len(space.apps)), dtype=np.int64), space)  # refuses unknown applications
-    made = Cluster(space, nodes, rules=rules)
+    rules.check(space)
+    made = Cluster(space, nodes, rules=rules, stated=make_statement(settings, space))
     if space.tabulated:
         made = replace(made, allowed=rules.mask(space))
     if not settings.existing:
         return made
     return replace(made, existing=placement_of(Path(settings.existing), space))
+
+
+def make_statement(settings: Settings, space: ColocationSpace) -> Statement | None:
+    """Return what the settings state of nodes that differ; None where all nodes are alike to the rules.
+
+    Raises:
+        InputError: a type, request or rule is not as described, or the group fits nowhere.
+    """
+    if not settings.stated:
+        return None
+    chosen = settings.cluster
+    types = chosen.types or (NodeTypeSettings("node", count=chosen.nodes, slots=space.slots),)
+    widest = max((one.slots or 0 for one in types), default=0)
+    if widest > space.slots:
+        raise InputError(
+            f"cluster.types: a type has {widest} slots, and co-locations are known on {space.slots} at most"
+        )
+    placed = make_groups(settings, space.apps).any(axis=0).astype(np.int64)
+    return state_problem(types, settings.apps.requests, settings.rules, space.apps, space.slots, placed)
 
 
 def one_group(settings: Settings, apps: tuple[str, ...]) -> IntArray:

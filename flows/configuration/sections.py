@@ -1,5 +1,7 @@
 """Settings of a run that belong to no package of the science: cluster, profile, groups, runner, tracking."""
 
+from collections.abc import Mapping
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -7,7 +9,8 @@ from pydantic import Field
 
 from cluster.backend import RUNNING
 from metis.errors import InputError
-from metis.settings import Count, InputPath, OutputPath, Port, Seed, TypedText, settings
+from metis.problem.node_types import NodeTypeSettings, nodes_of
+from metis.settings import NONE_IS_EMPTY, Count, InputPath, OutputPath, Port, Seed, TypedText, settings
 
 if TYPE_CHECKING:
     Running = str
@@ -24,6 +27,8 @@ class ClusterSettings:
         name: of a live cluster.
         backend: what runs its containers.
         nodes: that containers are placed on.
+        types: node types, where nodes differ: of each its `name`, `count` or `nodes`, `slots`, `capacity` per
+            resource, `labels`, and `domains` such as {zone: [a, b]}; `nodes` and `slots` follow from them.
         slots: containers that a node holds; null: as in the profile.
         workers: nodes that a lab or EC2 starts.
         inventory: YAML file of the hosts, for `cluster=hosts`.
@@ -35,6 +40,7 @@ class ClusterSettings:
     backend: Running = "swarm"
     nodes: Annotated[int, Ge(1), Le(1_000_000)] = 81
     slots: Annotated[int, Ge(1), Le(256)] | None = None
+    types: tuple[NodeTypeSettings, ...] = ()
     workers: Annotated[int, Ge(1), Le(10_000)] | None = None
     inventory: OutputPath | None = None
     state: OutputPath | None = None
@@ -45,6 +51,19 @@ class ClusterSettings:
         return self.kind != "local"
 
     def __post_init__(self) -> None:
+        if self.types:
+            object.__setattr__(self, "nodes", nodes_of(self.types))
+            widest = [one.slots for one in self.types if one.slots is not None]
+            if len(widest) == len(self.types):
+                object.__setattr__(self, "slots", max(widest))
+            elif self.slots is not None and max(widest, default=0) > self.slots:
+                raise InputError(
+                    f"cluster.types: a type has {max(widest)} slots, more than cluster.slots={self.slots}"
+                )
+            if self.live:
+                raise InputError(
+                    f"cluster.types: nodes of a live cluster={self.kind} are those of its inventory"
+                )
         if self.kind == "hosts" and not self.inventory:
             raise InputError("cluster=hosts needs cluster.inventory=FILE, a YAML file with `hosts:`")
         if self.live and self.slots is None:
@@ -58,11 +77,13 @@ class AppsSettings:
     Attributes:
         names: of the applications, for profiles that have none; on a live cluster, of the workloads to run.
         count: of the applications of `testbed=synthetic`.
+        requests: application -> resource -> what a container takes, such as {web: {cpu: 500m, memory: 1Gi}}.
         workloads: folders of applications of your own, beside the packaged ones.
     """
 
     names: tuple[str, ...] | None = None
     count: Annotated[int, Ge(2), Le(100_000)] | None = None
+    requests: Annotated[Mapping[str, Mapping[str, float | str]], NONE_IS_EMPTY] = field(default_factory=dict)
     workloads: tuple[OutputPath, ...] = ()
 
 

@@ -193,6 +193,8 @@ class Settings:
             raise InputError("apps.count: has no effect but with testbed=synthetic")
         if self.simulator.kind == "testbed" and self.testbed.kind == "swarm":
             raise InputError("simulator=testbed: of a live cluster the truth is not known; use another one")
+        if self.apps.requests and not self.cluster.types:
+            raise InputError("apps.requests: needs cluster.types, which say what nodes have")
         if self.wide and self.simulator.kind != "testbed":
             raise InputError(
                 f"apps.count={self.apps.count}: on {self.slots} slots these applications have more than "
@@ -203,6 +205,16 @@ class Settings:
     def slots(self) -> int:
         """Slots of a node of a testbed that is a model."""
         return self.cluster.slots or SLOTS
+
+    @property
+    def stated(self) -> bool:
+        """Whether nodes differ, or rules tell them apart, so that a statement says what each of them has."""
+        return bool(self.cluster.types) or self.rules.wider
+
+    @property
+    def by_oracle(self) -> bool:
+        """Whether schedulers ask what co-locations are worth, instead of going through a table of all."""
+        return self.wide or self.stated
 
     @property
     def wide(self) -> bool:

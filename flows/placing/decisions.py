@@ -113,7 +113,7 @@ def scheduler_for(
         open_device(settings)
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections_of(name)}
-    if not isinstance(known, Tables):
+    if not isinstance(known, Tables) or settings.stated:
         return make_wide_scheduler(name, WideMaterials(chosen, progress))
     return make_scheduler(name, Materials(known, chosen, weights, progress))
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from baselines.registry import check_name, check_wide
 from flows.configuration.objects import app_names, make_cluster, make_groups, make_testbed
 from flows.configuration.settings import Settings
 from metis.errors import InputError
@@ -25,6 +26,18 @@ def check_problem(settings: Settings) -> None:
     cluster = make_cluster(settings, space)
     for group in make_groups(settings, space.apps):
         check_group(group, cluster)
+
+
+def check_scheduler(settings: Settings, name: str) -> None:
+    """Refuse a scheduler that cannot place under these settings, before anything is made for it.
+
+    Raises:
+        InputError: there is none of that name, or it needs a table or nodes that are alike; lists the others.
+    """
+    if settings.by_oracle:
+        check_wide(name, stated=settings.stated)
+    else:
+        check_name(name)
 
 
 def known_space(settings: Settings) -> ColocationSpace | None:

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from flows.configuration.settings import Settings
 from flows.engine.work import Progress
+from flows.placing.comparison import ratio
 from flows.placing.decisions import Decisions, cluster_before
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
 from metis.problem.evaluation import evaluate, gap
 from metis.problem.kinds import problem_of
 from metis.problem.oracle import Oracle, worth_of
+from metis.problem.tables import Tables
 from metis.problem.worth import Worth
 
 if TYPE_CHECKING:
@@ -43,21 +45,24 @@ def bound_of(
 def judge_wide(
     decisions: Mapping[str, Decisions],
     settings: Settings,
-    oracle: Oracle,
+    known: Tables | Oracle,
     groups: IntArray,
     progress: Progress,
+    truth: Tables | None = None,
 ) -> "pd.DataFrame":
     """Return one row per scheduler and group, as `flows.placing.comparison.judge` does.
 
     Columns: scheduler, group, rps, value, bound, bound_kind, ratio (value / bound), gap (1 - ratio),
-    free_nodes, slo_<level>. The bound is that of the scheduler `columns` where it is among those that placed.
+    free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (a bound on it), true_ratio.
+    The bound is that of the scheduler `columns` where it is among those that placed.
 
     Args:
         decisions: by scheduler.
         settings: cluster, objective and `columns`.
-        oracle: the simulator.
+        known: the simulator, by tables or an oracle.
         groups: int [groups, apps].
         progress: called after every group.
+        truth: the testbed's tables, where it judges beside the simulator.
     """
     import pandas as pd
 
@@ -66,12 +71,12 @@ def judge_wide(
         bound, kind = 0.0, ""
         judged: list[dict[str, Any]] = []
         for name, decided in decisions.items():
-            cluster = cluster_before(decided, i, settings, oracle)
-            worth = worth_of(settings.objective, group, cluster, oracle)
+            cluster = cluster_before(decided, i, settings, known)
+            worth = worth_of(settings.objective, group, cluster, known)
             if settings.groups.arrive or not kind:
-                known = _known_bound(decisions, i, settings)
-                bound, kind = known or bound_of(group, cluster, worth, settings)
-            found = evaluate(decided.placements[i], cluster, oracle, worth)
+                found_already = _known_bound(decisions, i, settings)
+                bound, kind = found_already or bound_of(group, cluster, worth, settings)
+            found = evaluate(decided.placements[i], cluster, known, worth)
             own = max(bound, found.value)  # an estimated bound may be passed
             judged.append(
                 {
@@ -83,17 +88,41 @@ def judge_wide(
                     "bound_kind": kind,
                     "free_nodes": found.free_nodes,
                     **{f"slo_{level}": share for level, share in found.slo.items()},
+                    **_in_truth(decided.placements[i], group, cluster, settings, truth),
                 }
             )
         if not settings.groups.arrive:  # one bound for all
             highest = max(row["bound"] for row in judged)
             judged = [row | {"bound": highest} for row in judged]
+        if truth is not None:
+            _rate_in_truth(judged, group, cluster, settings, truth)
         for row in judged:
             row["gap"] = gap(row["value"], row["bound"])
             row["ratio"] = 1 - row["gap"]
         rows += judged
         progress("bound", i + 1, len(groups))
     return pd.DataFrame(rows)
+
+
+def _in_truth(
+    placement: IntArray, group: IntArray, cluster: Cluster, settings: Settings, truth: Tables | None
+) -> dict[str, float]:
+    """Return what the testbed knows of a placement; nothing where there is none."""
+    if truth is None:
+        return {}
+    real = evaluate(placement, cluster, truth, worth_of(settings.objective, group, cluster, truth))
+    slo = {f"true_slo_{level}": share for level, share in real.slo.items()}
+    return {"true_rps": real.rps, "true_value": real.value, **slo}
+
+
+def _rate_in_truth(
+    judged: list[dict[str, Any]], group: IntArray, cluster: Cluster, settings: Settings, truth: Tables
+) -> None:
+    """Add to every row the bound on the testbed's tables, and the share of it that is reached."""
+    worth = worth_of(settings.objective, group, cluster, truth)
+    best = max(bound_of(group, cluster, worth, settings)[0], *(row["true_value"] for row in judged))
+    for row in judged:
+        row |= {"true_best": best, "true_ratio": ratio(row["true_value"], best)}
 
 
 def _known_bound(decisions: Mapping[str, Decisions], i: int, settings: Settings) -> tuple[float, str] | None:

@@ -47,12 +47,13 @@ def run(work: Work) -> None:
     truth = true_optimum = None
     if work.derived["truth"]:
         truth = make_testbed(work.settings).truth(tabulated(work.settings.objective))
-        true_optimum = place_optima(work.settings, truth, groups, work.progress)
-    if isinstance(known, FittedSimulator):
+        if not work.settings.stated:
+            true_optimum = place_optima(work.settings, truth, groups, work.progress)
+    if isinstance(known, FittedSimulator) and not work.settings.stated:
         drawn = list(known.drawn())
         results = judge(decisions, work.settings, known.tables, groups, truth, true_optimum, drawn)
     else:
-        results = judge_wide(decisions, work.settings, known, groups, work.progress)
+        results = judge_wide(decisions, work.settings, tables_of(known), groups, work.progress, truth)
     seconds = timings(decisions)
     work.write(RESULTS, results.to_csv(index=False).encode())
     work.write(TIMINGS, seconds.to_csv(index=False).encode())
@@ -121,7 +122,7 @@ STAGE = Stage(
     name="evaluate",
     about="Judge every placement: RPS, gap to the optimum, seconds.",
     run=run,
-    settings=lambda settings, part: (*PROBLEM, *TESTBED, "columns" if settings.wide else "optimum"),
+    settings=lambda settings, part: (*PROBLEM, *TESTBED, "columns" if settings.by_oracle else "optimum"),
     unkeyed=("simulator.kind", "seed"),
     derived={"truth": knows_truth, "coefficients": packaged_coefficients},
     inputs=lambda settings, part: ("simulator", *placing_steps(settings)),

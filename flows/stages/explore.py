@@ -199,7 +199,8 @@ def explored_problem(settings: Settings) -> Settings:
     size = demand.size if slots is None else min(demand.size, max(demand.nodes * slots // 2, 1))
     return replace(
         settings,
-        cluster=replace(settings.cluster, nodes=demand.nodes),
+        cluster=replace(settings.cluster, nodes=demand.nodes, types=()),
+        apps=replace(settings.apps, requests={}),
         group=GroupSettings(size=size),
         groups=GroupsSettings(count=demand.count, seed=demand.seed),
         rules=Rules(),

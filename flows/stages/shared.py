@@ -9,7 +9,10 @@ from metis.files import file_digest
 
 OPTIMUM = "optimum"
 GROUPS = ("group", "groups")
-PROBLEM = ("cluster.nodes", "cluster.slots", "rules", "objective", "existing", *GROUPS)
+PROBLEM = (
+    *("cluster.nodes", "cluster.slots", "cluster.types", "apps.requests", "rules", "objective", "existing"),
+    *GROUPS,
+)
 TESTBED = ("testbed", "apps.names", "apps.count", "cluster.slots")
 # what a measurement on a live cluster depends on
 MEASURED = ("launch", "load", "apps.names")
@@ -23,10 +26,11 @@ LIVE = (
 def all_schedulers(settings: Settings) -> list[str]:
     """Return the schedulers of a run, each once.
 
-    The optimum is always among them, as the reference, but where co-locations are too many for it.
+    The optimum is always among them, as the reference, but where co-locations are too many for it or nodes
+    differ.
     """
     deployed = [settings.scheduler] if asks_for(settings, "deploy") and not settings.placement else []
-    reference = [] if settings.wide else [OPTIMUM]
+    reference = [] if settings.by_oracle else [OPTIMUM]
     return list(dict.fromkeys([*reference, *settings.schedulers, *deployed]))
 
 

@@ -41,14 +41,23 @@ def read_quantities(sheet: Sheet, column: str) -> NDArray[np.float64]:
 
 
 def _values(parts: Sequence[str], sheet: Sheet, row: int, column: str) -> list[float]:
-    values = []
-    for part in parts:
-        text = part.replace(",", ".") if sheet.comma else part
-        match = QUANTITY.fullmatch(text.strip())
-        if match is None:
-            shown = ascii(part if len(part) <= 40 else f"{part[:40]}...")
-            raise InputError(
-                f"{sheet.place(row, column)}: {shown} is no quantity; give 0 or more, such as 2, 500m or 64Gi"
-            )
-        values.append(float(match[1]) * UNITS[match[2] or ""])
-    return values
+    texts = [part.replace(",", ".") if sheet.comma else part for part in parts]
+    return [quantity_of(text, sheet.place(row, column)) for text in texts]
+
+
+def quantity_of(given: str | float, place: str) -> float:
+    """Return a quantity as it may be written: a number, or a text such as `500m` or `64Gi`.
+
+    Args:
+        given: what is written.
+        place: where it stands, for the error.
+
+    Raises:
+        InputError: it is negative or no quantity.
+    """
+    text = str(given)
+    match = QUANTITY.fullmatch(text.strip())
+    if match is None:
+        shown = ascii(text if len(text) <= 40 else f"{text[:40]}...")
+        raise InputError(f"{place}: {shown} is no quantity; give 0 or more, such as 2, 500m or 64Gi")
+    return float(match[1]) * UNITS[match[2] or ""]

@@ -9,6 +9,10 @@ from metis.errors import InputError
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
+from metis.problem.statement import Statement
+
+SLOTS = "slots"  # a resource of which every container takes one
+FULL = 1e-6  # slack granted to sums of requests
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Cluster:
         allowed: bool [space.size], the co-locations the operator's rules admit; empty where the space is too
             large to tabulate.
         rules: the operator's rules, which decide there; `admits` fits both.
+        stated: nodes of several types, resources and rules that tell nodes apart; None where all nodes are
+            alike. Its applications are those of the space, whose slots are those of the largest node.
     """
 
     space: ColocationSpace
@@ -29,6 +35,7 @@ class Cluster:
     existing: IntArray = field(default=None)  # type: ignore[arg-type]
     allowed: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
     rules: Rules = field(default_factory=Rules)
+    stated: Statement | None = None
 
     def __post_init__(self) -> None:
         if self.nodes < 1:
@@ -46,11 +53,25 @@ class Cluster:
                 f"and has {self.space.slots} slots"
             )
         object.__setattr__(self, "existing", held)
+        self._check_stated(held)
         tabulated = self.space.size if self.space.tabulated else 0
         if self.allowed is None:
             object.__setattr__(self, "allowed", np.ones(tabulated, dtype=bool))
         if self.allowed.shape != (tabulated,) or self.allowed.dtype != bool:
             raise InputError(f"allowed has shape {self.allowed.shape}: give {tabulated} booleans")
+
+    def _check_stated(self, held: IntArray) -> None:
+        if self.stated is None:
+            return
+        if self.stated.apps != self.space.apps or len(self.stated.nodes) != self.nodes:
+            raise InputError("a cluster's statement must be of its own applications and nodes")
+        over = np.argwhere(held @ self.stated.requests > self.stated.capacity + FULL)
+        if len(over):
+            node, resource = (int(i) for i in over[0])
+            raise InputError(
+                f"existing: node {self.stated.nodes[node]} holds containers that need more "
+                f"{self.stated.dimensions[resource]} than its {self.stated.capacity[node, resource]:g}"
+            )
 
     def admits(self, colocations: IntArray) -> NDArray[np.bool_]:
         """Whether the operator's rules admit each of `colocations` [n, apps], bool [n]."""
@@ -66,4 +87,7 @@ class Cluster:
     @property
     def free_slots(self) -> int:
         """Slots not taken by existing containers."""
+        if self.stated is not None and SLOTS in self.stated.dimensions:
+            of = self.stated.dimensions.index(SLOTS)
+            return int(self.stated.capacity[:, of].sum() - self.existing.sum())
         return int(self.nodes * self.space.slots - self.existing.sum())

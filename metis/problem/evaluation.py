@@ -7,6 +7,7 @@ import numpy as np
 
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import problem_of
 from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
 from metis.problem.worth import Worth
@@ -65,13 +66,16 @@ def evaluate(
 
 
 def value(placement: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> float:
-    """The value of a placement: the worth of its nodes' co-locations, summed over all nodes.
+    """The value of a placement: the worth of its nodes' co-locations, summed, less what soft rules take.
 
     Args:
         placement: new containers, int [nodes, apps]; those in place are added.
         cluster: nodes and what runs there.
         worth: of every co-location, float64 [size], or an oracle.
     """
+    if cluster.stated is not None:
+        problem, kind_of = problem_of(placement.sum(axis=0), cluster, worth)
+        return problem.value(kind_of, placement)
     total = placement + cluster.existing
     worths = worth[cluster.space.index(total)] if isinstance(worth, np.ndarray) else worth.of(total)
     return float(worths.sum())

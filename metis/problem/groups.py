@@ -116,6 +116,8 @@ def check_group(group: IntArray, cluster: Cluster) -> None:
     Raises:
         InputError: more containers than free slots; names both.
     """
+    if cluster.stated is not None:
+        cluster.stated.check_demand(group + cluster.existing.sum(axis=0))
     wanted = int(group.sum())
     if wanted > cluster.free_slots:
         raise InputError(

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.limits import limits_of, most_on_one
+from metis.problem.objectives import containers
 from metis.problem.worth import TableWorth, Worth
 
 ROUNDING = 1e-9  # of sums of requests
@@ -29,6 +32,30 @@ class NodeType:
 
 
 @dataclass(frozen=True)
+class KindLimit:
+    """At most so many more containers of an application on nodes of some kinds.
+
+    Attributes:
+        words: what it is, for people.
+        app: number of the application.
+        kinds: bool [kinds].
+        most: containers that may join those that run already.
+        penalty: what each container beyond takes from the value; infinity for a hard limit.
+    """
+
+    words: str
+    app: int
+    kinds: NDArray[np.bool_]
+    most: int
+    penalty: float = np.inf
+
+    @property
+    def hard(self) -> bool:
+        """Whether it may not be passed."""
+        return bool(np.isinf(self.penalty))
+
+
+@dataclass(frozen=True)
 class Problem:
     """A group to place on nodes that fall into kinds: alike in type and in what they hold.
 
@@ -42,6 +69,12 @@ class Problem:
         nodes: how many nodes each kind has, int [kinds].
         admits: whether the rules admit each co-location [n, apps], bool [n]; they bind a node that receives
             a container.
+        resources: names of the resources.
+        most: containers of each application that a node of each kind may receive, int [kinds, apps]; None
+            for all.
+        penalty: what each co-location [n, apps] takes from the value by soft rules, float64 [n]; None for
+            nothing.
+        limits: on nodes of several kinds together; nodes that a limit tells apart are of different kinds.
     """
 
     apps: tuple[str, ...]
@@ -52,6 +85,10 @@ class Problem:
     held: IntArray
     nodes: IntArray
     admits: Callable[[IntArray], NDArray[np.bool_]]
+    resources: tuple[str, ...] = ("slots",)
+    most: IntArray | None = None
+    penalty: Callable[[IntArray], FloatArray] | None = None
+    limits: tuple[KindLimit, ...] = ()
 
     @property
     def kinds(self) -> int:
@@ -65,16 +102,87 @@ class Problem:
 
     def worth_of(self, kind: int, added: IntArray) -> FloatArray:
         """Return what nodes of a kind are worth that receive `added` [n, apps], float64 [n]."""
-        return self.types[int(self.type_of[kind])].worth.of(self.held[kind] + added)
+        total = self.held[kind] + added
+        worth = self.types[int(self.type_of[kind])].worth.of(total)
+        return worth if self.penalty is None else worth - self.penalty(total)
 
     def value(self, kind_of: IntArray, placement: IntArray) -> float:
         """Return the value of a placement [nodes, apps] on nodes of the kinds `kind_of` [nodes]."""
-        parts = (self.worth_of(kind, placement[kind_of == kind]).sum() for kind in range(self.kinds))
-        return float(sum(parts))
+        parts = [float(self.worth_of(kind, placement[kind_of == kind]).sum()) for kind in range(self.kinds)]
+        if not self.limits:
+            return float(sum(parts))
+        beyond = np.maximum(self.used(kind_of, placement) - self.limit_most, 0)
+        soft = np.isfinite(self.limit_penalty)
+        return float(sum(parts) - beyond[soft] @ self.limit_penalty[soft])
 
     def admitted(self, kind: int, added: IntArray) -> NDArray[np.bool_]:
         """Return whether the rules admit nodes of a kind that receive `added` [n, apps], bool [n]."""
-        return np.asarray(self.admits(self.held[kind] + added) | ~added.any(axis=1))
+        found = np.asarray(self.admits(self.held[kind] + added) | ~added.any(axis=1))
+        return found if self.most is None else found & (added <= self.most[kind]).all(axis=1)
+
+    def receivable(self, kind: int) -> IntArray:
+        """Return how many containers of each application a node of a kind may receive, int [apps]."""
+        return self.demand if self.most is None else np.minimum(self.demand, self.most[kind])
+
+    @cached_property
+    def limit_app(self) -> IntArray:
+        """The application of each limit, int [limits]."""
+        return np.array([limit.app for limit in self.limits], dtype=np.int64)
+
+    @cached_property
+    def limit_kinds(self) -> NDArray[np.bool_]:
+        """The kinds of each limit, bool [limits, kinds]."""
+        return np.array([limit.kinds for limit in self.limits], dtype=bool).reshape(-1, self.kinds)
+
+    @cached_property
+    def limit_most(self) -> IntArray:
+        """The containers that each limit leaves, int [limits]."""
+        return np.array([limit.most for limit in self.limits], dtype=np.int64)
+
+    @cached_property
+    def limit_penalty(self) -> FloatArray:
+        """What a container beyond each limit costs, infinity for hard ones, float64 [limits]."""
+        return np.array([limit.penalty for limit in self.limits], dtype=np.float64)
+
+    @cached_property
+    def zones(self) -> IntArray:
+        """The number of the zone of each kind, int [kinds]: kinds of a zone are under the same limits."""
+        if not self.limits:
+            return np.zeros(self.kinds, dtype=np.int64)
+        return np.unique(self.limit_kinds, axis=1, return_inverse=True)[1].ravel()
+
+    def used(self, kind_of: IntArray, placement: IntArray) -> IntArray:
+        """Return how many containers of a placement [nodes, apps] count for each limit, int [limits]."""
+        of_kind = np.zeros((self.kinds, len(self.apps)), dtype=np.int64)
+        np.add.at(of_kind, kind_of, placement)
+        return np.asarray((self.limit_kinds * of_kind[:, self.limit_app].T).sum(axis=1))
+
+    def left_of(self, kind: int, demand: IntArray, left: IntArray) -> IntArray:
+        """Return what one node of a kind may receive at most of what is left, int [apps].
+
+        Args:
+            kind: of the node.
+            demand: containers that are left, int [apps].
+            left: of each limit, int [limits]; soft ones bind nothing.
+        """
+        most = demand.copy() if self.most is None else np.minimum(demand, self.most[kind])
+        binding = self.limit_kinds[:, kind] & np.isinf(self.limit_penalty) if self.limits else []
+        for r in np.flatnonzero(binding).tolist():
+            most[self.limit_app[r]] = min(most[self.limit_app[r]], left[r])
+        return most
+
+    def prices_in(self, kind: int, duals: FloatArray) -> FloatArray:
+        """Return what a container of each application costs on nodes of a kind, float64 [apps].
+
+        Args:
+            kind: of the nodes.
+            duals: prices of the applications' containers, then of the limits, float64 [apps + limits].
+        """
+        prices = duals[: len(self.apps)]
+        if not self.limits:
+            return prices
+        tolls = duals[len(self.apps) :] * self.limit_kinds[:, kind]
+        return np.asarray(prices + np.bincount(self.limit_app, weights=tolls, minlength=len(prices)))
 
 
 def problem_of(group: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> tuple[Problem, IntArray]:
@@ -82,21 +190,68 @@ def problem_of(group: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> 
 
     Args:
         group: containers to place, int [apps].
-        cluster: where to.
+        cluster: where to; its statement, where it has one, says what nodes have and what rules ask.
         worth: of co-locations: a table [space.size], or an oracle.
     """
     space = cluster.space
     oracle = TableWorth(space, worth) if isinstance(worth, np.ndarray) else worth
+    group = np.asarray(group, dtype=np.int64)
+    if cluster.stated is not None:
+        return _stated(group, cluster, oracle)
     held, kind_of, nodes = np.unique(cluster.existing, axis=0, return_inverse=True, return_counts=True)
     slots = NodeType("node", np.array([float(space.slots)]), oracle)
     problem = Problem(
         apps=space.apps,
-        demand=np.asarray(group, dtype=np.int64),
+        demand=group,
         requests=np.ones((len(space.apps), 1)),
         types=(slots,),
         type_of=np.zeros(len(held), dtype=np.int64),
         held=held,
         nodes=nodes.astype(np.int64),
         admits=cluster.admits,
+    )
+    return problem, kind_of.ravel()
+
+
+def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, IntArray]:
+    """Return the problem that a statement makes, its nodes split by type, limits and what they hold."""
+    stated, existing = cluster.stated, cluster.existing
+    assert stated is not None
+    total = group + existing.sum(axis=0)
+    limits = limits_of(stated, total)
+    most = np.maximum(most_on_one(stated, total) - existing, 0)
+    makes, make_of = np.unique(
+        np.column_stack([stated.type_of, stated.capacity]), axis=0, return_inverse=True
+    )
+    under = np.array([limit.nodes for limit in limits], dtype=np.int64).reshape(-1, len(existing)).T
+    rows = np.column_stack([make_of.ravel(), under, most, existing])
+    _, first, kind_of, nodes = np.unique(
+        rows, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    per = 1 / max(containers(group, cluster), 1)
+    rules, space = stated.rules, cluster.space
+    costly = any(soft.penalty is not None for soft in rules.soft)
+    problem = Problem(
+        apps=stated.apps,
+        demand=group,
+        requests=stated.requests,
+        types=tuple(NodeType(stated.types[int(make[0])], make[1:], oracle) for make in makes),
+        type_of=make_of.ravel()[first],
+        held=existing[first],
+        nodes=nodes.astype(np.int64),
+        admits=cluster.admits,
+        resources=stated.dimensions,
+        most=most[first],
+        penalty=(lambda counts: per * rules.penalties(counts, space)) if costly else None,
+        limits=tuple(
+            KindLimit(
+                words=limit.words,
+                app=limit.app,
+                kinds=limit.nodes[first],
+                most=max(limit.most - int(existing[limit.nodes, limit.app].sum()), 0),
+                penalty=limit.penalty * per,
+            )
+            for limit in limits
+        ),
     )
     return problem, kind_of.ravel()

@@ -3,8 +3,9 @@
 import numpy as np
 
 from metis.errors import PlacementError
-from metis.problem.cluster import Cluster
+from metis.problem.cluster import FULL, Cluster
 from metis.problem.counts import IntArray, describe_colocation
+from metis.problem.limits import limits_of, most_on_one
 
 
 def check_placement(placement: IntArray, group: IntArray, cluster: Cluster, scheduler: str) -> None:
@@ -33,7 +34,35 @@ def check_placement(placement: IntArray, group: IntArray, cluster: Cluster, sche
         a = lost[0]
         placed = placement[:, a].sum()
         raise PlacementError(f"{scheduler}: placed {placed} of {group[a]} containers of {apps[a]}")
+    if cluster.stated is not None:
+        _check_stated(placement, cluster, scheduler)
     forbidden = np.flatnonzero(~cluster.admits(total) & placement.any(axis=1))
     if forbidden.size:
         held = describe_colocation(total[forbidden[0]], apps)
         raise PlacementError(f"{scheduler}: node {forbidden[0]} holds {held}, which a rule forbids")
+
+
+def _check_stated(placement: IntArray, cluster: Cluster, scheduler: str) -> None:
+    """Check what nodes that differ have, which of them may be used, and the limits on several of them."""
+    stated, existing = cluster.stated, cluster.existing
+    assert stated is not None
+    over = np.argwhere((placement + existing) @ stated.requests > stated.capacity + FULL)
+    if len(over):
+        node, resource = (int(i) for i in over[0])
+        raise PlacementError(
+            f"{scheduler}: node {stated.nodes[node]} has too little {stated.dimensions[resource]} for what "
+            "it holds"
+        )
+    total = (placement + existing).sum(axis=0)
+    excess = np.argwhere(placement > np.maximum(most_on_one(stated, total) - existing, 0))
+    if len(excess):
+        node, app = (int(i) for i in excess[0])
+        raise PlacementError(
+            f"{scheduler}: node {stated.nodes[node]} got {placement[node, app]} of {stated.apps[app]}, which "
+            "a rule forbids"
+        )
+    for limit in limits_of(stated, total):
+        before = int(existing[limit.nodes, limit.app].sum())
+        found = before + int(placement[limit.nodes, limit.app].sum())
+        if limit.hard and found > max(limit.most, before):
+            raise PlacementError(f"{scheduler}: {limit.words} is a rule, and there are {found}")

@@ -4,13 +4,14 @@ Nothing is tabulated: thousands of applications and nodes are stated by what the
 is rows of node, application and count, since a matrix of all nodes and applications would be nearly empty.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from metis.errors import InputError, PlacementError
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.rules import Rules
 
 ROUNDING = 1e-9  # of sums of requests
 NODES_AT_ONCE = 500  # whose sums are held in memory at a time
@@ -31,6 +32,11 @@ class Statement:
             of the other may be, int [rules, 3]. The other may be the application itself.
         existing: rows of (node, application, count) that run already and stay, int [rows, 3]; they are part
             of the demand.
+        types: names of the node types.
+        type_of: number of the type of each node, int [nodes].
+        labels: of each node, by which `rules.eligible` names it.
+        domains: fault domain, such as `zone` -> the one in which each node is.
+        rules: all of the operator's; `beside` holds those of them that are hard and of that form.
 
     Raises:
         InputError: a container fits on no node, or more must be placed than all nodes hold; names the
@@ -45,16 +51,37 @@ class Statement:
     dimensions: tuple[str, ...]
     beside: IntArray
     existing: IntArray
+    types: tuple[str, ...] = ("node",)
+    type_of: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    labels: tuple[frozenset[str], ...] = ()
+    domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
-        asked = np.flatnonzero(self.demand > 0)
+        if not len(self.type_of):
+            object.__setattr__(self, "type_of", np.zeros(len(self.nodes), dtype=np.int64))
+        if not self.labels:
+            object.__setattr__(self, "labels", (frozenset[str](),) * len(self.nodes))
+        self.check_demand(self.demand)
+
+    def check_demand(self, demand: IntArray) -> None:
+        """Refuse containers that the nodes have too little for.
+
+        Args:
+            demand: containers of each application, those that run already included, int [apps].
+
+        Raises:
+            InputError: a container fits on no node, or all of them need more than all nodes have.
+        """
+        asked = np.flatnonzero(demand > 0)
         makes = np.unique(self.capacity, axis=0)
         fits = np.stack([(self.requests[asked] <= make + ROUNDING).all(axis=1) for make in makes])
         for a in asked[~fits.any(axis=0)][:1]:
             excess = self.requests[a] > makes.max(axis=0) + ROUNDING
             of = self.dimensions[int(np.flatnonzero(excess)[0])] if excess.any() else "all resources together"
-            raise InputError(f"application {self.apps[a]}: no node has enough {of} for one container")
-        wanted, there = self.demand @ self.requests, self.capacity.sum(axis=0)
+            wanted = "" if of not in self.dimensions else f" ({self.requests[a][excess][0]:g})"
+            raise InputError(f"application {self.apps[a]}: no node has enough {of}{wanted} for one container")
+        wanted, there = demand @ self.requests, self.capacity.sum(axis=0)
         short = np.flatnonzero(wanted > there * (1 + ROUNDING) + ROUNDING)
         if short.size:
             of = self.dimensions[short[0]]

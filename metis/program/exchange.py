@@ -1,5 +1,7 @@
 """Exchange: the best move or swap of containers between two nodes by an oracle, until none helps."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from metis.problem.counts import FloatArray, IntArray
@@ -32,9 +34,10 @@ def exchange(
     search = _Search(problem, kind_of)
     change = np.concatenate([search.gains(np.array([i]), new) for i in range(len(new))])
     smallest = tolerance * max(abs(problem.value(kind_of, new)), 1e-300)
+    limits = _Limits(problem, kind_of, new) if problem.limits else None
     steps = 0
     while steps < max_steps:
-        gain, i, j, x, y = _best_step(change)
+        gain, i, j, x, y = _best_step(change) if limits is None else limits.best_step(change, smallest)
         if gain <= smallest:
             break
         for node, given, taken in ((i, x, y), (j, y, x)):
@@ -42,6 +45,8 @@ def exchange(
                 new[node, given - 1] -= 1
             if taken:
                 new[node, taken - 1] += 1
+        if limits is not None:
+            limits.note(i, j, x, y)
         pair = np.array([i, j])
         change[pair] = search.gains(pair, new)
         steps += 1
@@ -94,3 +99,85 @@ def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:
         total[c] = best[c] + others[partner[c]]
     c = int(total.argmax())
     return float(total[c]), int(first[c]), int(partner[c]), c // things, c % things
+
+
+class _Limits:
+    """The limits on a placement, by which steps between zones are allowed, or cost what soft ones take."""
+
+    def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray) -> None:
+        self._problem = problem
+        zone_of = problem.zones[kind_of]
+        self._zones = [np.flatnonzero(zone_of == zone) for zone in np.unique(zone_of)]
+        self._zone_of = np.searchsorted(np.unique(zone_of), zone_of)
+        first = [int(kind_of[nodes[0]]) for nodes in self._zones]
+        self._under = problem.limit_kinds[:, first]  # [limits, zones]
+        self._left = problem.limit_most - problem.used(kind_of, placement)
+
+    def best_step(self, change: FloatArray, least: float) -> tuple[float, int, int, int, int]:
+        """Return the best step as `_best_step` does, of those that the limits allow, with what they cost.
+
+        For every step the best node of each zone is known; the steps that promise most are looked at first.
+        """
+        things = change.shape[1]
+        flat = change.reshape(len(change), -1)
+        best_in = np.stack([flat[nodes].max(axis=0) for nodes in self._zones])
+        columns = np.arange(things * things)
+        back = columns.reshape(things, things).T.ravel()
+        highest = best_in.max(axis=0)
+        promise = highest + highest[back] + self._relief()
+        found = (-np.inf, 0, 0, 0, 0)
+        for c in np.argsort(-promise, kind="stable").tolist():
+            if promise[c] <= max(found[0], least):
+                break
+            x, y = divmod(c, things)
+            total = best_in[:, c][:, None] + best_in[:, back[c]] - self._cost(x, y)
+            for at in np.argsort(-total, axis=None, kind="stable").tolist():
+                one, other = divmod(at, len(self._zones))
+                if total[one, other] <= max(found[0], least):
+                    break
+                cost = best_in[one, c] + best_in[other, back[c]] - total[one, other]
+                for i, j in self._nodes(flat, one, other, c, int(back[c])):
+                    gain = float(flat[i, c] + flat[j, back[c]] - cost)
+                    if gain > found[0]:
+                        found = (gain, i, j, x, y)
+        return found
+
+    def note(self, i: int, j: int, x: int, y: int) -> None:
+        """Note a step: node i gave x and took y, node j the other way round."""
+        self._left = self._left - self._change(x, y)[:, self._zone_of[i], self._zone_of[j]]
+
+    def _nodes(self, flat: FloatArray, one: int, other: int, c: int, back: int) -> Iterator[tuple[int, int]]:
+        """Yield the best nodes of two zones for a step and its counterpart, not the same one twice."""
+        givers, takers = self._zones[one], self._zones[other]
+        i, j = int(givers[flat[givers, c].argmax()]), int(takers[flat[takers, back].argmax()])
+        if i != j:
+            yield i, j
+            return
+        givers, takers = givers[givers != i], takers[takers != j]
+        if len(takers):
+            yield i, int(takers[flat[takers, back].argmax()])
+        if len(givers):
+            yield int(givers[flat[givers, c].argmax()]), j
+
+    def _change(self, x: int, y: int) -> IntArray:
+        """Return by how much each limit is used more by a step between zones, int [limits, zones, zones]."""
+        app = self._problem.limit_app
+        comes = (app == y - 1).astype(np.int64) - (app == x - 1)
+        under = self._under.astype(np.int64)
+        return np.asarray(comes[:, None, None] * (under[:, :, None] - under[:, None, :]))
+
+    def _cost(self, x: int, y: int) -> FloatArray:
+        """Return what the limits take for a step between zones, infinity where one forbids it."""
+        own = np.flatnonzero(np.isin(self._problem.limit_app, (x - 1, y - 1)))
+        after = self._left[own, None, None] - self._change(x, y)[own]
+        before = np.minimum(self._left[own], 0)[:, None, None]
+        worse = before - np.minimum(after, 0)  # containers more beyond the limit, negative where fewer
+        penalty = self._problem.limit_penalty[own]
+        soft = np.where(np.isinf(penalty), 0.0, penalty)
+        forbidden = ((worse > 0) & np.isinf(penalty)[:, None, None]).any(axis=0)
+        return np.asarray(np.where(forbidden, np.inf, (worse * soft[:, None, None]).sum(axis=0)))
+
+    def _relief(self) -> float:
+        """Return what one step can save at most: two containers back within soft limits."""
+        over = (self._left < 0) & np.isfinite(self._problem.limit_penalty)
+        return 2.0 * float(self._problem.limit_penalty[over].sum())

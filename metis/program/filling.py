@@ -10,7 +10,8 @@ from metis.problem.kinds import Problem
 def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArray) -> IntArray:
     """Add containers to a placement, applications in order, each where the value rises most.
 
-    Ties go to the first node. An application that no node admits yet waits for those after it.
+    Where nodes differ, the applications that have the fewest places come first. Ties go to the first node. An
+    application that no node admits yet waits for those after it.
 
     Args:
         problem: what is placed where.
@@ -25,7 +26,7 @@ def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArra
         PlacementError: no node admits a container; names its application.
     """
     filling = _Filling(problem, kind_of, placement)
-    waiting = [app for app in range(len(problem.apps)) if left[app]]
+    waiting = [app for app in scarcest_first(problem) if left[app]]
     remaining = left.copy()
     while waiting:
         for app in waiting:
@@ -36,6 +37,20 @@ def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArra
             raise PlacementError(f"no node admits another container of {problem.apps[app]} under the rules")
         waiting, filling.progress = still, False
     return filling.placement
+
+
+def scarcest_first(problem: Problem) -> list[int]:
+    """Return the applications, where nodes differ those first whose containers have the fewest places."""
+    apps = len(problem.apps)
+    if problem.most is None:
+        return list(range(apps))
+    hard = np.isinf(problem.limit_penalty)
+    places = np.zeros(apps)
+    for app in range(apps):
+        own = hard & (problem.limit_app == app)
+        free = ~problem.limit_kinds[own].any(axis=0)
+        places[app] = (problem.nodes * problem.most[:, app])[free].sum() + problem.limit_most[own].sum()
+    return [int(app) for app in np.argsort(places / np.maximum(problem.demand, 1), kind="stable")]
 
 
 class _Filling:
@@ -51,6 +66,7 @@ class _Filling:
         for kind in range(problem.kinds):
             nodes = np.flatnonzero(kind_of == kind)
             self._worth[nodes] = problem.worth_of(kind, placement[nodes])
+        self._left = problem.limit_most - problem.used(kind_of, placement)
 
     def add(self, app: int, count: int) -> int:
         """Add up to `count` containers of `app`; how many found a node."""
@@ -58,16 +74,32 @@ class _Filling:
         for kind in range(self._problem.kinds):
             nodes = np.flatnonzero(self._kind_of == kind)
             gains[nodes] = self._gains(kind, nodes, app)
+        tolls = self._tolls(app)
         for done in range(count):
-            node = int(gains.argmax())
-            if gains[node] == -np.inf:
+            node = int((gains - tolls).argmax()) if tolls is not None else int(gains.argmax())
+            if gains[node] == -np.inf or (tolls is not None and tolls[node] == np.inf):
                 return done
             self.placement[node, app] += 1
             self._room[node] -= self._problem.requests[app]
             self._worth[node] += gains[node]
             self.progress = True
+            if tolls is not None:
+                self._left -= self._problem.limit_kinds[:, self._kind_of[node]] * (
+                    self._problem.limit_app == app
+                )
+                tolls = self._tolls(app)
             gains[node] = self._gains(int(self._kind_of[node]), np.array([node]), app)[0]
         return count
+
+    def _tolls(self, app: int) -> FloatArray | None:
+        """Return what limits take for one more container of `app` on each node; None where none is on it."""
+        problem = self._problem
+        own = np.flatnonzero(problem.limit_app == app)
+        if not len(own):
+            return None
+        penalty = np.where(self._left[own] < 1, problem.limit_penalty[own], 0.0)
+        by_kind = np.where(problem.limit_kinds[own], penalty[:, None], 0.0).sum(axis=0)
+        return np.asarray(by_kind[self._kind_of])
 
     def _gains(self, kind: int, nodes: IntArray, app: int) -> FloatArray:
         after = self.placement[nodes]

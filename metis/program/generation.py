@@ -43,7 +43,7 @@ class Relaxation:
     Attributes:
         master: the program with its columns.
         solution: of it.
-        pools: the columns that were priced, one pool per kind.
+        pools: the columns that were priced, a pool per kind; kinds that only limits tell apart share one.
         bound: no placement is better, as far as `bound_kind` goes.
         bound_kind: `proven`, or `estimated` where a search may have overlooked columns.
         rounds: searches.
@@ -98,28 +98,28 @@ class _Generation:
     ) -> None:
         self.problem, self.width, self.widest = problem, width, width * WIDEST
         self.until, self.report = until, report
-        self.pools = [Pool(problem, kind) for kind in range(problem.kinds)]
-        self.whole = [enumerate_columns(pool) for pool in self.pools]
+        self.pools = _pools(problem)
+        self.whole = {id(pool): enumerate_columns(pool) for pool in self._shared()}
         begun = [np.unique(start[kind_of == kind], axis=0) for kind in range(problem.kinds)]
         for pool, rows in zip(self.pools, begun, strict=True):
             pool.look_up(rows)
         scale = max(float(np.abs(pool.columns.worth).max()) for pool in self.pools)
         self.master = Master(problem, max(scale, 1e-300))
-        for pool, rows in zip(self.pools, begun, strict=True):
+        for kind, (pool, rows) in enumerate(zip(self.pools, begun, strict=True)):
             nothing = np.zeros((1, len(problem.apps)), dtype=np.int64)
             first = np.unique(np.concatenate([nothing, rows, _singles(pool)]), axis=0)
-            first = first[problem.admitted(pool.kind, first)]
-            self.master.add(pool.kind, Columns(first.astype(np.int16), pool.look_up(first)))
+            first = first[problem.admitted(kind, first)]
+            self.master.add(kind, Columns(first.astype(np.int16), pool.look_up(first)))
         self.bound = self.estimate = np.inf
-        self.prices: FloatArray = np.zeros(len(problem.apps))
+        self.duals: FloatArray = np.zeros(len(problem.apps) + len(problem.limits))
         self.rounds = 0
         self.solution = self.master.solve()
 
     def run(self) -> None:
         """Let columns join until none improves the master, or time is up."""
         while self._round() and self.rounds < ROUNDS and perf_counter() < self.until:
-            for pool in self.pools:
-                pool.trim(self.solution.prices)
+            for kind, pool in enumerate(self.pools):
+                pool.trim(self.problem.prices_in(kind, self.solution.duals))
         self.solution = self._solve_on_pools()
 
     def relaxation(self) -> Relaxation:
@@ -140,8 +140,8 @@ class _Generation:
     def _round(self) -> bool:
         """Search with the prices of the pools' best solution; whether columns joined, or may yet."""
         solution = self.solution = self._solve_on_pools()
-        last = solution.prices
-        tried = last if not self.rounds else SMOOTHED * self.prices + (1 - SMOOTHED) * last
+        last = solution.duals
+        tried = last if not self.rounds else SMOOTHED * self.duals + (1 - SMOOTHED) * last
         while True:
             complete = self._search(tried)
             joined = self._join(solution)
@@ -156,22 +156,29 @@ class _Generation:
                 self.width *= WIDER
             tried = last
 
-    def _search(self, prices: FloatArray) -> bool:
-        """Search columns by `prices` and tighten the bound; whether nothing was left aside."""
-        priced = [self._price(pool, prices) for pool in self.pools]
-        demand, nodes = float(prices @ self.problem.demand), self.problem.nodes
+    def _search(self, duals: FloatArray) -> bool:
+        """Search columns by `duals` and tighten the bound; whether nothing was left aside."""
+        problem = self.problem
+        priced = [self._price(kind, problem.prices_in(kind, duals)) for kind in range(problem.kinds)]
+        demand = float(duals @ np.concatenate([problem.demand, problem.limit_most]))
+        nodes = problem.nodes
         found = demand + float(np.array([one.found for one in priced]) @ nodes)
         limit = demand + float(np.array([one.limit for one in priced]) @ nodes)
         if found < self.estimate:
-            self.estimate, self.prices = found, prices
+            self.estimate, self.duals = found, duals
         self.bound = min(self.bound, limit)
         self.rounds += 1
         # what a search cannot prove is not searched more widely
         return all(one.limit <= one.found or np.isinf(one.limit) for one in priced)
 
-    def _price(self, pool: Pool, prices: FloatArray) -> Priced:
+    def _price(self, kind: int, prices: FloatArray) -> Priced:
+        pool = self.pools[kind]
         least = float(pool.reduced(prices).max())
-        return Priced(least, least) if self.whole[pool.kind] else search(pool, prices, least, self.width)
+        return Priced(least, least) if self.whole[id(pool)] else search(pool, prices, least, self.width)
+
+    def _shared(self) -> list[Pool]:
+        """Return the pools, each once."""
+        return list({id(pool): pool for pool in self.pools}.values())
 
     def _solve_on_pools(self) -> Solution:
         """Solve the master over all columns of the pools, which costs no evaluation."""
@@ -183,17 +190,31 @@ class _Generation:
     def _join(self, solution: Solution) -> int:
         """Let the pools' columns that improve the solution join the master; how many did."""
         joined = 0
-        for pool in self.pools:
-            least = float(solution.kinds[pool.kind]) + IMPROVES * self.master.scale
-            columns, reduced = pool.best(solution.prices, least, JOINING)
+        for kind, pool in enumerate(self.pools):
+            least = float(solution.kinds[kind]) + IMPROVES * self.master.scale
+            columns, reduced = pool.best(self.problem.prices_in(kind, solution.duals), least, JOINING)
             better = reduced > least  # in double precision
-            self.master.add(pool.kind, Columns(columns.added[better], columns.worth[better]))
+            self.master.add(kind, Columns(columns.added[better], columns.worth[better]))
             joined += int(better.sum())
         return joined
+
+
+def _pools(problem: Problem) -> list[Pool]:
+    """Return the pool of each kind; kinds that only limits tell apart share one, so worth is asked once."""
+    alike: dict[bytes, Pool] = {}
+    found = []
+    for kind in range(problem.kinds):
+        key = problem.type_of[kind].tobytes() + problem.held[kind].tobytes()
+        key += problem.receivable(kind).tobytes()
+        if key not in alike:
+            alike[key] = Pool(problem, kind)
+        found.append(alike[key])
+    return found
 
 
 def _singles(pool: Pool) -> IntArray:
     """One container of each application, where it fits."""
     problem = pool.problem
-    fits = (problem.requests <= problem.room(pool.kind)).all(axis=1) & (problem.demand > 0)
+    fits = (problem.requests <= problem.room(pool.kind)).all(axis=1)
+    fits &= problem.receivable(pool.kind) > 0
     return np.eye(len(problem.apps), dtype=np.int64)[fits]

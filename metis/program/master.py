@@ -23,6 +23,7 @@ class Solution(NamedTuple):
         prices: of a container of each application, float64 [apps].
         kinds: price of a node of each kind, float64 [kinds].
         unplaced: containers left out, float64 [apps].
+        tolls: price of a container under each limit, float64 [limits].
     """
 
     nodes: FloatArray
@@ -30,6 +31,12 @@ class Solution(NamedTuple):
     prices: FloatArray
     kinds: FloatArray
     unplaced: FloatArray
+    tolls: FloatArray = np.zeros(0)
+
+    @property
+    def duals(self) -> FloatArray:
+        """The prices of containers, then those of the limits; see `Problem.prices_in`."""
+        return np.concatenate([self.prices, self.tolls])
 
 
 class Master:
@@ -44,7 +51,8 @@ class Master:
         import highspy  # a quarter of a second that commands without a program should not pay
 
         self.scale = scale
-        self._apps = len(problem.apps)
+        self._problem = problem
+        self._apps, self._kinds = len(problem.apps), problem.kinds
         make: Any = highspy.Highs  # whose constructor has no types
         self._highs = make()
         self._highs.silent()
@@ -52,13 +60,19 @@ class Master:
         options = {"threads": 1, "presolve": "off", "parallel": "off", "dual_feasibility_tolerance": EXACT}
         for option, value in options.items():
             self._highs.setOptionValue(option, value)
-        right = np.concatenate([problem.demand, problem.nodes]).astype(np.float64)
+        right = np.concatenate([problem.demand, problem.nodes, problem.limit_most]).astype(np.float64)
+        least = np.concatenate([problem.demand, problem.nodes, np.full(len(problem.limits), -np.inf)])
         nothing, no_index = np.zeros(0), np.zeros(0, dtype=np.int32)
         starts = np.zeros(len(right), dtype=np.int32)
-        self._highs.addRows(len(right), right, right, 0, starts, no_index, nothing)
+        self._highs.addRows(len(right), least, right, 0, starts, no_index, nothing)
         index, ones = np.arange(self._apps, dtype=np.int32), np.ones(self._apps)
         costs, zeros, no_limit = UNPLACED * ones, 0 * ones, np.inf * ones
         self._highs.addCols(self._apps, costs, zeros, no_limit, self._apps, index, index, ones)
+        self._before = self._apps  # columns that are no nodes' columns
+        for r in np.flatnonzero(np.isfinite(problem.limit_penalty)).tolist():
+            row, cost = np.array([self._apps + self._kinds + r]), float(problem.limit_penalty[r])
+            self._highs.addCol(cost / self.scale, 0.0, np.inf, 1, row.astype(np.int32), np.array([-1.0]))
+            self._before += 1
         self.added: IntArray = np.zeros((0, self._apps), dtype=np.int64)
         self.worth: FloatArray = np.zeros(0)
         self.kind: IntArray = np.zeros(0, dtype=np.int64)
@@ -70,13 +84,13 @@ class Master:
         if not count:
             return
         added = columns.added.astype(np.int64)
-        row, app = np.nonzero(added)
-        width = (added > 0).sum(axis=1) + 1  # its applications, then its kind
-        starts = np.cumsum(width) - width
-        at = np.arange(len(row)) + row
-        index = np.full(int(width.sum()), self._apps + kind, dtype=np.int32)
-        value = np.ones(len(index))
-        index[at], value[at] = app, added[row, app]
+        under = self._limits_of(kind)
+        # the rows of the program that a column meets: its applications, its kind, its limits
+        entries = np.hstack([added, np.ones((count, 1), dtype=np.int64), added[:, under[1]]])
+        rows = np.concatenate([np.arange(self._apps), [self._apps + kind], under[0]])
+        column, at = np.nonzero(entries)
+        starts = np.searchsorted(column, np.arange(count))
+        index, value = rows[at].astype(np.int32), entries[column, at].astype(np.float64)
         costs, zeros, no_limit = -columns.worth / self.scale, np.zeros(count), np.full(count, np.inf)
         self._highs.addCols(count, costs, zeros, no_limit, len(index), starts.astype(np.int32), index, value)
         self.added = np.concatenate([self.added, added])
@@ -84,20 +98,36 @@ class Master:
         self.kind = np.concatenate([self.kind, np.full(count, kind, dtype=np.int64)])
         self.usable = np.concatenate([self.usable, np.ones(count, dtype=bool)])
 
-    def restrict(self, demand: IntArray, nodes: IntArray) -> None:
+    def restrict(self, demand: IntArray, nodes: IntArray, left: IntArray | None = None) -> None:
         """Place only what is left, [apps], on the nodes of each kind that are left, [kinds].
 
         Columns that hold more than is left are not used until more is left.
+
+        Args:
+            demand: containers that are left, int [apps].
+            nodes: that are left of each kind, int [kinds].
+            left: of each limit, int [limits]; None: all of it.
         """
+        left = self._problem.limit_most if left is None else left
         for row, value in enumerate(np.concatenate([demand, nodes]).tolist()):
             self._highs.changeRowBounds(row, float(value), float(value))
-        usable = np.asarray((self.added <= demand).all(axis=1))
+        for r, value in enumerate(left.tolist()):
+            self._highs.changeRowBounds(self._apps + self._kinds + r, -np.inf, float(value))
+        usable = np.zeros(len(self.added), dtype=bool)
+        for kind in range(self._kinds):
+            own = self.kind == kind
+            usable[own] = (self.added[own] <= self._problem.left_of(kind, demand, left)).all(axis=1)
         changed = np.flatnonzero(self.usable != usable)
         if len(changed):
             self.usable = usable
-            index, zeros = (changed + self._apps).astype(np.int32), np.zeros(len(changed))
+            index, zeros = (changed + self._before).astype(np.int32), np.zeros(len(changed))
             upper = np.where(usable[changed], np.inf, 0.0)
             self._highs.changeColsBounds(len(index), index, zeros, upper)
+
+    def _limits_of(self, kind: int) -> tuple[IntArray, IntArray]:
+        """Return the rows of a kind's limits, and their applications, int [its limits] both."""
+        own = np.flatnonzero(self._problem.limit_kinds[:, kind])
+        return self._apps + self._kinds + own, self._problem.limit_app[own]
 
     def solve(self) -> Solution:
         """Solve the program, from the last basis on.
@@ -117,6 +147,8 @@ class Master:
             raise SolverError(f"the linear program over columns was not solved: {named}")
         found: Any = self._highs.getSolution()
         values, duals = np.array(found.col_value), -np.array(found.row_dual) * self.scale
-        nodes = np.maximum(values[self._apps :], 0.0)
-        value = float(nodes @ self.worth)
-        return Solution(nodes, value, duals[: self._apps], duals[self._apps :], values[: self._apps])
+        nodes, beyond = np.maximum(values[self._before :], 0.0), values[self._apps : self._before]
+        penalty = self._problem.limit_penalty
+        value = float(nodes @ self.worth) - float(beyond @ penalty[np.isfinite(penalty)])
+        prices, kinds, tolls = np.split(duals, [self._apps, self._apps + self._kinds])
+        return Solution(nodes, value, prices, kinds, values[: self._apps], np.maximum(tolls, 0.0))

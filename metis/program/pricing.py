@@ -55,7 +55,7 @@ def _beam_search(pool: Pool, prices: FloatArray, width: int) -> float:
         The highest reduced worth found, the column of no container included.
     """
     problem, kind = pool.problem, pool.kind
-    apps, demand = len(problem.apps), problem.demand
+    apps, demand = len(problem.apps), problem.receivable(kind)
     one = np.eye(apps, dtype=np.int64)
     frontier = np.zeros((1, apps), dtype=np.int64)
     hashes = np.zeros(1, dtype=np.int64)
@@ -92,7 +92,7 @@ def _branch_and_bound(
     problem, kind = pool.problem, pool.kind
     order = worth.branching
     # applications in the order of branching from here on, until rows are looked up
-    held, demand = problem.held[kind][order], problem.demand[order]
+    held, demand = problem.held[kind][order], problem.receivable(kind)[order]
     requests, price, keys = problem.requests[order], prices[order], pool.keys[order]
     back = np.argsort(order)
     smallest = np.minimum.accumulate(requests[::-1], axis=0)[::-1]  # of what may come after each
@@ -136,7 +136,7 @@ def enumerate_columns(pool: Pool, most: int = EVERY) -> bool:
     problem, kind = pool.problem, pool.kind
     rows = np.zeros((1, 0), dtype=np.int64)
     room = problem.room(kind)[None, :]
-    for app, wanted in enumerate(problem.demand.tolist()):
+    for app, wanted in enumerate(problem.receivable(kind).tolist()):
         request = problem.requests[app]
         with np.errstate(divide="ignore"):
             fits = np.floor(np.where(request > 0, room / np.where(request > 0, request, 1.0), np.inf))

@@ -30,6 +30,7 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
     master = relaxed.master
     solution = master.solve()
     demand, nodes = problem.demand.copy(), problem.nodes.copy()
+    limits = problem.limit_most.copy()
     fixed: list[list[IntArray]] = [[] for _ in range(problem.kinds)]
     left = [(pool.columns.added, pool.columns.worth) for pool in relaxed.pools]
     while nodes.any():
@@ -41,22 +42,22 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
             take[largest] = 1
         for column in np.flatnonzero(take).tolist():
             added, kind = master.added[column], int(master.kind[column])
-            held = added > 0
-            fits = int((demand[held] // added[held]).min()) if held.any() else int(nodes[kind])
-            count = min(int(take[column]), fits, int(nodes[kind]))
+            count = min(int(take[column]), _fitting(problem, kind, added, demand, limits), int(nodes[kind]))
             fixed[kind] += [added] * count
             demand -= count * added
             nodes[kind] -= count
-        master.restrict(demand, nodes)
+            limits -= count * problem.limit_kinds[:, kind] * added[problem.limit_app]
+        master.restrict(demand, nodes, limits)
         for kind, (rows, worth) in enumerate(left):
-            usable = (rows <= demand).all(axis=1)
+            usable = (rows <= problem.left_of(kind, demand, limits)).all(axis=1)
             left[kind] = rows[usable], worth[usable]
         while True:
             solution = master.solve()
             joined = 0
             for kind, (rows, worth) in enumerate(left):
                 if nodes[kind]:
-                    reduced = worth - rows @ solution.prices - solution.kinds[kind]
+                    prices = problem.prices_in(kind, solution.duals)
+                    reduced = worth - rows @ prices - solution.kinds[kind]
                     better = np.flatnonzero(reduced > IMPROVES * master.scale)
                     better = better[np.argsort(-reduced[better], kind="stable")[:JOINING]]
                     master.add(kind, Columns(rows[better], worth[better]))
@@ -69,3 +70,14 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
         nothing = [np.zeros(len(problem.apps), dtype=np.int64)] * int(nodes[kind])
         received.append(np.array([*taken, *nothing], dtype=np.int64).reshape(-1, len(problem.apps)))
     return received, demand
+
+
+def _fitting(problem: Problem, kind: int, added: IntArray, demand: IntArray, limits: IntArray) -> int:
+    """Return how many nodes of a kind may receive `added` [apps] of what demand and limits leave."""
+    held = added > 0
+    fits = int((demand[held] // added[held]).min()) if held.any() else int(problem.nodes[kind])
+    for r in np.flatnonzero(np.isinf(problem.limit_penalty)).tolist():
+        taken = int(added[problem.limit_app[r]])
+        if taken and problem.limit_kinds[r, kind]:
+            fits = min(fits, int(limits[r]) // taken)
+    return max(fits, 0)

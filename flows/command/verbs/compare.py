@@ -6,12 +6,11 @@ metis compare group.size=400 cluster.nodes=81 simulator=forest output=json
 What the chain placed or judged under the same settings is reused, and the other way round.
 """
 
-from baselines.registry import check_name, check_wide
 from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
 from flows.command.request import Request, Verb
 from flows.command.result import Result
 from flows.configuration.objects import knows_truth, make_testbed
-from flows.placing.problem import check_problem
+from flows.placing.problem import check_problem, check_scheduler
 from flows.stages.chain import open_memo
 from flows.stages.evaluate import read_results
 from flows.stages.shared import OPTIMUM, all_schedulers
@@ -23,7 +22,7 @@ def run(request: Request) -> Result:
     settings = request.settings
     for name in all_schedulers(settings):
         # a mistyped name or testbed is refused before a minute of work
-        (check_wide if settings.wide else check_name)(name)
+        check_scheduler(settings, name)
     if knows_truth(settings):
         make_testbed(settings).truth(tabulated(settings.objective))
     with request.progress() as progress:
