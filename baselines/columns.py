@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
@@ -42,25 +42,28 @@ def place_columns(
 
     Returns:
         The placement, int [nodes, apps], and `bound`, `bound_kind` (`proven` or `estimated`), `rounds`,
-        `columns`, `priced`.
+        `columns`, `priced`; of nodes that differ `duals`, see `metis.program.shadow_prices`.
 
     Raises:
         InputError: no placement satisfies the rules.
     """
     from metis.program.column_program import solve_column_program
+    from metis.program.shadow_prices import duals_of
 
     settings = settings or ColumnsSettings()
     problem, kind_of = problem_of(group, cluster, worth)
     found = solve_column_program(
         problem, kind_of, width=settings.width, seconds=settings.seconds, progress=progress
     )
-    trace = {
+    trace: dict[str, Any] = {
         "bound": found.bound,
         "bound_kind": found.bound_kind,
         "rounds": found.rounds,
         "columns": found.columns,
         "priced": found.priced,
     }
+    if cluster.stated is not None:
+        trace["duals"] = duals_of(problem, found.relaxed).document()
     return found.placement, trace
 
 

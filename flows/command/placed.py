@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from baselines.registry import timed_place
+from flows.command.stated import Stated, stated_of
 from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
@@ -17,13 +18,14 @@ from flows.placing.decisions import Midway, scheduler_for
 from flows.placing.known import known_simulator, known_weights, trained, unmeasured_apps
 from flows.placing.problem import check_problem, check_scheduler
 from flows.placing.tables import tables_of
-from flows.placing.wide import COLUMNS, bound_of
+from flows.placing.wide import COLUMNS, Bound, bound_in, bound_of
 from flows.stages.shared import OPTIMUM
 from metis.errors import MetisError
 from metis.files import save_arrays, written_whole
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import Evaluation, evaluate, gap, value
+from metis.problem.folders import write_rows
 from metis.problem.groups import check_group
 from metis.problem.oracle import Oracle, worth_of
 from metis.problem.placement_files import as_named, names_of_nodes, write_plan
@@ -54,7 +56,8 @@ class Placed:
             None where it knows nothing.
         gain: predicted gain over what Docker Swarm does by itself, as a share, and the half width of its
             interval; None where that is not known.
-        bound_kind: `proven` or `estimated`, where co-locations are too many to tabulate.
+        bound_kind: `proven` or `estimated`, where co-locations are too many to tabulate or nodes differ.
+        stated: what is used of nodes that differ, and what more of them would be worth; else None.
     """
 
     settings: Settings
@@ -69,6 +72,7 @@ class Placed:
     error: float | None = None
     gain: tuple[float, float] | None = None
     bound_kind: str | None = None
+    stated: Stated | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -89,6 +93,7 @@ class Placed:
             "slo": self.judged.slo,
             **found,
             **self._erring(),
+            **(self.stated.document() if self.stated else {}),
             **as_named(self.placement, self.cluster.space.apps, self.room.nodes),
         }
 
@@ -100,7 +105,12 @@ class Placed:
     def save(self, path: Path) -> None:
         """Write a plan of all that runs then, existing containers among them, as the file's ending says."""
         before, apps, nodes = self.before, self.cluster.space.apps, self.room.nodes
-        if path.suffix == ".csv":
+        stated = self.cluster.stated
+        if path.suffix == ".csv" and self.settings.problem and stated is not None:
+            node, app = np.nonzero(self.placement + before)
+            rows = np.column_stack([node, app, (self.placement + before)[node, app]])
+            write_rows(path, stated, rows)
+        elif path.suffix == ".csv":
             from cluster.export import placement_csv
 
             with written_whole(path) as file:
@@ -148,7 +158,7 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
     worth = worth_of(objective, group, cluster, known)
     decision = _decision(memo, settings, known, group, cluster, worth)
     judged = evaluate(decision.placement, cluster, known, worth)
-    bound, kind = _bound(settings, decision, group, cluster, worth)
+    bound = _bound(settings, decision, group, cluster, worth)
     placed = [app for app, count in zip(known.space.apps, group, strict=True) if count]
     error, gain = _doubts(simulator, settings, decision.placement, group, cluster, judged.value)
     return Placed(
@@ -157,13 +167,14 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
         cluster=cluster,
         decision=decision,
         judged=judged,
-        bound=max(bound, judged.value),
+        bound=max(bound.value, judged.value),
         unmeasured=tuple(app for app in unmeasured_apps(memo) if app in placed),
         room=room,
         placement=part.whole(decision.placement, len(room.nodes)),
         error=error,
         gain=gain,
-        bound_kind=kind,
+        bound_kind=bound.kind or None,
+        stated=stated_of(decision.placement, group, cluster, worth, bound),
     )
 
 
@@ -225,17 +236,17 @@ def _gain(
 
 def _bound(
     settings: Settings, decision: Decision, group: IntArray, cluster: Cluster, worth: FloatArray | Worth
-) -> tuple[float, str | None]:
+) -> Bound:
     """Return a bound, and whether it is proven or estimated where that is not always so.
 
     In a tabulated space it is the linear relaxation's: a few milliseconds, and tight to three or four digits.
     """
     if settings.scheduler == OPTIMUM:
-        return float(decision.trace["bound"]), None
+        return Bound(float(decision.trace["bound"]), "")
     if isinstance(worth, np.ndarray) and cluster.stated is None:
         from metis.program.relaxation import relax  # with scipy, which placing alone does not need
 
-        return relax(worth, group, cluster).bound, None
+        return Bound(relax(worth, group, cluster).bound, "")
     if settings.scheduler == COLUMNS:
-        return float(decision.trace["bound"]), str(decision.trace["bound_kind"])
+        return bound_in(decision.trace)
     return bound_of(group, cluster, worth, settings)

@@ -1,20 +1,52 @@
-"""A problem folder placed by the load of its nodes, for `metis place problem=FOLDER`."""
+"""Problem folders for `metis place problem=FOLDER`: by load, or by what co-locations are worth."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flows.command.request import Request
 from flows.command.result import Facts, Line, Result, View
+from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.work import Progress
 from metis.errors import InputError
 from metis.problem.folders import read_problem, write_rows
-from metis.problem.statement import Statement
+from metis.problem.statement import SLOTS, Statement
 from metis.program.packing import Packed, pack
 
 SECONDS = 60.0  # where none are given
+WORTH = ("testbed", "profile", "simulator", "scheduler", "objective", "columns", "apps", "experiment")
+STATED = ("group", "groups", "rules", "cluster", "existing", "seconds", "load_cost")
 READS = ("problem", "seconds", "load_cost", "out", "output", "seed", "tracking")
+
+
+def by_worth(overrides: Sequence[str]) -> bool:
+    """Whether overrides say what co-locations are worth; else nodes cost by their load."""
+    return any(_section(word) in WORTH for word in overrides)
+
+
+def stated_in_folder(request: Request) -> Settings:
+    """Return the settings of a request with nodes, slots and rules as its problem folder states them.
+
+    Raises:
+        InputError: an override that the folder leaves no effect, or the folder is not as described.
+    """
+    settings = request.settings
+    for word in request.overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if _section(word) in STATED or key == "apps.requests":
+            raise InputError(f"{key}: has no effect with problem=; the folder says it")
+    statement = read_problem(Path(settings.problem or ""))
+    slots = settings.cluster.slots
+    if SLOTS in statement.dimensions:
+        slots = int(statement.capacity[:, statement.dimensions.index(SLOTS)].max())
+    cluster = replace(settings.cluster, nodes=len(statement.nodes), slots=slots)
+    return replace(settings, cluster=cluster, rules=statement.rules)
+
+
+def _section(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~").partition(".")[0]
 
 
 def placed_problem(request: Request) -> Result:
@@ -52,7 +84,10 @@ def _refuse_others(overrides: Sequence[str]) -> None:
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
         if key.partition(".")[0] not in READS:
-            raise InputError(f"{key}: has no effect with problem=; it reads {', '.join(READS[:3])} and out")
+            raise InputError(
+                f"{key}: has no effect with problem=; it reads {', '.join(READS[:3])} and out, and with a "
+                "profile or testbed what place reads of them"
+            )
 
 
 def _reporting(progress: Progress, seconds: float) -> Any:

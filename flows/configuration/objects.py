@@ -8,8 +8,10 @@ import numpy as np
 
 from flows.configuration.settings import Settings
 from metis.errors import InputError
+from metis.inputs.names import meant
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, whole_counts
+from metis.problem.folders import read_problem
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
 from metis.problem.node_types import NodeTypeSettings, state_problem
 from metis.problem.placement_files import read_placement
@@ -146,6 +148,8 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     made = Cluster(space, nodes, rules=rules, stated=make_statement(settings, space))
     if space.tabulated:
         made = replace(made, allowed=rules.mask(space))
+    if made.stated is not None and settings.problem:
+        return replace(made, existing=made.stated.running)
     if not settings.existing:
         return made
     return replace(made, existing=placement_of(Path(settings.existing), space))
@@ -157,6 +161,8 @@ def make_statement(settings: Settings, space: ColocationSpace) -> Statement | No
     Raises:
         InputError: a type, request or rule is not as described, or the group fits nowhere.
     """
+    if settings.problem:
+        return read_problem(Path(settings.problem)).over(space)
     if not settings.stated:
         return None
     chosen = settings.cluster
@@ -177,7 +183,17 @@ def one_group(settings: Settings, apps: tuple[str, ...]) -> IntArray:
 
 
 def make_groups(settings: Settings, apps: tuple[str, ...]) -> IntArray:
-    """Return the groups of a run, int [groups, apps]: one by counts, those of a file, or drawn by seed."""
+    """Return the groups of a run, int [groups, apps]: one by counts, those of a file, or drawn by seed.
+
+    A problem folder states one: its containers that do not run yet.
+    """
+    if settings.problem:
+        stated = read_problem(Path(settings.problem))
+        waiting = stated.demand - stated.running.sum(axis=0)
+        unknown = [app for app in stated.apps if app not in apps]
+        if not unknown:
+            return make_group(dict(zip(stated.apps, waiting.tolist(), strict=True)), apps)[None]
+        raise InputError(f"application {unknown[0]!r}: nothing is known of it; {meant(unknown[0], apps)}")
     if settings.group.counts is not None:
         return make_group(settings.group.counts, apps)[None]
     chosen = settings.groups

@@ -209,7 +209,7 @@ class Settings:
     @property
     def stated(self) -> bool:
         """Whether nodes differ, or rules tell them apart, so that a statement says what each of them has."""
-        return bool(self.cluster.types) or self.rules.wider
+        return bool(self.cluster.types) or self.rules.wider or self.problem is not None
 
     @property
     def by_oracle(self) -> bool:
@@ -355,6 +355,13 @@ def counted(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
         marks = _marks(name)
         if WRITTEN in marks:
             continue
-        given = READ in marks and isinstance(value, str) and Path(value).is_file()
-        found[name] = file_digest(Path(value)) if given else value
+        given = READ in marks and isinstance(value, str) and Path(value).exists()
+        found[name] = _digest_at(Path(value)) if given else value
     return found
+
+
+def _digest_at(path: Path) -> str | dict[str, str]:
+    """Return the digest of a file, or of each file of a folder by its name."""
+    if path.is_dir():
+        return {one.name: file_digest(one) for one in sorted(path.iterdir()) if one.is_file()}
+    return file_digest(path)

@@ -1,7 +1,7 @@
 """Placing and judging where co-locations are too many to tabulate: worth by an oracle, a bound by columns."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.configuration.settings import Settings
 from flows.engine.work import Progress
@@ -19,14 +19,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from metis.problem.counts import FloatArray
+    from metis.program.shadow_prices import Duals
 
 COLUMNS = "columns"
 
 
-def bound_of(
-    group: IntArray, cluster: Cluster, worth: "FloatArray | Worth", settings: Settings
-) -> tuple[float, str]:
-    """Return a bound on all placements, and whether it is `proven` or `estimated`.
+class Bound(NamedTuple):
+    """A bound on all placements.
+
+    Attributes:
+        value: no placement is better, as far as `kind` goes.
+        kind: `proven` or `estimated`.
+        duals: prices of the relaxation; None where they were not kept.
+    """
+
+    value: float
+    kind: str
+    duals: "Duals | None" = None
+
+
+def bound_of(group: IntArray, cluster: Cluster, worth: "FloatArray | Worth", settings: Settings) -> Bound:
+    """Return a bound on all placements by columns.
 
     Args:
         group: containers to place, int [apps].
@@ -35,11 +48,21 @@ def bound_of(
         settings: `columns`.
     """
     from metis.program.column_program import bound_by_columns
+    from metis.program.shadow_prices import duals_of
 
     problem, kind_of = problem_of(group, cluster, worth)
     chosen = settings.columns
     relaxed = bound_by_columns(problem, kind_of, width=chosen.width, seconds=chosen.seconds)
-    return relaxed.bound, relaxed.bound_kind
+    duals = None if cluster.stated is None else duals_of(problem, relaxed)
+    return Bound(relaxed.bound, relaxed.bound_kind, duals)
+
+
+def bound_in(trace: Mapping[str, Any]) -> Bound:
+    """Return the bound that the scheduler `columns` recorded in its trace."""
+    from metis.program.shadow_prices import Duals
+
+    duals = Duals.of(trace["duals"]) if "duals" in trace else None
+    return Bound(float(trace["bound"]), str(trace["bound_kind"]), duals)
 
 
 def judge_wide(
@@ -75,7 +98,7 @@ def judge_wide(
             worth = worth_of(settings.objective, group, cluster, known)
             if settings.groups.arrive or not kind:
                 found_already = _known_bound(decisions, i, settings)
-                bound, kind = found_already or bound_of(group, cluster, worth, settings)
+                bound, kind, _ = found_already or bound_of(group, cluster, worth, settings)
             found = evaluate(decided.placements[i], cluster, known, worth)
             own = max(bound, found.value)  # an estimated bound may be passed
             judged.append(
@@ -120,14 +143,13 @@ def _rate_in_truth(
 ) -> None:
     """Add to every row the bound on the testbed's tables, and the share of it that is reached."""
     worth = worth_of(settings.objective, group, cluster, truth)
-    best = max(bound_of(group, cluster, worth, settings)[0], *(row["true_value"] for row in judged))
+    best = max(bound_of(group, cluster, worth, settings).value, *(row["true_value"] for row in judged))
     for row in judged:
         row |= {"true_best": best, "true_ratio": ratio(row["true_value"], best)}
 
 
-def _known_bound(decisions: Mapping[str, Decisions], i: int, settings: Settings) -> tuple[float, str] | None:
+def _known_bound(decisions: Mapping[str, Decisions], i: int, settings: Settings) -> Bound | None:
     """Return the bound that the scheduler `columns` found for group i, where all met the same cluster."""
     if settings.groups.arrive or COLUMNS not in decisions:
         return None
-    trace = decisions[COLUMNS].traces[i]
-    return float(trace["bound"]), str(trace["bound_kind"])
+    return bound_in(decisions[COLUMNS].traces[i])

@@ -11,7 +11,7 @@ OPTIMUM = "optimum"
 GROUPS = ("group", "groups")
 PROBLEM = (
     *("cluster.nodes", "cluster.slots", "cluster.types", "apps.requests", "rules", "objective", "existing"),
-    *GROUPS,
+    *("problem", *GROUPS),
 )
 TESTBED = ("testbed", "apps.names", "apps.count", "cluster.slots")
 # what a measurement on a live cluster depends on

@@ -9,9 +9,8 @@ from metis.errors import InputError
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
-from metis.problem.statement import Statement
+from metis.problem.statement import SLOTS, Statement
 
-SLOTS = "slots"  # a resource of which every container takes one
 FULL = 1e-6  # slack granted to sums of requests
 
 

@@ -1,51 +1,53 @@
 """Folders that state a problem: nodes.csv, apps.csv, and rules.yaml and existing.csv where there are any."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from annotated_types import Ge
 
 from metis.errors import InputError
 from metis.files import written_whole
+from metis.inputs.documents import read_yaml
 from metis.inputs.names import LONGEST_HOST, check_names, meant, twice_in
 from metis.inputs.quantities import BETWEEN, read_quantities
 from metis.inputs.sheet import Sheet, read_sheet
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.statement import Statement
-from metis.settings import NONE_IS_EMPTY, read_file, settings
+from metis.problem.rules import Rules
+from metis.problem.statement import SLOTS, Statement
+from metis.settings import adapter_of, read_as
 
 NODES, APPS, RULES, EXISTING = "nodes.csv", "apps.csv", "rules.yaml", "existing.csv"
 NODE, TYPE, APP, OTHER, COUNT, MOST = "node", "type", "app", "other", "count", "most"
+LABELS, DOMAINS = "labels", ("zone", "rack")  # further columns of nodes.csv; labels stand between `|`
+MOST_BESIDE = "most_beside"
+OF_ONE_FORM = ("never_together", "at_most", MOST_BESIDE)  # which `Statement.beside` holds
 MAX_NODES = 1_000_000
 SHOWN = 20  # names in an error
-Most = tuple[str, str, Annotated[int, Ge(0)]]
 
 
-@settings("rules")
-class StatedRules:
-    """The hard rules of a problem folder.
+@dataclass(frozen=True)
+class _Nodes:
+    """The nodes of nodes.csv: their names, types and labels, fault domains, and rows of the table."""
 
-    Attributes:
-        most_beside: rows of [application, other, most]: where the application is, at most so many of
-            the other may be; or the name of a CSV file with these columns in the same folder.
-        never_together: pairs of applications that may not share a node.
-        at_most: containers of an application that one node may hold.
-    """
-
-    most_beside: tuple[Most, ...] | str = ()
-    never_together: tuple[tuple[str, str], ...] = ()
-    at_most: Annotated[Mapping[str, Annotated[int, Ge(0)]], NONE_IS_EMPTY] = field(default_factory=dict)
+    names: list[str]
+    types: tuple[str, ...]
+    type_of: IntArray
+    labels: tuple[frozenset[str], ...]
+    domains: dict[str, tuple[str, ...]]
+    row_of: IntArray
 
 
 def read_problem(folder: Path) -> Statement:
     """Read the problem that a folder states.
 
-    `nodes.csv` has a row for each node (`node`), or for several alike (`type`, `count`), and a column for
-    each resource; `apps.csv` a row for each application (`app`, `count`) and the same resources. A value
-    may be a curve over time, `1|2|3`. `existing.csv` has rows of `node`, `app` and `count`.
+    `nodes.csv` has a row for each node (`node`, and `type` where it has one), or for several alike (`type`,
+    `count`), and a column for each resource; where there are any, `slots`, `labels` between `|`, and the
+    fault domains `zone` and `rack`, of several nodes alike `a|b`: they are dealt in turn. `apps.csv` has a
+    row for each application (`app`, `count`) and the same resources. A value may be a curve over time,
+    `1|2|3`. `existing.csv` has rows of `node`, `app` and `count`. `rules.yaml` has the keys of `rules`; its
+    `most_beside` may be the name of a CSV file with columns app, other, most in the same folder.
 
     Raises:
         InputError: a file is missing or not as described; names file, line and column.
@@ -54,25 +56,35 @@ def read_problem(folder: Path) -> Statement:
         raise InputError(f"{folder}: is no folder; give one with {NODES} and {APPS}")
     apps, nodes = read_sheet(folder / APPS), read_sheet(folder / NODES)
     resources = [name for name in apps.header if name not in (APP, COUNT)]
-    if not resources:
+    if not resources and SLOTS not in nodes.header:
         raise InputError(f"{apps.name}: names no resource; give a column for each, such as cpu")
     apps.expect([APP, COUNT, *resources])
-    nodes.expect(resources, [NODE, TYPE, COUNT], "resource of apps.csv")
+    nodes.expect(resources, [NODE, TYPE, COUNT, SLOTS, LABELS, *DOMAINS], "resource of apps.csv")
     names = _names(apps, APP, LONGEST_HOST)
     requests, capacity, dimensions = _both(apps, nodes, resources)
-    node_names, repeats = _node_names(nodes)
-    existing = _existing(folder / EXISTING, node_names, names)
+    if SLOTS in nodes.header and SLOTS not in resources:  # of which every container takes one
+        requests = np.column_stack([np.ones(len(apps)), requests])
+        capacity = np.column_stack([nodes.counts([SLOTS])[:, 0], capacity])
+        dimensions = (SLOTS, *dimensions)
+    found = _nodes(nodes)
+    existing = _existing(folder / EXISTING, found.names, names)
+    rules = _stated_rules(folder)
     demand = apps.counts([COUNT])[:, 0]
     np.add.at(demand, existing[:, 1], existing[:, 2])
     return Statement(
         apps=tuple(names),
         demand=demand,
         requests=requests,
-        nodes=tuple(node_names),
-        capacity=np.repeat(capacity, repeats, axis=0),
+        nodes=tuple(found.names),
+        capacity=capacity[found.row_of],
         dimensions=dimensions,
-        beside=_rules(folder, names),
+        beside=_beside(str(folder / RULES), rules, names),
         existing=existing,
+        types=found.types,
+        type_of=found.type_of,
+        labels=found.labels,
+        domains=found.domains,
+        rules=rules,
     )
 
 
@@ -94,21 +106,42 @@ def write_problem(folder: Path, statement: Statement) -> None:
             statement.apps, statement.demand - running, statement.requests, strict=True
         )
     ]
+    typed, labelled = len(statement.types) > 1, any(statement.labels)
     nodes = [
-        [node, *(_curve(row[times]) for times in of)]
-        for node, row in zip(statement.nodes, statement.capacity, strict=True)
+        [
+            node,
+            *([statement.types[statement.type_of[i]]] if typed else []),
+            *(_curve(row[times]) for times in of),
+            *([BETWEEN.join(sorted(statement.labels[i]))] if labelled else []),
+            *(names[i] for names in statement.domains.values()),
+        ]
+        for i, (node, row) in enumerate(zip(statement.nodes, statement.capacity, strict=True))
     ]
+    others = [*([LABELS] if labelled else []), *statement.domains]
     _write_sheet(folder / APPS, [APP, COUNT, *resources], apps)
-    _write_sheet(folder / NODES, [NODE, *resources], nodes)
+    _write_sheet(folder / NODES, [NODE, *([TYPE] if typed else []), *resources, *others], nodes)
+    _write_rules(folder, statement)
+    if len(statement.existing):
+        write_rows(folder / EXISTING, statement, statement.existing)
+
+
+def _write_rules(folder: Path, statement: Statement) -> None:
+    """Write `rules.yaml`, and those of one form as the table that it names."""
+    others: dict[str, Any] = adapter_of(Rules).dump_python(
+        statement.rules, mode="json", exclude_defaults=True, exclude=set(OF_ONE_FORM)
+    )
+    text = ""
     if len(statement.beside):
         rows = [[statement.apps[a], statement.apps[b], str(most)] for a, b, most in statement.beside]
         _write_sheet(folder / "rules.csv", [APP, OTHER, MOST], rows)
+        text = "# where an application is, at most so many containers of another\nmost_beside: rules.csv\n"
+    if others:
+        import yaml
+
+        text += yaml.safe_dump(others, sort_keys=False)
+    if text:
         with written_whole(folder / RULES) as file:
-            file.write(
-                b"# where an application is, at most so many containers of another\nmost_beside: rules.csv\n"
-            )
-    if len(statement.existing):
-        write_rows(folder / EXISTING, statement, statement.existing)
+            file.write(text.encode())
 
 
 def write_rows(path: Path, statement: Statement, rows: IntArray) -> None:
@@ -147,36 +180,85 @@ def _names(sheet: Sheet, column: str, longest: int) -> list[str]:
     return names
 
 
-def _node_names(sheet: Sheet) -> tuple[list[str], IntArray]:
-    """Return the names of the nodes, and how many each row stands for, int [rows]."""
+def _nodes(sheet: Sheet) -> _Nodes:
     if NODE in sheet.header:
         if COUNT in sheet.header:
             raise InputError(
                 f"{sheet.name}: give {NODE} for single nodes, or {TYPE} and {COUNT} for alike ones"
             )
-        return _names(sheet, NODE, LONGEST_HOST), np.ones(len(sheet), dtype=np.int64)
-    sheet.expect([TYPE, COUNT], sheet.header)
-    types, counts = _names(sheet, TYPE, LONGEST_HOST), sheet.counts([COUNT])[:, 0]
-    if not 1 <= counts.sum() <= MAX_NODES:
-        raise InputError(f"{sheet.name}: has {counts.sum():,} nodes; give 1 to {MAX_NODES:,}")
-    return [f"{kind}-{i + 1}" for kind, n in zip(types, counts, strict=True) for i in range(n)], counts
+        names, row_of = _names(sheet, NODE, LONGEST_HOST), np.arange(len(sheet))
+        of_rows = sheet.texts(TYPE) if TYPE in sheet.header else ["node"] * len(sheet)
+        check_names(of_rows, f"{sheet.name}: {TYPE}", LONGEST_HOST)
+    else:
+        sheet.expect([TYPE, COUNT], sheet.header)
+        of_rows, counts = _names(sheet, TYPE, LONGEST_HOST), sheet.counts([COUNT])[:, 0]
+        if not 1 <= counts.sum() <= MAX_NODES:
+            raise InputError(f"{sheet.name}: has {counts.sum():,} nodes; give 1 to {MAX_NODES:,}")
+        empty = np.flatnonzero(counts == 0)
+        if empty.size:
+            raise InputError(
+                f"{sheet.place(int(empty[0]), COUNT)}: the type {of_rows[empty[0]]} has no nodes"
+            )
+        names = [f"{kind}-{i + 1}" for kind, n in zip(of_rows, counts, strict=True) for i in range(n)]
+        row_of = np.repeat(np.arange(len(sheet)), counts)
+    within = np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
+    types = tuple(dict.fromkeys(of_rows))
+    labels = _cells(sheet, LABELS) if LABELS in sheet.header else [()] * len(sheet)
+    sets = [frozenset(one) for one in labels]
+    domains = {}
+    for domain in DOMAINS:
+        if domain in sheet.header:
+            cells = _cells(sheet, domain)
+            for row, some in enumerate(cells):
+                if not some:
+                    raise InputError(f"{sheet.place(row, domain)}: is blank; name the {domain}")
+            domains[domain] = tuple(
+                cells[row][at % len(cells[row])] for row, at in zip(row_of, within, strict=True)
+            )
+    return _Nodes(
+        names=names,
+        types=types,
+        type_of=np.array([types.index(one) for one in of_rows])[row_of],
+        labels=tuple(sets[row] for row in row_of),
+        domains=domains,
+        row_of=row_of,
+    )
 
 
-def _rules(folder: Path, apps: Sequence[str]) -> IntArray:
+def _cells(sheet: Sheet, column: str) -> list[tuple[str, ...]]:
+    """Return the names between `|` in each cell of a column."""
+    found = []
+    for row, cell in enumerate(sheet.texts(column)):
+        names = tuple(part.strip() for part in cell.split(BETWEEN)) if cell else ()
+        check_names(names, sheet.place(row, column), LONGEST_HOST)
+        found.append(names)
+    return found
+
+
+def _stated_rules(folder: Path) -> Rules:
+    """Return the rules of `rules.yaml`, and of the table that it names; none where there is no such file."""
     path = folder / RULES
     if not path.exists():
-        return np.zeros((0, 3), dtype=np.int64)
-    stated = read_file(StatedRules, path)
+        return Rules()
+    given = read_yaml(path)
+    try:
+        if not isinstance(given, Mapping) or not isinstance(given.get(MOST_BESIDE), str):
+            return read_as(Rules, given)
+        rules = read_as(Rules, {**given, MOST_BESIDE: []})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    sheet = read_sheet(folder / given[MOST_BESIDE])
+    sheet.expect([APP, OTHER, MOST])
+    most = sheet.counts([MOST])[:, 0].tolist()
+    return replace(rules, most_beside=tuple(zip(sheet.texts(APP), sheet.texts(OTHER), most, strict=True)))
+
+
+def _beside(name: str, stated: Rules, apps: Sequence[str]) -> IntArray:
+    """Return the hard rules of the form of `Statement.beside`, int [rules, 3]."""
     rows: list[tuple[str, str, int]] = [(a, a, most) for a, most in stated.at_most.items()]
     rows += [pair for a, b in stated.never_together for pair in _apart(a, b)]
-    if isinstance(stated.most_beside, str):
-        sheet = read_sheet(folder / stated.most_beside)
-        sheet.expect([APP, OTHER, MOST])
-        most = sheet.counts([MOST])[:, 0].tolist()
-        rows += zip(sheet.texts(APP), sheet.texts(OTHER), most, strict=True)
-    else:
-        rows += stated.most_beside
-    return _numbered(str(path), rows, (apps, apps))
+    rows += stated.most_beside
+    return _numbered(name, rows, (apps, apps))
 
 
 def _apart(a: str, b: str) -> list[tuple[str, str, int]]:

@@ -78,12 +78,9 @@ def eligible(statement: Statement) -> NDArray[np.bool_]:
 def most_on_one(statement: Statement, total: IntArray) -> IntArray:
     """Return how many containers of an application one node may hold by the hard rules, int [nodes, apps].
 
-    Capacity, rules of eligibility, `at_most` and `spread` over single nodes count.
+    Rules of eligibility, `at_most` and `spread` over single nodes count; capacity is another matter.
     """
-    requests = np.where(statement.requests > 0, statement.requests, np.nan)
-    makes, make_of = np.unique(statement.capacity, axis=0, return_inverse=True)
-    fits = np.stack([np.nanmin((make + 1e-6) / requests, axis=1, initial=1e9) for make in makes])
-    most = np.minimum(np.floor(fits).astype(np.int64)[make_of.ravel()], total)
+    most = np.tile(total, (len(statement.nodes), 1))
     for app, limit in statement.rules.at_most.items():
         a = app_number(statement, app)
         most[:, a] = np.minimum(most[:, a], limit)

@@ -10,10 +10,9 @@ from annotated_types import Ge, Le
 from metis.errors import InputError
 from metis.inputs.names import LONGEST_HOST, check_names, meant, twice_in
 from metis.inputs.quantities import quantity_of
-from metis.problem.cluster import SLOTS
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.rules import Rules
-from metis.problem.statement import Statement
+from metis.problem.statement import SLOTS, Statement
 from metis.settings import NONE_IS_EMPTY, settings
 
 DOMAIN_OF_ONE = "node"  # the fault domain that every node is by itself
@@ -32,8 +31,8 @@ class NodeTypeSettings:
         slots: containers that such a node holds; null: `cluster.slots`.
         capacity: resource -> how much such a node has, such as {cpu: 16, memory: 64Gi}.
         labels: by which `rules.eligible` may name these nodes, as by the name of their type.
-        domains: fault domain -> the one that holds these nodes, or several in which they are dealt in turn, such as
-            {zone: a, rack: [r1, r2]}.
+        domains: fault domain -> the one that holds these nodes, or several among which they are dealt in
+            turn, such as {zone: a, rack: [r1, r2]}.
     """
 
     name: str
@@ -129,7 +128,8 @@ def _resources(
         for name in resources:
             if name not in one.capacity:
                 raise InputError(
-                    f"cluster.types.{one.name}.capacity: {name} is missing, which others have; give 0 for none"
+                    f"cluster.types.{one.name}.capacity: {name} is missing, which others have; give 0 for "
+                    "none"
                 )
     for app, asked in requests.items():
         for name in asked:

@@ -50,7 +50,8 @@ class RuleSet:
             for domain, most in domains.items():
                 if most > 1 and most != round(most):
                     raise InputError(
-                        f"rules.spread.{app}.{domain} {most:g}: give a number of containers, or a share below 1"
+                        f"rules.spread.{app}.{domain} {most:g}: give a number of containers, or a share "
+                        "below 1"
                     )
 
     @property

@@ -5,14 +5,17 @@ is rows of node, application and count, since a matrix of all nodes and applicat
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from metis.errors import InputError, PlacementError
+from metis.inputs.names import meant
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.rules import Rules
+from metis.problem.space import ColocationSpace
 
+SLOTS = "slots"  # a resource of which every container takes one
 ROUNDING = 1e-9  # of sums of requests
 NODES_AT_ONCE = 500  # whose sums are held in memory at a time
 
@@ -88,6 +91,52 @@ class Statement:
             raise InputError(
                 f"{of}: the containers ask for {wanted[short[0]]:g}, the nodes have {there[short[0]]:g}"
             )
+
+    def over(self, space: ColocationSpace) -> "Statement":
+        """Return the same over the applications and slots of a space.
+
+        Raises:
+            InputError: an application or more slots than the space has.
+        """
+        unknown = [app for app in self.apps if app not in space.apps]
+        if unknown:
+            raise InputError(
+                f"application {unknown[0]!r}: nothing is known of it; {meant(unknown[0], space.apps)}"
+            )
+        at = [space.apps.index(app) for app in self.apps]
+        demand = np.zeros(len(space.apps), dtype=np.int64)
+        requests = np.zeros((len(space.apps), len(self.dimensions)))
+        demand[at], requests[at] = self.demand, self.requests
+        numbers = np.array(at, dtype=np.int64)
+        beside, existing = self.beside.copy(), self.existing.copy()
+        beside[:, :2], existing[:, 1] = numbers[beside[:, :2]], numbers[existing[:, 1]]
+        capacity, dimensions = self.capacity, self.dimensions
+        if SLOTS not in dimensions:
+            requests = np.column_stack([np.ones(len(space.apps)), requests])
+            capacity = np.column_stack([np.full(len(self.nodes), float(space.slots)), capacity])
+            dimensions = (SLOTS, *dimensions)
+        most = capacity[:, dimensions.index(SLOTS)].max()
+        if most > space.slots:
+            raise InputError(
+                f"a node has {most:g} slots, and co-locations are known of {space.slots} containers at most"
+            )
+        return replace(
+            self,
+            apps=space.apps,
+            demand=demand,
+            requests=requests,
+            capacity=capacity,
+            dimensions=dimensions,
+            beside=beside,
+            existing=existing,
+        )
+
+    @property
+    def running(self) -> IntArray:
+        """The containers that run already, int [nodes, apps]."""
+        found = np.zeros((len(self.nodes), len(self.apps)), dtype=np.int64)
+        np.add.at(found, (self.existing[:, 0], self.existing[:, 1]), self.existing[:, 2])
+        return found
 
     def resource(self, name: str) -> IntArray:
         """Return the dimensions of a resource, int [times].

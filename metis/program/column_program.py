@@ -34,6 +34,7 @@ class ColumnResult:
         rounds: searches for columns.
         columns: columns in the master.
         priced: columns whose worth was asked for.
+        relaxed: the relaxation that was rounded.
     """
 
     placement: IntArray
@@ -43,6 +44,7 @@ class ColumnResult:
     rounds: int
     columns: int
     priced: int
+    relaxed: Relaxation
 
 
 def bound_by_columns(
@@ -98,7 +100,8 @@ def solve_column_program(
         bound_kind=relaxed.bound_kind,
         rounds=relaxed.rounds,
         columns=len(relaxed.master.worth),
-        priced=sum(pool.evaluated for pool in relaxed.pools),
+        priced=sum(pool.evaluated for pool in {id(pool): pool for pool in relaxed.pools}.values()),
+        relaxed=relaxed,
     )
 
 

@@ -34,10 +34,11 @@ def exchange(
     search = _Search(problem, kind_of)
     change = np.concatenate([search.gains(np.array([i]), new) for i in range(len(new))])
     smallest = tolerance * max(abs(problem.value(kind_of, new)), 1e-300)
-    limits = _Limits(problem, kind_of, new) if problem.limits else None
+    limits = _Limits(problem, kind_of, new, change) if problem.limits else None
+    best = _Best(change, np.arange(len(new)))
     steps = 0
     while steps < max_steps:
-        gain, i, j, x, y = _best_step(change) if limits is None else limits.best_step(change, smallest)
+        gain, i, j, x, y = best.step() if limits is None else limits.best_step(smallest)
         if gain <= smallest:
             break
         for node, given, taken in ((i, x, y), (j, y, x)):
@@ -49,6 +50,10 @@ def exchange(
             limits.note(i, j, x, y)
         pair = np.array([i, j])
         change[pair] = search.gains(pair, new)
+        if limits is None:
+            best.update(pair)
+        else:
+            limits.update(pair)
         steps += 1
     return new, steps
 
@@ -81,55 +86,77 @@ class _Search:
         return found
 
 
-def _best_step(change: FloatArray) -> tuple[float, int, int, int, int]:
-    """Return gain, two nodes i and j, and things x and y: i gives x and takes y, j the other way round."""
-    things = change.shape[1]
-    flat = change.reshape(len(change), -1)
-    columns = np.arange(things * things)
-    back = columns.reshape(things, things).T.ravel()
-    first = flat.argmax(axis=0)
-    best = flat[first, columns]
-    partner = first[back].copy()
-    total = best + best[back]
-    # where giver and taker are the same node, one of them must be the second best
-    for c in np.flatnonzero((first == partner) & (total > -np.inf)).tolist():
-        others = flat[:, back[c]].copy()
-        others[first[c]] = -np.inf
-        partner[c] = others.argmax()
-        total[c] = best[c] + others[partner[c]]
-    c = int(total.argmax())
-    return float(total[c]), int(first[c]), int(partner[c]), c // things, c % things
+class _Best:
+    """The best of some nodes for each step, kept up to date as nodes change; ties go to the first node."""
+
+    def __init__(self, change: FloatArray, nodes: IntArray) -> None:
+        self._flat, self._nodes, self._things = change.reshape(len(change), -1), nodes, change.shape[1]
+        self._columns = np.arange(self._things**2)
+        self.back = self._columns.reshape(self._things, self._things).T.ravel()
+        self.first = nodes[self._flat[nodes].argmax(axis=0)]
+        self.value = self._flat[self.first, self._columns]
+
+    def update(self, nodes: IntArray) -> None:
+        """Note that the gains of some of the nodes have changed."""
+        for node in nodes.tolist():
+            row = self._flat[node]
+            stale = np.flatnonzero((self.first == node) & (row < self.value))
+            better = (row > self.value) | ((row == self.value) & (node < self.first))
+            self.value[better], self.first[better] = row[better], node
+            if len(stale):
+                among = self._flat[np.ix_(self._nodes, stale)]
+                self.first[stale] = self._nodes[among.argmax(axis=0)]
+                self.value[stale] = among.max(axis=0)
+
+    def step(self) -> tuple[float, int, int, int, int]:
+        """Return gain, two nodes i and j, and things x and y: i gives x and takes y, j the other way round."""
+        partner = self.first[self.back].copy()
+        total = self.value + self.value[self.back]
+        # where giver and taker are the same node, one of them must be the second best
+        same = (self.first == partner) & (total > -np.inf)
+        least = total[~same].max(initial=-np.inf)
+        for c in np.flatnonzero(same & (total >= least)).tolist():
+            others = self._flat[:, self.back[c]].copy()
+            others[self.first[c]] = -np.inf
+            partner[c] = others.argmax()
+            total[c] = self.value[c] + others[partner[c]]
+        total[same & (total < least)] = -np.inf  # which could not be the best, and were not looked at
+        c = int(total.argmax())
+        return float(total[c]), int(self.first[c]), int(partner[c]), c // self._things, c % self._things
 
 
 class _Limits:
     """The limits on a placement, by which steps between zones are allowed, or cost what soft ones take."""
 
-    def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray) -> None:
-        self._problem = problem
+    def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray, change: FloatArray) -> None:
+        self._problem, self._flat, self._things = problem, change.reshape(len(change), -1), change.shape[1]
         zone_of = problem.zones[kind_of]
         self._zones = [np.flatnonzero(zone_of == zone) for zone in np.unique(zone_of)]
         self._zone_of = np.searchsorted(np.unique(zone_of), zone_of)
         first = [int(kind_of[nodes[0]]) for nodes in self._zones]
         self._under = problem.limit_kinds[:, first]  # [limits, zones]
         self._left = problem.limit_most - problem.used(kind_of, placement)
+        self._best = [_Best(change, nodes) for nodes in self._zones]
 
-    def best_step(self, change: FloatArray, least: float) -> tuple[float, int, int, int, int]:
-        """Return the best step as `_best_step` does, of those that the limits allow, with what they cost.
+    def update(self, nodes: IntArray) -> None:
+        """Note that the gains of some nodes have changed."""
+        for node in nodes.tolist():
+            self._best[int(self._zone_of[node])].update(np.array([node]))
+
+    def best_step(self, least: float) -> tuple[float, int, int, int, int]:
+        """Return the best step as `_Best.step` does, of those that the limits allow, with what they cost.
 
         For every step the best node of each zone is known; the steps that promise most are looked at first.
         """
-        things = change.shape[1]
-        flat = change.reshape(len(change), -1)
-        best_in = np.stack([flat[nodes].max(axis=0) for nodes in self._zones])
-        columns = np.arange(things * things)
-        back = columns.reshape(things, things).T.ravel()
+        flat, back = self._flat, self._best[0].back
+        best_in = np.stack([one.value for one in self._best])
         highest = best_in.max(axis=0)
         promise = highest + highest[back] + self._relief()
         found = (-np.inf, 0, 0, 0, 0)
         for c in np.argsort(-promise, kind="stable").tolist():
             if promise[c] <= max(found[0], least):
                 break
-            x, y = divmod(c, things)
+            x, y = divmod(c, self._things)
             total = best_in[:, c][:, None] + best_in[:, back[c]] - self._cost(x, y)
             for at in np.argsort(-total, axis=None, kind="stable").tolist():
                 one, other = divmod(at, len(self._zones))

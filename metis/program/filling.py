@@ -45,11 +45,16 @@ def scarcest_first(problem: Problem) -> list[int]:
     if problem.most is None:
         return list(range(apps))
     hard = np.isinf(problem.limit_penalty)
+    room = np.stack([problem.room(kind) for kind in range(problem.kinds)])
     places = np.zeros(apps)
     for app in range(apps):
         own = hard & (problem.limit_app == app)
         free = ~problem.limit_kinds[own].any(axis=0)
-        places[app] = (problem.nodes * problem.most[:, app])[free].sum() + problem.limit_most[own].sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            request = problem.requests[app]
+            fits = np.floor(np.where(request > 0, room / request, np.inf).min(axis=1, initial=1e9))
+        each = problem.nodes * np.minimum(problem.most[:, app], np.maximum(fits, 0))
+        places[app] = each[free].sum() + problem.limit_most[own].sum()
     return [int(app) for app in np.argsort(places / np.maximum(problem.demand, 1), kind="stable")]
 
 

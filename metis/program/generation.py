@@ -181,22 +181,30 @@ class _Generation:
         return list({id(pool): pool for pool in self.pools}.values())
 
     def _solve_on_pools(self) -> Solution:
-        """Solve the master over all columns of the pools, which costs no evaluation."""
-        while True:
-            solution = self.master.solve()
-            if not self._join(solution):
-                return solution
+        return solve_on_pools(self.problem, self.master, self.pools)
 
     def _join(self, solution: Solution) -> int:
-        """Let the pools' columns that improve the solution join the master; how many did."""
-        joined = 0
-        for kind, pool in enumerate(self.pools):
-            least = float(solution.kinds[kind]) + IMPROVES * self.master.scale
-            columns, reduced = pool.best(self.problem.prices_in(kind, solution.duals), least, JOINING)
-            better = reduced > least  # in double precision
-            self.master.add(kind, Columns(columns.added[better], columns.worth[better]))
-            joined += int(better.sum())
-        return joined
+        return join(self.problem, self.master, self.pools, solution)
+
+
+def solve_on_pools(problem: Problem, master: Master, pools: list[Pool]) -> Solution:
+    """Solve a master over all columns of the pools, which costs no evaluation."""
+    while True:
+        solution = master.solve()
+        if not join(problem, master, pools, solution):
+            return solution
+
+
+def join(problem: Problem, master: Master, pools: list[Pool], solution: Solution) -> int:
+    """Let the pools' columns that improve a solution join the master; return how many did."""
+    joined = 0
+    for kind, pool in enumerate(pools):
+        least = float(solution.kinds[kind]) + IMPROVES * master.scale
+        columns, reduced = pool.best(problem.prices_in(kind, solution.duals), least, JOINING)
+        better = reduced > least  # in double precision
+        master.add(kind, Columns(columns.added[better], columns.worth[better]))
+        joined += int(better.sum())
+    return joined
 
 
 def _pools(problem: Problem) -> list[Pool]:

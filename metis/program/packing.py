@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.errors import SolverError
+from metis.errors import InputError, SolverError
 from metis.problem.counts import IntArray
 from metis.problem.load_cost import LoadCost
+from metis.problem.rules import Rules
 from metis.problem.statement import Statement, check_rows
 from metis.program.load_bound import LoadBound, load_bound
 
@@ -68,11 +69,13 @@ def pack(
         report: called about once a second with the cost reached, the bound, and the seconds left.
 
     Raises:
+        InputError: the problem has rules that packing does not keep.
         SolverError: a container was left over in all attempts; names its application.
     """
     from metis.program import packing_moves as moves
 
     start, cpu_start = perf_counter(), process_time()
+    _refuse_wider(statement.rules)
     bound = load_bound(statement, cost)
     given, order = _given(statement, cost)
     state = _state(statement, given)
@@ -104,6 +107,16 @@ def pack(
         perf_counter() - start,
         process_time() - cpu_start,
     )
+
+
+def _refuse_wider(rules: Rules) -> None:
+    """Refuse rules that are more than limits on what stands beside what."""
+    for name in ("only_beside", "eligible", "spread", "soft"):
+        if getattr(rules, name):
+            raise InputError(
+                f"rules.{name}: packing by load keeps never_together, at_most and most_beside; "
+                "scheduler=columns keeps all, with a profile or a testbed that knows what neighbours cost"
+            )
 
 
 def _anneal(

@@ -20,6 +20,10 @@ from metis.problem.objectives import tabulated
 def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
+    if settings.problem is not None:
+        from flows.command.problem_folder import stated_in_folder
+
+        settings = stated_in_folder(request)
     for name in all_schedulers(settings):
         # a mistyped name or testbed is refused before a minute of work
         check_scheduler(settings, name)

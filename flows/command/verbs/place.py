@@ -4,6 +4,7 @@ metis place group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=optim
 metis place 'group.counts={Redis:10,MMS:20}' cluster.nodes=9 out=plan.json    explain, deploy, export read it
 metis place group.size=60 existing=plan.json profile=file profile.path=my.npz output=json
 metis place problem=FOLDER seconds=300 out=plan.csv     nodes.csv, apps.csv, rules.yaml, existing.csv
+metis place problem=FOLDER profile=file profile.path=my.npz scheduler=columns     by measured interference
 
 With `existing=` (a file, or the id of an MLflow run) the group is placed beside what runs already: the plan
 of `out=` then holds both, while output=json prints the new containers alone. On a live
@@ -28,10 +29,13 @@ def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
     if settings.problem is not None:
-        from flows.command.problem_folder import placed_problem
+        from flows.command.problem_folder import by_worth, placed_problem, stated_in_folder
 
-        return placed_problem(request)
-    refuse_without_problem(request)
+        if not by_worth(request.overrides):
+            return placed_problem(request)
+        settings = stated_in_folder(request)
+    else:
+        refuse_without_problem(request)
     if settings.out and Path(settings.out).suffix not in ENDINGS:
         raise InputError(
             f"out {settings.out!r}: a placement is read again by its ending; use {', '.join(ENDINGS)}"
@@ -76,6 +80,7 @@ def _views(placed: Placed) -> list[View]:
     return [
         Facts(f"Placement by {found['scheduler']}", facts),
         Table("Nodes", columns, rows),
+        *(placed.stated.views() if placed.stated else []),
         *(Line(f"in the way: {line}") for line in placed.room.notes),
         *(Line(unmeasured_line(placed.unmeasured), "red") for _ in placed.unmeasured[:1]),
         Line("output=json prints the placement node by node, out=plan.json writes it", "dim"),

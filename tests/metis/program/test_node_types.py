@@ -66,7 +66,7 @@ def test_resources_bind_beside_slots():
 
 def test_an_application_stays_on_its_nodes():
     """b may only use the large node: then both are there, though a would rather have it."""
-    found, cluster = solved([5, 1], rules=Rules(eligible={"b": ("ssd",)}))
+    found, _ = solved([5, 1], rules=Rules(eligible={"b": ("ssd",)}))
     assert found.placement[:, 1].tolist() == [0, 0, 1]
     # 4 of a on the small nodes, the fifth beside b: 1/4 lost by each of the two
     assert found.value == pytest.approx(5.5)

@@ -1,0 +1,82 @@
+"""Node types, resources and rules of nodes from the command line: settings, and problem folders."""
+
+import json
+
+import pytest
+
+from flows.command.main import main
+
+TYPES = (
+    "cluster.types=[{name:small,count:3,slots:2,capacity:{cpu:2,memory:4Gi}},"
+    "{name:large,count:2,slots:4,capacity:{cpu:8,memory:32Gi},labels:[ssd]}]"
+)
+REQUESTS = "apps.requests={app-1:{cpu:500m,memory:1Gi},app-2:{cpu:1,memory:2Gi},app-3:{cpu:2,memory:8Gi}}"
+GROUP = "group.counts={app-1:4,app-2:3,app-3:2}"
+SYNTHETIC = ("testbed=synthetic", "apps.count=3", "simulator=testbed")
+NODES_CSV = "type,count,slots,cpu,memory,labels,zone\nsmall,3,2,2,4Gi,,a|b\nlarge,2,4,8,32Gi,ssd|new,b\n"
+APPS_CSV = "app,count,cpu,memory\napp-1,4,500m,1Gi\napp-2,3,1,2Gi\napp-3,2,2,8Gi\n"
+RULES = "spread: {app-2: {zone: 2}}\neligible: {app-3: [ssd]}\n"
+
+
+@pytest.fixture
+def problem(tmp_path):
+    folder = tmp_path / "problem"
+    folder.mkdir()
+    for name, text in (("nodes.csv", NODES_CSV), ("apps.csv", APPS_CSV), ("rules.yaml", RULES)):
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def placed(capsys, *words):
+    assert main(["place", *SYNTHETIC, *words, "output=json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_places_on_types_as_settings_and_as_a_folder_state_them(tmp_path, problem, tracking, capsys):
+    by_settings = placed(capsys, "scheduler=columns", TYPES, REQUESTS, GROUP, tracking)
+    assert by_settings["bound_kind"] == "proven"
+    assert by_settings["types"]["large"]["nodes"] == 2
+    assert by_settings["placement"]["large-1"]["app-3"] == 1  # too large for the small ones
+    used = sum(one["used"]["memory"] for one in by_settings["types"].values())
+    assert used == (4 * 1 + 3 * 2 + 2 * 8) * 2**30
+    assert set(by_settings["worth_of_one_more"]["node"]) == {"small", "large"}
+
+    plan = tmp_path / "plan.csv"
+    by_folder = placed(capsys, "scheduler=columns", f"problem={problem}", f"out={plan}", tracking)
+    assert by_folder["value"] <= by_settings["value"] + 1e-9
+    assert by_folder["domains"]["zone"]["a"] + by_folder["domains"]["zone"]["b"] == 9
+    assert plan.read_text().splitlines()[0] == "node,app,count"
+
+    greedy = placed(capsys, "scheduler=greedy+local_search", f"problem={problem}", tracking)
+    assert greedy["value"] <= by_folder["bound"] + 1e-9
+
+    assert main(["place", f"problem={problem}", tracking]) == 2  # by load, whose packing keeps no such rules
+    assert "rules.eligible: packing by load keeps" in capsys.readouterr().err
+    compared = ["compare", *SYNTHETIC, TYPES, REQUESTS, GROUP, "schedulers=[columns,greedy]", tracking]
+    assert main([*compared, "output=json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bound_kind"] == "proven"
+    assert found["schedulers"]["columns"]["ratio"]["min"] >= 0.999
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((TYPES, GROUP), "apps.requests.app-1: cpu is missing"),
+        ((TYPES, REQUESTS, GROUP, "scheduler=medea"), "keeps no node types"),
+        ((REQUESTS, GROUP), "apps.requests: needs cluster.types"),
+        (("problem={problem}", "group.size=3"), "group.size: has no effect with problem="),
+        (("problem={problem}", "seconds=3"), "seconds: has no effect with problem="),
+        (("cluster.types=[{name:a,count:1,slots:900}]",), "slots"),
+        (("cluster.types=[{name:a,count:1,capacity:{cpu:lots}}]",), "cluster.types.a.capacity.cpu: 'lots'"),
+        (("rules.eligible={app-1:[gpu]}",), "'gpu' is no node type, label or node"),
+        (("rules.spread={app-1:{zone:2}}",), "have no fault domain 'zone'"),
+        (("rules.soft=[{at_most:{app-1:2}}]",), "give each entry a penalty, or a share"),
+    ],
+)
+def test_bad_input_is_one_line(words, says, problem, tracking, capsys):
+    words = [word.format(problem=problem) if "{problem}" in word else word for word in words]
+    scheduler = [] if any("scheduler" in word for word in words) else ["scheduler=columns"]
+    assert main(["place", *SYNTHETIC, *scheduler, *words, tracking]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert says in lines[-1]
