@@ -109,7 +109,7 @@ class _Best:
                 self.value[stale] = among.max(axis=0)
 
     def step(self) -> tuple[float, int, int, int, int]:
-        """Return gain, two nodes i and j, and things x and y: i gives x and takes y, j the other way round."""
+        """Return gain, nodes i and j, and things x and y: i gives x and takes y, j the other way round."""
         partner = self.first[self.back].copy()
         total = self.value + self.value[self.back]
         # where giver and taker are the same node, one of them must be the second best
