@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.limits import limits_of, most_on_one
+from metis.problem.limits import Limit, limits_of, most_on_one
 from metis.problem.objectives import containers
 from metis.problem.worth import TableWorth, Worth
 
@@ -33,19 +33,17 @@ class NodeType:
 
 @dataclass(frozen=True)
 class KindLimit:
-    """At most so many more containers of an application on nodes of some kinds.
+    """At most so many more containers of some applications on nodes of some kinds.
 
     Attributes:
         words: what it is, for people.
-        app: number of the application.
-        kinds: bool [kinds].
+        where: whether a container of an application counts on nodes of a kind, bool [kinds, apps].
         most: containers that may join those that run already.
         penalty: what each container beyond takes from the value; infinity for a hard limit.
     """
 
     words: str
-    app: int
-    kinds: NDArray[np.bool_]
+    where: NDArray[np.bool_]
     most: int
     penalty: float = np.inf
 
@@ -125,14 +123,14 @@ class Problem:
         return self.demand if self.most is None else np.minimum(self.demand, self.most[kind])
 
     @cached_property
-    def limit_app(self) -> IntArray:
-        """The application of each limit, int [limits]."""
-        return np.array([limit.app for limit in self.limits], dtype=np.int64)
+    def limit_where(self) -> NDArray[np.bool_]:
+        """Whether an application counts on a kind for each limit, bool [limits, kinds, apps]."""
+        found = np.array([limit.where for limit in self.limits], dtype=bool)
+        return found.reshape(-1, self.kinds, len(self.apps))
 
-    @cached_property
-    def limit_kinds(self) -> NDArray[np.bool_]:
-        """The kinds of each limit, bool [limits, kinds]."""
-        return np.array([limit.kinds for limit in self.limits], dtype=bool).reshape(-1, self.kinds)
+    def limit_use(self, kind: int, added: IntArray) -> IntArray:
+        """Return how many containers of `added` [n, apps] on a kind count for each limit, int [n, limits]."""
+        return np.asarray(added @ self.limit_where[:, kind].T.astype(np.int64))
 
     @cached_property
     def limit_most(self) -> IntArray:
@@ -149,27 +147,29 @@ class Problem:
         """The number of the zone of each kind, int [kinds]: kinds of a zone are under the same limits."""
         if not self.limits:
             return np.zeros(self.kinds, dtype=np.int64)
-        return np.unique(self.limit_kinds, axis=1, return_inverse=True)[1].ravel()
+        return np.unique(self.limit_where, axis=1, return_inverse=True)[1].ravel()
 
     def used(self, kind_of: IntArray, placement: IntArray) -> IntArray:
         """Return how many containers of a placement [nodes, apps] count for each limit, int [limits]."""
         of_kind = np.zeros((self.kinds, len(self.apps)), dtype=np.int64)
         np.add.at(of_kind, kind_of, placement)
-        return np.asarray((self.limit_kinds * of_kind[:, self.limit_app].T).sum(axis=1))
+        return np.asarray((self.limit_where * of_kind).sum(axis=(1, 2)))
 
-    def left_of(self, kind: int, demand: IntArray, left: IntArray) -> IntArray:
-        """Return what one node of a kind may receive at most of what is left, int [apps].
+    def fits(self, kind: int, added: IntArray, demand: IntArray, left: IntArray) -> NDArray[np.bool_]:
+        """Return whether one node of a kind may receive `added` [n, apps] of what is left, bool [n].
 
         Args:
             kind: of the node.
+            added: containers.
             demand: containers that are left, int [apps].
             left: of each limit, int [limits]; soft ones bind nothing.
         """
-        most = demand.copy() if self.most is None else np.minimum(demand, self.most[kind])
-        binding = self.limit_kinds[:, kind] & np.isinf(self.limit_penalty) if self.limits else []
-        for r in np.flatnonzero(binding).tolist():
-            most[self.limit_app[r]] = min(most[self.limit_app[r]], left[r])
-        return most
+        most = demand if self.most is None else np.minimum(demand, self.most[kind])
+        found = (added <= most).all(axis=1)
+        if self.limits:
+            over = self.limit_use(kind, added) > left
+            found &= ~(over & np.isinf(self.limit_penalty)).any(axis=1)
+        return np.asarray(found)
 
     def prices_in(self, kind: int, duals: FloatArray) -> FloatArray:
         """Return what a container of each application costs on nodes of a kind, float64 [apps].
@@ -181,8 +181,7 @@ class Problem:
         prices = duals[: len(self.apps)]
         if not self.limits:
             return prices
-        tolls = duals[len(self.apps) :] * self.limit_kinds[:, kind]
-        return np.asarray(prices + np.bincount(self.limit_app, weights=tolls, minlength=len(prices)))
+        return np.asarray(prices + duals[len(self.apps) :] @ self.limit_where[:, kind])
 
 
 def problem_of(group: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> tuple[Problem, IntArray]:
@@ -223,7 +222,8 @@ def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, 
     makes, make_of = np.unique(
         np.column_stack([stated.type_of, stated.capacity]), axis=0, return_inverse=True
     )
-    under = np.array([limit.nodes for limit in limits], dtype=np.int64).reshape(-1, len(existing)).T
+    masks = [nodes for limit in limits for _, nodes in limit.parts]
+    under = np.array(masks, dtype=np.int64).reshape(-1, len(existing)).T
     rows = np.column_stack([make_of.ravel(), under, most, existing])
     _, first, kind_of, nodes = np.unique(
         rows, axis=0, return_index=True, return_inverse=True, return_counts=True
@@ -246,12 +246,19 @@ def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, 
         limits=tuple(
             KindLimit(
                 words=limit.words,
-                app=limit.app,
-                kinds=limit.nodes[first],
-                most=max(limit.most - int(existing[limit.nodes, limit.app].sum()), 0),
+                where=_where(limit, first, len(stated.apps)),
+                most=max(limit.most - limit.used(existing), 0),
                 penalty=limit.penalty * per,
             )
             for limit in limits
         ),
     )
     return problem, kind_of.ravel()
+
+
+def _where(limit: Limit, first: IntArray, apps: int) -> NDArray[np.bool_]:
+    """Return where containers count for a limit, bool [kinds, apps], by the first node of each kind."""
+    where = np.zeros((len(first), apps), dtype=bool)
+    for app, nodes in limit.parts:
+        where[:, app] = nodes[first]
+    return where

@@ -17,27 +17,29 @@ ROUNDING = 1e-9  # of shares of containers
 
 @dataclass(frozen=True)
 class Limit:
-    """At most so many containers of an application on some nodes.
+    """At most so many containers of some applications on some nodes.
 
     Attributes:
         words: what it is, for people.
-        app: number of the application.
-        nodes: bool [nodes].
+        parts: numbers of the applications, each with the nodes where its containers count, bool [nodes].
         most: containers, those that run already included.
         penalty: what each container beyond takes from the objective, in the RPS of one container; infinity
             for a hard limit.
     """
 
     words: str
-    app: int
-    nodes: NDArray[np.bool_]
+    parts: tuple[tuple[int, NDArray[np.bool_]], ...]
     most: int
     penalty: float = np.inf
 
     @property
     def hard(self) -> bool:
         """Whether it may not be passed."""
-        return np.isinf(self.penalty)
+        return bool(np.isinf(self.penalty))
+
+    def used(self, held: IntArray) -> int:
+        """Return how many containers of `held` [nodes, apps] count."""
+        return sum(int(held[nodes, app].sum()) for app, nodes in self.parts)
 
 
 def limits_of(statement: Statement, total: IntArray) -> list[Limit]:
@@ -55,12 +57,20 @@ def limits_of(statement: Statement, total: IntArray) -> list[Limit]:
     for soft in rules.soft:
         penalty = np.inf if soft.penalty is None else soft.penalty
         found += _spread(statement, soft, total, penalty)
-        for app, names in soft.eligible.items():
-            a = app_number(statement, app)
-            most = 0 if soft.share is None else int(soft.share * total[a] + ROUNDING)
-            words = f"{app}: at most {most} elsewhere than on {', '.join(names)}"
-            found.append(Limit(words, a, ~named_nodes(statement, app, names), most, penalty))
-    return [one for one in found if one.most < total[one.app] and one.nodes.any()]
+        elsewhere = tuple(
+            (app_number(statement, app), ~named_nodes(statement, app, names))
+            for app, names in soft.eligible.items()
+        )
+        if soft.share is None:
+            found += [
+                Limit(f"{statement.apps[a]}: only where it is eligible", ((a, nodes),), 0, penalty)
+                for a, nodes in elsewhere
+            ]
+        elif elsewhere:
+            most = int(soft.share * total.sum() + ROUNDING)
+            words = f"{', '.join(soft.eligible)}: at most {most} where they are not eligible"
+            found.append(Limit(words, elsewhere, most))
+    return [one for one in found if one.most < sum(total[a] for a, nodes in one.parts if nodes.any())]
 
 
 def eligible(statement: Statement) -> NDArray[np.bool_]:
@@ -140,7 +150,7 @@ def _spread(statement: Statement, rules: RuleSet, total: IntArray, penalty: floa
             within = np.array(statement.domains[domain])
             for name in dict.fromkeys(statement.domains[domain]):
                 words = f"{app}: at most {most} in {domain} {name}"
-                found.append(Limit(words, a, within == name, most, penalty))
+                found.append(Limit(words, ((a, within == name),), most, penalty))
     return found
 
 

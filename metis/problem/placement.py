@@ -62,7 +62,7 @@ def _check_stated(placement: IntArray, cluster: Cluster, scheduler: str) -> None
             "a rule forbids"
         )
     for limit in limits_of(stated, total):
-        before = int(existing[limit.nodes, limit.app].sum())
-        found = before + int(placement[limit.nodes, limit.app].sum())
+        before = limit.used(existing)
+        found = before + limit.used(placement)
         if limit.hard and found > max(limit.most, before):
             raise PlacementError(f"{scheduler}: {limit.words} is a rule, and there are {found}")

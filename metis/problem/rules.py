@@ -103,7 +103,7 @@ class SoftRules(RuleSet):
     Attributes:
         penalty: what a violation takes from the objective, in the RPS of one container: 0.2 as much as a
             container that falls by a fifth of what it reaches alone.
-        share: of the containers of each application in `eligible` that may be elsewhere, at no price.
+        share: of all containers that may be where `eligible` of this entry does not let them, at no price.
     """
 
     penalty: Annotated[float, Gt(0), Le(1e6)] | None = None

@@ -106,4 +106,4 @@ def broken_rules(statement: Statement, held: IntArray, space: ColocationSpace) -
 def _beyond(statement: Statement, rule: SoftRules, held: IntArray) -> int:
     alone = replace(statement, rules=replace(statement.rules, spread={}, soft=(rule,)))
     limits = limits_of(alone, held.sum(axis=0))
-    return sum(max(int(held[one.nodes, one.app].sum()) - one.most, 0) for one in limits)
+    return sum(max(one.used(held) - one.most, 0) for one in limits)

@@ -134,7 +134,8 @@ class _Limits:
         self._zones = [np.flatnonzero(zone_of == zone) for zone in np.unique(zone_of)]
         self._zone_of = np.searchsorted(np.unique(zone_of), zone_of)
         first = [int(kind_of[nodes[0]]) for nodes in self._zones]
-        self._under = problem.limit_kinds[:, first]  # [limits, zones]
+        # whether a thing, 0 for idle room, counts in a zone, [limits, zones, apps + 1]
+        self._under = np.pad(problem.limit_where[:, first], ((0, 0), (0, 0), (1, 0))).astype(np.int64)
         self._left = problem.limit_most - problem.used(kind_of, placement)
         self._best = [_Best(change, nodes) for nodes in self._zones]
 
@@ -188,14 +189,12 @@ class _Limits:
 
     def _change(self, x: int, y: int) -> IntArray:
         """Return by how much each limit is used more by a step between zones, int [limits, zones, zones]."""
-        app = self._problem.limit_app
-        comes = (app == y - 1).astype(np.int64) - (app == x - 1)
-        under = self._under.astype(np.int64)
-        return np.asarray(comes[:, None, None] * (under[:, :, None] - under[:, None, :]))
+        comes = self._under[:, :, y] - self._under[:, :, x]
+        return np.asarray(comes[:, :, None] - comes[:, None, :])
 
     def _cost(self, x: int, y: int) -> FloatArray:
         """Return what the limits take for a step between zones, infinity where one forbids it."""
-        own = np.flatnonzero(np.isin(self._problem.limit_app, (x - 1, y - 1)))
+        own = np.flatnonzero(self._under[:, :, [x, y]].any(axis=(1, 2)))
         after = self._left[own, None, None] - self._change(x, y)[own]
         before = np.minimum(self._left[own], 0)[:, None, None]
         worse = before - np.minimum(after, 0)  # containers more beyond the limit, negative where fewer

@@ -48,8 +48,8 @@ def scarcest_first(problem: Problem) -> list[int]:
     room = np.stack([problem.room(kind) for kind in range(problem.kinds)])
     places = np.zeros(apps)
     for app in range(apps):
-        own = hard & (problem.limit_app == app)
-        free = ~problem.limit_kinds[own].any(axis=0)
+        own = hard & problem.limit_where[:, :, app].any(axis=1)
+        free = ~problem.limit_where[own][:, :, app].any(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             request = problem.requests[app]
             fits = np.floor(np.where(request > 0, room / request, np.inf).min(axis=1, initial=1e9))
@@ -89,9 +89,7 @@ class _Filling:
             self._worth[node] += gains[node]
             self.progress = True
             if tolls is not None:
-                self._left -= self._problem.limit_kinds[:, self._kind_of[node]] * (
-                    self._problem.limit_app == app
-                )
+                self._left -= self._problem.limit_where[:, self._kind_of[node], app]
                 tolls = self._tolls(app)
             gains[node] = self._gains(int(self._kind_of[node]), np.array([node]), app)[0]
         return count
@@ -99,11 +97,11 @@ class _Filling:
     def _tolls(self, app: int) -> FloatArray | None:
         """Return what limits take for one more container of `app` on each node; None where none is on it."""
         problem = self._problem
-        own = np.flatnonzero(problem.limit_app == app)
+        own = np.flatnonzero(problem.limit_where[:, :, app].any(axis=1))
         if not len(own):
             return None
         penalty = np.where(self._left[own] < 1, problem.limit_penalty[own], 0.0)
-        by_kind = np.where(problem.limit_kinds[own], penalty[:, None], 0.0).sum(axis=0)
+        by_kind = np.where(problem.limit_where[own][:, :, app], penalty[:, None], 0.0).sum(axis=0)
         return np.asarray(by_kind[self._kind_of])
 
     def _gains(self, kind: int, nodes: IntArray, app: int) -> FloatArray:

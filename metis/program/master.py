@@ -84,10 +84,11 @@ class Master:
         if not count:
             return
         added = columns.added.astype(np.int64)
-        under = self._limits_of(kind)
+        under = np.flatnonzero(self._problem.limit_where[:, kind].any(axis=1))
+        use = self._problem.limit_use(kind, added)[:, under]
         # the rows of the program that a column meets: its applications, its kind, its limits
-        entries = np.hstack([added, np.ones((count, 1), dtype=np.int64), added[:, under[1]]])
-        rows = np.concatenate([np.arange(self._apps), [self._apps + kind], under[0]])
+        entries = np.hstack([added, np.ones((count, 1), dtype=np.int64), use])
+        rows = np.concatenate([np.arange(self._apps), [self._apps + kind], self._apps + self._kinds + under])
         column, at = np.nonzero(entries)
         starts = np.searchsorted(column, np.arange(count))
         index, value = rows[at].astype(np.int32), entries[column, at].astype(np.float64)
@@ -116,18 +117,13 @@ class Master:
         usable = np.zeros(len(self.added), dtype=bool)
         for kind in range(self._kinds):
             own = self.kind == kind
-            usable[own] = (self.added[own] <= self._problem.left_of(kind, demand, left)).all(axis=1)
+            usable[own] = self._problem.fits(kind, self.added[own], demand, left)
         changed = np.flatnonzero(self.usable != usable)
         if len(changed):
             self.usable = usable
             index, zeros = (changed + self._before).astype(np.int32), np.zeros(len(changed))
             upper = np.where(usable[changed], np.inf, 0.0)
             self._highs.changeColsBounds(len(index), index, zeros, upper)
-
-    def _limits_of(self, kind: int) -> tuple[IntArray, IntArray]:
-        """Return the rows of a kind's limits, and their applications, int [its limits] both."""
-        own = np.flatnonzero(self._problem.limit_kinds[:, kind])
-        return self._apps + self._kinds + own, self._problem.limit_app[own]
 
     def solve(self) -> Solution:
         """Solve the program, from the last basis on.

@@ -164,7 +164,8 @@ def _fill_anew(
     matrix = np.zeros((len(kind) + len(soft), len(right)))
     matrix[: len(kind), : len(demand)] = added
     matrix[np.arange(len(kind)), len(demand) + kind] = 1.0
-    matrix[: len(kind), len(exact) :] = problem.limit_kinds[:, kind].T * added[:, problem.limit_app]
+    for one in np.unique(kind).tolist():
+        matrix[: len(kind)][kind == one, len(exact) :] = problem.limit_use(one, added[kind == one])
     matrix[len(kind) + np.arange(len(soft)), len(exact) + soft] = -1.0
     cost = np.concatenate([cost, problem.limit_penalty[soft]]) / max(most, 1e-300)
     beyond = np.maximum(there - (left + there), 0)[soft]

@@ -46,10 +46,10 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
             fixed[kind] += [added] * count
             demand -= count * added
             nodes[kind] -= count
-            limits -= count * problem.limit_kinds[:, kind] * added[problem.limit_app]
+            limits -= count * problem.limit_use(kind, added[None])[0]
         master.restrict(demand, nodes, limits)
         for kind, (rows, worth) in enumerate(left):
-            usable = (rows <= problem.left_of(kind, demand, limits)).all(axis=1)
+            usable = problem.fits(kind, rows, demand, limits)
             left[kind] = rows[usable], worth[usable]
         while True:
             solution = master.solve()
@@ -76,8 +76,7 @@ def _fitting(problem: Problem, kind: int, added: IntArray, demand: IntArray, lim
     """Return how many nodes of a kind may receive `added` [apps] of what demand and limits leave."""
     held = added > 0
     fits = int((demand[held] // added[held]).min()) if held.any() else int(problem.nodes[kind])
-    for r in np.flatnonzero(np.isinf(problem.limit_penalty)).tolist():
-        taken = int(added[problem.limit_app[r]])
-        if taken and problem.limit_kinds[r, kind]:
-            fits = min(fits, int(limits[r]) // taken)
+    used = problem.limit_use(kind, added[None])[0]
+    for r in np.flatnonzero(np.isinf(problem.limit_penalty) & (used > 0)).tolist():
+        fits = min(fits, int(limits[r]) // int(used[r]))
     return max(fits, 0)
