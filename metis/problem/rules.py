@@ -1,6 +1,6 @@
 """The operator's hard rules, as a mask over co-locations that every scheduler honours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated
 
@@ -62,6 +62,31 @@ class Rules:
             beside = counts[:, [_column(host, space) for host in hosts]].any(axis=1)
             allowed &= (counts[:, _column(app, space)] == 0) | beside
         return allowed
+
+    def parts(self) -> "list[Rules]":
+        """These rules one by one, each as rules of their own."""
+        return [
+            *(Rules(never_together=(pair,)) for pair in self.never_together),
+            *(Rules(at_most={app: most}) for app, most in self.at_most.items()),
+            *(Rules(only_beside={app: hosts}) for app, hosts in self.only_beside.items()),
+        ]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Rules]") -> "Rules":
+        """Rules of which each holds that one of `parts` does; see `parts`."""
+        return cls(
+            never_together=tuple(pair for part in parts for pair in part.never_together),
+            at_most={app: most for part in parts for app, most in part.at_most.items()},
+            only_beside={app: hosts for part in parts for app, hosts in part.only_beside.items()},
+        )
+
+    @property
+    def overrides(self) -> list[str]:
+        """These rules as they are typed."""
+        given = [f"rules.never_together=[[{a},{b}]]" for a, b in self.never_together]
+        given += [f"rules.at_most.{app}={most}" for app, most in self.at_most.items()]
+        given += [f"rules.only_beside.{app}=[{','.join(hosts)}]" for app, hosts in self.only_beside.items()]
+        return given
 
 
 def placing_order(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[int]:

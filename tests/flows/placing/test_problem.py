@@ -23,6 +23,7 @@ def with_group(counts, **words):
         (with_group({"Redsi": 3}), "unknown application 'Redsi': use"),
         (with_group({"Redis": 3000}), "3000 containers do not fit: 81 nodes of 8 slots have 648 slots free"),
         (with_group({"Redis": 3}, rules=Rules(at_most={"Redsi": 1})), "rules name the unknown application"),
+        (with_group({"MMS": 82}, rules=Rules(at_most={"MMS": 1})), "leave no room for rules.at_most.MMS=1; "),
     ],
 )
 def test_what_cannot_be_placed_is_refused_by_the_settings_alone(settings, says):
