@@ -298,18 +298,6 @@ def text_keys() -> tuple[str, ...]:
     return tuple(key for key in known_keys() if TYPED in _marks(key))
 
 
-@cache
-def mapping_keys() -> tuple[str, ...]:
-    """Return the dotted names of the settings that may be a mapping."""
-    return tuple(key for key in known_keys() if _holds_mapping(_hint(key)))
-
-
-def _holds_mapping(hint: Any) -> bool:
-    if get_origin(hint) is None:
-        return False
-    return get_origin(hint) in (Mapping, dict) or any(map(_holds_mapping, get_args(hint)))
-
-
 def _holds_path(hint: Any) -> bool:
     marks = getattr(hint, "__metadata__", ())
     return READ in marks or WRITTEN in marks or any(map(_holds_path, get_args(hint)))
