@@ -146,7 +146,13 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
         made = replace(made, allowed=rules.mask(space))
     if not settings.existing:
         return made
-    return replace(made, existing=placement_of(Path(settings.existing), space))
+    existing = placement_of(Path(settings.existing), space)
+    if len(existing) != nodes:
+        raise InputError(
+            f"existing {settings.existing}: names {len(existing)} nodes, cluster.nodes is {nodes}: give a "
+            f"row for each node, also for empty ones, or cluster.nodes={len(existing)}"
+        )
+    return replace(made, existing=existing)
 
 
 def one_group(settings: Settings, apps: tuple[str, ...]) -> IntArray:
