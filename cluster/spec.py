@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from cluster.images.catalog import MEMCACHED, ORIGIN, SUPPORT, Workload
-from cluster.provision.inventory import Host, Inventory
+from cluster.provision.inventory import Host, Inventory, endpoint
 from cluster.settings import LaunchSettings
 from metis.errors import InputError
 from metis.problem.counts import IntArray, whole_counts
@@ -145,7 +145,7 @@ class Container:
     @property
     def origin(self) -> str:
         """URL of its server, without a path."""
-        return f"http://{self.address}:{self.port}"
+        return f"http://{endpoint(self.address, self.port)}"
 
     @property
     def where(self) -> str:

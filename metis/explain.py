@@ -12,6 +12,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 from metis.problem.tables import Tables
 
+FEW = 6  # nodes that are listed by name one by one
 HEADER = ("nodes", "holds", "application", "rps", "if one of a neighbour left", "violated (extent)")
 
 
@@ -111,7 +112,7 @@ class Explanation:
             violated = ", ".join(f"{rule} ({extent:g})" for rule, extent in entry["violated"].items())
             for i, app in enumerate(entry["applications"]):
                 effects = ", ".join(f"{name} {0.0 - change:+.3f}" for name, change in app["from_one"].items())
-                first = (_named(alike), entry["holds"]) if i == 0 else ("", "")
+                first = (_named(alike, self.names), entry["holds"]) if i == 0 else ("", "")
                 last = violated if i == 0 else ""
                 others = [f"{app[name]:.3f}" if app[name] is not None else "" for name in self.others]
                 lines.append((*first, app["application"], f"{app['rps']:.3f}", *others, effects, last))
@@ -178,15 +179,21 @@ def explain(
     )
 
 
-def _named(nodes: Sequence[int]) -> str:
-    """Nodes in words: `0-2, 5`, with how many they are where there are several."""
+def _named(nodes: Sequence[int], names: Sequence[str] = ()) -> str:
+    """Nodes in words: `0-2, 5` or their names, with how many they are where there are several."""
+    if names and len(nodes) <= FEW:
+        listed = ", ".join(names[n] for n in nodes)
+        return f"{len(nodes)}: {listed}" if len(nodes) > 1 else listed
     ranges: list[list[int]] = []
     for n in nodes:
         if ranges and n == ranges[-1][-1] + 1:
             ranges[-1][1:] = [n]
         else:
             ranges.append([n])
-    named = ", ".join("-".join(map(str, one)) for one in ranges)
+    if names:
+        named = ", ".join(" to ".join(names[n] for n in one) for one in ranges)
+    else:
+        named = ", ".join("-".join(map(str, one)) for one in ranges)
     return f"{len(nodes)}: {named}" if len(nodes) > 1 else named
 
 

@@ -157,11 +157,12 @@ def check_targets(targets: Sequence[Target], allowed: Collection[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if not targets or twice:
         raise InputError(f"load: {f'two targets are called {twice[0]!r}' if twice else 'there is no target'}")
+    known = {address.lower() for address in allowed}  # as a URL's host is read
     for target in targets:
         parts = urlsplit(target.url)
         if parts.scheme != "http" or not parts.hostname:
             raise InputError(f"load: {target.name}: {target.url!r}: give an http:// URL")
-        if not _is_loopback(parts.hostname) and parts.hostname not in allowed:
+        if not _is_loopback(parts.hostname) and parts.hostname not in known:
             raise InputError(
                 f"load: {target.name}: {parts.hostname} is neither loopback nor a host of the cluster; "
                 "load goes nowhere else"

@@ -62,6 +62,17 @@ class _Pool(urllib3.HTTPConnectionPool):
             kept.close()
         return kept or self._new_conn()
 
+    def _put_conn(self, conn: Any) -> None:
+        # urllib3's own warns on the terminal where more come back than are kept
+        try:
+            if self.pool is not None:
+                self.pool.put(conn, block=False)
+                return
+        except queue.Full:
+            pass
+        if conn is not None:
+            conn.close()
+
 
 class SshAdapter(requests.adapters.HTTPAdapter):
     """Requests over `open_channel(command)`, which returns a channel that runs the command.

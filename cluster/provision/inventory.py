@@ -48,7 +48,12 @@ class Host:
     @property
     def endpoint(self) -> str:
         """Address and port of its SSH server, an IPv6 address in brackets."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return endpoint(self.address, self.port)
+
+
+def endpoint(address: str, port: int) -> str:
+    """Return address and port as they stand in a URL, an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 @settings("inventory")

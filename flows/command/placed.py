@@ -116,7 +116,8 @@ class Placed:
             with written_whole(path) as file:
                 file.write(placement_csv(self.placement + before, nodes, apps).encode())
         elif path.suffix == ".npz":
-            save_arrays(path, {"placement": self.placement + before, "apps": np.array(apps)})
+            held = {"placement": self.placement + before, "apps": np.array(apps), "nodes": np.array(nodes)}
+            save_arrays(path, held | ({"existing": before} if before.any() else {}))
         else:
             write_plan(path, self.placement, apps, nodes, before)
 

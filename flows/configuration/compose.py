@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.configuration.settings import Settings, defaults, known_keys, path_keys, paths_among, text_keys
+from flows.configuration.shell import refuse_taken_apart
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
 from metis.settings import unknown_key
@@ -32,6 +33,8 @@ def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str
     Raises:
         InputError: an override is not understood; says which.
     """
+    if not quoted:
+        refuse_taken_apart(overrides)
     words = with_config_dir(overrides)
     words = words if quoted else [quote_path(word) for word in words]
     return next(compose_jobs([words]))

@@ -152,7 +152,13 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
         return replace(made, existing=made.stated.running)
     if not settings.existing:
         return made
-    return replace(made, existing=placement_of(Path(settings.existing), space))
+    existing = placement_of(Path(settings.existing), space)
+    if len(existing) != nodes:
+        raise InputError(
+            f"existing {settings.existing}: names {len(existing)} nodes, cluster.nodes is {nodes}: give a "
+            f"row for each node, also for empty ones, or cluster.nodes={len(existing)}"
+        )
+    return replace(made, existing=existing)
 
 
 def make_statement(settings: Settings, space: ColocationSpace) -> Statement | None:

@@ -135,26 +135,21 @@ def profile_live(work: Work) -> Profile:
 
 
 class _Reporter:
-    """Reports how many runs are made, what is measured now, what failed, and how long the rest takes."""
+    """Reports how many runs are made, what is measured now and what failed."""
 
     def __init__(self, work: Work, total: int) -> None:
         self._work, self._total = work, total
-        self._begun: tuple[datetime, int] | None = None
+        self._begun = False
         self._done, self._known = 0, ""
 
     def __call__(self, journal: Journal) -> None:
         """Receive the journal, at the start and after every measurement."""
-        now, pending = datetime.now(tz=UTC), len(journal.pending)
-        if self._begun is None:
-            self._begun = (now, pending)
+        pending = len(journal.pending)
+        if not self._begun:
+            self._begun = True
             if journal.runs:
                 say_indented(f"{len(journal.runs)} runs of an earlier command are kept, {pending} are left")
-        started, at_start = self._begun
-        made = at_start - pending
         self._known = f", {len(journal.quarantined)} failed" if journal.quarantined else ""
-        if made > 0 and pending:
-            left = (now - started).total_seconds() / made * pending / 60
-            self._known += f", about {left:.0f} min left"
         self._done = self._total - pending
         self._work.progress("co-location runs", self._done, self._total, self._known)
 

@@ -22,6 +22,7 @@ from metis.inputs.archives import MAX_BYTES
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.oracle import Oracle, worth_of
+from metis.problem.placement_files import named_nodes
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 from metis.problem.worth import Worth
@@ -67,9 +68,18 @@ class Decisions:
             [trace for part in parts for trace in part.traces],
         )
 
-    def save(self, folder: Path, groups: IntArray, apps: Sequence[str]) -> None:
-        """Write placements and traces, and the seconds beside them."""
-        arrays = {"placements": self.placements, "groups": groups, "apps": list(apps)}
+    def save(
+        self, folder: Path, groups: IntArray, apps: Sequence[str], before: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write placements and traces, and the seconds beside them.
+
+        Args:
+            folder: of the step.
+            groups: int [groups, apps].
+            apps: their names.
+            before: what ran before, as `before_placing` returns it.
+        """
+        arrays = {"placements": self.placements, "groups": groups, "apps": list(apps), **(before or {})}
         save_arrays(folder / FILE, arrays)
         kept = [{k: v for k, v in trace.items() if not _differs(k)} for trace in self.traces]
         with written_whole(folder / TRACES) as file:
@@ -195,6 +205,18 @@ class Midway:
         bound = self._bound() if bound is None else bound
         known = f", {best / bound:.2%} of the bound" if best is not None and bound > 0 else ""
         self._report(self._done + row.get("share", 0.0), self._groups, known)
+
+
+def before_placing(settings: Settings, known: Tables | Oracle) -> dict[str, Any]:
+    """Return the containers that ran before, int [nodes, apps], and their nodes' names; empty without any.
+
+    A plan by the id of a run holds them, too: deployed without them, it would stop them.
+    """
+    cluster = make_cluster(settings, known.space)
+    if cluster.empty:
+        return {}
+    named = named_nodes(Path(settings.existing or ""), known.space.apps)
+    return {"existing": cluster.existing, **({"nodes": list(named)} if named else {})}
 
 
 def refuse_too_many(groups: int, cluster: Cluster) -> None:

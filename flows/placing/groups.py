@@ -15,7 +15,14 @@ from flows.engine.executor import executor_of
 from flows.engine.provenance import groups_dataset, run_params, run_tags
 from flows.engine.work import Work
 from flows.placing.comparison import OPTIMUM
-from flows.placing.decisions import Decisions, Midway, Report, place_groups, scheduler_for
+from flows.placing.decisions import (
+    Decisions,
+    Midway,
+    Report,
+    before_placing,
+    place_groups,
+    scheduler_for,
+)
 from flows.placing.tables import known_in, tables_of
 from metis.problem.counts import IntArray
 from metis.problem.oracle import Oracle
@@ -57,8 +64,10 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
         decisions = _with_ends(work, decisions, tabulated, groups, options)
     warn_of_small_budget(work.part, decisions)
     warn_of_unproven(work.part, decisions)
-    decisions.save(work.folder, groups, apps)
-    work.write("placements.csv", _as_csv(decisions.placements, apps))
+    before = before_placing(work.settings, known)
+    decisions.save(work.folder, groups, apps, before)
+    held = decisions.placements + before.get("existing", 0)  # a plan is all that runs then
+    work.write("placements.csv", _as_csv(held, apps))
     # whole, with seconds and curves: for people, no part of the output
     (work.recording.about / "traces.json").write_text(json.dumps(list(decisions.traces), indent=1))
     _draw(work, decisions.placements[0], apps)

@@ -8,6 +8,7 @@ from flows.configuration.settings import Settings
 from metis.errors import InputError
 from metis.problem.groups import check_group
 from metis.problem.space import ColocationSpace
+from metis.program.contradiction import check_rules
 
 
 def check_problem(settings: Settings) -> None:
@@ -17,8 +18,8 @@ def check_problem(settings: Settings) -> None:
         settings: of the command, with files where ids of MLflow runs were (see `flows.placing.given`).
 
     Raises:
-        InputError: unknown applications, rules or existing containers that do not fit, or a group of more
-            containers than there are free slots.
+        InputError: unknown applications, rules or existing containers that do not fit, a group of more
+            containers than there are free slots, or rules that no placement of it satisfies.
     """
     space = known_space(settings)
     if space is None:
@@ -26,6 +27,7 @@ def check_problem(settings: Settings) -> None:
     cluster = make_cluster(settings, space)
     for group in make_groups(settings, space.apps):
         check_group(group, cluster)
+        check_rules(group, cluster)
 
 
 def check_scheduler(settings: Settings, name: str) -> None:

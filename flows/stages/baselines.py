@@ -34,8 +34,9 @@ def placing_inputs(settings: Settings, part: str) -> tuple[str, ...]:
 
 def placing_modules(settings: Settings, part: str) -> tuple[str, ...]:
     """Return the modules whose source counts for the scheduler `part`."""
-    del settings
-    return ("metis.problem.cluster", "metis.problem.objectives", *modules_of(part))
+    # beside what runs the output is a plan of both; those of before it was are not to be found again
+    beside = ("metis.problem.placement_files",) if settings.existing else ()
+    return ("metis.problem.cluster", "metis.problem.objectives", *beside, *modules_of(part))
 
 
 def _schedulers(settings: Settings) -> Sequence[str]:

@@ -1,6 +1,6 @@
 """The chain: its stages in order, the steps of a run, and a run without Prefect."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage, Step
@@ -110,12 +110,16 @@ def _with_inputs(names: Iterable[str], by_name: Mapping[str, Step]) -> set[str]:
     return needed
 
 
-def found(memo: Memo) -> Outcome | None:
-    """Return the outcome of a run of which nothing is left to do; None where something is."""
+def missing(memo: Memo) -> Iterator[str]:
+    """Yield the names of the steps of a run that are left to do, in order."""
     for step in chosen_steps(memo.settings):
         if asked_for(step, memo.settings) and memo.find(step.name) is None:
-            return None
-    return memo.outcome()
+            yield step.name
+
+
+def found(memo: Memo) -> Outcome | None:
+    """Return the outcome of a run of which nothing is left to do; None where something is."""
+    return memo.outcome() if next(missing(memo), None) is None else None
 
 
 def run_steps(memo: Memo) -> Outcome:

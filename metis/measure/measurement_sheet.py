@@ -1,5 +1,6 @@
 """Measurements as a person tabulates them: wide (a row per run) or long (a row per application of a run)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,25 @@ def measurements_of(
     return Measurements(found.apps, found.counts[kept], measures, places)
 
 
+def _refuse_misspelt(sheet: Sheet) -> None:
+    """Refuse columns such as `RPS web` and `web_rps`, as which measures are often called elsewhere.
+
+    Raises:
+        InputError: names the column and how it is to be called.
+    """
+    measure, apart = "|".join((RPS, *OTHERS)), "[ _.-]+"
+    said = re.compile(f"(?P<before>{measure}){apart}(?P<of>.+)|(?P<by>.+){apart}(?P<after>{measure})", re.I)
+    prefixes = tuple(f"{name}_" for name in (RPS, *OTHERS))
+    counted = {one.partition("_")[2] for one in sheet.header if one.startswith(prefixes)}
+    for column in sheet.header:
+        found = said.fullmatch(column.strip())
+        if found and not column.startswith(prefixes) and column not in counted:
+            right = f"{(found['before'] or found['after']).lower()}_{found['of'] or found['by']}"
+            raise InputError(f"{sheet.name}: the column {column!a} is to be called {right!a}")
+
+
 def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
+    _refuse_misspelt(sheet)
     measured = [name.removeprefix(f"{RPS}_") for name in sheet.header if name.startswith(f"{RPS}_")]
     if not measured:
         raise InputError(

@@ -19,8 +19,11 @@ from metis.problem.columns import APPS, columns_by_name
 from metis.problem.counts import IntArray, whole_counts
 from metis.problem.space import ColocationSpace
 
-PLACEMENT, EXISTING, NODE, GROUP = "placement", "existing", "node", "group"
-ARRAYS = (PLACEMENT, "placements")
+PLACEMENT, EXISTING, NODE, GROUP, NODES = "placement", "existing", "node", "group", "nodes"
+# of several groups, `placements` are the new containers alone, and EXISTING what ran before the first
+SEVERAL = "placements"
+ARRAYS = (PLACEMENT, SEVERAL)
+ARCHIVE = ".npz"
 
 
 def as_named(placement: IntArray, apps: Sequence[str], nodes: Sequence[str]) -> dict[str, Any]:
@@ -88,7 +91,8 @@ def read_placement(path: Path, space: ColocationSpace) -> IntArray:
     Formats: `.csv` with a column per application and `node`; `.json` with `placement`, either node ->
     application -> containers (see `as_named`; rows in the order of `nodes`) or a list of rows in the order of
     the applications; `.npz` with an array `placement`, or `placements` of several groups, of which the
-    first is meant. Applications that a file does not name run nowhere.
+    first is meant, together with what ran before it (`existing`). Applications that a file does not name
+    run nowhere.
 
     Args:
         path: the file.
@@ -115,11 +119,17 @@ def read_placement(path: Path, space: ColocationSpace) -> IntArray:
 
 
 def _read_arrays(path: Path, space: ColocationSpace) -> NDArray[Any]:
-    stored = read_archive(path, (*ARRAYS, APPS), limit=INPUT_BYTES, first=ARRAYS[1:])
+    stored = read_archive(path, (*ARRAYS, APPS, EXISTING), limit=INPUT_BYTES, first=[SEVERAL])
     name = next((name for name in ARRAYS if name in stored), None)
     if name is None:
         raise InputError(f"{path}: holds no array named placement")
-    return columns_by_name(path, stored[name], stored.get(APPS), space.apps)
+    held = stored[name]
+    if name == SEVERAL and EXISTING in stored:
+        before = stored[EXISTING]
+        if before.shape != held.shape:
+            raise InputError(f"{path}: existing of shape {before.shape} beside placements of {held.shape}")
+        held = whole_counts(held, str(path)) + whole_counts(before, str(path))
+    return columns_by_name(path, held, stored.get(APPS), space.apps)
 
 
 def read_existing(path: Path, space: ColocationSpace) -> IntArray | None:
@@ -128,6 +138,11 @@ def read_existing(path: Path, space: ColocationSpace) -> IntArray | None:
     Raises:
         InputError: unreadable, an unknown application or node, or counts that are none; names the file.
     """
+    if path.suffix.lower() == ARCHIVE:
+        stored = read_archive(path, (APPS, EXISTING), limit=INPUT_BYTES)
+        if EXISTING not in stored:
+            return None
+        return whole_counts(columns_by_name(path, stored[EXISTING], stored.get(APPS), space.apps), str(path))
     if path.suffix.lower() != ".json":
         return None
     document = read_json(path)
@@ -199,11 +214,14 @@ def node_names(count: int) -> tuple[str, ...]:
 
 
 def named_apps(path: Path) -> tuple[str, ...]:
-    """The applications that a JSON plan names in their order; none where it does not."""
-    if path.suffix.lower() != ".json" or not path.is_file():
+    """The applications that a plan (`.json`, `.npz`) names in their order; none where it does not."""
+    if path.suffix.lower() not in (".json", ARCHIVE) or not path.is_file():
         return ()
-    document = read_json(path)
-    apps = document.get(APPS) if isinstance(document, Mapping) else None
+    if path.suffix.lower() == ARCHIVE:
+        apps: Any = list(read_archive(path, [APPS], limit=INPUT_BYTES).get(APPS, ()))
+    else:
+        document = read_json(path)
+        apps = document.get(APPS) if isinstance(document, Mapping) else None
     if not isinstance(apps, list):
         return ()
     check_names([str(app) for app in apps], f"{path}: application")
@@ -227,6 +245,9 @@ def named_nodes(path: Path, apps: tuple[str, ...] = ()) -> tuple[str, ...] | Non
     if path.suffix.lower() == ".json":
         document = read_json(path)
         names = [str(name) for name in document.get("nodes", [])]
+    elif path.suffix.lower() == ARCHIVE:
+        names = [str(name) for name in read_archive(path, [NODES], limit=INPUT_BYTES).get(NODES, ())]
+        check_names(names, f"{path}: node", LONGEST_HOST)
     elif is_sheet(path):
         sheet = _nodes_in_order(read_sheet(path, ordered=True), apps)
         names = sheet.texts(NODE) if NODE in sheet.header else []

@@ -1,6 +1,6 @@
 """The operator's rules: what may share a node, which nodes an application may use, how far it is spread."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Annotated
 
@@ -183,6 +183,38 @@ class Rules(RuleSet):
             named += [app for hosts in rules.only_beside.values() for app in hosts]
             for app in (*named, *rules.at_most, *rules.only_beside, *rules.eligible, *rules.spread):
                 _column(app, space)
+
+    def parts(self) -> "list[Rules]":
+        """These hard rules one by one, each as rules of their own."""
+        return [Rules(**{kind: getattr(rule, kind) for kind in KINDS}) for _, rule in self.single()]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Rules]") -> "Rules":
+        """Rules of which each holds that one of `parts` does; see `parts`."""
+        spread: dict[str, dict[str, float]] = {}
+        for part in parts:
+            for app, domains in part.spread.items():
+                spread.setdefault(app, {}).update(domains)
+        return cls(
+            never_together=tuple(pair for part in parts for pair in part.never_together),
+            at_most={app: most for part in parts for app, most in part.at_most.items()},
+            only_beside={app: hosts for part in parts for app, hosts in part.only_beside.items()},
+            most_beside=tuple(row for part in parts for row in part.most_beside),
+            eligible={app: names for part in parts for app, names in part.eligible.items()},
+            spread=spread,
+        )
+
+    @property
+    def overrides(self) -> list[str]:
+        """These hard rules as they are typed."""
+        given = [f"rules.never_together=[[{a},{b}]]" for a, b in self.never_together]
+        given += [f"rules.at_most.{app}={most}" for app, most in self.at_most.items()]
+        given += [f"rules.only_beside.{app}=[{','.join(hosts)}]" for app, hosts in self.only_beside.items()]
+        given += [f"rules.most_beside=[[{app},{other},{most}]]" for app, other, most in self.most_beside]
+        given += [f"rules.eligible.{app}=[{','.join(names)}]" for app, names in self.eligible.items()]
+        for app, domains in self.spread.items():
+            given += [f"rules.spread.{app}.{domain}={most:g}" for domain, most in domains.items()]
+        return given
 
 
 def placing_order(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[int]:

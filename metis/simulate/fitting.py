@@ -40,8 +40,8 @@ def fit_simulator(
     if settings.kind == "table" and not measured.all():
         first = describe_colocation(space.counts[np.flatnonzero(~measured)[0]], space.apps)
         raise InputError(
-            f"simulator=table needs every co-location measured: {(~measured).sum():,} of {space.size:,} are "
-            f"missing, for instance {first}; use simulator=boosted or forest"
+            f"simulator=table needs every co-location measured: {(~measured).sum():,} of {space.size - 1:,} "
+            f"are missing, for instance {first}; use simulator=ensemble, the best for few rows, or boosted"
         )
     exact = bool(measured.all()) and (settings.overwrite or settings.kind == "table")
     if settings.kind == "ensemble" and not exact:

@@ -48,6 +48,6 @@ class FileTestbed:
         if missing:
             raise InputError(
                 f"testbed.path: judging placements needs every co-location, and {missing} of "
-                f"{self.space.size} are not recorded in it; name a full profile"
+                f"{self.space.size - 1} are not recorded in it; name a full profile"
             )
         return fit_simulator(self.profile, SimulatorSettings(kind="table"), quantities).tables

@@ -41,3 +41,8 @@ def test_forks_run_what_ci_runs():
     runs = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
     assert any(".ci/run" in run for run in runs)
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
+
+
+def test_make_run_ends_with_how_to_get_the_command():
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nrun: ")[2].partition("\n\n")[0]
+    assert recipe.splitlines()[-1].endswith("source $(BIN)/activate && metis --help'")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,15 @@ def test_nodes_that_are_alike_share_a_line():
     ]
     assert [row[0] for row in found.rows([2, 3, 6])] == ["2: 2-3", "6"]
     assert len(found.as_dict()["nodes"]) == 7  # one by one in JSON
+    called = replace(found, names=("alpha", "beta", "gamma", "delta", "eps", "zeta", "eta"))
+    assert [row[0] for row in called.rows()] == ["3: alpha, gamma, delta", "beta", "zeta", "eta"]
+
+
+def test_many_nodes_by_name_are_named_from_first_to_last():
+    placement = np.repeat([[2, 0, 0], [0, 0, 1], [2, 0, 0]], [8, 1, 1], axis=0)
+    found = explain(placement, Cluster(SPACE, 10), tables())
+    called = replace(found, names=tuple(f"node-{i}" for i in range(1, 11)))
+    assert [row[0] for row in called.rows()] == ["9: node-1 to node-8, node-10", "node-9"]
 
 
 def test_further_quantities_stand_beside_the_rps():

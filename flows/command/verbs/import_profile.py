@@ -10,12 +10,15 @@ See "Bring your own measurements" in docs/.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.command.request import Request, Verb
 from flows.command.result import Facts, Result
 from flows.configuration.objects import app_names
 from metis.errors import InputError
+
+if TYPE_CHECKING:
+    from metis.measure.profile import Profile
 
 
 def run(request: Request) -> Result:
@@ -35,8 +38,18 @@ def run(request: Request) -> Result:
         raise InputError(f"{target}: would overwrite its source; name another out=")
     profile.save(target)
     described = describe_profile(profile)
-    facts = Facts(f"{source.name} → {target}", _facts(described))
+    facts = Facts(f"{source.name} → {target}", _facts(described) | _latencies(profile))
     return Result({**described, "path": str(target)}, [facts])
+
+
+def _latencies(profile: "Profile") -> dict[str, str]:
+    """Return the latencies of stand-alone runs in words: milliseconds taken for seconds are seen there."""
+    found = {}
+    for name in ("p50", "p99"):
+        alone = zip(profile.apps, profile.alone(name), strict=True)
+        known = [f"{app} {seconds:g} s" for app, seconds in alone if seconds == seconds]
+        found |= {f"{name} alone": ", ".join(known)} if known else {}
+    return found
 
 
 def _facts(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,17 @@ from dataclasses import replace
 from flows.command.request import EVERY, Request, Verb
 from flows.command.result import Result
 from flows.command.verbs import run as run_verb
+from flows.engine.console import say
+from flows.stages.chain import missing, open_memo
 
 
 def run(request: Request) -> Result:
     """See the module's text."""
-    return run_verb.run(replace(request, settings=replace(request.settings, until="report", stages=None)))
+    settings = replace(request.settings, until="report", stages=None)
+    left = list(missing(open_memo(settings, command=request.command)))
+    if left:
+        say(f"not done yet under these settings, and so done now: {', '.join(left)}")
+    return run_verb.run(replace(request, settings=settings))
 
 
 VERB = Verb(run, settings=EVERY)

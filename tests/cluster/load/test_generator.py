@@ -20,6 +20,7 @@ from cluster.load import generator as load
 from cluster.load.generator import Target, addresses, check_targets, load_here, read_results
 from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LoadSettings
+from cluster.spec import Container
 from metis.errors import InputError, SurroundingsError
 
 # responds as its path says, and counts how often each path was requested and in how many seconds
@@ -220,6 +221,18 @@ def test_load_goes_to_the_hosts_of_the_inventory():
     check_targets([Target("w", "http://172.30.0.3:8081/")], allowed)
     with pytest.raises(InputError, match=r"x: 172\.30\.0\.4 is neither loopback nor a host"):
         check_targets([Target("x", "http://172.30.0.4:8081/")], allowed)
+
+
+def test_load_goes_to_an_ipv6_address_and_to_a_name_in_any_case():
+    """Without brackets `http://fd00::3:8081` was no URL of that host."""
+    hosts = (Host("m", "manager", "Alpha.example"), Host("w", "worker", "FD00::3"))
+    allowed = addresses(Inventory("hosts", "test", hosts, "known_hosts"))
+    for host in hosts:
+        container = Container("Redis", host.name, 0, "redis-0", 8081, host.seen_as)
+        check_targets([Target("x", f"{container.origin}/")], allowed)
+    assert container.origin == "http://[FD00::3]:8081"
+    with pytest.raises(InputError, match="x: fd00::4 is neither loopback nor a host"):
+        check_targets([Target("x", "http://[fd00::4]:8081/")], allowed)
 
 
 @given(st.ip_addresses(v=4).filter(lambda address: not address.is_loopback))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.command.main import main
+from flows.command.result import Result
 from flows.engine.store import Store
 from flows.prefect.run import run_chain
 from tests.flows.conftest import settings_of
@@ -169,3 +170,17 @@ def test_a_run_that_placed_nothing_is_refused(small, outcome, capfd):
     run = outcome.records["simulator"].run_id
     assert main(["explain", *words_for("explain", small), f"placement={run}"]) == 2
     assert "holds no placement; name a run of highlevel, baselines, deploy or watch" in capfd.readouterr().err
+
+
+def test_a_report_says_what_it_does_first(small, outcome, tmp_path, monkeypatch, capfd):
+    """On an empty store it ran the whole chain, minutes of it, without a word."""
+    monkeypatch.setattr("flows.command.verbs.run.run", lambda given: Result({"until": given.settings.until}))
+    words = [*(word for word in small if not word.startswith("tracking.path=")), f"tracking.path={tmp_path}"]
+    assert main(["report", *words, "output=json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out) == {"until": "report"}
+    steps = ["setup", "profile", "simulator", "constraints", "baselines/optimum", "baselines/greedy"]
+    says = f"not done yet under these settings, and so done now: {', '.join([*steps, 'evaluate', 'report'])}"
+    assert err.splitlines()[-1] == says
+    assert main(["report", *small, *CHAIN, "output=json"]) == 0
+    assert "not done yet" not in capfd.readouterr().err

@@ -67,7 +67,10 @@ def place(store, full_profile, capfd):
         ([GROUP, "apps.names=[a,b]"], "but apps.names asks for ['a', 'b']"),
         ([GROUP, "existing=none.json"], "none.json"),
         (["groups.path=none.npz"], "none.npz"),
-        ([GROUP, "scheduler=optimum", "rules.at_most={Redis:0}"], "no placement satisfies the rules"),
+        (
+            [GROUP, "scheduler=optimum", "rules.at_most={Redis:0}"],
+            "leave no room for rules.at_most.Redis=0; ",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_what_would_be_right(place, words, says):

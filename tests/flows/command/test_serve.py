@@ -48,3 +48,16 @@ def test_words_of_the_run_reach_the_flows_and_those_of_serving_do_not(served, tr
     assert main(["serve", tracking, "serve.port=4311", "serve.limit=3", "group.size=7"]) == 0
     assert served == {"port": 4311, "words": f"{tracking} group.size=7"}
     assert capfd.readouterr().out == ""
+
+
+def test_ctrl_c_ends_it_in_silence(served, tracking, monkeypatch, capfd):
+    """It is the way to end it, and no failure: it was a traceback of Prefect's."""
+
+    def interrupted(chosen):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deployments, "serve_until_stopped", interrupted)
+    assert main(["serve", tracking, "serve.port=4311"]) == 0
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].startswith("prefect deployment run pipeline/local")

@@ -117,6 +117,12 @@ def test_groups_by_name_and_existing_containers(metis, tmp_path, full_profile):
     code, _, err = metis("place", "group.counts={MMS:14}", f"existing={running}")
     assert code == 2
     assert err == "metis: 14 containers do not fit: 6 nodes of 3 slots have 13 slots free\n"
+    code, _, err = metis("place", "group.counts={MMS:3}", f"existing={running}", "cluster.nodes=7")
+    assert (code, err.startswith(f"metis: existing {running}: names 6 nodes, cluster.nodes is 7: ")) == (
+        2,
+        True,
+    )
+    assert err.endswith("or cluster.nodes=6\n")
 
 
 def test_rules_from_the_command_line_hold(metis):
@@ -177,6 +183,14 @@ def test_tables_for_a_person(metis):
     assert code == 0
     assert "mean RPS" in out
     assert "Nodes" in out
+
+
+def test_import_shows_the_unit_that_latencies_were_taken_in(tmp_path, capfd):
+    (tmp_path / "a.csv").write_text("web,db,rps_web,rps_db,p99_web\n1,0,800,,120\n0,1,,50,\n")
+    assert main(["import-profile", str(tmp_path / "a.csv"), f"out={tmp_path / 'a.npz'}"]) == 0
+    out = capfd.readouterr().out
+    assert "p99 alone" in out
+    assert "web 120 s" in out
 
 
 def test_import_profile(full_profile, tmp_path, capfd):

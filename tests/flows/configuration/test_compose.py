@@ -101,7 +101,7 @@ def test_quoting_is_left_to_whoever_did_it():
         ("nodes", "'nodes' is not an override; write key=value"),
         ("cluster=3", "cluster=3"),
         ("=3", "=3"),
-        ("cluster.nodes=[1", r"cluster\.nodes=\[1: .*quotes"),
+        ("cluster.nodes=[1", r"cluster\.nodes=\[1: '\]' is missing; quote it, as in 'cluster\.nodes=\[1\]'"),
         ("scheduler=a=b", "scheduler=a=b: .*quotes"),
         ("seed=${nope}", "nope"),
         ("cluster.nodes=0", "cluster.nodes 0: .*greater than or equal to 1"),
@@ -164,3 +164,26 @@ def test_groups_are_given_by_position_or_name():
 def test_composing_twice_in_one_process_does_not_leak():
     assert validated(compose_plain(["cluster.nodes=3"])).cluster.nodes == 3
     assert validated(compose_plain([])).cluster.nodes == 81
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        # what bash makes of group.counts={Redis:10,MMS:20}, and of one with a space
+        (["group.counts=Redis:10", "group.counts=MMS:20"], "'group.counts={Redis:10,MMS:20}'"),
+        (["group.counts={Redis:10,", "MMS:20}", "seed=1"], "'group.counts={Redis:10,MMS:20}'"),
+        (["group.counts={Redis:10"], "'group.counts={Redis:10}'"),
+        (["rules.at_most=Redis:1"], "'rules.at_most={Redis:1}'"),
+        (["rules.never_together=[[Redis,", "MMS]]"], "'rules.never_together=[[Redis,MMS]]'"),
+        (["rules.never_together=[[Redis", "seed=1"], "'rules.never_together=[[Redis]]'"),
+    ],
+)
+def test_a_word_that_the_shell_took_apart_is_shown_in_quotes(words, says):
+    with pytest.raises(InputError) as caught:
+        compose_plain(words)
+    assert str(caught.value).endswith(f"as in {says}")
+
+
+@pytest.mark.parametrize("word", ["tracking.path=/a{b", "profile.path=[a", "scheduler=mine:place"])
+def test_a_brace_in_a_path_and_a_name_of_a_function_are_left_alone(word):
+    assert compose_plain([word])

@@ -1,5 +1,7 @@
 """Runs that a sweep's processes leave open when the sweep alone is ended."""
 
+import os
+import socket
 import subprocess
 import sys
 
@@ -7,9 +9,12 @@ import pytest
 from prefect.exceptions import TerminationSignal
 
 from flows.command.ending import TerminatedError
+from flows.command.verbs.status import chain_status
 from flows.configuration.sections import TrackingSettings
 from flows.engine import leftovers
 from flows.engine.store import Store
+from flows.stages.simulator import STAGE as SIMULATOR
+from tests.flows.conftest import settings_of
 
 # a process of a sweep: begins a job's run, says so and goes on, deaf to nothing
 WORKER = """
@@ -70,3 +75,20 @@ def test_what_prefect_makes_of_a_sigterm_is_a_kill_and_no_failure(tmp_path):
     with pytest.raises(TerminationSignal), store.parent("sweep", {}):
         raise TerminationSignal(signal=15)
     assert states(store) == ["KILLED"]
+
+
+def test_a_step_is_running_until_its_process_is_gone_and_then_closed(tracking, tmp_path, full_profile):
+    """Of a `kill -9`: the next command closes what it left, before it shows the chain."""
+    words = ("profile=file", f"profile.path={full_profile}", "simulator=table", "cluster.slots=3", tracking)
+    settings = settings_of(*words, "until=simulator")
+    store = Store(settings.tracking)
+    step = SIMULATOR.step(settings)
+    begun = store._start("simulator", {"metis.step": "simulator", "metis.identity": "{}"}).run_id
+    leftovers.OWN.pop(begun)
+    assert [row.status for row in store.attempts(step.name)] == ["RUNNING"]
+    store._client.set_tag(begun, "metis.process", f"{socket.gethostname()} {os.getpid()} 1")  # long reused
+    (row,) = [row for row in chain_status(settings) if row["step"] == "simulator"]
+    assert row["state"] != "running"
+    found = store._client.get_run(begun)
+    assert found.info.status == "KILLED"
+    assert found.data.tags["metis.error"] == "killed without a word"

@@ -2,10 +2,13 @@
 
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from flows.configuration.sections import TrackingSettings
+from flows.engine.provenance import Dataset
 from flows.engine.store import Store, sqlite_uri
 from metis.errors import InputError, SurroundingsError
 
@@ -154,3 +157,34 @@ def test_uri():
     from pathlib import Path
 
     assert sqlite_uri(Path("/a b/100%")) == "sqlite:////a b/100%/mlflow.db"
+
+
+def test_two_that_log_one_dataset_at_once_both_do(store):
+    """MLflow looks whether it is there and then adds it: two did so in nine of ten rounds."""
+    stores = [store, Store(TrackingSettings(path=str(store.root)))]
+    runs = [one._start("s", {}).run_id for one in stores]
+    rounds, barrier = 8, threading.Barrier(2, timeout=60)
+
+    def log(one, run_id):
+        for number in range(rounds):
+            barrier.wait()
+            one.log_datasets(run_id, [Dataset("groups", f"round {number}", "drawn", ["a"], 2)])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(log, stores, runs))
+    for run_id in runs:
+        assert len(store._client.get_run(run_id).inputs.dataset_inputs) == rounds
+        store._finish(run_id)
+
+
+def test_a_dataset_that_another_machine_logs_meanwhile_is_tried_again(store, monkeypatch):
+    asked = []
+
+    def log_inputs(run_id, datasets):
+        asked.append(run_id)
+        if len(asked) < 3:
+            raise RuntimeError("UNIQUE constraint failed: datasets.experiment_id")
+
+    monkeypatch.setattr(store._client, "log_inputs", log_inputs)
+    store.log_datasets("run", [Dataset("groups", "again", "drawn", ["a"], 2)])
+    assert len(asked) == 3

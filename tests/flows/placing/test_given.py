@@ -1,17 +1,26 @@
 """Placements by file or by the id of a run, whole or as tables show it; tables that cost too much."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from flows.command.verbs.explain import _beside
+from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
-from flows.placing.given import chosen_placement, given_placement, with_files
+from flows.placing.decisions import Decisions
+from flows.placing.given import chosen_placement, given_names, given_placement, with_files
 from flows.placing.known import known_tables
+from flows.placing.tables import tables_in
+from flows.stages.baselines import STAGE as BASELINES
+from flows.stages.chain import STAGES
 from metis.errors import InputError
 from metis.files import save_arrays
+from metis.problem.placement_files import named_apps
 from metis.problem.space import ColocationSpace
+from tests.flows.conftest import settings_of
 
 SPACE = ColocationSpace(("a", "b"), 2)
 STEP = ("highlevel/metis", "highlevel")
@@ -81,3 +90,36 @@ def test_hours_of_measurements_are_not_begun_by_a_verb():
     memo = SimpleNamespace(affordable=lambda step: False)
     with pytest.raises(InputError, match=r"no profile was measured .* `metis run stages=\[profile\]`"):
         known_tables(memo)
+
+
+def test_a_run_that_placed_beside_what_runs_is_a_plan_of_both(do, small, memo_of, store, tmp_path):
+    """By its run alone it held the new containers: deployed, it stopped the others."""
+    running = tmp_path / "running.csv"
+    held = [["eins", 1, 1], ["zwei", 0, 2], *([name, 0, 0] for name in "abcd")]
+    running.write_text("node,Redis,MMS\n" + "\n".join(",".join(map(str, row)) for row in held) + "\n")
+    words = (*small, f"existing={running}", "group.size=5")
+    inputs = {"simulator": memo_of().obtain("simulator")}
+    record = do(BASELINES, settings_of(*words), inputs, "greedy")
+    tables = tables_in(inputs["simulator"].folder)
+    new = Decisions.load(record.folder).placements[0]
+    before = make_cluster(settings_of(*words), tables.space).existing
+    assert (before.sum(), new.sum()) == (4, 5)
+    settings = with_files(replace(settings_of(*small), placement=record.run_id), store)
+    assert given_placement(settings, tables.space).tolist() == (new + before).tolist()
+    assert given_names(settings, tables.space)[:2] == ("eins", "zwei")
+    assert named_apps(Path(settings.placement)) == tables.space.apps
+    added, cluster = _beside(settings, make_cluster(settings, tables.space))
+    assert added.tolist() == new.tolist()
+    assert cluster.existing.tolist() == before.tolist()
+    table = replace(settings, placement=str(record.folder / "placements.csv"))
+    assert given_placement(table, tables.space).tolist() == (new + before).tolist()
+    # runs of before this was so are not found again
+    sources = STAGES["baselines"].step(settings_of(*words), "greedy").modules
+    assert set(sources) - set(STAGES["baselines"].step(settings_of(*small), "greedy").modules)
+
+
+def test_an_archive_of_other_shapes_is_refused(tmp_path):
+    path = tmp_path / "decisions.npz"
+    save_arrays(path, {"placements": [[[1, 0]]], "existing": [[0, 1], [0, 0]]})
+    with pytest.raises(InputError, match=r"existing of shape \(2, 2\) beside placements of \(1, 2\)"):
+        given_placement(replace(Settings(), placement=str(path)), SPACE)

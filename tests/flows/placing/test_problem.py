@@ -23,6 +23,7 @@ def with_group(counts, **words):
         (with_group({"Redsi": 3}), "unknown application 'Redsi': use"),
         (with_group({"Redis": 3000}), "3000 containers do not fit: 81 nodes of 8 slots have 648 slots free"),
         (with_group({"Redis": 3}, rules=Rules(at_most={"Redsi": 1})), "rules name the unknown application"),
+        (with_group({"MMS": 82}, rules=Rules(at_most={"MMS": 1})), "leave no room for rules.at_most.MMS=1; "),
     ],
 )
 def test_what_cannot_be_placed_is_refused_by_the_settings_alone(settings, says):
@@ -58,7 +59,10 @@ def test_the_verbs_explore_nothing_for_a_mistyped_application(tmp_path, capfd, v
         (["explore", "out=mine"], "out 'mine': a profile is read again by its ending; give a name in .npz"),
         (["import-profile", "a.csv", "out=a.txt"], "out 'a.txt': a profile is read again by its ending"),
         (["place", "group.counts={Redis:x}"], "group.counts.Redis 'x': input should be a valid number"),
-        (["place", "group.counts=Redis:1"], "group.counts 'Redis:1': input should be a valid list or map"),
+        (
+            ["place", "group.counts=Redis:1"],
+            "group.counts=Redis:1: in a shell a word with braces is quoted, as in 'group",
+        ),
         (["place", "exprement=quick"], "exprement: there is no such setting; did you mean experiment?"),
     ],
 )

@@ -211,3 +211,18 @@ def test_result_files_that_are_none_are_named_with_their_line(tmp_path, name, te
     with pytest.raises(InputError, match=says) as refused:
         imported(tmp_path, f"run,app,count,results\n1,web,1,{name}\n", results=True)
     assert "column results" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "right"),
+    [("RPS_db", "rps_db"), ("db_rps", "rps_db"), ("rps db", "rps_db"), ("db.RPS", "rps_db")],
+)
+def test_a_measure_by_another_name_is_refused_with_the_right_one(tmp_path, column, right):
+    """What was wrong was the count's column, by the message: it had no measure of that name."""
+    with pytest.raises(InputError, match=f"the column '{column}' is to be called '{right}'"):
+        imported(tmp_path, WIDE.replace("rps_db", column))
+
+
+def test_an_application_may_be_called_like_a_measure(tmp_path):
+    text = WIDE.replace("rps_db", "rps_db-rps").replace("web,db", "web,db-rps", 1)
+    assert imported(tmp_path, text).apps == ("web", "db-rps")

@@ -38,9 +38,9 @@ def test_a_table_is_exact(testbed):
 
 
 def test_a_table_of_a_partial_profile_is_refused(part):
-    missing = 330 - 1 - len(part)
+    missing = 329 - len(part)
     with pytest.raises(
-        InputError, match=rf"{missing} of 330 are missing, for instance \d .*boosted or forest"
+        InputError, match=rf"{missing} of 329 are missing, for instance \d .*ensemble, the best for few"
     ):
         fit_simulator(part, SimulatorSettings(kind="table"))
 
