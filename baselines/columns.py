@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 from baselines.contract import Entry, Materials, Progress, WideMaterials
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.kinds import problem_of
+from metis.problem.kinds import Problem, problem_of
 from metis.problem.scheduler import Placed
 from metis.problem.worth import Worth
 from metis.settings import settings
@@ -25,10 +25,13 @@ class ColumnsSettings:
         width: co-locations of equally many containers that a search pursues at first; it grows where the
             proof needs more.
         seconds: per group, after which no more are searched; rounding comes on top.
+        prove: whether limits are sought that prove the bound, which takes longer than finding the columns;
+            null: by `columns`, not by `metis`.
     """
 
     width: Annotated[int, Ge(1), Le(1_000_000)] = 1024
     seconds: Annotated[float, Gt(0)] = 120.0
+    prove: bool | None = None
 
 
 def place_columns(
@@ -37,8 +40,17 @@ def place_columns(
     worth: FloatArray | Worth,
     settings: ColumnsSettings | None = None,
     progress: Progress | None = None,
+    predict: Callable[[Problem], FloatArray] | None = None,
 ) -> Placed:
     """Place `group` [apps] by column generation on `worth`, a table [space.size] or an oracle.
+
+    Args:
+        group: containers to place, int [apps].
+        cluster: where to.
+        worth: of co-locations.
+        settings: of the search.
+        progress: receives what is known midway.
+        predict: gives prices [apps] to begin with, as a learner does.
 
     Returns:
         The placement, int [nodes, apps], and `bound`, `bound_kind` (`proven` or `estimated`), `rounds`,
@@ -53,7 +65,13 @@ def place_columns(
     settings = settings or ColumnsSettings()
     problem, kind_of = problem_of(group, cluster, worth)
     found = solve_column_program(
-        problem, kind_of, width=settings.width, seconds=settings.seconds, progress=progress
+        problem,
+        kind_of,
+        width=settings.width,
+        seconds=settings.seconds,
+        progress=progress,
+        prices=predict(problem) if predict else None,
+        proving=predict is None if settings.prove is None else settings.prove,
     )
     trace: dict[str, Any] = {
         "bound": found.bound,
@@ -72,4 +90,4 @@ def _build(materials: Materials | WideMaterials) -> Place:
     return partial(place_columns, settings=chosen, progress=materials.progress)
 
 
-SCHEDULER = Entry(_build, ("columns",), wide=_build)
+SCHEDULER = Entry(_build, ("columns",), wide=_build, wide_sections=("columns",))

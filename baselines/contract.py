@@ -51,9 +51,7 @@ class Materials:
         Raises:
             InputError: these materials hold no weights.
         """
-        if self.weights is None:
-            raise InputError(f"this scheduler needs trained weights: give Materials.weights for {learner!r}")
-        return self.weights(learner)
+        return trained_by(self.weights, learner)
 
 
 @dataclass(frozen=True)
@@ -63,14 +61,31 @@ class WideMaterials:
     Attributes:
         options: settings objects by section; a section that is missing has its defaults.
         progress: receives what a scheduler that takes its time knows midway; None for none.
+        weights: returns the trained weights of a learner (`prices`: PriceWeights).
     """
 
     options: Options = field(default_factory=dict)
     progress: Progress | None = None
+    weights: Callable[[str], Any] | None = None
 
     def settings(self, section: str, kind: type[Chosen]) -> Chosen:
         """Return the settings of a section; see `Materials.settings`."""
         return settings_of(self.options, section, kind)
+
+    def trained(self, learner: str) -> Any:
+        """Return the trained weights of `learner`; see `Materials.trained`."""
+        return trained_by(self.weights, learner)
+
+
+def trained_by(weights: Callable[[str], Any] | None, learner: str) -> Any:
+    """Return the trained weights of `learner`.
+
+    Raises:
+        InputError: the materials hold no weights.
+    """
+    if weights is None:
+        raise InputError(f"this scheduler needs trained weights: give Materials.weights for {learner!r}")
+    return weights(learner)
 
 
 def settings_of(options: Options, section: str, kind: type[Chosen]) -> Chosen:
@@ -97,6 +112,8 @@ class Entry:
         learner: whose trained weights it needs, `value` or `paper`; None for no training beforehand.
         learns: whether it learns at all, be it for each group anew.
         wide: makes the place function for spaces too large to tabulate; None where it needs a table.
+        wide_sections: sections of settings that it reads there.
+        wide_learner: whose trained weights it needs there, `prices`; None for no training beforehand.
     """
 
     build: Callable[[Materials], PlaceFunction]
@@ -104,6 +121,8 @@ class Entry:
     learner: str | None = None
     learns: bool = False
     wide: Callable[[WideMaterials], WidePlaceFunction] | None = None
+    wide_sections: tuple[str, ...] = ()
+    wide_learner: str | None = None
 
 
 @dataclass(frozen=True)

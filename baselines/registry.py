@@ -89,9 +89,15 @@ def check_wide(name: str, *, stated: bool = False) -> None:
     """
     check_name(name)
     base, *improvers = name.split("+")
-    needs_table = ":" not in base and entry_of(base).wide is None
+
+    def serves(one: str) -> bool:
+        # prices are learned on what is too wide to tabulate alone
+        entry = entry_of(one)
+        return entry.wide is not None and not (stated and entry.wide_learner)
+
+    needs_table = ":" not in base and not serves(base)
     if needs_table or any(_improver_of(improver).wide is None for improver in improvers):
-        others = ", ".join(one for one in SCHEDULERS if entry_of(one).wide is not None)
+        others = ", ".join(one for one in SCHEDULERS if serves(one))
         lacks = (
             "keeps no node types, resources and rules of nodes or fault domains"
             if stated
@@ -119,17 +125,31 @@ def modules_of(name: str) -> list[str]:
     return [base.split(":")[0] if ":" in base else _location(base)[0], *map(_improver_module, improvers)]
 
 
-def sections_of(name: str) -> list[str]:
-    """Return the sections of settings that the scheduler called `name` reads."""
+def sections_of(name: str, *, wide: bool = False) -> list[str]:
+    """Return the sections of settings that the scheduler called `name` reads.
+
+    Args:
+        name: of the scheduler.
+        wide: where co-locations are too many to tabulate.
+    """
     base, *improvers = name.split("+")
-    own = () if ":" in base else entry_of(base).sections
+    own: tuple[str, ...] = ()
+    if ":" not in base:
+        own = entry_of(base).wide_sections if wide else entry_of(base).sections
     return [*own, *(section for improver in improvers for section in _improver_of(improver).sections)]
 
 
-def learner_of(name: str) -> str | None:
-    """Return the learner whose trained weights the scheduler called `name` needs, if any."""
+def learner_of(name: str, *, wide: bool = False) -> str | None:
+    """Return the learner whose trained weights the scheduler called `name` needs, if any.
+
+    Args:
+        name: of the scheduler.
+        wide: where co-locations are too many to tabulate.
+    """
     base = name.split("+")[0]
-    return None if ":" in base else entry_of(base).learner
+    if ":" in base:
+        return None
+    return entry_of(base).wide_learner if wide else entry_of(base).learner
 
 
 def learns(name: str) -> bool:

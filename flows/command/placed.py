@@ -188,7 +188,7 @@ def _decision(
     worth: FloatArray | Worth,
 ) -> Decision:
     midway = Midway(partial(memo.progress, settings.scheduler))
-    weights = known_weights(memo, known) if isinstance(known, Tables) else None
+    weights = known_weights(memo, known)
     scheduler = scheduler_for(settings, settings.scheduler, known, weights, progress=midway)
     midway.begin(0, 1, group, cluster, worth)
     decision = timed_place(scheduler, group, cluster, worth)

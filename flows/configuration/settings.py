@@ -49,6 +49,7 @@ from metis.files import file_digest
 from metis.learn.paper.device import LearnSettings
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
+from metis.learn.prices.settings import PricesSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.operate.settings import RebalanceSettings
 from metis.problem.load_cost import LoadCost
@@ -158,6 +159,7 @@ class Settings:
     paragon: ParagonSettings = ParagonSettings()
     value: ValueSettings = ValueSettings()
     dealer: DealerSettings = DealerSettings()
+    prices: PricesSettings = PricesSettings()
     decode: DecodeSettings = DecodeSettings()
     explore: ExploreSettings = ExploreSettings()
     paper: SubSchedulerSettings = SubSchedulerSettings()

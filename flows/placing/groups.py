@@ -35,7 +35,7 @@ FEWEST_UPDATES = 20  # of a learner for a group; below, what it placed is hardly
 APPLIST = "interference_applist.csv"
 
 
-def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -> Decisions:
+def place_all(work: Work, weights: Callable[[str, Tables | Oracle], Any] | None = None) -> Decisions:
     """Place every group with the scheduler `work.part` and write what it decided.
 
     Args:
@@ -48,9 +48,9 @@ def place_all(work: Work, weights: Callable[[str, Tables], Any] | None = None) -
     params = run_params(work.settings, groups, work.part)
     given = [groups_dataset(work.settings, groups, apps)]
     work.recording.describe(run_tags(params), params, given)
-    learner = learner_of(work.part)
     tabulated = known if isinstance(known, Tables) else None
-    trained = weights(learner, tabulated) if weights and learner and tabulated else None
+    learner = learner_of(work.part, wide=tabulated is None)
+    trained = weights(learner, known) if weights and learner else None
     options = _options(work)
     place = partial(_place_some, work.settings, work.part, known, trained, options)
     with executor_of(work.settings.runner) as executor:

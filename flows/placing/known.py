@@ -48,7 +48,7 @@ def trained(memo: Memo) -> bool:
     """Whether the scheduler of the settings places at once: it needs no training, or that was done."""
     from baselines.registry import learner_of
 
-    learner = learner_of(memo.settings.scheduler)
+    learner = learner_of(memo.settings.scheduler, wide=memo.settings.wide)
     return learner is None or memo.find(f"subscheduler/{learner}") is not None
 
 
@@ -68,13 +68,13 @@ def unmeasured_line(apps: Sequence[str]) -> str:
     )
 
 
-def known_weights(memo: Memo, tables: Tables) -> Callable[[str], Any]:
+def known_weights(memo: Memo, known: Tables | Oracle) -> Callable[[str], Any]:
     """Return a function from the name of a learner to its trained weights."""
 
     def weights(learner: str) -> Any:
         from flows.placing.training import load_weights
 
         folder = memo.obtain(f"subscheduler/{learner}").folder
-        return load_weights(memo.settings, learner, tables, folder / "weights.npz")
+        return load_weights(memo.settings, learner, known, folder / "weights.npz")
 
     return weights

@@ -37,7 +37,7 @@ def check_scheduler(settings: Settings, name: str) -> None:
         InputError: there is none of that name, or it needs a table or nodes that are alike; lists the others.
     """
     if settings.by_oracle:
-        check_wide(name, stated=settings.stated)
+        check_wide(name, stated=settings.stated and not settings.wide)
     else:
         check_name(name)
 

@@ -17,6 +17,7 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups
 from metis.problem.objectives import Objective
+from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
 
 HELD_OUT = 5  # groups that judge a training as it goes
@@ -27,14 +28,14 @@ Curve = list[dict[str, float]]
 
 
 def train_weights(
-    settings: Settings, learner: str, tables: Tables, folder: Path, progress: Progress
+    settings: Settings, learner: str, known: Tables | Oracle, folder: Path, progress: Progress
 ) -> tuple[Any, Curve]:
     """Train the weights of `learner`, going on from the checkpoints in `folder`; and its learning curve.
 
     Args:
         settings: of the run.
-        learner: `value` or `paper`.
-        tables: the simulator's.
+        learner: `value`, `paper` or `prices`.
+        known: the simulator's tables, or an oracle where co-locations are too many for them.
         folder: where checkpoints are kept.
         progress: called after every step.
     """
@@ -49,31 +50,57 @@ def train_weights(
             which = f", range {row['model'] + 1} of {row['models']}"
         if "ratio" in row:
             judged = f", {row['ratio']:.2%} of the optimum"
+        elif "excess" in row:
+            judged = f", a bound {row['excess']:.1%} above the best"
         progress(f"training {learner}{row.get('part', '')}", done, steps, judged + which)
 
-    return (_train_value if learner == "value" else _train_paper)(settings, tables, folder, report)
+    if not isinstance(known, Tables):
+        return _train_prices(settings, known, folder, report)
+    return (_train_value if learner == "value" else _train_paper)(settings, known, folder, report)
 
 
-def load_weights(settings: Settings, learner: str, tables: Tables, path: Path) -> Any:
+def load_weights(settings: Settings, learner: str, known: Tables | Oracle, path: Path) -> Any:
     """Read weights; those of another space, objective, slot count or worth are refused by name."""
     objective = settings.objective
+    if not isinstance(known, Tables):
+        from metis.learn.prices.weights import PriceWeights
+
+        return PriceWeights.load(path, objective.name)
     if learner == "paper":
         from metis.learn.paper.sub_scheduler import SubSchedulers
 
-        return SubSchedulers.load(path, objective, tables)
+        return SubSchedulers.load(path, objective, known)
     from metis.learn.value.weights import ValueWeights
 
-    return ValueWeights.load(path, tables.space, objective.name)
+    return ValueWeights.load(path, known.space, objective.name)
 
 
-def save_weights(settings: Settings, weights: Any, tables: Tables, path: Path) -> None:
+def save_weights(settings: Settings, weights: Any, known: Tables | Oracle, path: Path) -> None:
     """Write weights with the fingerprint of what they were trained for."""
     from metis.learn.paper.sub_scheduler import SubSchedulers
 
     if isinstance(weights, SubSchedulers):
-        weights.save(path, settings.objective, tables)
+        weights.save(path, settings.objective, known)
     else:
         weights.save(path)
+
+
+def _train_prices(
+    settings: Settings, oracle: Oracle, folder: Path, report: Callable[[Mapping[str, Any]], None]
+) -> tuple[Any, Curve]:
+    """Train the network that predicts prices, on sub-problems that the column solver solves."""
+    from metis.learn.loop import Budget, train
+    from metis.learn.prices.learner import PricesLearner
+
+    learner = PricesLearner(oracle, settings.objective, settings.prices)
+    curve = train(
+        learner,
+        Budget(learner.settings.problems),
+        key=learner.settings.key,
+        checkpoint=folder / "prices.npz",
+        progress=report,
+    )
+    return learner.weights(), curve
 
 
 def value_problem(settings: Settings, tables: Tables) -> Any:

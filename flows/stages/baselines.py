@@ -20,15 +20,14 @@ def placing_settings(settings: Settings, part: str) -> tuple[str, ...]:
 
     Interference constraints count by the output of their stage, not by how they were found.
     """
-    del settings
-    return (*PROBLEM, *(name for name in sections_of(part) if name != "constraints"), "seed")
+    sections = sections_of(part, wide=settings.wide)
+    return (*PROBLEM, *(name for name in sections if name != "constraints"), "seed")
 
 
 def placing_inputs(settings: Settings, part: str) -> tuple[str, ...]:
     """Return the steps that the scheduler `part` reads."""
-    del settings
-    constraints = ("constraints",) if "constraints" in sections_of(part) else ()
-    learner = learner_of(part)
+    constraints = ("constraints",) if "constraints" in sections_of(part, wide=settings.wide) else ()
+    learner = learner_of(part, wide=settings.wide)
     return ("simulator", *constraints, *((f"subscheduler/{learner}",) if learner else ()))
 
 

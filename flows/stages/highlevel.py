@@ -15,17 +15,18 @@ from flows.stages.shared import all_schedulers
 
 if TYPE_CHECKING:
     from flows.placing.decisions import Decisions
+    from metis.problem.oracle import Oracle
     from metis.problem.tables import Tables
 
 
 def run(work: Work) -> None:
     """Write `decisions.npz`, `placements.csv`, `traces.json`, `timings.csv` of the scheduler `work.part`."""
 
-    def weights(learner: str, tables: "Tables") -> object:
+    def weights(learner: str, known: "Tables | Oracle") -> object:
         from flows.placing.training import load_weights
 
         return load_weights(
-            work.settings, learner, tables, work.inputs[f"subscheduler/{learner}"] / "weights.npz"
+            work.settings, learner, known, work.inputs[f"subscheduler/{learner}"] / "weights.npz"
         )
 
     decisions = place_all(work, weights)

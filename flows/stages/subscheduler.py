@@ -6,30 +6,32 @@ from baselines.registry import learner_of
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.placing.tables import tables_in
+from flows.placing.tables import known_in, tables_of
 from flows.stages.shared import all_schedulers
 
 MODULES = {
     "value": ("metis.learn.value.learner", "metis.learn.value.dealer_learner"),
     "paper": ("metis.learn.paper.sub_scheduler",),
+    "prices": ("metis.learn.prices.learner",),
 }
 # all that the weights depend on, the simulator's tables aside: the value learner honours rules when it
 # places, the paper's when it learns
-SETTINGS = {"value": ("value", "dealer"), "paper": ("paper", "rules", "learn")}
+SETTINGS = {"value": ("value", "dealer"), "paper": ("paper", "rules", "learn"), "prices": ("prices",)}
 
 
 def run(work: Work) -> None:
     """Write `weights.npz`; a training that was killed goes on. The learning curve goes to the MLflow run."""
     from flows.placing.training import save_weights, train_weights
 
-    tables = tables_in(work.inputs["simulator"])
-    weights, curve = train_weights(work.settings, work.part, tables, work.scratch, work.progress)
-    save_weights(work.settings, weights, tables, work.folder / "weights.npz")
+    known = tables_of(known_in(work.inputs["simulator"]))
+    weights, curve = train_weights(work.settings, work.part, known, work.scratch, work.progress)
+    save_weights(work.settings, weights, known, work.folder / "weights.npz")
     work.recording.curve(curve)
 
 
 def _learners(settings: Settings) -> Sequence[str]:
-    return list(dict.fromkeys(learner for learner in map(learner_of, all_schedulers(settings)) if learner))
+    learners = (learner_of(name, wide=settings.wide) for name in all_schedulers(settings))
+    return list(dict.fromkeys(learner for learner in learners if learner))
 
 
 STAGE = Stage(

@@ -135,14 +135,16 @@ class SyntheticModel:
         helped += own
         there = np.exp(helped - _contention(pressure) @ self.sensitivity.T)
         # log(1 + exp(P + p)) = log(1 + exp(P) exp(p)), in single precision: a search asks this most often
-        log_rps = helped.astype(np.float32)
         rising = np.exp(np.minimum(pressure - KNEE, LARGEST)).astype(np.float32)
         further = np.exp(np.minimum(self.pressure, LARGEST)).astype(np.float32)
         sensitivity = self.sensitivity.astype(np.float32)
+        row, app = np.nonzero(later)
+        log_rps = helped[row, app].astype(np.float32)
         for r in range(self.pressure.shape[1]):
-            log_rps -= np.log(1 + rising[:, r, None] * further[:, r]) * sensitivity[:, r]
-        more = np.exp(log_rps) * (1 + SINGLE)
-        return there, more.astype(np.float64)
+            log_rps -= np.log(1 + rising[row, r] * further[app, r]) * sensitivity[app, r]
+        more = np.zeros(colocations.shape)
+        more[row, app] = np.exp(log_rps) * (1 + SINGLE)
+        return there, more
 
     @property
     def branching(self) -> IntArray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from metis.errors import PlacementError
-from metis.problem.counts import IntArray
+from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.exchange import exchange
 from metis.program.filling import fill
@@ -17,7 +17,7 @@ from metis.program.refinement import CLOSE, refine
 from metis.program.rounding import dive
 
 Progress = Callable[[Mapping[str, Any]], None]
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.5)  # of the relaxation's nodes, by which dives differ
+SHARES = (1.0, 0.9, 0.8, 0.7)  # of the relaxation's nodes, by which dives differ
 SEARCHING, TYPICAL = 0.8, 20  # share of the time that goes into searches, and how many there are, about
 PROGRAMS = 60  # integer programs that refine the best of them, at most
 
@@ -48,9 +48,16 @@ class ColumnResult:
 
 
 def bound_by_columns(
-    problem: Problem, kind_of: IntArray, *, width: int, seconds: float, report: Report | None = None
+    problem: Problem,
+    kind_of: IntArray,
+    *,
+    width: int,
+    seconds: float,
+    report: Report | None = None,
+    prices: FloatArray | None = None,
+    proving: bool = True,
 ) -> Relaxation:
-    """Solve the relaxation, from a greedy placement on.
+    """Solve the relaxation, from a greedy placement on; see `relax_by_columns`.
 
     Raises:
         InputError: no placement satisfies the rules.
@@ -60,7 +67,16 @@ def bound_by_columns(
         start = fill(problem, kind_of, nothing, problem.demand)
     except PlacementError:
         start = nothing  # the master finds out whether there is a placement
-    return relax_by_columns(problem, start, kind_of, width=width, seconds=seconds, report=report)
+    return relax_by_columns(
+        problem,
+        start,
+        kind_of,
+        width=width,
+        seconds=seconds,
+        report=report,
+        first=prices,
+        proving=proving,
+    )
 
 
 def solve_column_program(
@@ -70,6 +86,8 @@ def solve_column_program(
     width: int = 1024,
     seconds: float = 60.0,
     progress: Progress | None = None,
+    prices: FloatArray | None = None,
+    proving: bool = True,
 ) -> ColumnResult:
     """Place a group by column generation, dives, exchanges and small integer programs.
 
@@ -79,6 +97,8 @@ def solve_column_program(
         width: columns of equally many containers that a search pursues.
         seconds: wall time after which no more columns are searched.
         progress: receives `share` of the work done, about, and once there is a placement `best` and `bound`.
+        prices: of a container, to begin with, float64 [apps]; None to begin from nothing.
+        proving: whether limits are sought that prove the bound.
 
     Raises:
         InputError: no placement satisfies the rules.
@@ -91,7 +111,15 @@ def solve_column_program(
         if progress:
             progress({"share": SEARCHING * rounds / (rounds + TYPICAL)})
 
-    relaxed = bound_by_columns(problem, kind_of, width=width, seconds=seconds, report=report)
+    relaxed = bound_by_columns(
+        problem,
+        kind_of,
+        width=width,
+        seconds=seconds,
+        report=report,
+        prices=prices,
+        proving=proving,
+    )
     placement, value = _rounded(problem, kind_of, relaxed, until, progress)
     return ColumnResult(
         placement=placement,

@@ -19,20 +19,22 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.master import Master, Solution
 from metis.program.pool import Columns, Pool
-from metis.program.pricing import Priced, enumerate_columns, search
+from metis.program.pricing import Priced, enumerate_columns, prove, search
 
 BoundKind = Literal["proven", "estimated"]
 Report = Callable[[int, float, float], None]
 
 NO_PLACEMENT = "no placement satisfies the rules: this group cannot be placed on this cluster as they stand"
 CLOSED = 1e-6  # share of the bound at which the relaxation counts as solved
+NEARLY = 1e-4  # the same where nothing is to be proven
 LOOSE = 1e-3  # share by which a proven bound may exceed the estimated one and still be preferred
 IMPROVES = 1e-7  # reduced worth, as a share of the largest worth, above which a column improves the master
 FEASIBLE = 1e-6  # containers that may be left out by rounding
 STARTING = 2000  # columns of an enumerated kind that the master begins with
 JOINING = 200  # columns of a kind that join the master at once
 SMOOTHED = 0.5  # weight of the best prices so far in those that are searched with
-WIDER, WIDEST = 4, 64  # growth of the width of a search that was cut short, and how far it may go
+NARROWER = 8  # a beam than the first attempt at a proof
+WIDER, WIDEST = 8, 64  # growth of the width of a search that was cut short, and how far it may go
 ROUNDS = 500  # searches at most
 
 
@@ -65,6 +67,8 @@ def relax_by_columns(
     width: int = 1024,
     seconds: float = np.inf,
     report: Report | None = None,
+    first: FloatArray | None = None,
+    proving: bool = True,
 ) -> Relaxation:
     """Solve the relaxation by column generation.
 
@@ -75,11 +79,15 @@ def relax_by_columns(
         width: columns of equally many containers that a search pursues.
         seconds: after which the bound reached so far is returned.
         report: called after every search with its number, the master's value and the bound.
+        first: prices that are searched with first, [apps], as a learner predicts them.
+        proving: whether limits are sought when a search finds no more; else the bound is estimated.
 
     Raises:
         InputError: no placement was found that satisfies the rules.
     """
-    generation = _Generation(problem, start, kind_of, width, perf_counter() + seconds, report)
+    generation = _Generation(problem, start, kind_of, width, perf_counter() + seconds, report, proving)
+    if first is not None:
+        generation.begin(first)
     generation.run()
     return generation.relaxation()
 
@@ -95,8 +103,11 @@ class _Generation:
         width: int,
         until: float,
         report: Report | None,
+        proving: bool,
     ) -> None:
+        self.proving = proving
         self.problem, self.width, self.widest = problem, width, width * WIDEST
+        self.beam = max(1, width // NARROWER)
         self.until, self.report = until, report
         self.pools = _pools(problem)
         self.whole = {id(pool): enumerate_columns(pool) for pool in self._shared()}
@@ -114,6 +125,13 @@ class _Generation:
         self.duals: FloatArray = np.zeros(len(problem.apps) + len(problem.limits))
         self.rounds = 0
         self.solution = self.master.solve()
+
+    def begin(self, prices: FloatArray) -> None:
+        """Search with given prices, and let the best columns by them join."""
+        duals = np.concatenate([prices, np.zeros(len(self.problem.limits))])
+        self._search(duals, proving=False)
+        for kind, pool in enumerate(self.pools):
+            self.master.add(kind, pool.best(prices, -np.inf, STARTING)[0])
 
     def run(self) -> None:
         """Let columns join until none improves the master, or time is up."""
@@ -140,26 +158,42 @@ class _Generation:
     def _round(self) -> bool:
         """Search with the prices of the pools' best solution; whether columns joined, or may yet."""
         solution = self.solution = self._solve_on_pools()
+        if self.estimate < solution.value:  # the search had overlooked something at those prices
+            self.estimate = np.inf
         last = solution.duals
-        tried = last if not self.rounds else SMOOTHED * self.duals + (1 - SMOOTHED) * last
+        central = np.isfinite(self.estimate)
+        tried = SMOOTHED * self.duals + (1 - SMOOTHED) * last if central else last
+        proving = False
         while True:
-            complete = self._search(tried)
+            complete = self._search(tried, proving)
             joined = self._join(solution)
             if self.report:
                 self.report(self.rounds, solution.value, min(self.bound, self.estimate))
-            closed = self.bound - solution.value <= CLOSED * abs(self.bound)
+            closed = self._closed(solution.value)
             if joined or closed or perf_counter() > self.until or self.rounds >= ROUNDS:
                 return bool(joined) and not closed
-            if tried is last:
-                if complete or self.width >= self.widest:
-                    return False
+            if tried is not last:
+                tried = last
+            elif not self.proving:
+                return False
+            elif not proving:
+                proving = True
+            elif complete or self.width >= self.widest:
+                return False
+            else:
                 self.width *= WIDER
-            tried = last
 
-    def _search(self, duals: FloatArray) -> bool:
+    def _closed(self, value: float) -> bool:
+        """Whether the relaxation counts as solved, by the proven bound or, without proof, the estimated."""
+        if self.proving:
+            return self.bound - value <= CLOSED * abs(value)
+        return 0 <= self.estimate - value <= NEARLY * abs(value)
+
+    def _search(self, duals: FloatArray, proving: bool) -> bool:
         """Search columns by `duals` and tighten the bound; whether nothing was left aside."""
         problem = self.problem
-        priced = [self._price(kind, problem.prices_in(kind, duals)) for kind in range(problem.kinds)]
+        kinds = range(problem.kinds)
+        priced = [self._price(kind, problem.prices_in(kind, duals), proving) for kind in kinds]
         demand = float(duals @ np.concatenate([problem.demand, problem.limit_most]))
         nodes = problem.nodes
         found = demand + float(np.array([one.found for one in priced]) @ nodes)
@@ -171,10 +205,12 @@ class _Generation:
         # what a search cannot prove is not searched more widely
         return all(one.limit <= one.found or np.isinf(one.limit) for one in priced)
 
-    def _price(self, kind: int, prices: FloatArray) -> Priced:
+    def _price(self, kind: int, prices: FloatArray, proving: bool) -> Priced:
         pool = self.pools[kind]
         least = float(pool.reduced(prices).max())
-        return Priced(least, least) if self.whole[id(pool)] else search(pool, prices, least, self.width)
+        if self.whole[id(pool)]:
+            return Priced(least, least)
+        return (prove if proving else search)(pool, prices, least, self.width if proving else self.beam)
 
     def _shared(self) -> list[Pool]:
         """Return the pools, each once."""

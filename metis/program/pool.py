@@ -35,6 +35,28 @@ class _Shelf:
     admitted: NDArray[np.bool_]
 
 
+class _Rows:
+    """Columns in the order in which they came, with room for more."""
+
+    def __init__(self, apps: int, room: int = 1024) -> None:
+        self.count = 0
+        self.added: NDArray[np.int16] = np.empty((room, apps), dtype=np.int16)
+        self.single: NDArray[np.float32] = np.empty((room, apps), dtype=np.float32)  # for quick products
+        self.worth: FloatArray = np.empty(room)
+
+    def add(self, added: NDArray[np.int16], worth: FloatArray) -> None:
+        """Add columns; where there is no room, room for twice as many is made."""
+        end = self.count + len(worth)
+        if end > len(self.worth):
+            more = _Rows(self.added.shape[1], 2 * end)
+            more.add(self.added[: self.count], self.worth[: self.count])
+            self.added, self.single, self.worth = more.added, more.single, more.worth
+        self.added[self.count : end] = added
+        self.single[self.count : end] = added
+        self.worth[self.count : end] = worth
+        self.count = end
+
+
 class Pool:
     """The columns of one kind of node whose worth was asked for; each is asked for once.
 
@@ -50,8 +72,7 @@ class Pool:
         self.keys: NDArray[np.int64] = rng.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, apps)
         self.evaluated = 0
         self._shelves: dict[int, _Shelf] = {}
-        self._all: Columns | None = None
-        self._single: NDArray[np.float32] | None = None
+        self._admitted = _Rows(apps)
         self.look_up(np.zeros((1, apps), dtype=np.int64))
 
     def __len__(self) -> int:
@@ -89,19 +110,13 @@ class Pool:
     @property
     def columns(self) -> Columns:
         """The columns that the rules admit."""
-        if self._all is None:
-            shelves = self._shelves.values()
-            added = np.concatenate([shelf.added[shelf.admitted] for shelf in shelves])
-            worth = np.concatenate([shelf.worth[shelf.admitted] for shelf in shelves])
-            self._all = Columns(added, worth)
-            self._single = added.astype(np.float32)
-        return self._all
+        rows = self._admitted
+        return Columns(rows.added[: rows.count], rows.worth[: rows.count])
 
     def reduced(self, prices: FloatArray) -> FloatArray:
         """Return worth less the price of the containers of every column, float64 [n], in single precision."""
-        columns = self.columns
-        assert self._single is not None
-        return np.asarray(columns.worth - self._single @ prices.astype(np.float32))
+        rows = self._admitted
+        return np.asarray(rows.worth[: rows.count] - rows.single[: rows.count] @ prices.astype(np.float32))
 
     def best(self, prices: FloatArray, least: float, most: int) -> tuple[Columns, FloatArray]:
         """Return the columns of highest reduced worth, those above `least` and `most` at most, best first.
@@ -131,11 +146,14 @@ class Pool:
             self._shelves[total] = _Shelf(
                 shelf.hashes[keep], shelf.added[keep], shelf.worth[keep], shelf.admitted[keep]
             )
-        self._all = None
+        self._admitted = _Rows(len(prices))
+        for shelf in self._shelves.values():
+            self._admitted.add(shelf.added[shelf.admitted], shelf.worth[shelf.admitted])
 
     def _add(self, total: int, hashes: NDArray[np.int64], added: IntArray, worth: FloatArray) -> None:
         self.evaluated += len(added)
         new = _Shelf(hashes, added.astype(np.int16), worth, self.problem.admitted(self.kind, added))
+        self._admitted.add(new.added[new.admitted], worth[new.admitted])
         old = self._shelves.get(total)
         if old is not None:
             joined = np.concatenate([old.hashes, new.hashes])
@@ -147,4 +165,3 @@ class Pool:
                 np.concatenate([old.admitted, new.admitted])[order],
             )
         self._shelves[total] = new
-        self._all = None

@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metis.problem.counts import FloatArray
+from metis.problem.counts import FloatArray, IntArray
 from metis.problem.worth import BoundedWorth
 from metis.program.pool import Pool
 
 EVERY = 60_000  # columns of a kind that are enumerated rather than searched
+EXCHANGED = 200  # columns around which a search looks
 CHUNK = 20_000  # rows whose worth is asked for at once
 
 
@@ -29,7 +30,7 @@ class Priced(NamedTuple):
         return self.limit <= self.found
 
 
-def search(pool: Pool, prices: FloatArray, least: float, width: int, slack: float = 0.0) -> Priced:
+def search(pool: Pool, prices: FloatArray, least: float, width: int) -> Priced:
     """Search the columns of highest worth less `prices` [apps]; what is evaluated joins the pool.
 
     Args:
@@ -37,13 +38,26 @@ def search(pool: Pool, prices: FloatArray, least: float, width: int, slack: floa
         prices: of a container, float64 [apps].
         least: reduced worth that a column must exceed to matter.
         width: columns of equally many containers that are pursued.
+    """
+    found = max(_beam_search(pool, prices, width), _exchanged(pool, prices))
+    return Priced(max(least, found), np.inf)
+
+
+def prove(pool: Pool, prices: FloatArray, least: float, width: int, slack: float = 0.0) -> Priced:
+    """Return the same as `search`, and a limit for what it overlooked, where the worth knows limits.
+
+    Args:
+        pool: of one kind.
+        prices: of a container, float64 [apps].
+        least: reduced worth that a column must exceed to matter: the higher, the sooner it ends.
+        width: columns of equally many containers that are pursued.
         slack: by how much less reduced worth than the highest a column may have to be wanted, too.
     """
     problem = pool.problem
     worth = problem.types[int(problem.type_of[pool.kind])].worth
     if isinstance(worth, BoundedWorth):
         return _branch_and_bound(pool, worth, prices, least, width, slack)
-    return Priced(max(least, _beam_search(pool, prices, width)), np.inf)
+    return search(pool, prices, least, width)
 
 
 def _beam_search(pool: Pool, prices: FloatArray, width: int) -> float:
@@ -75,10 +89,41 @@ def _beam_search(pool: Pool, prices: FloatArray, width: int) -> float:
         allowed = problem.admitted(kind, rows)
         if allowed.any():
             best = max(best, float(reduced[allowed].max()))
-        kept = np.argpartition(reduced, -width)[-width:] if len(rows) > width else np.arange(len(rows))
+        kept = _kept(rows, reduced, width)
         frontier, hashes = rows[kept], after[kept]
         room = room[parent[kept]] - problem.requests[app[kept]]
     return best
+
+
+def _kept(rows: IntArray, reduced: FloatArray, width: int) -> IntArray:
+    """Return which of `rows` [n, apps] go on: the `width` best, and the best few that hold each application.
+
+    Without these a search overlooks what is worth little halfway, and the master needs columns for all.
+    """
+    if len(rows) <= width:
+        return np.arange(len(rows))
+    order = np.argsort(-reduced, kind="stable")
+    holds = rows[order] > 0
+    chosen = (holds & (np.cumsum(holds, axis=0) <= width // (2 * rows.shape[1]) + 1)).any(axis=1)
+    chosen[:width] = True
+    return np.asarray(order[chosen])
+
+
+def _exchanged(pool: Pool, prices: FloatArray) -> float:
+    """Exchange one container of the best columns for another; the highest reduced worth that this reaches."""
+    problem = pool.problem
+    one = np.eye(len(problem.apps), dtype=np.int64)
+    best = pool.best(prices, -np.inf, EXCHANGED)[0].added.astype(np.int64)
+    row, app = np.nonzero(best)
+    less = best[row] - one[app]
+    _, first = np.unique(less @ pool.keys, return_index=True)
+    less = less[first]
+    room = problem.room(pool.kind) - less @ problem.requests
+    fits = (problem.requests[None] <= room[:, None]).all(axis=2) & (less < problem.receivable(pool.kind))
+    row, app = np.nonzero(fits)
+    after = less[row] + one[app]
+    reduced = pool.look_up(after) - after @ prices
+    return float(reduced[problem.admitted(pool.kind, after)].max(initial=-np.inf))
 
 
 def _branch_and_bound(
@@ -86,8 +131,9 @@ def _branch_and_bound(
 ) -> Priced:
     """Add containers in the order of `worth.branching`, so that each column is met once.
 
-    What cannot exceed the best is dropped. What holds equally many containers is pursued together; where
-    that is more than `width`, those of the highest limits go on, and the limit of the others is remembered.
+    What cannot exceed the best is dropped: a column, and for what grows from a column each application with
+    which it cannot. What holds equally many containers is pursued together; where that is more than `width`,
+    those of the highest limits go on, and the limit of the others is remembered.
     """
     problem, kind = pool.problem, pool.kind
     order = worth.branching
@@ -96,24 +142,25 @@ def _branch_and_bound(
     requests, price, keys = problem.requests[order], prices[order], pool.keys[order]
     back = np.argsort(order)
     smallest = np.minimum.accumulate(requests[::-1], axis=0)[::-1]  # of what may come after each
-    place = np.arange(len(order))
     rows = np.zeros((1, len(order)), dtype=np.int64)
-    last, hashes = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    hashes = np.zeros(1, dtype=np.int64)
+    later = (demand > 0)[None, :]
     room = problem.room(kind)[None, :]
     best = max(least, float(pool.look_up(rows)[0]))
     dropped = -np.inf
     for total in range(1, int(demand.sum()) + 1):
-        later = (place >= last[:, None]) & (rows < demand)
+        left = room[:, None] - requests[None]
+        fits = np.asarray((left >= 0).all(axis=2))
+        later &= fits & (rows < demand)
         limits = worth.ceiling((held + rows)[:, back], later[:, back])
         gains = limits.more[:, order] - price
         brings = np.where(later, np.maximum(gains, 0.0), 0.0)
         following = np.maximum.accumulate(brings[:, ::-1], axis=1)[:, ::-1]
-        left = room[:, None] - requests[None]
-        fits = np.asarray((left >= 0).all(axis=2))
         with np.errstate(divide="ignore", invalid="ignore"):
             most = np.floor(np.where(fits[:, :, None], left, 0.0) / smallest[None]).min(axis=2)
-        limit = (limits.there - rows @ price)[:, None] + gains + most * following
-        parent, app = np.nonzero(later & fits & (limit > best - slack))
+        base = (limits.there - rows @ price)[:, None] + gains
+        limit = base + most * following
+        parent, app = np.nonzero(later & (limit > best - slack))
         if not len(parent):
             break
         limit = limit[parent, app]
@@ -123,11 +170,15 @@ def _branch_and_bound(
             parent, app, limit = (part[highest[-width:]] for part in (parent, app, limit))
         rows = rows[parent]
         rows[np.arange(len(rows)), app] += 1
-        hashes, last, room = hashes[parent] + keys[app], app, room[parent] - requests[app]
+        hashes, room = hashes[parent] + keys[app], room[parent] - requests[app]
         added = rows[:, back]
         reduced = pool.look_up_level(total, added, hashes) - rows @ price
         allowed = problem.admitted(kind, added)
         best = max(best, float(reduced[allowed].max(initial=-np.inf)))
+        further = most[parent, app]
+        others = base[parent, app] + np.maximum(further - 1, 0) * following[parent, app]
+        after = (np.arange(len(order)) >= app[:, None]) & (further > 0)[:, None]
+        later = later[parent] & after & (others[:, None] + gains[parent] > best - slack)
     return Priced(best, max(best, dropped))
 
 

@@ -1,15 +1,46 @@
 """Rounding: a fractional solution over columns becomes a placement, by a dive and by exchanges."""
 
-import numpy as np
+from dataclasses import dataclass
 
-from metis.problem.counts import IntArray
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.generation import IMPROVES, Relaxation
-from metis.program.pool import Columns
+from metis.program.pool import Columns, Pool
 
 WHOLE = 1e-6  # slack granted to a whole number
 LEAST = 1e-7  # fraction of a node that counts as one
 JOINING = 100  # columns of a kind that join the master at once
+NEAR = 30_000  # columns of a kind that may join, those of highest reduced worth
+
+
+@dataclass(frozen=True)
+class _Left:
+    """Columns that still may join."""
+
+    added: IntArray
+    single: NDArray[np.float32]  # the same, whose products with prices are quick
+    worth: FloatArray
+
+    @classmethod
+    def of(cls, pool: Pool, prices: FloatArray) -> "_Left":
+        columns, _ = pool.best(prices, -np.inf, NEAR)
+        return cls(columns.added.astype(np.int64), columns.added.astype(np.float32), columns.worth)
+
+    def chosen(self, rows: NDArray[np.bool_]) -> "_Left":
+        """Return some of them."""
+        return _Left(self.added[rows], self.single[rows], self.worth[rows])
+
+    def above(self, least: float, prices: FloatArray) -> Columns:
+        """Return the `JOINING` columns of highest reduced worth, those above `least`."""
+        reduced = self.worth - self.single @ prices.astype(np.float32)
+        found = np.flatnonzero(reduced > least)
+        found = found[np.argsort(-reduced[found], kind="stable")[:JOINING]]
+        columns = Columns(self.added[found].astype(np.int16), self.worth[found])
+        better = columns.worth - columns.added @ prices > least  # in double precision
+        return Columns(columns.added[better], columns.worth[better])
 
 
 def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[list[IntArray], IntArray]:
@@ -32,7 +63,9 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
     demand, nodes = problem.demand.copy(), problem.nodes.copy()
     limits = problem.limit_most.copy()
     fixed: list[list[IntArray]] = [[] for _ in range(problem.kinds)]
-    left = [(pool.columns.added, pool.columns.worth) for pool in relaxed.pools]
+    left = [
+        _Left.of(pool, problem.prices_in(kind, solution.duals)) for kind, pool in enumerate(relaxed.pools)
+    ]
     while nodes.any():
         take = np.where(master.usable, np.floor(share * solution.nodes + WHOLE), 0).astype(np.int64)
         if not take.any():
@@ -48,20 +81,16 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
             nodes[kind] -= count
             limits -= count * problem.limit_use(kind, added[None])[0]
         master.restrict(demand, nodes, limits)
-        for kind, (rows, worth) in enumerate(left):
-            usable = problem.fits(kind, rows, demand, limits)
-            left[kind] = rows[usable], worth[usable]
+        for kind, some in enumerate(left):
+            left[kind] = some.chosen(problem.fits(kind, some.added, demand, limits))
         while True:
             solution = master.solve()
             joined = 0
-            for kind, (rows, worth) in enumerate(left):
-                if nodes[kind]:
-                    prices = problem.prices_in(kind, solution.duals)
-                    reduced = worth - rows @ prices - solution.kinds[kind]
-                    better = np.flatnonzero(reduced > IMPROVES * master.scale)
-                    better = better[np.argsort(-reduced[better], kind="stable")[:JOINING]]
-                    master.add(kind, Columns(rows[better], worth[better]))
-                    joined += len(better)
+            for kind in np.flatnonzero(nodes).tolist():
+                least = float(solution.kinds[kind]) + IMPROVES * master.scale
+                better = left[kind].above(least, problem.prices_in(kind, solution.duals))
+                master.add(kind, better)
+                joined += len(better.worth)
             if not joined:
                 break
     master.restrict(problem.demand, problem.nodes)

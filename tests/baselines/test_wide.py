@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from baselines.contract import Materials
+from baselines.contract import Materials, WideMaterials
 from baselines.registry import SCHEDULERS, check_wide, entry_of, make_scheduler, make_wide_scheduler
 from metis.errors import InputError, PlacementError
+from metis.learn.prices.network import drawn_weights
+from metis.learn.prices.weights import PriceWeights
 from metis.measure.synthetic import SyntheticModel, SyntheticOracle
 from metis.measure.testbed import EmbeddedTestbed
 from metis.problem.cluster import Cluster
@@ -53,7 +55,9 @@ def test_keeps_the_contract_where_nothing_is_tabulated(name):
     group = np.zeros(40, dtype=int)
     group[[1, 5, 6, 7, 30]] = [2, 4, 3, 2, 4]
     worth = worth_of(MeanRps(), group, cluster, oracle)
-    decision = make_wide_scheduler(name).place(group, cluster, worth)
+    weights = PriceWeights(drawn_weights(8, 1, np.random.default_rng(0)), "rps")
+    materials = WideMaterials(weights=lambda learner: weights)
+    decision = make_wide_scheduler(name, materials).place(group, cluster, worth)
     found = evaluate(decision.placement, cluster, oracle, worth)
     assert found.value == pytest.approx(found.rps)
     assert len(found.container_rps) == group.sum() + 4
@@ -88,7 +92,7 @@ def all_on_one(group, cluster, worth):
 
 
 def test_what_needs_a_table_is_refused_by_name():
-    for name in ("optimum", "metis", "medea+local_search"):
+    for name in ("optimum", "metis-flat", "medea+local_search"):
         with pytest.raises(
             InputError, match=rf"'{name.replace('+', '.')}' needs a table .* use columns, greedy"
         ):

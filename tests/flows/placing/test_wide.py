@@ -15,6 +15,10 @@ WIDE = (
     *("testbed=synthetic", "apps.count=40", "cluster.slots=8", "cluster.nodes=3", "group.size=12", "seed=2"),
     *("groups.count=2", "simulator=testbed", "columns.width=256", "tracking.orchestrate=false"),
 )
+TINY = (
+    *("prices.problems=2", "prices.updates=2", "prices.apps=6", "prices.nodes=4", "prices.width=16"),
+    *("prices.kept=100", "prices.hidden=8"),
+)
 
 
 @pytest.fixture
@@ -66,8 +70,22 @@ def test_one_group_is_placed_with_a_bound_and_its_kind(memo_of, scheduler):
 def test_what_needs_a_table_says_so(memo_of):
     with pytest.raises(InputError, match=r"40 applications and 8 slots make 377,348,994 co-locations"):
         known_tables(memo_of())
-    with pytest.raises(InputError, match=r"'metis' needs a table"):
-        place(memo_of("scheduler=metis"))
+    with pytest.raises(InputError, match=r"'metis-flat' needs a table"):
+        place(memo_of("scheduler=metis-flat"))
+
+
+def test_metis_learns_prices_once_and_is_compared_and_placed_by_them(memo_of):
+    memo = memo_of("schedulers=[metis,columns,greedy]", *TINY)
+    document = comparison_document(read_results(memo.obtain("evaluate").folder))
+    shares = {name: one["ratio"]["mean"] for name, one in document["schedulers"].items()}
+    assert shares["greedy"] < shares["metis"] <= 1
+    assert shares["metis"] > 0.98
+    assert document["bound_kind"] == "proven"
+    again = memo_of("scheduler=metis", "group.size=9", "cluster.nodes=2", *TINY)
+    assert again.find("subscheduler/prices") is not None  # another group, the same weights
+    placed = place(again).document
+    assert placed["bound_kind"] == "proven"
+    assert sum(sum(node.values()) for node in placed["placement"].values()) == 9
 
 
 def test_a_testbed_of_few_applications_is_tabulated_and_has_the_optimum(store):

@@ -17,7 +17,7 @@ from metis.problem.worth import TableWorth
 from metis.program.colocation_program import solve_colocation_program
 from metis.program.column_program import solve_column_program
 from metis.program.pool import Pool
-from metis.program.pricing import enumerate_columns, search
+from metis.program.pricing import enumerate_columns, prove, search
 
 
 class Opaque:
@@ -118,11 +118,11 @@ def test_branch_and_bound_finds_what_enumeration_finds(seed, objective):
         searched, every = Pool(problem, kind), Pool(problem, kind)
         assert enumerate_columns(every)
         best = float((every.columns.worth - every.columns.added @ prices).max())
-        found = search(searched, prices, -np.inf, 10_000)
+        found = prove(searched, prices, -np.inf, 10_000)
         assert found.found == pytest.approx(best, abs=1e-12)
         assert found.limit == found.found
         # cut short it may miss the best, but not its limit
-        short = search(Pool(problem, kind), prices, -np.inf, 2)
+        short = prove(Pool(problem, kind), prices, -np.inf, 2)
         assert short.limit >= best - 1e-12
 
 

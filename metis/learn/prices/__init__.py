@@ -1,0 +1,1 @@
+"""Learned prices: a network over applications as a set predicts the dual prices of the column program."""

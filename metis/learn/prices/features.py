@@ -1,0 +1,167 @@
+"""What the network sees of a problem: a set of applications, each alone, in company and beside every other.
+
+Everything is asked of the worth as an oracle, so any simulator will do, and measured in stand-alone
+containers, so that prices carry over to groups and clusters of other sizes. Company is drawn in an order of
+applications that follows from what they are, not from where they stand: applications in another order have
+the same features in that order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import Problem
+
+Float32Array = NDArray[np.float32]
+
+COMPANY = 64  # co-locations that stand for the company of an application
+PARTNERS = 128  # applications of most containers beside which each is looked at
+CHUNK = 20_000  # rows whose worth is asked for at once
+MOST = 3.0  # features are cut off here, in stand-alone containers
+SEED = 20_261_126
+ALONE = (1, 2)  # containers of an application alone on a node, beside half and all that fit
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+NODE, EDGE = 15, 2  # features of an application, and of a pair
+TYPICAL = 4  # the feature of an application that a price is near: its mean gain in company
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the network sees of a problem.
+
+    Attributes:
+        apps: columns of the applications that have containers to place, int [n].
+        unit: worth of a typical container alone on a node; prices are in these.
+        node: of each application, float32 [n, NODE].
+        edge: of each application beside each partner, float32 [n, partners, EDGE].
+        partners: positions within `apps` of the partners, int [partners].
+        share: of the containers, float32 [n].
+    """
+
+    apps: IntArray
+    unit: float
+    node: Float32Array
+    edge: Float32Array
+    partners: IntArray
+    share: Float32Array
+
+
+def features_of(problem: Problem) -> Features:
+    """Return what the network sees of a problem."""
+    return _Sight(problem).features()
+
+
+class _Sight:
+    """Worths of chosen co-locations of a problem's most common kind of node that has room."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.apps = np.flatnonzero(problem.demand > 0)
+        rooms = np.stack([problem.room(kind) for kind in range(problem.kinds)])
+        self.total_room = problem.nodes @ rooms
+        roomy = problem.nodes * (rooms > 0).all(axis=1)
+        self.kind = int(roomy.argmax())
+        self.room = rooms[self.kind]
+        self.requests = problem.requests[self.apps]
+        with np.errstate(divide="ignore"):
+            fits = np.where(self.requests > 0, self.room / self.requests, np.inf).min(axis=1)
+        self.fits = np.maximum(np.minimum(np.floor(fits), problem.demand.sum()), 1).astype(np.int64)
+        self.empty = float(self.worth(np.zeros((1, len(problem.demand)), dtype=np.int64))[0])
+        self.share = problem.demand[self.apps] / problem.demand.sum()
+
+    def worth(self, rows: IntArray) -> FloatArray:
+        """Return the worth of nodes that receive `rows` [n, apps], asked for in chunks."""
+        chunks = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+        return np.concatenate([self.problem.worth_of(self.kind, chunk) for chunk in chunks])
+
+    def features(self) -> Features:
+        alone = self._alone()
+        unit = float(self.share @ np.abs(alone[:, 0]))
+        unit = unit if unit > 0 else max(float(np.abs(alone).max()), 1e-300)
+        gains = self._gains_in_company(np.lexsort([*alone.T, self.share]))
+        wanted = self.problem.demand @ self.problem.requests
+        load = float((wanted / np.maximum(self.total_room, 1e-300)).max())
+        size = (self.requests / np.maximum(self.room, 1e-300)).max(axis=1)
+        per_node = self.problem.demand[self.apps] / self.problem.nodes.sum()
+        ones = np.ones(len(self.apps))
+        columns = [
+            *(alone.T / unit),
+            *(gains / unit),
+            self.share * len(self.apps),
+            size,
+            np.log(per_node),
+            load * ones,
+            np.log(len(self.apps)) * ones,
+        ]
+        node = np.column_stack(columns)
+        partners = np.argsort(-self.share, kind="stable")[:PARTNERS]
+        return Features(
+            self.apps,
+            unit,
+            np.clip(node, -MOST, MOST).astype(np.float32),
+            np.clip(self._beside(partners) / unit, -MOST, MOST).astype(np.float32),
+            partners,
+            self.share.astype(np.float32),
+        )
+
+    def _rows(self, count: int) -> IntArray:
+        return np.zeros((count, len(self.problem.demand)), dtype=np.int64)
+
+    def _alone(self) -> FloatArray:
+        """Return the worth per container of some containers of each application alone, [n, 4]."""
+        counts = [*(np.minimum(number, self.fits) for number in ALONE), (self.fits + 1) // 2, self.fits]
+        found = []
+        for count in counts:
+            rows = self._rows(len(self.apps))
+            rows[np.arange(len(rows)), self.apps] = count
+            found.append((self.worth(rows) - self.empty) / count)
+        return np.column_stack(found)
+
+    def _gains_in_company(self, order: IntArray) -> FloatArray:
+        """Return what one more container gains in company: mean and quantiles, [6, n].
+
+        Args:
+            order: of the applications, in which company is drawn.
+        """
+        rng = np.random.default_rng(SEED)
+        company, room = self._rows(COMPANY), np.tile(self.room, (COMPANY, 1))
+        target = rng.random(COMPANY) * self.room.max()
+        for _ in range(int(self.fits.max())):
+            drawn = order[rng.choice(len(order), COMPANY, p=self.share[order])]
+            left = room - self.requests[drawn]
+            takes = np.flatnonzero((left >= 0).all(axis=1) & (self.room.max() - left.max(axis=1) <= target))
+            company[takes, self.apps[drawn[takes]]] += 1
+            room[takes] = left[takes]
+        before = self.worth(company)
+        fits = (self.requests[None] <= room[:, None]).all(axis=2)
+        gains = np.full(fits.shape, np.nan)
+        row, app = np.nonzero(fits)
+        for start in range(0, len(row), CHUNK):
+            some, added = row[start : start + CHUNK], app[start : start + CHUNK]
+            after = company[some]
+            after[np.arange(len(some)), self.apps[added]] += 1
+            gains[some, added] = self.worth(after) - before[some]
+        gains[:, ~fits.any(axis=0)] = 0.0
+        return np.vstack([np.nanmean(gains, axis=0), np.nanquantile(gains, QUANTILES, axis=0)])
+
+    def _beside(self, partners: IntArray) -> FloatArray:
+        """Return by how much a pair is worth more together than apart, [n, partners, EDGE].
+
+        Once for one container of each, and once per container for as many as fill half of the node each.
+        """
+        n, count = len(self.apps), len(partners)
+        first, second = np.repeat(np.arange(n), count), np.tile(partners, n)
+        found = np.zeros((n * count, EDGE))
+        for at, each in enumerate((np.ones(n, dtype=np.int64), np.maximum(self.fits // 2, 1))):
+            single = self._rows(n)
+            single[np.arange(n), self.apps] = each
+            apart = self.worth(single) - self.empty
+            for start in range(0, len(first), CHUNK):
+                some = slice(start, start + CHUNK)
+                rows = single[first[some]] + single[second[some]]
+                fits = (rows @ self.problem.requests <= self.room).all(axis=1)
+                both = self.worth(rows) - self.empty - apart[first[some]] - apart[second[some]]
+                found[some, at] = np.where(fits, both / (each[first[some]] + each[second[some]]), 0.0)
+        return found.reshape(n, count, EDGE)
