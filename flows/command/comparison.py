@@ -14,10 +14,10 @@ OPTIMUM_LABEL = "optimum (simulator)"
 # headings are broken by hand, so that ten columns fit 120 characters
 TRUE = (
     ("true\nRPS", "true_rps_mean", "{:.4f}"),
-    ("of true\noptimum, %", "true_ratio", ""),
+    ("of true\n{limit}, %", "true_ratio", ""),
     ("to the\nnext, %", "lead", ""),
     ("predicted\nRPS", "rps_mean", "{:.4f}"),
-    ("of pred.\noptimum", "ratio_mean", "{:.2%}"),
+    ("of pred.\n{limit}", "ratio_mean", "{:.2%}"),
 )
 KNOWN = (  # what schedulers saw is the truth
     ("RPS", "rps_mean", "{:.4f}"),
@@ -27,7 +27,7 @@ KNOWN = (  # what schedulers saw is the truth
 )
 PREDICTED = (
     ("predicted\nRPS", "rps_mean", "{:.4f}"),
-    ("of pred.\noptimum, %", "ratio", ""),
+    ("of pred.\n{limit}, %", "ratio", ""),
     ("to the\nnext, %", "lead", ""),
     ("worst\ngroup", "ratio_min", "{:.2%}"),
 )
@@ -82,14 +82,14 @@ def error_lines(results: "pd.DataFrame") -> list[Line]:
 
 def _columns(results: "pd.DataFrame", *, known: bool, exact: bool) -> list[tuple[str, str, str]]:
     """Return heading, key and format of each column."""
+    limit = "bound" if BOUND_KIND in results else "optimum"
     if exact:
-        limit = "bound" if BOUND_KIND in results else "optimum"
-        return [
-            *((heading.format(limit=limit), key, form) for heading, key, form in KNOWN),
-            *COSTS,
-            EXACT_SLO,
-        ]
-    return [*TRUE, *COSTS, TRUE_SLO] if known else [*PREDICTED, *COSTS, PREDICTED_SLO]
+        columns = [*KNOWN, *COSTS, EXACT_SLO]
+    elif known:
+        columns = [*TRUE, *COSTS, TRUE_SLO]
+    else:
+        columns = [*PREDICTED, *COSTS, PREDICTED_SLO]
+    return [(heading.format(limit=limit), key, form) for heading, key, form in columns]
 
 
 def _any_known(summary: "pd.DataFrame", column: str) -> bool:

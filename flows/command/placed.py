@@ -32,6 +32,7 @@ from metis.problem.placement_files import as_named, names_of_nodes, write_plan
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 from metis.problem.worth import Worth
+from metis.simulate.lowrank_oracle import LowRankOracle
 from metis.simulate.simulator import FittedSimulator, error_of
 
 SPREAD = "spread"  # what Docker Swarm does by itself
@@ -205,25 +206,26 @@ def _doubts(
     predicted: float,
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Return the simulator's own error of the value, and the predicted gain over `SPREAD` with its error."""
-    if not isinstance(simulator, FittedSimulator):
+    if not isinstance(simulator, FittedSimulator | LowRankOracle):
         return None, None
-    drawn = [settings.objective.bind(group, cluster, could_be) for could_be in simulator.drawn()]
+    objective, known = settings.objective, tables_of(simulator)
+    drawn = [worth_of(objective, group, cluster, could_be) for could_be in simulator.drawn()]
     if not drawn:
         return None, None
     own = np.array([value(placement, cluster, one) for one in drawn])
-    worth = settings.objective.bind(group, cluster, simulator.tables)
-    swarm = scheduler_for(settings, SPREAD, simulator.tables)
+    worth = worth_of(objective, group, cluster, known)
+    swarm = scheduler_for(settings, SPREAD, known)
     return error_of(own), _gain(predicted, own, drawn, swarm, group, cluster, worth)
 
 
 def _gain(
     own: float,
     own_drawn: FloatArray,
-    drawn: Sequence[FloatArray],
+    drawn: Sequence[FloatArray | Worth],
     swarm: Scheduler,
     group: IntArray,
     cluster: Cluster,
-    worth: FloatArray,
+    worth: FloatArray | Worth,
 ) -> tuple[float, float] | None:
     """Return the predicted gain over `swarm` and its error; None where that finds no placement."""
     try:

@@ -120,7 +120,14 @@ def chosen_colocations(settings: Settings, space: ColocationSpace, onto: "Profil
 
     chosen = settings.profile
     given = None if chosen.colocations is None else _given_colocations(chosen.colocations, space)
-    wanted = list_colocations(space, chosen.choose, share=chosen.share, seed=chosen.seed, given=given)
+    wanted = list_colocations(
+        space,
+        chosen.choose,
+        share=chosen.share,
+        seed=chosen.seed,
+        mixes=chosen.drawn_mixes,
+        given=given,
+    )
     if onto is None:
         return wanted
     known = space.index(onto.colocations)

@@ -87,6 +87,9 @@ class AppsSettings:
     workloads: tuple[OutputPath, ...] = ()
 
 
+MIXES = 200  # of `profile=mixes`
+
+
 @settings("profile")
 class ProfileSettings:
     """What is measured: co-locations on the testbed, or a file of measurements.
@@ -95,11 +98,12 @@ class ProfileSettings:
         kind: `explore` measures what pays for groups (see `demand`), unless one of the following says what to
             measure; `testbed` measures what they say, `file` reads `path`.
         path: file of measurements; read whatever `kind` is.
-        choose: a seeded random `share` of the space, all `pairs`, `all`, or those `given`; stand-alone runs
-            always.
+        choose: a seeded random `share` of the space, all `pairs`, `all`, seeded random `mixes` of many
+            applications, or those `given`; stand-alone runs always.
         colocations: those given: counts per application, or a file with a column for each.
         onto: a profile to go on with.
         share: of the co-locations.
+        mixes: with `choose` `mixes` or `pairs`, the number of mixes; null: 200 and none.
         repeats: runs of each co-location.
         at_once: co-locations measured at once on a live cluster; null: one per worker.
         seed: of the choice and of the measurement noise.
@@ -107,10 +111,11 @@ class ProfileSettings:
 
     kind: Literal["testbed", "file", "explore"] = "explore"
     path: InputPath | None = None
-    choose: Literal["share", "pairs", "all", "given"] = "share"
+    choose: Literal["share", "pairs", "all", "mixes", "given"] = "share"
     colocations: tuple[tuple[Annotated[int, Ge(0)], ...], ...] | InputPath | None = None
     onto: InputPath | None = None
     share: Annotated[float, Gt(0), Le(1)] = 0.2
+    mixes: Annotated[int, Ge(1), Le(1_000_000)] | None = None
     repeats: Annotated[int, Ge(1), Le(1000)] = 1
     at_once: Annotated[int, Ge(1), Le(10_000)] | None = None
     seed: Seed = 0
@@ -120,7 +125,7 @@ class ProfileSettings:
         """Whether an exploration makes it."""
         measured = any(
             getattr(self, name) != type(self).__dataclass_fields__[name].default
-            for name in ("path", "choose", "colocations", "onto", "share")
+            for name in ("path", "choose", "colocations", "onto", "share", "mixes")
         )
         return self.kind == "explore" and not measured
 
@@ -129,6 +134,13 @@ class ProfileSettings:
             raise InputError("profile=file needs profile.path=FILE")
         if (self.choose == "given") != (self.colocations is not None):
             raise InputError("profile.choose=given and profile.colocations go together")
+        if self.mixes is not None and self.choose not in ("mixes", "pairs"):
+            raise InputError(f"profile.mixes={self.mixes}: goes with profile=mixes or profile=pairs")
+
+    @property
+    def drawn_mixes(self) -> int:
+        """The mixes to measure."""
+        return (MIXES if self.choose == "mixes" else 0) if self.mixes is None else self.mixes
 
 
 @settings("testbed")

@@ -109,6 +109,8 @@ class Settings:
         why: for `rebalance`: a node whose change is to be explained, such as node-7.
         why_not: for `rebalance`: a container whose staying is to be explained, such as Redis-12.
         objective: what a placement is worth: its kind, and the parameters of that kind.
+        newcomer: for `explore`: an application to learn from few measurements, given the profile of the
+            others (`profile.onto`).
         problem: folder that states a problem: nodes.csv, apps.csv, rules.yaml, existing.csv.
         seconds: wall time that placing a problem folder may take; null: 60.
         dry_run: for `deploy`: show what would change, and stop.
@@ -128,6 +130,7 @@ class Settings:
     until: str | None = None
     existing: InputPath | None = None
     placement: InputPath | None = None
+    newcomer: str | None = None
     problem: InputPath | None = None
     seconds: Annotated[float, Gt(0), Le(86_400)] | None = None
     moves: Moves | tuple[Moves, ...] | None = None
@@ -197,10 +200,30 @@ class Settings:
             raise InputError("simulator=testbed: of a live cluster the truth is not known; use another one")
         if self.apps.requests and not self.cluster.types:
             raise InputError("apps.requests: needs cluster.types, which say what nodes have")
-        if self.wide and self.simulator.kind != "testbed":
+        if self.newcomer is not None and self.profile.onto is None:
+            raise InputError(f"newcomer={self.newcomer}: give the profile of the others as profile.onto=FILE")
+        self._refuse_tables()
+
+    def _refuse_tables(self) -> None:
+        """Refuse what needs all co-locations tabulated, where they are too many.
+
+        Raises:
+            InputError: says what does without.
+        """
+        if not self.wide or self.simulator.kind == "testbed":
+            return
+        many = (
+            f"{self._apps} applications on {self.slots} slots have more than {MAX_COLOCATIONS:,} co-locations"
+        )
+        if self.simulator.kind != "lowrank":
             raise InputError(
-                f"apps.count={self.apps.count}: on {self.slots} slots these applications have more than "
-                f"{MAX_COLOCATIONS:,} co-locations, too many to profile; add simulator=testbed, or give fewer"
+                f"{many}, too many for simulator={self.simulator.kind}; add simulator=lowrank, or "
+                "simulator=testbed to place by the truth"
+            )
+        profile = self.profile
+        if not profile.explored and not profile.path and profile.choose in ("share", "all"):
+            raise InputError(
+                f"{many}, too many to profile a share of them; use profile=mixes, pairs or explore"
             )
 
     @property
@@ -221,9 +244,15 @@ class Settings:
     @property
     def wide(self) -> bool:
         """Whether co-locations are too many to tabulate, so that their worth is asked of an oracle."""
-        if self.testbed.kind != "synthetic" or self.apps.count is None:
-            return False
-        return comb(self.apps.count + self.slots, self.slots) > MAX_COLOCATIONS
+        return comb(self._apps + self.slots, self.slots) > MAX_COLOCATIONS
+
+    @property
+    def _apps(self) -> int:
+        """How many applications there are, as far as the settings say; 0 of models that are tabulated."""
+        if self.testbed.kind == "synthetic":
+            return self.apps.count or 0
+        measured = self.testbed.kind == "swarm" or (self.profile.path and not self.testbed.path)
+        return len(self.apps.names or ()) if measured else 0
 
 
 def validated(composed: Mapping[str, Any]) -> Settings:

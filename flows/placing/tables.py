@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from metis.simulate.simulator import FittedSimulator
 
 FILE = "simulator.npz"
-ORACLE = "oracle.npz"  # in its place where co-locations are too many to tabulate
+# in its place where co-locations are too many to tabulate: the truth, or what was fitted
+ORACLE, LOWRANK = "oracle.npz", "lowrank.npz"
 
 
 def fitted_in(folder: Path) -> "FittedSimulator":
@@ -25,6 +26,10 @@ def known_in(folder: Path) -> "FittedSimulator | Oracle":
         from metis.measure.synthetic import SyntheticOracle
 
         return SyntheticOracle.load(folder / ORACLE)
+    if (folder / LOWRANK).is_file():
+        from metis.simulate.lowrank_oracle import LowRankOracle
+
+        return LowRankOracle.load(folder / LOWRANK)
     return fitted_in(folder)
 
 
@@ -41,6 +46,6 @@ def tables_in(folder: Path) -> "Tables":
     Raises:
         InputError: co-locations are too many to tabulate.
     """
-    if (folder / ORACLE).is_file():
+    if (folder / ORACLE).is_file() or (folder / LOWRANK).is_file():
         tables_of(known_in(folder)).space.require_tables()
     return fitted_in(folder).tables

@@ -1,6 +1,6 @@
 """Placing and judging where co-locations are too many to tabulate: worth by an oracle, a bound by columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.configuration.settings import Settings
@@ -9,7 +9,7 @@ from flows.placing.comparison import ratio
 from flows.placing.decisions import Decisions, cluster_before
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
-from metis.problem.evaluation import evaluate, gap
+from metis.problem.evaluation import evaluate, gap, value
 from metis.problem.kinds import problem_of
 from metis.problem.oracle import Oracle, worth_of
 from metis.problem.tables import Tables
@@ -71,13 +71,15 @@ def judge_wide(
     known: Tables | Oracle,
     groups: IntArray,
     progress: Progress,
-    truth: Tables | None = None,
+    truth: Tables | Oracle | None = None,
+    drawn: Sequence[Tables | Oracle] = (),
 ) -> "pd.DataFrame":
     """Return one row per scheduler and group, as `flows.placing.comparison.judge` does.
 
     Columns: scheduler, group, rps, value, bound, bound_kind, ratio (value / bound), gap (1 - ratio),
     free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (a bound on it), true_ratio.
-    The bound is that of the scheduler `columns` where it is among those that placed.
+    The bound is that of the scheduler `columns` where it is among those that placed. Of a simulator that
+    knows its errors drawn_<k>, the value were its k-th draw true.
 
     Args:
         decisions: by scheduler.
@@ -85,7 +87,8 @@ def judge_wide(
         known: the simulator, by tables or an oracle.
         groups: int [groups, apps].
         progress: called after every group.
-        truth: the testbed's tables, where it judges beside the simulator.
+        truth: the testbed's tables or oracle, where it judges beside the simulator.
+        drawn: what could be true as well, of a simulator that knows its errors.
     """
     import pandas as pd
 
@@ -112,6 +115,7 @@ def judge_wide(
                     "free_nodes": found.free_nodes,
                     **{f"slo_{level}": share for level, share in found.slo.items()},
                     **_in_truth(decided.placements[i], group, cluster, settings, truth),
+                    **_in_draws(decided.placements[i], group, cluster, settings, drawn),
                 }
             )
         if not settings.groups.arrive:  # one bound for all
@@ -127,8 +131,24 @@ def judge_wide(
     return pd.DataFrame(rows)
 
 
+def _in_draws(
+    placement: IntArray,
+    group: IntArray,
+    cluster: Cluster,
+    settings: Settings,
+    drawn: Sequence[Tables | Oracle],
+) -> dict[str, float]:
+    """Return the value of a placement by each draw, in columns that `flows.report.intervals` reads."""
+    worths = (worth_of(settings.objective, group, cluster, could_be) for could_be in drawn)
+    return {f"drawn_{k}": value(placement, cluster, worth) for k, worth in enumerate(worths)}
+
+
 def _in_truth(
-    placement: IntArray, group: IntArray, cluster: Cluster, settings: Settings, truth: Tables | None
+    placement: IntArray,
+    group: IntArray,
+    cluster: Cluster,
+    settings: Settings,
+    truth: Tables | Oracle | None,
 ) -> dict[str, float]:
     """Return what the testbed knows of a placement; nothing where there is none."""
     if truth is None:
@@ -139,9 +159,13 @@ def _in_truth(
 
 
 def _rate_in_truth(
-    judged: list[dict[str, Any]], group: IntArray, cluster: Cluster, settings: Settings, truth: Tables
+    judged: list[dict[str, Any]],
+    group: IntArray,
+    cluster: Cluster,
+    settings: Settings,
+    truth: Tables | Oracle,
 ) -> None:
-    """Add to every row the bound on the testbed's tables, and the share of it that is reached."""
+    """Add to every row the bound by what the testbed knows, and the share of it that is reached."""
     worth = worth_of(settings.objective, group, cluster, truth)
     best = max(bound_of(group, cluster, worth, settings).value, *(row["true_value"] for row in judged))
     for row in judged:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from flows.configuration.objects import (
     knows_truth,
-    make_cluster,
-    make_groups,
     make_testbed,
 )
 from flows.configuration.sections import GroupSettings, GroupsSettings
 from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.declaration import Stage
-from flows.engine.work import TIMINGS, Progress, Work
-from flows.placing.tables import FILE
+from flows.engine.work import TIMINGS, Work
+from flows.placing.exploring import by_plans
 from flows.stages.shared import (
     LIVE,
     MEASURED,
@@ -32,15 +30,13 @@ from flows.stages.shared import (
 )
 from metis.errors import SurroundingsError
 from metis.measure.profile import never_measured
-from metis.problem.cluster import Cluster
-from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import tabulated
 from metis.problem.rules import Rules
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metis.explore.loop import Exploration
+    from metis.explore.loop import Exploration, Explored
     from metis.measure.testbed import Testbed
     from metis.problem.tables import Tables
 
@@ -58,18 +54,18 @@ def run(work: Work) -> None:
     """
     import pandas as pd
 
+    from flows.placing.exploring import explore_groups, write_believed
     from flows.report.exploration import exploration_figure
-    from metis.simulate.simulator import FittedSimulator
+    from metis.explore.loop import Exploration
 
+    calibration = None
     with testbed_for(work.settings, work.inputs) as testbed:
         found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
-        truth = testbed.truth(tabulated(work.settings.objective)) if knows_truth(work.settings) else None
+        if knows_truth(work.settings) and isinstance(found, Exploration):
+            calibration = _calibration(found, testbed.truth(tabulated(work.settings.objective)))
     if measures_live(work.settings):
         refuse_unmeasured(found)
-    found.profile.save(work.folder / "profile.npz")
-    report = {"measured": len(found.profile) / found.profile.space.size, "coverage80": found.belief.coverage}
-    doubts = found.belief.doubts(work.settings.explore.seed)
-    FittedSimulator(found.belief.tables, report, doubts).save(work.folder / FILE)
+    write_believed(found, work.folder, work.settings.explore.seed)
     history = pd.DataFrame(found.history)
     kept = history.drop(columns=["proposed", *TIMED])
     work.write("history.csv", kept.to_csv(index=False).encode())
@@ -82,14 +78,13 @@ def run(work: Work) -> None:
     numbers = history.drop(columns=["proposed", "round"]).dropna(axis=1)
     work.recording.curve([{str(k): float(v) for k, v in row.items()} for row in numbers.to_dict("records")])
     work.recording.metrics({"measurements": found.measurements, "hours": found.hours})
-    calibration = None if truth is None else _calibration(found, truth)
     figure = exploration_figure(history.assign(acquisition="plans"), calibration)
     (work.recording.about / "exploration.svg").write_bytes(figure)
     if calibration is not None:
         work.write("calibration.csv", calibration.to_csv(index=False).encode())
 
 
-def refuse_unmeasured(found: "Exploration") -> None:
+def refuse_unmeasured(found: "Explored") -> None:
     """Report what hosts could not measure, and refuse an exploration that lacks an application altogether.
 
     Raises:
@@ -105,7 +100,7 @@ def refuse_unmeasured(found: "Exploration") -> None:
         )
 
 
-def exploration_document(found: "Exploration") -> dict[str, Any]:
+def exploration_document(found: "Explored") -> dict[str, Any]:
     """Return an exploration as JSON-able values; what is unknown is null."""
     return {
         "ratio": _known(found.ratio),
@@ -140,46 +135,6 @@ def testbed_for(settings: Settings, inputs: Mapping[str, Path]) -> "Iterator[Tes
         yield testbed
 
 
-def explore_groups(
-    settings: Settings, testbed: "Testbed", path: Path | None, progress: Progress
-) -> "Exploration":
-    """Explore a testbed for all groups of the run.
-
-    Args:
-        settings: groups, cluster, objective and `explore`.
-        testbed: what is measured.
-        path: profile kept up to date after every measurement; a stopped exploration goes on from it.
-        progress: called after every round.
-    """
-    from metis.explore.loop import explore
-
-    cluster = make_cluster(settings, testbed.space)
-    groups = make_groups(settings, testbed.space.apps)
-
-    def report(row: Any) -> None:
-        gain = row["gain_bound"] / row["value"] if row["value"] > 0 else 0.0
-        truly = f", {row['ratio']:.2%} of the true optimum" if row["ratio"] == row["ratio"] else ""
-        known = f", round {row['round']}{truly}, at most {gain:.1%} more to gain"
-        progress("measurements", row["measurements"], row["budget"], known)
-
-    return explore(
-        testbed,
-        [(group, cluster) for group in groups],
-        settings.objective,
-        _plan,
-        settings.explore,
-        path=path,
-        again=measures_live(settings),
-        progress=report,
-    )
-
-
-def _plan(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
-    from metis.program.colocation_program import solve_colocation_program
-
-    return solve_colocation_program(worth, group, cluster, mip_rel_gap=PLANNING_GAP).placement
-
-
 def _calibration(found: "Exploration", truth: "Tables") -> "pd.DataFrame":
     import pandas as pd
 
@@ -210,7 +165,10 @@ def explored_problem(settings: Settings) -> Settings:
 
 def _declared(settings: Settings, part: str) -> tuple[str, ...]:
     del part
-    return ("explore", *PROBLEM, *TESTBED, *(MEASURED if measures_live(settings) else ()))
+    planned = ("columns", "simulator.resources", "simulator.members") if by_plans(settings) else ()
+    onto = ("profile.onto",) if settings.newcomer is not None else ()
+    measured = MEASURED if measures_live(settings) else ()
+    return ("explore", "newcomer", *PROBLEM, *TESTBED, *planned, *onto, *measured)
 
 
 STAGE = Stage(
@@ -226,7 +184,7 @@ STAGE = Stage(
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
     inputs=lambda settings, part: () if settings.cluster.live else ("setup",),
     after=hosts_ready,
-    modules=("metis.explore.loop",),
+    modules=lambda settings, part: ("metis.explore.plans" if by_plans(settings) else "metis.explore.loop",),
     view=explored_problem,
     present=lambda settings: settings.profile.explored or asks_for(settings, "explore"),
     costly=measures_live,

@@ -1,10 +1,12 @@
 """Stage simulator: fit a simulator to the profile and write it out over the whole space."""
 
+from functools import partial
+
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
-from flows.placing.tables import FILE, ORACLE, fitted_in
+from flows.placing.tables import FILE, LOWRANK, ORACLE, fitted_in
 from flows.stages.shared import TESTBED, packaged_coefficients
 from metis.problem.objectives import tabulated
 
@@ -15,10 +17,11 @@ def run(work: Work) -> None:
     """Write `simulator.npz`: what an exploration believes, a fit, or the testbed's truth.
 
     Its fidelity becomes metrics. Its tables are those that schedulers choose by: with `caution` lower than
-    what is expected. Where co-locations are too many to tabulate, it writes `oracle.npz` instead.
+    what is expected. Where co-locations are too many to tabulate, it writes `oracle.npz` (the truth) or
+    `lowrank.npz` instead.
     """
     from metis.measure.profile_files import load_profile
-    from metis.simulate.fitting import fit_simulator
+    from metis.simulate.fitting import fit_simulator, lowrank_of
 
     if work.settings.simulator.kind == "testbed":
         _read_truth(work)
@@ -30,21 +33,51 @@ def run(work: Work) -> None:
     given = profile_dataset(work.inputs["profile"], source, profile.space.apps, len(profile))
     chosen = work.settings.simulator
     work.recording.describe({"metis.seed": str(chosen.seed)}, {}, [given])
-    fitted = fit_simulator(profile, chosen, work.derived["quantities"]).cautious(chosen.caution or 0.0)
-    fitted.save(work.folder / FILE)
-    work.write_json("report.json", fitted.report)
-    work.recording.metrics(fitted.report)
+    quantities, caution = work.derived["quantities"], chosen.caution or 0.0
+    progress = partial(_report, work)
+    if profile.space.tabulated:
+        fitted = fit_simulator(profile, chosen, quantities, progress).cautious(caution)
+        fitted.save(work.folder / FILE)
+        report = fitted.report
+    else:
+        oracle, report = lowrank_of(profile, chosen, quantities, progress)
+        oracle.cautious(caution).save(work.folder / LOWRANK)
+    work.write_json("report.json", report)
+    work.recording.metrics(report)
+
+
+def _report(work: Work, done: int, total: int) -> None:
+    work.progress("fits", done, total, "")
 
 
 def _take_over(work: Work) -> bool:
     """Write what the exploration believes, if it knows the quantities: it saw every run."""
+    caution = work.settings.simulator.caution
+    caution = AFTER_EXPLORING if caution is None else caution
+    if (work.inputs["explore"] / LOWRANK).is_file():
+        return _take_over_oracle(work, caution)
     explored = fitted_in(work.inputs["explore"])
     if not set(work.derived["quantities"]) <= set(explored.tables.quantities):
         return False
-    caution = work.settings.simulator.caution
-    explored.cautious(AFTER_EXPLORING if caution is None else caution).save(work.folder / FILE)
+    explored.cautious(caution).save(work.folder / FILE)
     work.write_json("report.json", explored.report)
     work.recording.metrics(explored.report)
+    return True
+
+
+def _take_over_oracle(work: Work, caution: float) -> bool:
+    """Write the same where co-locations are too many to tabulate."""
+    from metis.measure.profile_files import load_profile
+    from metis.simulate.lowrank_oracle import LowRankOracle
+
+    explored = LowRankOracle.load(work.inputs["explore"] / LOWRANK)
+    if not set(work.derived["quantities"]) <= set(explored.fits):
+        return False
+    explored.cautious(caution).save(work.folder / LOWRANK)
+    profile = load_profile(work.inputs["profile"] / "profile.npz")
+    report = {"measured": len(profile) / (explored.space.size - 1)}
+    work.write_json("report.json", report)
+    work.recording.metrics(report)
     return True
 
 
@@ -78,7 +111,9 @@ def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
     if settings.simulator.kind == "testbed":
         return () if settings.cluster.live else ("setup",)
-    believed = settings.profile.explored and settings.simulator.kind == "ensemble"
+    believed = settings.profile.explored and settings.simulator.kind == (
+        "lowrank" if settings.wide else "ensemble"
+    )
     return ("profile", "explore") if believed and settings.simulator.noise is None else ("profile",)
 
 

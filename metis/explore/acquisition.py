@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.errors import InputError
 from metis.explore.settings import Acquisition, Start
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -252,18 +251,8 @@ def without(cluster: Cluster, forbidden: Sequence[int]) -> Cluster:
     return replace(cluster, allowed=allowed)
 
 
-def candidates_of(space: ColocationSpace, clusters: Sequence[Cluster]) -> NDArray[np.bool_]:
-    """The co-locations that the rules of at least one cluster admit, but for the empty one, bool [size].
-
-    Raises:
-        InputError: a cluster has other applications or slots than the testbed.
-    """
-    for cluster in clusters:
-        if cluster.space != space:
-            raise InputError(
-                f"a cluster has {list(cluster.space.apps)} on {cluster.space.slots} slots, the testbed "
-                f"{list(space.apps)} on {space.slots}: measure what will be placed"
-            )
+def candidates_of(clusters: Sequence[Cluster]) -> NDArray[np.bool_]:
+    """The co-locations that the rules of at least one cluster admit, but for the empty one, bool [size]."""
     allowed = np.any([cluster.allowed for cluster in clusters], axis=0)
     allowed[0] = False
     return np.asarray(allowed)

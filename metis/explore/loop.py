@@ -51,12 +51,11 @@ FIRST_STEPS, MORE_STEPS = 40, 10  # of the search for hyperparameters, in the fi
 
 
 @dataclass(frozen=True)
-class Exploration:
-    """The result of an exploration.
+class Explored:
+    """The result of an exploration, whatever it believes.
 
     Attributes:
         profile: the sound measurements; repeated ones merged by their median.
-        belief: the ensembles fitted to them, of the quantities that the objective needs.
         plans: the incumbent placement of each group, int [nodes, apps].
         history: a row per round: `round`, `measurements`, `hours`, `value` (believed, mean over groups),
             `optimistic` (value of the optimistic plans), `gain_bound` (their lead over the incumbents),
@@ -73,7 +72,6 @@ class Exploration:
     """
 
     profile: Profile
-    belief: Belief
     plans: list[IntArray]
     history: list[dict[str, Any]]
     measured: list[dict[str, Any]]
@@ -84,6 +82,17 @@ class Exploration:
     hours: float
     ratio: float
     ended: str
+
+
+@dataclass(frozen=True)
+class Exploration(Explored):
+    """The result of `explore`.
+
+    Attributes:
+        belief: the ensembles fitted to the measurements, of the quantities that the objective needs.
+    """
+
+    belief: Belief
 
 
 def explore(
@@ -118,8 +127,9 @@ def explore(
     """
     settings = settings or ExploreSettings()
     space = testbed.space
-    candidates = _checked(space, wanted)
-    journal = load_journal(path, space, _key(settings, wanted, objective))
+    check_wanted(space, wanted)
+    candidates = candidates_of([cluster for _, cluster in wanted])
+    journal = load_journal(path, space, exploration_key(settings, wanted, objective))
     if again:
         journal.pardon()
     optima = _true_optima(testbed, wanted, objective, plan)
@@ -222,7 +232,7 @@ def _round(
         "coverage": state.belief.coverage,
         "noise": state.belief.noise,
         "seconds": time.process_time() - start,
-        "proposed": [[_words(journal.space, i), reason] for i, reason in proposals],
+        "proposed": [[words(journal.space, i), reason] for i, reason in proposals],
     }
     journal.history = [*journal.history[:number], row]
     journal.pending, journal.thetas = proposals, state.belief.thetas
@@ -268,16 +278,32 @@ def _still_open(
     return open_
 
 
-def _checked(space: ColocationSpace, wanted: Wanted) -> NDArray[np.bool_]:
+def check_wanted(space: ColocationSpace, wanted: Wanted) -> None:
+    """Refuse groups that cannot be placed, or clusters of other applications or slots than `space`.
+
+    Raises:
+        InputError: says which.
+    """
     if not wanted:
         raise InputError("explore: give at least one group to plan for")
     for group, cluster in wanted:
         check_group(group, cluster)
-    return candidates_of(space, [cluster for _, cluster in wanted])
+        if cluster.space != space:
+            raise InputError(
+                f"a cluster has {list(cluster.space.apps)} on {cluster.space.slots} slots, the testbed "
+                f"{list(space.apps)} on {space.slots}: measure what will be placed"
+            )
 
 
-def _key(settings: ExploreSettings, wanted: Wanted, objective: Objective) -> str:
-    """Digest of all that decides what is proposed; budget and organisation of measuring are left out."""
+def exploration_key(settings: ExploreSettings, wanted: Wanted, objective: Objective, *others: Any) -> str:
+    """Digest of all that decides what is proposed; budget and organisation of measuring are left out.
+
+    Args:
+        settings: of the exploration.
+        wanted: groups and clusters.
+        objective: what is planned for.
+        others: JSON-able values that decide it too.
+    """
     outside = (
         "budget",
         "hours",
@@ -288,6 +314,7 @@ def _key(settings: ExploreSettings, wanted: Wanted, objective: Objective) -> str
         "pause",
     )
     parts: list[Any] = [{k: v for k, v in asdict(settings).items() if k not in outside}, objective.name]
+    parts += others
     for group, cluster in wanted:
         parts += [group.tolist(), cluster.nodes, cluster.existing.tolist()]
         parts += [np.flatnonzero(~cluster.allowed).tolist()]
@@ -321,31 +348,34 @@ def _mean_ratio(
     return float(np.mean(reached))
 
 
-def _words(space: ColocationSpace, colocation: int) -> str:
-    return describe_colocation(space.counts[colocation], space.apps)
+def words(space: ColocationSpace, colocation: int) -> str:
+    """Return a co-location by its id, in words."""
+    return describe_colocation(space.rows(colocation), space.apps)
 
 
 def _result(journal: Journal, state: _State, settings: ExploreSettings, ended: str) -> Exploration:
+    return Exploration(**outcome_of(journal, settings), plans=state.plans, belief=state.belief, ended=ended)
+
+
+def outcome_of(journal: Journal, settings: ExploreSettings) -> dict[str, Any]:
+    """Return what a journal says of an exploration, by the names of `Explored`."""
     measured = [
         {
             "round": run["round"],
-            "colocation": _words(journal.space, run["id"]),
+            "colocation": words(journal.space, run["id"]),
             "reason": run["reason"],
             "sound": run["sound"],
         }
         for run in journal.runs
     ]
-    return Exploration(
-        profile=journal.profile(),
-        belief=state.belief,
-        plans=state.plans,
-        history=journal.history,
-        measured=measured,
-        quarantined=journal.named_quarantine(),
-        measurements=len(journal.runs),
-        rounds=len(journal.history),
-        seconds=float(sum(row["seconds"] for row in journal.history)),
-        hours=settings.cost(len(journal.runs)),
-        ratio=float(journal.history[-1]["ratio"]),
-        ended=ended,
-    )
+    return {
+        "profile": journal.profile(),
+        "history": journal.history,
+        "measured": measured,
+        "quarantined": journal.named_quarantine(),
+        "measurements": len(journal.runs),
+        "rounds": len(journal.history),
+        "seconds": float(sum(row["seconds"] for row in journal.history)),
+        "hours": settings.cost(len(journal.runs)),
+        "ratio": float(journal.history[-1]["ratio"]),
+    }

@@ -95,7 +95,7 @@ class Journal:
         }
         alone = self.alone_rps()
         provenance |= {"alone_rps": alone} if alone else {}
-        return make_profile(self.space.apps, self.space.slots, self.space.counts[ids], measures, provenance)
+        return make_profile(self.space.apps, self.space.slots, self.space.rows(ids), measures, provenance)
 
     def quantity(self, name: str) -> FloatArray:
         """A quantity in every sound run, see `Profile.quantity`, float64 [runs, apps]; NaN where unknown."""
@@ -107,15 +107,15 @@ class Journal:
         """Requests per second of each application alone, not normalised: the median of those noted."""
         found: dict[str, list[float]] = {}
         for run in self.sound:
-            if self.space.totals[run["id"]] == 1 and "raw" in run.get("note", {}):
-                a = int(self.space.counts[run["id"]].argmax())
+            if self.space.rows(run["id"]).sum() == 1 and "raw" in run.get("note", {}):
+                a = int(self.space.rows(run["id"]).argmax())
                 found.setdefault(self.space.apps[a], []).append(run["note"]["raw"][a])
         return {app: float(np.median(values)) for app, values in found.items()}
 
     def named_quarantine(self) -> dict[str, str]:
         """The co-locations that could not be measured, in words, and the reason of each."""
         return {
-            describe_colocation(self.space.counts[i], self.space.apps): why
+            describe_colocation(self.space.rows(i), self.space.apps): why
             for i, why in self.quarantined.items()
         }
 
@@ -241,7 +241,7 @@ def _measure(
     space = journal.space
     for attempt in range(patience.retries + 1):
         try:
-            measured = testbed.measure(space.counts[list(ids)], seed=seed)
+            measured = testbed.measure(space.rows(list(ids)), seed=seed)
         except UnmeasuredError as error:
             found = {} if error.measured is None else _rows(error.measured)
             return found | {i: Failure(why, permanent=False) for i, why in error.failed.items()}
@@ -304,7 +304,7 @@ def _enter(
 
 def _absurd(rps: Sequence[float], space: ColocationSpace, colocation: int, patience: Patience) -> str:
     """What is wrong with a measured row, in words; empty where nothing is."""
-    for app, count, value in zip(space.apps, space.counts[colocation], rps, strict=True):
+    for app, count, value in zip(space.apps, space.rows(colocation), rps, strict=True):
         if count and not 0 < value <= patience.most_rps:  # NaN compares as false
             return f"{app} was measured at {value:g} times its stand-alone RPS"
     return ""

@@ -34,17 +34,16 @@ from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.files import load_arrays, save_arrays
+from metis.measure.contention import contention, own_suffering, share_of_one_more
 from metis.measure.profile import QUANTITIES
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 
 STREAM = 1  # the number of this model: other formulas or draws get another
 RESOURCES = 5  # shared by the containers of a node, as processor, caches, memory, disk and network are
-KNEE = 2.0
 USES, PRESSURE = 0.6, 1.0
 FEELS, SENSITIVITY = 0.6, 0.2
 HELPERS, HELPED, HELP = 2, 0.5, (0.1, 0.6)
-LARGEST = 40.0  # pressure beyond which limits do not fall, so that single precision holds the square of exp
 SINGLE = 1e-4  # by which limits in single precision are raised, so that rounding makes none too low
 ARRAYS = ("pressure", "sensitivity", "helpers", "help")  # of a model, as they are stored
 MODEL = "model_"  # before their names in a file
@@ -108,8 +107,8 @@ class SyntheticModel:
         if counts.size and counts.min() < 0:
             raise InputError("a co-location has a negative count")
         held = counts.astype(np.float64)
-        own = (self.sensitivity * _contention(self.pressure)).sum(axis=1)
-        log_rps = own - _contention(held @ self.pressure) @ self.sensitivity.T
+        own = own_suffering(self.pressure, self.sensitivity)
+        log_rps = own - contention(held @ self.pressure) @ self.sensitivity.T
         there = held > 0
         for helpers, helped in zip(self.helpers.T, self.help.T, strict=True):
             log_rps += there[:, helpers] * helped
@@ -127,24 +126,15 @@ class SyntheticModel:
         """
         held = colocations.astype(np.float64)
         pressure = held @ self.pressure
-        own = (self.sensitivity * _contention(self.pressure)).sum(axis=1)
+        own = own_suffering(self.pressure, self.sensitivity)
         helped = np.zeros(colocations.shape)
         possible = later | (held > 0)
         for helpers, help_ in zip(self.helpers.T, self.help.T, strict=True):
             helped += possible[:, helpers] * help_
         helped += own
-        there = np.exp(helped - _contention(pressure) @ self.sensitivity.T)
-        # log(1 + exp(P + p)) = log(1 + exp(P) exp(p)), in single precision: a search asks this most often
-        rising = np.exp(np.minimum(pressure - KNEE, LARGEST)).astype(np.float32)
-        further = np.exp(np.minimum(self.pressure, LARGEST)).astype(np.float32)
-        sensitivity = self.sensitivity.astype(np.float32)
-        row, app = np.nonzero(later)
-        log_rps = helped[row, app].astype(np.float32)
-        for r in range(self.pressure.shape[1]):
-            log_rps -= np.log(1 + rising[row, r] * further[app, r]) * sensitivity[app, r]
-        more = np.zeros(colocations.shape)
-        more[row, app] = np.exp(log_rps) * (1 + SINGLE)
-        return there, more
+        there = np.exp(helped - contention(pressure) @ self.sensitivity.T)
+        more = share_of_one_more(helped, pressure, self.pressure, self.sensitivity, later)
+        return there, more * (1 + SINGLE)
 
     @property
     def branching(self) -> IntArray:
@@ -215,9 +205,3 @@ class SyntheticOracle:
             return cls(SyntheticModel(tuple(map(str, stored["apps"])), **arrays), int(stored["slots"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no synthetic model, {error}") from None
-
-
-def _contention(pressure: FloatArray) -> FloatArray:
-    """Return C of the module's docstring, so that nothing overflows."""
-    beyond = pressure - KNEE
-    return np.asarray(np.maximum(beyond, 0.0) + np.log1p(np.exp(-np.abs(beyond))))

@@ -15,7 +15,8 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
-Choose = Literal["share", "pairs", "all", "given"]
+Choose = Literal["share", "pairs", "all", "mixes", "given"]
+SMALLEST_MIX = 3  # containers; fewer are pairs
 
 
 class UnmeasuredError(SurroundingsError):
@@ -148,11 +149,31 @@ def choose_colocations(space: ColocationSpace, share: float, seed: int) -> IntAr
     """
     if not 0 < share <= 1:
         raise InputError(f"profile.share {share:g}: give the share of co-locations to measure, above 0 to 1")
+    space.require_tables()
     alone = space.index(np.eye(len(space.apps), dtype=np.int64))
     others = np.setdiff1d(np.arange(1, space.size), alone)
     wanted = max(round(share * (space.size - 1)) - len(alone), 0)
     drawn = np.random.default_rng(seed).permutation(others)[:wanted]
     return np.asarray(space.counts[np.sort(np.concatenate([alone, drawn]))])
+
+
+def draw_mixes(space: ColocationSpace, count: int, seed: int) -> IntArray:
+    """Draw mixes of many applications, which show what few containers together do not, int [count, apps].
+
+    Each container is of any application, as likely. Two of three mixes fill the node, the others hold
+    `SMALLEST_MIX` containers or more. A longer draw begins with a shorter one; a mix may come twice.
+
+    Args:
+        space: what can be measured; it need not be tabulated.
+        count: of mixes.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng([seed, space.slots])
+    mixes = np.zeros((count, len(space.apps)), dtype=np.int64)
+    for i, mix in enumerate(mixes):
+        held = space.slots if i % 3 else int(rng.integers(min(SMALLEST_MIX, space.slots), space.slots + 1))
+        np.add.at(mix, rng.integers(0, len(mix), held), 1)
+    return mixes
 
 
 def list_colocations(
@@ -161,6 +182,7 @@ def list_colocations(
     *,
     share: float = 1.0,
     seed: int = 0,
+    mixes: int = 0,
     given: IntArray | None = None,
 ) -> IntArray:
     """The co-locations to measure, int [n, apps], in the order of the space, each once.
@@ -170,10 +192,11 @@ def list_colocations(
 
     Args:
         space: what can be measured.
-        choose: a seeded random `share` of the space, all `pairs` (two containers, alike or not), `all`, or
-            those `given`.
+        choose: a seeded random `share` of the space, all `pairs` (two containers, alike or not), `all`,
+            `mixes` alone, or those `given`. Of pairs and mixes the space need not be tabulated.
         share: see `choose_colocations`.
-        seed: of the share.
+        seed: of the share and of mixes.
+        mixes: drawn by `draw_mixes`, beside the pairs.
         given: counts [n, apps].
 
     Raises:
@@ -183,15 +206,19 @@ def list_colocations(
         return choose_colocations(space, share, seed)
     if choose == "all":
         return np.asarray(space.counts[1:])
-    if choose == "pairs":
-        return np.asarray(space.counts[(space.totals == 1) | (space.totals == 2)])
+    if choose in ("pairs", "mixes"):
+        one = np.eye(len(space.apps), dtype=np.int64)
+        parts = [one, draw_mixes(space, mixes, seed)]
+        if choose == "pairs" and space.slots > 1:
+            parts.append((one[:, None] + one)[np.triu_indices(len(one))])
+        return space.rows(np.unique(space.index(np.concatenate(parts))))
     if given is None or not len(given):
         raise InputError("profile.colocations: give at least one co-location, as counts per application")
     ids = space.index(given)
     if (ids == 0).any():
         raise InputError(f"profile.colocations: row {int(np.argmin(ids))} holds no container")
     alone = space.index(np.eye(len(space.apps), dtype=np.int64)[np.asarray(given).any(axis=0)])
-    return np.asarray(space.counts[np.unique(np.concatenate([alone, ids]))])
+    return space.rows(np.unique(np.concatenate([alone, ids])))
 
 
 def join_profiles(first: Profile, second: Profile, provenance: Mapping[str, Any]) -> Profile:

@@ -11,6 +11,7 @@ from metis.inputs.names import check_names
 from metis.problem.counts import IntArray
 
 MAX_COLOCATIONS = 2_000_000
+MOST_IDS = 2**62  # numbers that an id may take
 
 
 class ColocationSpace:
@@ -24,8 +25,9 @@ class ColocationSpace:
         slots: containers that fit on a node.
         size: number of co-locations, C(apps + slots, slots).
 
-    A space of more than `MAX_COLOCATIONS` co-locations is not written out: asking for its counts, ids or
-    neighbours raises `InputError`.
+    A space of more than `MAX_COLOCATIONS` co-locations is not written out: asking for its counts or
+    neighbours raises `InputError`. `index` and `rows` go between ids and counts in any space of less than
+    `MOST_IDS`.
 
     Raises:
         InputError: no application, a name twice or one that tools cannot bear, or no slot.
@@ -60,7 +62,11 @@ class ColocationSpace:
 
     @cached_property
     def _rank(self) -> IntArray:
-        self.require_tables()
+        if self.size > MOST_IDS:
+            raise InputError(
+                f"{len(self.apps)} applications and {self.slots} slots make {self.size:,} co-locations: more "
+                "than can be numbered, so use fewer of either"
+            )
         return _rank_table(len(self.apps), self.slots)
 
     def __len__(self) -> int:
@@ -112,6 +118,25 @@ class ColocationSpace:
         free = self.slots - used + rows
         columns = np.arange(len(self.apps))
         return np.asarray(self._rank[columns, free, rows].sum(axis=-1))
+
+    def rows(self, ids: ArrayLike) -> IntArray:
+        """Counts of the co-locations with these ids, int [..., apps] for ids [...]; also where untabulated.
+
+        Raises:
+            InputError: an id below 0 or beyond the space.
+        """
+        left = np.asarray(ids, dtype=np.int64)
+        if left.size and (left.min() < 0 or left.max() >= self.size):
+            raise InputError(f"ids {left.min()} to {left.max()}: this space numbers 0 to {self.size - 1:,}")
+        counts = np.zeros((*left.shape, len(self.apps)), dtype=np.int64)
+        free = np.full(left.shape, self.slots)
+        possible = np.arange(self.slots + 1)
+        for a, before in enumerate(self._rank):
+            within = (before[free] <= left[..., None]) & (possible <= free[..., None])
+            counts[..., a] = within.sum(axis=-1) - 1
+            left = left - before[free, counts[..., a]]
+            free = free - counts[..., a]
+        return counts
 
     @cached_property
     def plus(self) -> IntArray:

@@ -1,6 +1,7 @@
 """Fitting a simulator to a profile, one table per quantity."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +14,15 @@ from metis.simulate.regressed import RegressedSimulator
 from metis.simulate.settings import SimulatorSettings
 from metis.simulate.simulator import FittedSimulator
 
+if TYPE_CHECKING:
+    from metis.simulate.lowrank_oracle import LowRankOracle
+
 
 def fit_simulator(
-    profile: Profile, settings: SimulatorSettings | None = None, quantities: Sequence[str] = ("rps",)
+    profile: Profile,
+    settings: SimulatorSettings | None = None,
+    quantities: Sequence[str] = ("rps",),
+    progress: Callable[[int, int], None] | None = None,
 ) -> FittedSimulator:
     """Fit a simulator to `profile` and write it out over the profile's space.
 
@@ -23,6 +30,7 @@ def fit_simulator(
         profile: what was measured.
         settings: which simulator; None for the default.
         quantities: what to predict: `rps`, `speed`, `p50`, `p99`. The report is on the first.
+        progress: of `lowrank`: called with the fits done and all.
 
     Returns:
         Tables of the quantities; a column is NaN where the quantity of an application was never measured.
@@ -49,10 +57,44 @@ def fit_simulator(
 
         noise = profile.noise if settings.noise is None else settings.noise
         return simulate_by_ensemble(profile, quantities, noise, settings.held_out, settings.seed)[0]
+    if settings.kind == "lowrank" and not exact:
+        oracle, judged = lowrank_of(profile, settings, quantities, progress)
+        report |= {name: value for name, value in judged.items() if name != "measured"}
+        from metis.simulate.lowrank_oracle import written_out
+
+        return written_out(oracle, profile, report, overwrite=settings.overwrite, seed=settings.seed)
     if not exact and settings.held_out > 0:
         report |= _held_out(profile, settings, quantities[0])
     tables = {name: _table_of(name, profile, settings, exact) for name in quantities}
     return FittedSimulator(Tables(space, tables), report)
+
+
+def lowrank_of(
+    profile: Profile,
+    settings: SimulatorSettings,
+    quantities: Sequence[str] = ("rps",),
+    progress: Callable[[int, int], None] | None = None,
+) -> "tuple[LowRankOracle, dict[str, float]]":
+    """Fit the simulator of kind `lowrank` as an oracle, for spaces tabulated or not.
+
+    Args:
+        profile: what was measured.
+        settings: of the simulator.
+        quantities: what to predict. The report is on the first.
+        progress: called with the fits done and all.
+    """
+    from metis.simulate.lowrank_oracle import fit_lowrank_oracle
+
+    return fit_lowrank_oracle(
+        profile,
+        quantities,
+        noise=profile.noise if settings.noise is None else settings.noise,
+        resources=settings.resources,
+        members=settings.members,
+        held_out=settings.held_out,
+        seed=settings.seed,
+        progress=progress,
+    )
 
 
 def _table_of(name: str, profile: Profile, settings: SimulatorSettings, exact: bool) -> FloatArray:

@@ -27,7 +27,7 @@ def run(request: Request) -> Result:
     for name in all_schedulers(settings):
         # a mistyped name or testbed is refused before a minute of work
         check_scheduler(settings, name)
-    if knows_truth(settings):
+    if knows_truth(settings) and not settings.wide:
         make_testbed(settings).truth(tabulated(settings.objective))
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)

@@ -3,6 +3,7 @@
 metis explore group.size=200 groups.count=2 explore.budget=200
 metis explore testbed=file testbed.path=FULL.npz groups.path=G.npz groups.rows=0:2 output=json
 metis explore explore.until_gain=0.5% out=mine.npz     the profile, kept up to date; the same command goes on
+metis explore newcomer=Search profile.onto=others.npz explore.budget=16     what one that joins needs
 
 Without out= it is the stage explore of the chain: what is finished under the same settings is reused, and a
 stopped exploration goes on. With out= measurements accumulate in that file, whatever the budget was before.
@@ -15,9 +16,10 @@ from typing import Any
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
 from flows.engine.work import TIMINGS, read_json
+from flows.placing.exploring import explore_groups
 from flows.placing.problem import check_problem
 from flows.stages.chain import open_memo
-from flows.stages.explore import exploration_document, explore_groups, explored_problem, testbed_for
+from flows.stages.explore import exploration_document, explored_problem, testbed_for
 from flows.stages.shared import hosts_ready
 from metis.errors import InputError
 
@@ -71,4 +73,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [str(row["round"]), str(row["measurements"]), *numbers, f"{row['seconds']:.1f}"]
 
 
-VERB = Verb(run, settings=("out", "explore"), stages=("explore",), site=True, implied=("demand=run",))
+VERB = Verb(
+    run,
+    settings=("out", "explore", "newcomer", "profile.onto"),
+    stages=("explore",),
+    site=True,
+    implied=("demand=run",),
+)

@@ -1,5 +1,7 @@
 """Placing and judging where co-locations are too many to tabulate."""
 
+import json
+
 import pytest
 
 from flows.command.comparison import comparison_document, comparison_table
@@ -9,6 +11,8 @@ from flows.placing.known import known_tables
 from flows.stages.chain import STAGES
 from flows.stages.evaluate import read_results
 from metis.errors import InputError
+from metis.measure.synthetic import SyntheticModel
+from metis.measure.testbed import EmbeddedTestbed, list_colocations
 from tests.flows.conftest import settings_of
 
 WIDE = (
@@ -50,6 +54,43 @@ def test_the_bound_is_found_without_the_scheduler_columns_too(memo_of):
     results = read_results(memo_of("schedulers=[spread,greedy]", "groups.count=1").obtain("evaluate").folder)
     assert set(results["bound_kind"]) == {"proven"}
     assert (results["ratio"] < 1).all()
+
+
+def test_what_was_learnt_is_judged_on_the_truth_too(memo_of):
+    """Fitted to mixes: what is predicted has its own error, and the truth a bound of its own."""
+    fitted = ("simulator=lowrank", "profile=mixes", "profile.mixes=40", "simulator.members=2")
+    memo = memo_of(
+        *fitted, "apps.count=12", "cluster.slots=12", "schedulers=[columns,spread]", "simulator.resources=4"
+    )
+    results = read_results(memo.obtain("evaluate").folder)
+    assert (results["true_value"] <= results["true_best"] + 1e-12).all()
+    assert (results["value"] <= results["bound"] + 1e-12).all()
+    assert {"drawn_0", "drawn_1", "true_slo_0.95"} <= set(results)
+    by_name = results.groupby("scheduler")["true_ratio"].mean()
+    assert by_name["columns"] > max(by_name["spread"], 0.9)
+    table = comparison_table(results, "title")
+    assert "of true\nbound, %" in [column.heading for column in table.columns[1:]]
+    assert "true_ratio" in comparison_document(results)["schedulers"]["columns"]
+    report = json.loads((memo.obtain("simulator").folder / "report.json").read_text())
+    assert {"r2", "coverage80"} <= set(report)
+
+
+def test_measurements_of_ones_own_may_be_of_many_applications(store, tmp_path):
+    testbed = EmbeddedTestbed(SyntheticModel.drawn(12, 0), 12, 0.02)
+    path = tmp_path / "mine.npz"
+    testbed.measure(list_colocations(testbed.space, "mixes", mixes=40), 0).save(path)
+    names = ",".join(testbed.space.apps)
+    words = [
+        *("profile=file", f"profile.path={path}", f"apps.names=[{names}]", "cluster.slots=12"),
+        *("cluster.nodes=3", "group.size=14", "simulator=lowrank", "simulator.members=2"),
+        *("simulator.held_out=0", "scheduler=greedy", "columns.width=64", "tracking.orchestrate=false"),
+    ]
+    settings = settings_of(*words, f"tracking.path={store.root}")
+    assert settings.wide
+    placed = place(Memo(settings, STAGES, store))
+    assert placed.error is not None
+    assert placed.gain is not None
+    assert placed.judged.value <= placed.bound
 
 
 def test_groups_that_arrive_meet_what_is_there(memo_of):
@@ -105,7 +146,12 @@ def test_a_testbed_of_few_applications_is_tabulated_and_has_the_optimum(store):
         (("testbed=synthetic", "apps.count=9", "apps=seven"), "give apps.count=N, and no apps.names"),
         (("apps.count=9",), "apps.count: has no effect but with testbed=synthetic"),
         (("testbed=synthetic", "apps.count=1"), "apps.count"),
-        (("testbed=synthetic", "apps.count=30"), "too many to profile; add simulator=testbed"),
+        (("testbed=synthetic", "apps.count=30"), "too many for simulator=ensemble; add simulator=lowrank"),
+        (("profile=mixes", "profile.choose=share", "profile.mixes=9"), "profile.mixes=9: goes with"),
+        (
+            ("testbed=synthetic", "apps.count=30", "simulator=lowrank", "profile=random_05"),
+            "too many to profile a share of them; use profile=mixes",
+        ),
         (
             ("simulator=testbed", "cluster=lab", "testbed=swarm", "apps=lab"),
             "simulator=testbed: of a live cluster",

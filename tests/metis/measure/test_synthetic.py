@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis.errors import InputError
-from metis.measure.synthetic import KNEE, SyntheticModel, SyntheticOracle
+from metis.measure.contention import KNEE
+from metis.measure.synthetic import SyntheticModel, SyntheticOracle
 from metis.measure.testbed import EmbeddedTestbed
 
 

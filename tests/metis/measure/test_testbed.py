@@ -5,10 +5,12 @@ from metis.errors import InputError
 from metis.measure.testbed import (
     EmbeddedTestbed,
     choose_colocations,
+    draw_mixes,
     join_profiles,
     list_colocations,
     load_embedded,
 )
+from metis.problem.space import ColocationSpace
 from metis.simulate.replay import FileTestbed
 
 
@@ -118,6 +120,24 @@ def test_lists_are_what_they_are_called(quiet):
         (1, 0, 0, 0, 0, 0, 0),
         (2, 0, 1, 0, 0, 0, 0),
     ]
+
+
+def test_mixes_hold_three_containers_or_more_and_need_no_table():
+    space = ColocationSpace(tuple(f"app{i}" for i in range(30)), 8)
+    mixes = draw_mixes(space, 60, seed=3)
+    assert set(mixes.sum(axis=1)) <= set(range(3, 9))
+    assert (mixes.sum(axis=1) == 8).mean() > 0.6
+    np.testing.assert_array_equal(draw_mixes(space, 20, seed=3), mixes[:20])
+    listed = list_colocations(space, "mixes", seed=3, mixes=60)
+    totals = listed.sum(axis=1)
+    assert (totals == 1).sum() == 30
+    assert len(listed) == 30 + len(np.unique(mixes, axis=0))
+    both = list_colocations(space, "pairs", seed=3, mixes=60)
+    assert (both.sum(axis=1) == 2).sum() == 30 * 31 // 2
+    assert len(both) == len(listed) + 30 * 31 // 2
+    for choose in ("all", "share"):
+        with pytest.raises(InputError, match=r"can be tabulated"):
+            list_colocations(space, choose)
 
 
 @pytest.mark.parametrize(

@@ -95,11 +95,8 @@ def test_refuses_spaces_that_are_none(apps, slots, told):
 def test_a_space_too_large_to_tabulate_has_names_and_slots_alone(asked):
     space = ColocationSpace(tuple("abcdefghijklmnop"), 16)
     assert (len(space.apps), space.slots, space.size, space.tabulated) == (16, 16, 601_080_390, False)
-    for ask in (lambda: getattr(space, asked), lambda: space.index(np.zeros(16, dtype=int))):
-        with pytest.raises(
-            InputError, match=r"16 applications and 16 slots make 601,080,390 .* at most 2,000"
-        ):
-            ask()
+    with pytest.raises(InputError, match=r"16 applications and 16 slots make 601,080,390 .* at most 2,000"):
+        getattr(space, asked)
 
 
 def test_tables_cannot_be_changed_by_accident():
@@ -114,3 +111,24 @@ def test_spaces_are_equal_by_applications_and_slots():
     assert space_of(2, 3) == space_of(2, 3)
     assert len({space_of(2, 3), space_of(2, 3), space_of(2, 4)}) == 2
     assert space_of(2, 3) != space_of(3, 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 6))
+def test_rows_are_the_counts_of_ids(apps, slots):
+    space = space_of(apps, slots)
+    np.testing.assert_array_equal(space.rows(np.arange(space.size)), space.counts)
+
+
+def test_a_wide_space_is_numbered_though_not_tabulated():
+    space = space_of(300, 8)
+    counts = np.random.default_rng(0).multinomial(8, np.full(300, 1 / 300), size=50)
+    ids = space.index(counts)
+    np.testing.assert_array_equal(space.rows(ids), counts)
+    assert space.rows([0, space.size - 1]).sum(axis=1).tolist() == [0, 8]
+    with pytest.raises(InputError, match=r"co-locations: at most"):
+        len(space.counts)
+    with pytest.raises(InputError, match=r"this space numbers 0 to"):
+        space.rows([space.size])
+    with pytest.raises(InputError, match=r"more than can be numbered"):
+        space_of(1000, 30).index(np.zeros(1000, dtype=int))
