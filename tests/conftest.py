@@ -69,15 +69,31 @@ def full_profile(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """Path of an MLflow database with its tables and no run: making the tables takes seconds."""
+def made_database(tmp_path_factory):
+    """Return the path of an MLflow database with its tables and no run, which the first call makes."""
 
     def make(path):
         from mlflow import MlflowClient
 
         MlflowClient(f"sqlite:///{path}").search_experiments()
 
-    return _once(tmp_path_factory, "mlflow.db", make)
+    return lambda: _once(tmp_path_factory, "mlflow.db", make)
+
+
+@pytest.fixture(scope="session")
+def empty_database(made_database):
+    """Path of an MLflow database with its tables and no run: making the tables takes seconds."""
+    return made_database()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases_are_copies(made_database):
+    """Let a store that a test's own process opens begin with a copy; the tests of creating make their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "flows.engine.database.create", lambda path, artifacts: shutil.copy(made_database(), path)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 
 from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
-from flows.engine.database import DATABASE, HALF_MADE, damage, half_made, made_beside, sqlite_uri
+from flows.engine.database import DATABASE, HALF_MADE, create, damage, half_made, made_beside, sqlite_uri
 from flows.engine.store import Store
 from tests.waiting import wait_until
 
@@ -23,6 +23,12 @@ MAKE = (
 )
 # revisions of MLflow's tables at which an interrupted creation has left folders
 EARLIER = ("451aebb31d03", "cfd24bdc0731")
+
+
+@pytest.fixture(autouse=True)
+def _really(monkeypatch):
+    """Create databases, where other tests copy one."""
+    monkeypatch.setattr("flows.engine.database.create", create)
 
 
 def start(folder):
