@@ -15,10 +15,10 @@ import pytest
 from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.store import Store
+from tests.forked import metis
 from tests.pipeline.test_chain import SMALL
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import wait_until
 
-METIS = [sys.executable, "-m", "flows.command.main"]
 SIGN = "METIS_TEST_SIGN"
 
 
@@ -50,13 +50,10 @@ def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, full_p
     else:
         words = [tracking, "profile=file", f"profile.path={full_profile}", "simulator=table"]
         words += ["cluster.slots=3", "cluster.nodes=9", "group.size=20", f"scheduler={name}"]
-    process = subprocess.Popen(
-        [*METIS, verb, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=environment(**{SIGN: str(sign)}),
-    )  # fmt: skip
+    process = metis(tmp_path, [verb, *words], **{SIGN: str(sign)})
     wait_until(sign.exists, "the step did not begin", process)
     process.send_signal(how)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate()
     lines = err.strip().splitlines()
     assert process.returncode == code, err
     assert lines[-2] == ("metis: terminated" if how == signal.SIGTERM else "metis: interrupted")
