@@ -14,15 +14,16 @@ from tests.waiting import wait_until
 
 
 class Worker:
-    """A process of a sweep as multiprocessing lists its children: begins a job's run, and goes on."""
+    """A process of a sweep as multiprocessing lists its children, of joblib's kind, which has no `kill`.
+
+    It begins a job's run, and goes on.
+    """
 
     def __init__(self, folder, parent):
         begun = folder / "begun"
         self._process = Forked(folder, lambda: begin(folder, parent, begun))
         wait_until(begun.exists, "the job did not begin", self._process)
-
-    def kill(self):
-        self._process.kill()
+        self.pid = self._process.pid
 
     def join(self, seconds):
         self._process.wait(seconds)
