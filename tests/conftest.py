@@ -18,8 +18,11 @@ BROWSER = (  # arguments of chromium: as root, without a screen, and asking for 
     *("--disable-background-networking", "--disable-component-update"),
 )
 
-# before anything imports them: no telemetry, no chatter, no GPU
+# before anything imports them: no telemetry, no chatter, no GPU, and one thread for linear algebra: more of
+# them wait for one another in a loop beside pytest-xdist's workers
 for name, value in {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -28,6 +31,9 @@ for name, value in {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }.items():
     os.environ.setdefault(name, value)
+# as in the Makefile: what a test imports, and the processes that it starts, is compiled once
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # a shell's background job ignores Ctrl-C, and so would every process that a test starts and interrupts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -63,15 +69,31 @@ def full_profile(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """Path of an MLflow database with its tables and no run: making the tables takes seconds."""
+def made_database(tmp_path_factory):
+    """Return the path of an MLflow database with its tables and no run, which the first call makes."""
 
     def make(path):
         from mlflow import MlflowClient
 
         MlflowClient(f"sqlite:///{path}").search_experiments()
 
-    return _once(tmp_path_factory, "mlflow.db", make)
+    return lambda: _once(tmp_path_factory, "mlflow.db", make)
+
+
+@pytest.fixture(scope="session")
+def empty_database(made_database):
+    """Path of an MLflow database with its tables and no run: making the tables takes seconds."""
+    return made_database()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases_are_copies(made_database):
+    """Let a store that a test's own process opens begin with a copy; the tests of creating make their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "flows.engine.database.create", lambda path, artifacts: shutil.copy(made_database(), path)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

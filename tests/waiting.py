@@ -5,7 +5,7 @@ import time
 PATIENCE = 600  # seconds; a busy machine needs some of them
 
 
-def wait_until(condition, what, process=None, pause=0.05):
+def wait_until(condition, what, process=None, pause=0.05, within=PATIENCE):
     """Return once `condition()` holds.
 
     Args:
@@ -13,11 +13,12 @@ def wait_until(condition, what, process=None, pause=0.05):
         what: the same in words, for the error.
         process: one that has to live meanwhile; its output is shown where it does not.
         pause: seconds between two looks.
+        within: seconds that it may take.
 
     Raises:
-        TimeoutError: it does not come to hold within `PATIENCE` seconds.
+        TimeoutError: it does not come to hold in that time.
     """
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + within
     while not condition():
         if process is not None:
             assert process.poll() is None, process.communicate()

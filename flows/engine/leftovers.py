@@ -1,6 +1,8 @@
 """Runs that are open: those that ended processes left, and those of this one."""
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -76,8 +78,9 @@ def workers_of(sweep: str, client: Any, root: Path | None, experiment: str) -> I
 def end_workers() -> None:
     """End the processes that run jobs of a sweep: they see no signal that this process alone is sent."""
     started = multiprocessing.active_children()
-    for process in started:
-        process.kill()
+    for pid in filter(None, [process.pid for process in started]):
+        with suppress(ProcessLookupError):  # by number: joblib's processes have no `kill`
+            os.kill(pid, signal.SIGKILL)
     for process in started:
         process.join(ENDED_WITHIN)
 

@@ -1,6 +1,7 @@
 """`pip install .`: what is built holds all that a command needs, without the checkout."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,7 @@ SMALL = [
 COMMAND = "import sys, flows; from flows.command.main import main; print(flows.__file__); sys.exit(main())"
 
 
-def test_the_wheel_places_without_the_checkout(tmp_path):
+def test_the_wheel_places_without_the_checkout(tmp_path, empty_database):
     uv = Path(sys.executable).with_name("uv")
     built = subprocess.run(
         [uv, "build", "--wheel", "--quiet", "-o", tmp_path, ROOT], capture_output=True, text=True
@@ -24,6 +25,8 @@ def test_the_wheel_places_without_the_checkout(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         assert not [name for name in archive.namelist() if name.startswith(("tests/", "benchmarks/"))]
         archive.extractall(tmp_path / "installed")
+    (tmp_path / "runs").mkdir()
+    shutil.copy(empty_database, tmp_path / "runs")
     placed = subprocess.run(
         [sys.executable, "-c", COMMAND, "place", "scheduler=greedy", "output=json", *SMALL],
         cwd=tmp_path,

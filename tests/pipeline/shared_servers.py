@@ -18,8 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from flows.prefect.server import OF_A_RUN
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 240  # seconds to start, on a busy machine
+# what `prefect server start` starts, without the process that does so
+PREFECT = ("uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "warning")
 
 
 def free_port():
@@ -188,8 +192,9 @@ def shared_servers(folder):
         mlflow = stack.enter_context(mlflow_server(database, ports[0], artifacts, folder / "mlflow.log"))
         prefect = stack.enter_context(
             started(
-                ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(ports[1])],
+                [*PREFECT, "--host", "127.0.0.1", "--port", str(ports[1])],
                 plain_environment(
+                    **OF_A_RUN,
                     PREFECT_HOME=str(folder / "prefect"),
                     PREFECT_API_DATABASE_CONNECTION_URL=database.uri("prefect", "asyncpg"),
                 ),

@@ -8,18 +8,19 @@ from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.prefect.run import run_chain
 from tests.pipeline.shared_servers import ROOT, plain_environment
-from tests.pipeline.test_chain import SMALL, STEPS
+from tests.pipeline.test_chain import SMALL
 
-DONE = {step for step in STEPS if step != "baselines/greedy+local_search"}
+DONE = {"setup", "profile"}
 
 
 def test_two_runs_that_share_prefects_folder(tmp_path):
     """Both begin with nothing: neither tracking folder nor Prefect's database is there."""
     environment = plain_environment(PREFECT_HOME=str(tmp_path / "prefect"))
     common = [*SMALL, f"tracking.path={tmp_path / 'mlruns'}", "tracking.orchestrate=true", "output=json"]
+    common += ["until=profile"]
 
     def start(seed):
-        words = ["run", *common, "schedulers=[greedy]", f"seed={seed}"]
+        words = ["run", *common, f"seed={seed}"]
         return subprocess.Popen(
             [sys.executable, "-m", "flows.command.main", *words],
             stdout=subprocess.PIPE,
@@ -37,11 +38,11 @@ def test_two_runs_that_share_prefects_folder(tmp_path):
 
     both = [document(process) for process in [start(seed) for seed in (0, 1)]]
     assert [set(one["runs"]) for one in both] == [DONE, DONE]
-    assert both[0]["runs"]["baselines/greedy"] != both[1]["runs"]["baselines/greedy"]
+    assert both[0]["runs"]["profile"] != both[1]["runs"]["profile"]
     # what both need, setup, was made by one of them
     assert sorted([*both[0]["done"], *both[1]["done"]]) == sorted([*DONE, *(DONE - {"setup"})])
     assert (tmp_path / "prefect" / "prefect.db").is_file()
 
-    later = run_chain(validated(compose_plain([*common, "schedulers=[greedy]", "seed=0"])))
+    later = run_chain(validated(compose_plain([*common, "seed=0"])))
     assert not later.done
     assert {name: record.run_id for name, record in later.records.items()} == both[0]["runs"]

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -15,22 +16,43 @@ from flows.command.main import main
 from flows.prefect.parameters import STAGES, composed, override_pattern
 from flows.stages.chain import all_steps
 from metis.errors import InputError
+from tests.pipeline import served as serving
 from tests.pipeline.failing import SIGNS
 from tests.pipeline.failing import __name__ as failing
 from tests.pipeline.served import ROOT
 from tests.pipeline.test_chain import SMALL, in_a_process
 
+OWN = ["groups.seed=21", "simulator.seed=21", "schedulers=[greedy,medea]"]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, empty_database, empty_prefect):
+    """A running `metis serve` of the shrunk chain; it polls, so that it ends with these tests."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "mlruns" / "prefect").mkdir(parents=True)
+    shutil.copy(empty_database, folder / "mlruns")
+    shutil.copy(empty_prefect, folder / "mlruns" / "prefect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    yearly = "serve.cron='0 3 1 1 *'"
+    process, running = serving.start(folder, [*SMALL, "schedulers=[greedy]", yearly], port)
+    yield running
+    assert serving.stop(process) == 0
+    assert not (folder / "mlruns" / "prefect" / "server.json").exists()
+    with socket.socket() as probe:  # its server went with it
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
 
 def test_the_readmes_command_runs_the_chain(served):
     """Its graph shows what waits for what, and nothing runs beside what is timed."""
-    own = ["groups.seed=21", "simulator.seed=21", "schedulers=[greedy,medea]"]
-    words = ["pipeline/local", "-p", f"overrides={json.dumps(own)}", "--watch"]
+    words = ["pipeline/local", "-p", f"overrides={json.dumps(OWN)}", "--watch"]
     ran = served.prefect("deployment", "run", *words)
     assert ran.returncode == 0, ran.stdout + ran.stderr + served.log.read_text(encoding="utf-8")
     run_id = re.search(r"UUID: (\S+)", ran.stdout).group(1)
     run = served.ended(run_id)
     assert re.fullmatch(r"\d steps done, \d reused", run["state"]["message"])
-    assert run["name"] == f"pipeline {' '.join(own)}"
+    assert run["name"] == f"pipeline {' '.join(OWN)}"
 
     _, artifacts = served.ask("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})
     by_key = {artifact["key"]: artifact for artifact in artifacts}
@@ -46,16 +68,13 @@ def test_the_readmes_command_runs_the_chain(served):
     waits = {
         task["name"]: {by_id[one["id"]] for one in task["task_inputs"].get("wait_for", [])} for task in tasks
     }
-    steps = {step.name: step for step in all_steps(composed([*SMALL, *own]))}
+    steps = {step.name: step for step in all_steps(composed([*SMALL, *OWN]))}
     assert set(waits) == set(steps)
     assert waits == {name: set(step.inputs) for name, step in steps.items()}
     spans = {task["name"]: (task["start_time"], task["end_time"]) for task in tasks}
     for timed in (name for name, step in steps.items() if step.stage.timed):
         for other in spans.keys() - {timed}:
             assert spans[other][1] <= spans[timed][0] or spans[timed][1] <= spans[other][0], (timed, other)
-
-    again = served.run("pipeline/local", overrides=own)
-    assert again["state"]["message"] == f"0 steps done, {len(steps)} reused"
 
 
 def test_every_stage_is_a_deployment(served):
@@ -89,18 +108,13 @@ def test_the_ui_asks_the_server_that_shows_it(served):
 
 
 def test_a_stage_does_itself_and_what_it_reads(served):
-    """Also where its output was damaged, or it is asked for again."""
-    first = served.run("simulator/local", overrides=["simulator.seed=5"])
-    assert first["state"]["type"] == "COMPLETED", first["state"]
-    assert "simulator" in served.steps(first["id"]) <= {"setup", "profile", "simulator"}
+    """Here its own output was damaged since the whole chain ran, and what it reads was not."""
     fitted = newest(served.folder, "simulator")
     (folder_of(served.folder, fitted) / "simulator.npz").write_bytes(b"PK")
-    mended = served.run("simulator/local", overrides=["simulator.seed=5"])
+    mended = served.run("simulator/local", overrides=OWN)
     assert served.steps(mended["id"]) == {"simulator"}
     assert newest(served.folder, "simulator") != fitted
-    again = served.run("simulator/local", overrides=["simulator.seed=5"], rerun=True)
-    assert served.steps(again["id"]) == {"simulator"}
-    assert again["state"]["message"] == "1 steps done, 2 reused"
+    assert mended["state"]["message"] == "1 steps done, 2 reused"  # setup and profile
 
 
 @pytest.mark.parametrize(
@@ -132,25 +146,11 @@ def test_a_value_out_of_range_is_refused_before_the_run_starts(served):
     assert served.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})[1] == []
 
 
-def test_metis_run_uses_the_server_that_serves_its_folder(served, monkeypatch):
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.delenv("PREFECT_HOME", raising=False)
-    words = ["experiment=quick", "until=setup", "rerun=[setup]", f"tracking.path={served.folder}"]
-    ran = in_a_process(["run", *words, "output=json"])
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["done"] == ["setup"]
-    body = {"flow_runs": {"name": {"like_": "pipeline experiment=quick until=setup"}}}
-    _, runs = served.ask("/flow_runs/filter", body)
-    assert [run["state"]["type"] for run in runs] == ["COMPLETED"]
-    assert runs[0]["parameters"]["overrides"] == [*words, "output=json"]
-
-
 def test_a_worker_of_a_pool_does_the_same(served, tmp_path):
-    """prefect.yaml: a work pool, and a worker that comes, does what waits and goes."""
+    """prefect.yaml: a work pool, and a worker that comes, does what waits, here again, and goes."""
     served.environment["METIS_HOME"] = str(ROOT)
     served.environment["METIS_OVERRIDES"] = f"tracking.path={served.folder} experiment=quick"
-    made = served.prefect("work-pool", "create", "metis", "--type", "process")
-    assert made.returncode == 0, made.stdout + made.stderr
+    assert served.ask("/work_pools/", {"name": "metis", "type": "process"})[0] == 201
     deployed = served.prefect("--no-prompt", "deploy", "--name", "setup/pool")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     status, run = served.create("setup/pool", rerun=True)
@@ -223,7 +223,7 @@ def test_a_killed_solver_in_a_deployment_by_retry(served):
 
 
 def test_a_run_of_the_command_is_retried_by_prefect(served, monkeypatch):
-    """`metis run` fails under the server; `prefect flow-run retry` goes on in another shell."""
+    """`metis run` uses the server that serves its folder, and fails; `prefect flow-run retry` goes on."""
     for name in ("PREFECT_API_URL", "PREFECT_HOME"):
         monkeypatch.delenv(name, raising=False)
     signs = Path(served.environment[SIGNS])
@@ -238,7 +238,9 @@ def test_a_run_of_the_command_is_retried_by_prefect(served, monkeypatch):
         assert shlex.split(failed.stderr.splitlines()[-1]) == ["metis", "run", *words]
         assert "Traceback" not in failed.stderr
         body = {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}, "sort": "START_TIME_DESC"}
-        run_id = served.ask("/flow_runs/filter", body)[1][0]["id"]
+        run = served.ask("/flow_runs/filter", body)[1][0]
+        assert run["parameters"]["overrides"] == words
+        run_id = run["id"]
         server.listen()
         entry = "flows/prefect/deployments.py:pipeline"
         retried = served.prefect("flow-run", "retry", run_id, "--entrypoint", entry)

@@ -1,6 +1,7 @@
 """`tracking=server`: two pipelines at once on a real Postgres, MLflow server and Prefect server."""
 
 import json
+import shutil
 import urllib.request
 
 import numpy as np
@@ -55,11 +56,13 @@ def client(shared):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(tmp_path_factory, empty_database):
     """The same two pipelines, one after another, each in a folder of its own without any server."""
     outcomes = []
     for seed in BOTH:
-        local = ["tracking.orchestrate=false", f"tracking.path={tmp_path_factory.mktemp('alone')}"]
+        folder = tmp_path_factory.mktemp("alone")
+        shutil.copy(empty_database, folder)
+        local = ["tracking.orchestrate=false", f"tracking.path={folder}"]
         outcomes.append(run_chain(validated(compose_plain([*words(seed), *local]))))
     return outcomes
 

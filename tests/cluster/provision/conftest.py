@@ -72,7 +72,8 @@ def account(server, monkeypatch):
 
 @pytest.fixture
 def settings(account, server):
-    return Ec2Settings(from_address="203.0.113.7/32", endpoint=server, wait=5)
+    """Of that account; moto takes long to look for an image, which one test has it do."""
+    return Ec2Settings(from_address="203.0.113.7/32", endpoint=server, wait=5, image=IMAGE)
 
 
 def alive(account):

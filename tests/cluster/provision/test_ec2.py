@@ -290,7 +290,7 @@ def test_no_secret_is_in_what_is_written_or_said(account, settings, tmp_path, ca
 
 
 def test_the_newest_debian_is_taken_where_no_image_is_given(account, settings, tmp_path):
-    launch(tmp_path, "lab1", 1, settings)
+    launch(tmp_path, "lab1", 1, replace(settings, image=None))
     assert {one["ImageId"] for one in alive(account)} == {IMAGE}
 
 

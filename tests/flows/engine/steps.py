@@ -1,18 +1,11 @@
-"""Stages of the tests' own: a number is drawn, then doubled; and a process that makes one slowly.
+"""Stages of the tests' own: a number is drawn, then doubled; and one that draws it slowly."""
 
-`python -m tests.flows.engine.steps FOLDER` draws the number as slowly as `FOLDER/go` takes to appear.
-"""
-
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
-from flows.configuration.sections import TrackingSettings
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.memo import Memo
-from flows.engine.store import Store
 
 
 def draw(work):
@@ -46,9 +39,3 @@ def slow_draw(folder):
         draw(work)
 
     return replace(DRAW, run=run)
-
-
-if __name__ == "__main__":
-    given = Path(sys.argv[1])
-    own = Store(TrackingSettings(path=str(given / "mlruns")))
-    memo_of(own, slow_draw(given)).obtain("draw")

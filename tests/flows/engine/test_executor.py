@@ -1,10 +1,12 @@
 """Executors: the same results as one process, whatever the number of workers, and a lost worker survived."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -14,6 +16,7 @@ from flows.configuration.sections import RunnerSettings
 from flows.engine.executor import Executor, executor_of
 from metis.errors import SurroundingsError
 from tests.flows.conftest import settings_of
+from tests.waiting import PATIENCE, wait_until
 
 
 def square(number):
@@ -51,33 +54,59 @@ def test_parts_cover_every_item_once(jobs, count):
     assert all(len(part) for part in parts)
 
 
+# a Dask scheduler and two workers, forked from one process that has imported what they need; its lines are
+# their ids, and later the id and the exit code of each that ends
+FORKED = """
+import asyncio, os, sys
+from distributed import Scheduler, Worker
+import flows.placing.groups
+
+async def serve(kind, options):
+    async with kind(host="127.0.0.1", scheduler_file=sys.argv[1], dashboard=False, **options) as served:
+        await served.finished()
+
+def forked(kind, **options):
+    child = os.fork()
+    if not child:
+        asyncio.run(serve(kind, options))
+        os._exit(0)
+    return child
+
+print(forked(Scheduler, port=0), *(forked(Worker, nthreads=1) for _ in range(2)), flush=True)
+for _ in range(3):
+    child, status = os.wait()
+    print(child, os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
 @pytest.fixture(scope="module")
 def dask_cluster(tmp_path_factory):
-    """Address of a Dask scheduler on loopback with two worker processes of their own, and these processes."""
+    """Address of a Dask scheduler on loopback, the ids of its two workers, and the lines of `FORKED`."""
+    from distributed import Client
+
     folder = tmp_path_factory.mktemp("dask")
     file = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    where = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--no-dashboard"]
-    scheduler = subprocess.Popen([*dask, "scheduler", *where, "--port", "0"], **quiet)
-    work = [*dask, "worker", "--scheduler-file", str(file), "--no-nanny", "--nthreads", "1", "--no-dashboard"]
-    workers = [subprocess.Popen([*work, "--host", "127.0.0.1"], **quiet) for _ in range(2)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKED, str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    scheduler, *workers = map(int, process.stdout.readline().split())
     try:
-        import json
-
-        from distributed import Client
-
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until(lambda: file.exists() and file.read_text().endswith("}"), "no scheduler", process)
         address = json.loads(file.read_text())["address"]
-        with Client(address, timeout=30) as client:
-            client.wait_for_workers(2, timeout=60)
-        yield address, workers
+        with Client(address, timeout=PATIENCE) as client:
+            client.wait_for_workers(2, timeout=PATIENCE)
+        yield address, workers, process.stdout
     finally:
-        for process in (*workers, scheduler):
-            process.kill()
-            process.wait(timeout=20)
+        for pid in (*workers, scheduler):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(timeout=PATIENCE)
+        process.stdout.close()
 
 
 def test_nobody_at_the_address(monkeypatch):
@@ -113,16 +142,16 @@ def test_two_workers_place_what_one_process_places(dask_cluster, full_profile):
 
 def test_a_killed_worker_costs_only_what_it_was_doing(dask_cluster):
     """Last: it leaves one worker."""
-    address, workers = dask_cluster
+    address, workers, ended = dask_cluster
     killed = []
 
     def report(done, total):
         if done == 2:
-            os.kill(workers[0].pid, signal.SIGKILL)
+            os.kill(workers[0], signal.SIGKILL)
             killed.append(done)
 
     with executor_of(RunnerSettings(kind="dask", address=address)) as executor:
         squares = executor.map(slow_square, list(range(12)), report)
     assert killed == [2]
     assert [square for square, _ in squares] == [i * i for i in range(12)]
-    assert workers[0].wait(timeout=20) == -signal.SIGKILL
+    assert ended.readline().split() == [str(workers[0]), str(-signal.SIGKILL)]

@@ -2,8 +2,7 @@
 
 import os
 import socket
-import subprocess
-import sys
+import time
 
 import pytest
 from prefect.exceptions import TerminationSignal
@@ -15,33 +14,31 @@ from flows.engine import leftovers
 from flows.engine.store import Store
 from flows.stages.simulator import STAGE as SIMULATOR
 from tests.flows.conftest import settings_of
-
-# a process of a sweep: begins a job's run, says so and goes on, deaf to nothing
-WORKER = """
-import sys, time
-from flows.configuration.sections import TrackingSettings
-from flows.engine.store import Store
-with Store(TrackingSettings(path=sys.argv[1])).child_recording(sys.argv[2], "job", {}):
-    print("begun", flush=True)
-    time.sleep(600)
-"""
+from tests.forked import Forked
+from tests.waiting import wait_until
 
 
 class Worker:
-    """A process as multiprocessing lists its children."""
+    """A process of a sweep as multiprocessing lists its children, of joblib's kind, which has no `kill`.
 
-    def __init__(self, *words):
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, *words], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout.readline() == "begun\n"
+    It begins a job's run, and goes on.
+    """
 
-    def kill(self):
-        self.process.kill()
+    def __init__(self, folder, parent):
+        begun = folder / "begun"
+        self._process = Forked(folder, lambda: begin(folder, parent, begun))
+        wait_until(begun.exists, "the job did not begin", self._process)
+        self.pid = self._process.pid
 
     def join(self, seconds):
-        self.process.wait(seconds)
-        self.process.stdout.close()
+        self._process.wait(seconds)
+
+
+def begin(folder, parent, begun):
+    """Begin a job's run, and say so."""
+    with Store(TrackingSettings(path=str(folder))).child_recording(parent, "job", {}):
+        begun.touch()
+        time.sleep(600)
 
 
 @pytest.mark.parametrize("how", ["raised", "ended where it stands"])
@@ -53,7 +50,7 @@ def test_the_runs_of_a_sweep_that_is_ended_are_killed_with_their_processes(tmp_p
 
     def sweep():
         with store.parent("sweep", {}) as parent:
-            workers.append(Worker(str(tmp_path), parent))
+            workers.append(Worker(tmp_path, parent))
             if how != "raised":
                 leftovers.close_own("interrupted")
                 assert states(store) == ["KILLED", "KILLED"]

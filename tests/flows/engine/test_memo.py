@@ -1,11 +1,7 @@
 """The memo: what is finished is found, the rest is made, once, whoever else needs it."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +12,8 @@ from flows.engine.memo import InterruptedStepError, StepError
 from flows.engine.store import Store
 from metis.errors import InputError, SurroundingsError
 from tests.flows.engine.steps import DOUBLE, DRAW, draw, memo_of, slow_draw
+from tests.forked import Forked
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -159,18 +157,15 @@ def test_an_interrupted_step_ends_at_its_next_report(own):
 
 def another_process(folder):
     """A process that is drawing the number, slowly."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.flows.engine.steps", str(folder)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until = time.monotonic() + 240
-    while not (folder / "begun").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, "it did not begin"
-        time.sleep(0.02)
+    process = Forked(folder, lambda: slowly(folder))
+    wait_until((folder / "begun").exists, "it did not begin", process, 0.02)
     return process
+
+
+def slowly(folder):
+    """Draw the number as slowly as `folder/go` takes to appear."""
+    store = Store(TrackingSettings(path=str(folder / "mlruns")))
+    memo_of(store, slow_draw(folder)).obtain("draw")
 
 
 def test_two_processes_that_need_a_step_make_it_once(own, tmp_path, monkeypatch):
@@ -186,7 +181,7 @@ def test_two_processes_that_need_a_step_make_it_once(own, tmp_path, monkeypatch)
     memo.obtain("draw")
     assert said == ["draw: being drawn by another run, waiting"]
     assert memo.done == []
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert "draw: " in err
     assert len(own._client.search_runs([own.experiment], "tags.`metis.step` = 'draw'")) == 1
@@ -195,7 +190,7 @@ def test_two_processes_that_need_a_step_make_it_once(own, tmp_path, monkeypatch)
 def test_a_process_that_was_killed_holds_up_nobody(own, tmp_path):
     process = another_process(tmp_path)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait()
     (tmp_path / "go").touch()
     memo = memo_of(own, slow_draw(tmp_path))
     memo.obtain("draw")

@@ -77,21 +77,30 @@ def test_explores_for_other_objectives(testbed: EmbeddedTestbed, objective: Obje
     assert found.ratio >= 0.95
 
 
+REPEATED = replace(QUICK, budget=18, repeats=2)
+
+
+@pytest.fixture(scope="module")
+def whole(testbed: EmbeddedTestbed, tmp_path_factory: pytest.TempPathFactory) -> tuple[Exploration, Path]:
+    """An exploration of a noisy testbed that was not stopped, and its profile."""
+    path = tmp_path_factory.mktemp("whole") / "whole.npz"
+    return run(replace(testbed, noise=0.03), REPEATED, path=path), path
+
+
 @pytest.mark.parametrize("calls", [5, 12, 16])
 def test_a_stopped_exploration_goes_on_as_if_it_had_not_been(
-    testbed: EmbeddedTestbed, tmp_path: Path, calls: int
+    testbed: EmbeddedTestbed, whole: tuple[Exploration, Path], tmp_path: Path, calls: int
 ) -> None:
-    noisy = replace(testbed, noise=0.03)
-    settings = replace(QUICK, budget=18, repeats=2)
-    whole = run(noisy, settings, path=tmp_path / "whole.npz")
+    noisy, settings = replace(testbed, noise=0.03), REPEATED
+    found, path = whole
     with pytest.raises(SurroundingsError, match=rf"node-3.*{calls} measurements are kept"):
         run(Troubled(noisy, fails_after=calls), settings, path=tmp_path / "part.npz")
     assert journal_of(tmp_path / "part.npz").exists()
     rest = run(noisy, settings, path=tmp_path / "part.npz")
-    assert rest.measured == whole.measured
-    assert unclocked(rest) == unclocked(whole)
-    assert all(np.array_equal(a, b) for a, b in zip(rest.plans, whole.plans, strict=True))
-    stored = [load_profile(tmp_path / name) for name in ("whole.npz", "part.npz")]
+    assert rest.measured == found.measured
+    assert unclocked(rest) == unclocked(found)
+    assert all(np.array_equal(a, b) for a, b in zip(rest.plans, found.plans, strict=True))
+    stored = [load_profile(one) for one in (path, tmp_path / "part.npz")]
     for name in MEASURES:
         np.testing.assert_array_equal(getattr(stored[0], name), getattr(stored[1], name))
 

@@ -42,7 +42,7 @@ def test_the_high_level_learns_over_frozen_sub_schedulers(sub_schedulers):
     np.testing.assert_array_equal(again.placement, decision.placement)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 14), st.booleans())
 def test_any_size_any_start_any_rule(seed, nodes, ruled):
     rng = np.random.default_rng(seed)

@@ -157,7 +157,7 @@ RULES = st.builds(
 
 
 @given(rules=RULES, seed=st.integers(0, 1000), held=st.booleans(), sharpen=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_rules_hold_or_the_refusal_is_right(learner, rules, seed, held, sharpen):
     """`place` checks capacity, losses and rules itself; where it finds nothing, nothing may exist."""
     rng = np.random.default_rng(seed)
