@@ -225,7 +225,7 @@ def _gain(
     cluster: Cluster,
     worth: FloatArray,
 ) -> tuple[float, float] | None:
-    """Return the predicted gain over `swarm` and its error; None where its value may be nothing, or it fails."""
+    """Return the predicted gain over `swarm` and its error; None where that may be worth nothing."""
     try:
         placement = swarm.place(group, cluster, worth).placement
     except MetisError:
