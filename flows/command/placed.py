@@ -227,14 +227,16 @@ def _gain(
     cluster: Cluster,
     worth: FloatArray | Worth,
 ) -> tuple[float, float] | None:
-    """Return the predicted gain over `swarm` and its error; None where that finds no placement."""
+    """Return the predicted gain over `swarm` and its error; None where that may be worth nothing."""
     try:
         placement = swarm.place(group, cluster, worth).placement
     except MetisError:
         return None
     before = value(placement, cluster, worth)
-    gains = own_drawn / np.array([value(placement, cluster, one) for one in drawn]) - 1
-    return (own / before - 1, error_of(gains)) if before > 0 else None
+    before_drawn = np.array([value(placement, cluster, one) for one in drawn])
+    if not before > 0 or not (before_drawn > 0).all():
+        return None  # a share of nothing, as where no container may reach its objective
+    return own / before - 1, error_of(own_drawn / before_drawn - 1)
 
 
 def _bound(

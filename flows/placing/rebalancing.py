@@ -50,6 +50,11 @@ def group_given(settings: Settings) -> bool:
     return settings.group.counts is not None or settings.groups.path is not None
 
 
+def _arriving(settings: Settings) -> str:
+    given = settings.group.counts is not None
+    return "group.counts" if given else f"groups.path={settings.groups.path} (null: none arrives)"
+
+
 def propose(
     settings: Settings, tables: Tables, arrives: bool, report: Callable[[int, int], None] | None = None
 ) -> Proposal:
@@ -73,6 +78,11 @@ def propose(
     group = one_group(settings, apps) if arrives else cluster.existing[0] * 0
     moves = settings.moves
     single = isinstance(moves, int) or (moves is None and bool(settings.move_cost))
+    if arrives and group.sum() > cluster.free_slots:
+        raise InputError(
+            f"{group.sum()} containers of {_arriving(settings)} arrive with the moves and do not fit: "
+            f"{cluster.free_slots} slots are free"
+        )
     found = rebalance(
         tables,
         settings.objective.bind(group, cluster, tables),

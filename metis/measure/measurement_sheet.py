@@ -192,6 +192,14 @@ def _agreed(sheet: Sheet, found: list[str], apps: tuple[str, ...] | None) -> tup
     """The applications of a table, in the order asked for."""
     if len(found) > MOST_APPS:
         raise InputError(f"{sheet.name}: names {len(found):,} applications: at most {MOST_APPS:,} are read")
+    known: dict[str, str] = {}
+    for name in found:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise InputError(
+                f"{sheet.name}: the applications {other!a} and {name!a} differ in capitals alone: "
+                "write one and the same"
+            )
     if apps is not None and set(apps) != set(found):
         raise InputError(f"{sheet.name}: measured {found}, but apps.names asks for {list(apps)}")
     return apps or tuple(found)

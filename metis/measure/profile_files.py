@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
 from metis.errors import InputError
 from metis.files import load_arrays
 from metis.inputs.archives import array_names
-from metis.inputs.sheet import is_sheet, read_sheet
+from metis.inputs.sheet import SUFFIXES, is_sheet, read_sheet
 from metis.measure.profile import FORMAT, MEASURES, Profile, checked_rows, profile_of_sheet, refuse_rows
 from metis.measure.published import is_published, read_published
 from metis.problem.space import ColocationSpace
 
 PROFILE_BYTES = 1 << 30  # a million co-locations of twenty applications
+ARCHIVE = ".npz"
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 FAR = (0.5, 2.0)  # of 1, which a container alone reaches by definition
 
@@ -42,6 +44,11 @@ def load_profile(
         raise InputError(f"{path}: is a workbook; save the sheet of measurements as CSV")
     if is_sheet(path):
         return profile_of_sheet(read_sheet(path), slots, apps, path.parent if results else None)
+    if path.suffix.lower() != ARCHIVE and not is_zipfile(path):
+        raise InputError(
+            f"{path}: is neither a table ({', '.join(SUFFIXES)}) nor an {ARCHIVE}; the file of a load "
+            "generator is named in the column `results` of a table"
+        )
     if is_published(path):
         return read_published(path, apps=apps, slots=slots)
     known = ("format", "apps", "slots", "provenance", "colocations", *MEASURES, "spread")

@@ -44,7 +44,7 @@ def run(request: Request) -> Result:
 
 def _latencies(profile: "Profile") -> dict[str, str]:
     """Return the latencies of stand-alone runs in words: milliseconds taken for seconds are seen there."""
-    found = {}
+    found: dict[str, str] = {}
     for name in ("p50", "p99"):
         alone = zip(profile.apps, profile.alone(name), strict=True)
         known = [f"{app} {seconds:g} s" for app, seconds in alone if seconds == seconds]

@@ -85,7 +85,10 @@ def test_a_table_for_a_person(command):
         (["existing=null"], "existing: give what runs"),
         (["moves=1", "why=w-9"], "why=w-9: there is no such node"),
         (["moves=1", "why=w-1", "why_not=Redis-1"], "give one of them"),
-        (["moves=1", "group.counts={Redis:99}"], "do not fit at any number of moves"),
+        (
+            ["moves=1", "group.counts={Redis:99}"],
+            "99 containers of group.counts arrive with the moves and do not fit",
+        ),
         (["moves=1", "scheduler=greedy"], "has no effect for `metis rebalance`"),
     ],
 )

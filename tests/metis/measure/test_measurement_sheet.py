@@ -226,3 +226,21 @@ def test_a_measure_by_another_name_is_refused_with_the_right_one(tmp_path, colum
 def test_an_application_may_be_called_like_a_measure(tmp_path):
     text = WIDE.replace("rps_db", "rps_db-rps").replace("web,db", "web,db-rps", 1)
     assert imported(tmp_path, text).apps == ("web", "db-rps")
+
+
+@pytest.mark.parametrize(
+    "text", [LONG.replace("4,db", "4,DB"), WIDE.replace("web,db", "web,WEB").replace("s_db", "s_WEB")]
+)
+def test_names_that_differ_in_capitals_alone_are_refused(tmp_path, text):
+    """`DB` was asked for a row of its own in which it is alone."""
+    with pytest.raises(
+        InputError, match=r"data\.csv: the applications '.*' and '.*' differ in capitals alone"
+    ):
+        imported(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "measurements", "report.html"])
+def test_what_is_neither_table_nor_archive_is_refused_with_what_would_be(tmp_path, name):
+    """It was `not a readable .npz file (File is not a zip file)`."""
+    with pytest.raises(InputError, match=r"neither a table \(.csv, .tsv, .txt\) nor an .npz; .* `results`"):
+        imported(tmp_path, K6_EXPORT, name=name)
