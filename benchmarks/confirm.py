@@ -17,8 +17,9 @@ from flows.configuration.objects import make_cluster, make_groups, make_testbed
 from flows.configuration.settings import validated
 from flows.engine.work import no_progress
 from flows.placing.decisions import scheduler_for
+from flows.placing.exploring import explore_groups
 from flows.report.intervals import interval
-from flows.stages.explore import explore_groups, explored_problem
+from flows.stages.explore import explored_problem
 from metis.problem.evaluation import value
 from metis.problem.objectives import tabulated
 from metis.simulate.simulator import FittedSimulator

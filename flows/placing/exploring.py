@@ -86,9 +86,9 @@ def write_believed(found: "Explored", folder: Path, seed: int) -> None:
         folder: where to.
         seed: of draws from the belief.
     """
+    from metis.explore.beliefs import TableBelief
     from metis.explore.loop import Exploration
     from metis.explore.plans import PlannedExploration
-    from metis.simulate.lowrank_oracle import written_out
     from metis.simulate.simulator import FittedSimulator
 
     if isinstance(found, Exploration):
@@ -103,10 +103,10 @@ def write_believed(found: "Explored", folder: Path, seed: int) -> None:
     found.known.save(folder / "profile.npz")
     space = found.known.space
     report = {"measured": len(found.known) / space.size}
-    if space.tabulated:
-        written_out(found.oracle, found.known, report, overwrite=True, seed=seed).save(folder / FILE)
+    if isinstance(found.belief, TableBelief):
+        found.belief.simulator(report, seed).save(folder / FILE)
     else:
-        found.oracle.save(folder / LOWRANK)
+        found.belief.oracle.save(folder / LOWRANK)
 
 
 def _plan(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:

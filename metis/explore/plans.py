@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis.errors import InputError
+from metis.explore.beliefs import OracleBelief, TableBelief, fit_plan_belief
 from metis.explore.loop import (
     Explored,
     Progress,
@@ -40,13 +41,12 @@ from metis.problem.oracle import Oracle, worth_of
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.problem.worth import TableWorth, Worth
-from metis.simulate.lowrank_oracle import Fits, LowRankOracle, fit_models, rows_of
 from metis.simulate.settings import SimulatorSettings
 
 STARTING = 3  # co-locations of the starting design for each application, at least
 REACH = 1.2816  # deviations within which 80 % of a normal distribution lie
 NOTHING = 1e-12  # a gain of worth below it is none
-MOST_ROWS = 600  # of other applications that a newcomer's fit begins with
+MOST_ROWS = 300  # of other applications that a newcomer's fit begins with
 SPARE = 300  # mixes among which to choose where plans propose too little
 
 
@@ -55,11 +55,11 @@ class PlannedExploration(Explored):
     """The result of `explore_by_plans`.
 
     Attributes:
-        oracle: the belief fitted to the measurements, and to what was known before.
+        belief: fitted to the measurements, and to what was known before.
         known: everything that is known now: what was before, and the measurements.
     """
 
-    oracle: LowRankOracle
+    belief: OracleBelief | TableBelief
     known: Profile
 
 
@@ -143,7 +143,7 @@ Optima = Sequence[tuple[FloatArray | Worth, float]]
 
 @dataclass
 class _Loop:
-    """One exploration; `fits` are the last."""
+    """One exploration; `belief` is the last."""
 
     testbed: Testbed
     wanted: Wanted
@@ -153,7 +153,7 @@ class _Loop:
     simulator: SimulatorSettings
     newcomer: Newcomer | None
     journal: Journal
-    fits: Mapping[str, Fits] | None = None
+    belief: OracleBelief | TableBelief | None = None
 
     @property
     def space(self) -> ColocationSpace:
@@ -217,8 +217,8 @@ class _Loop:
         noise = known.noise if settings.noise is None else settings.noise
         coverage = self._coverage(noise)
         self._fit(known, noise)
-        expected = self._worths(self._oracle())
-        hopeful = self._worths(self._oracle().cautious(-settings.optimism))
+        expected = self._worths(self._believed.known())
+        hopeful = self._worths(self._believed.known(-settings.optimism))
         plans = [self.planner.quick(w, *pair) for w, pair in zip(expected, self.wanted, strict=True)]
         hoped = [self.planner.quick(w, *pair) for w, pair in zip(hopeful, self.wanted, strict=True)]
         mean, best = (float(np.mean(self._values(p, w))) for p, w in ((plans, expected), (hoped, hopeful)))
@@ -247,50 +247,37 @@ class _Loop:
 
     def result(self, ended: str, optima: Optima | None) -> PlannedExploration:
         """Return what was found, with plans that are as good as can be."""
-        worths = self._worths(self._oracle())
+        worths = self._worths(self._believed.known())
         plans = [self.planner.best(w, *pair) for w, pair in zip(worths, self.wanted, strict=True)]
         self.journal.history[-1]["ratio"] = self._ratio(plans, optima)
         outcome = outcome_of(self.journal, self.settings)
         return PlannedExploration(
-            **outcome, plans=plans, ended=ended, oracle=self._oracle(), known=self.known()
+            **outcome, plans=plans, ended=ended, belief=self._believed, known=self.known()
         )
 
     def _fit(self, known: Profile, noise: float) -> None:
-        """Fit the models from the last ones on, to what was measured and rows of what was known before."""
-        before = self.fits or {}
+        """Fit the belief from the last one on, to what was measured and rows of what was known before."""
         mine = np.isin(self.space.index(known.colocations), [run["id"] for run in self.journal.sound])
         others = np.random.default_rng(self.settings.seed).permutation(np.flatnonzero(~mine))[:MOST_ROWS]
-        chosen = np.sort(np.concatenate([np.flatnonzero(mine), others]))
-        self.fits = {
-            name: fit_models(
-                self.space.apps,
-                rows_of(known, name, noise, chosen),
-                known.alone(name),
-                resources=self.simulator.resources,
-                members=self.simulator.members,
-                seed=self.settings.seed,
-                keys=self.space.index(known.colocations[chosen]),
-                before=before.get(name),
-            )
-            for name in self.objective.needs
-        }
+        self.belief = fit_plan_belief(
+            self.space,
+            known,
+            np.sort(np.concatenate([np.flatnonzero(mine), others])),
+            self.objective.needs,
+            noise=noise,
+            simulator=self.simulator,
+            seed=self.settings.seed,
+            before=self.belief,
+        )
 
-    def _oracle(self) -> LowRankOracle:
-        assert self.fits is not None  # fitted in every round
-        return LowRankOracle(self.space, self.fits)
+    @property
+    def _believed(self) -> OracleBelief | TableBelief:
+        assert self.belief is not None  # fitted in every round
+        return self.belief
 
-    def _worths(self, oracle: LowRankOracle) -> list[FloatArray | Worth]:
-        """Return the worth of co-locations for each group; tables hold what was measured as it was."""
-        believed: Oracle | Tables = oracle
-        if self.space.tabulated:
-            known = self.known()
-            ids, tables = self.space.index(known.colocations), {}
-            for name, table in oracle.tables.quantities.items():
-                values = known.quantity(name)
-                table[ids] = np.where(np.isfinite(values), values, table[ids])
-                tables[name] = table
-            believed = Tables(self.space, tables)
-        return [worth_of(self.objective, group, cluster, believed) for group, cluster in self.wanted]
+    def _worths(self, known: Oracle | Tables) -> list[FloatArray | Worth]:
+        """Return the worth of co-locations for each group."""
+        return [worth_of(self.objective, group, cluster, known) for group, cluster in self.wanted]
 
     def _values(self, plans: Sequence[IntArray], worths: Sequence[FloatArray | Worth]) -> list[float]:
         clusters = [cluster for _, cluster in self.wanted]
@@ -307,16 +294,17 @@ class _Loop:
         """Return the share of what was just measured that lies in the 80 % interval of the belief before."""
         run = [one["id"] for one in self.journal.sound if one["round"] == len(self.journal.history)]
         name = self.objective.needs[0]
-        if self.fits is None or not run or name not in self.fits:
+        if self.belief is None or not run:
             return float("nan")
         known = self.known()
-        chosen = np.flatnonzero(np.isin(self.space.index(known.colocations), run))
-        rows, fits = rows_of(known, name, noise, chosen), self.fits[name]
-        if not rows.known.any():
+        chosen = np.isin(self.space.index(known.colocations), run)
+        rows, values = known.colocations[chosen], known.quantity(name)[chosen]
+        judged = (rows > 0) & np.isfinite(values) & (rows.sum(axis=1, keepdims=True) > 1)
+        if not judged.any():
             return float("nan")
-        missed = np.abs(rows.logs - fits.expected.log_shares(rows.colocations))
-        reach = REACH * np.hypot(fits.spread(rows.colocations), noise)
-        return float((missed <= reach)[rows.known].mean())
+        expected, spread = self.belief.log_interval(rows, name)
+        missed = np.abs(np.log(np.where(judged, values, 1.0)) - expected)
+        return float((missed <= REACH * np.hypot(spread, noise))[judged].mean())
 
     def _propose(
         self, plans: Sequence[IntArray], hoped: Sequence[IntArray], number: int, room: int
@@ -326,8 +314,7 @@ class _Loop:
         kind = self.settings.acquisition
         proposals: list[tuple[int, str]] = []
         if kind == "thompson":
-            members = list(self._oracle().drawn())
-            drawn = self._worths(members[number % len(members)])
+            drawn = self._worths(self._believed.drawn(rng))
             hoped = [self.planner.quick(w, *pair) for w, pair in zip(drawn, self.wanted, strict=True)]
         if kind in ("optimistic", "thompson"):
             proposals = self._scored(self._used([*plans, *hoped]), "plan")[:room]
@@ -360,9 +347,8 @@ class _Loop:
         rows = np.array(list(used), dtype=np.int64).reshape(-1, len(self.space.apps))
         often = np.array(list(used.values()), dtype=np.float64)
         beyond = np.zeros(len(rows))
-        for up, down in zip(
-            self._worths(self._oracle().cautious(-1.0)), self._worths(self._oracle()), strict=True
-        ):
+        hopeful, expected = (self._worths(self._believed.known(caution)) for caution in (-1.0, 0.0))
+        for up, down in zip(hopeful, expected, strict=True):
             better, now = (_as_worth(w, self.space).of(rows) for w in (up, down))
             beyond += np.abs(better - now)
         stakes = often * beyond

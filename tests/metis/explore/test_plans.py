@@ -134,4 +134,4 @@ def test_a_space_too_large_to_tabulate_is_explored():
     )
     assert found.measurements == 40
     assert 0.9 < found.ratio <= 1 + 1e-9
-    assert found.oracle.space == testbed.space
+    assert found.belief.oracle.space == testbed.space
