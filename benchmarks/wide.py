@@ -4,10 +4,10 @@
 
 One line per group as it goes, then means and worst cases on the synthetic testbed: `metis` with prices
 learned once per seed, `unproven`, which is `columns` without proof and so `metis` without learning, and the
-rest. The bound is that of `columns`, proven or estimated. `--trained SEED` learns on the testbed of one seed and
-serves the others, applications that it never saw, without training; `--checkpoints FOLDER` goes on where a
-training was stopped. `--out FILE` adds a line per group to a file, and `--read FILE...` prints means of such
-files: so ten seeds can be measured in pieces.
+rest. The bound is that of `columns`, proven or estimated. `--trained SEED` learns on the testbed of one seed
+and serves the others, applications that it never saw, without training; `--checkpoints FOLDER` goes on where
+a training was stopped. `--out FILE` adds a line per group to a file, and `--read FILE...` prints means of
+such files: so ten seeds can be measured in pieces.
 """
 
 import argparse
