@@ -4,13 +4,14 @@
 
 One line per group as it goes, then means and worst cases on the synthetic testbed: `metis` with prices
 learned once per seed, `unproven`, which is `columns` without proof and so `metis` without learning, and the
-rest. The bound is that of `columns`, proven or estimated. `--out FILE` adds a line per group to a file, and
-`--read FILE...` prints means of such files: so ten seeds can be measured in pieces.
+rest. The bound is that of `columns`, proven or estimated. `--trained SEED` learns on the testbed of one seed
+and serves the others, applications that it never saw, without training; `--checkpoints FOLDER` goes on where
+a training was stopped. `--out FILE` adds a line per group to a file, and `--read FILE...` prints means of
+such files: so ten seeds can be measured in pieces.
 """
 
 import argparse
 import json
-import time
 from functools import cache
 from pathlib import Path
 
@@ -19,9 +20,9 @@ import numpy as np
 from baselines.columns import ColumnsSettings
 from baselines.contract import WideMaterials
 from baselines.registry import make_wide_scheduler
+from metis.learn.loop import Budget, train
 from metis.learn.prices.learner import PricesLearner
 from metis.learn.prices.settings import PricesSettings
-from metis.learn.prices.weights import PriceWeights
 from metis.measure.synthetic import SyntheticModel, SyntheticOracle
 from metis.problem.cluster import Cluster
 from metis.problem.evaluation import value
@@ -41,6 +42,8 @@ def main():
     parser.add_argument("--fill", type=float, nargs="+", default=[0.6, 1.0])
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 10), help="first, and one beyond the last")
     parser.add_argument("--schedulers", nargs="+", default=SCHEDULERS, choices=SCHEDULERS)
+    parser.add_argument("--trained", type=int, help="seed to learn on; that of the group where not given")
+    parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--read", type=Path, nargs="+")
     chosen = parser.parse_args()
@@ -71,7 +74,8 @@ def placed(chosen, size, seed):
     for name in chosen.schedulers:
         weights = None
         if name == "metis":
-            weights, training = learned(chosen.apps, chosen.slots, seed)
+            learned_on = seed if chosen.trained is None else chosen.trained
+            weights, training = learned(chosen.apps, chosen.slots, learned_on, chosen.checkpoints)
             excess = bound_of(weights, group, cluster, worth)
         settings = ColumnsSettings(prove=False if name == "unproven" else None)
         materials = WideMaterials({"columns": settings}, weights=lambda learner, known=weights: known)
@@ -93,13 +97,12 @@ def placed(chosen, size, seed):
 
 
 @cache
-def learned(apps, slots, seed):
+def learned(apps, slots, seed, folder):
     """Train prices, and return them with the CPU-seconds that took."""
-    since = time.process_time()
     learner = PricesLearner(oracle_of(apps, slots, seed), MeanRps(), PricesSettings())
-    for _ in range(learner.settings.problems):
-        learner.step()
-    return PriceWeights(learner.weights().layers, "rps"), time.process_time() - since
+    checkpoint = None if folder is None else folder / f"prices-{apps}-{slots}-{seed}.npz"
+    curve = train(learner, Budget(learner.settings.problems), key=learner.settings.key, checkpoint=checkpoint)
+    return learner.weights(), curve[-1]["cpu_seconds"]
 
 
 def bound_of(weights, group, cluster, worth):

@@ -52,7 +52,9 @@ def bound_of(group: IntArray, cluster: Cluster, worth: "FloatArray | Worth", set
 
     problem, kind_of = problem_of(group, cluster, worth)
     chosen = settings.columns
-    relaxed = bound_by_columns(problem, kind_of, width=chosen.width, seconds=chosen.seconds)
+    relaxed = bound_by_columns(
+        problem, kind_of, width=chosen.width, seconds=chosen.seconds, proving=chosen.prove is not False
+    )
     duals = None if cluster.stated is None else duals_of(problem, relaxed)
     return Bound(relaxed.bound, relaxed.bound_kind, duals)
 
