@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le
 
 from baselines.contract import Entry, Materials, Progress, WideMaterials
+from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem, problem_of
@@ -57,22 +58,27 @@ def place_columns(
         `columns`, `priced`; of nodes that differ `duals`, see `metis.program.shadow_prices`.
 
     Raises:
-        InputError: no placement satisfies the rules.
+        InputError: no placement satisfies the rules; of nodes that differ it names a smallest set of them.
     """
     from metis.program.column_program import solve_column_program
+    from metis.program.contradiction import refuse_unplaced
     from metis.program.shadow_prices import duals_of
 
     settings = settings or ColumnsSettings()
     problem, kind_of = problem_of(group, cluster, worth)
-    found = solve_column_program(
-        problem,
-        kind_of,
-        width=settings.width,
-        seconds=settings.seconds,
-        progress=progress,
-        prices=predict(problem) if predict else None,
-        proving=predict is None if settings.prove is None else settings.prove,
-    )
+    try:
+        found = solve_column_program(
+            problem,
+            kind_of,
+            width=settings.width,
+            seconds=settings.seconds,
+            progress=progress,
+            prices=predict(problem) if predict else None,
+            proving=predict is None if settings.prove is None else settings.prove,
+        )
+    except InputError:
+        refuse_unplaced(group, cluster)
+        raise
     trace: dict[str, Any] = {
         "bound": found.bound,
         "bound_kind": found.bound_kind,

@@ -1,6 +1,6 @@
 """The operator's rules: what may share a node, which nodes an application may use, how far it is spread."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated
 
@@ -79,21 +79,21 @@ class RuleSet:
             found += np.where(beside, 0, counts[:, _column(app, space)])
         return found
 
-    def single(self) -> "Iterator[tuple[str, RuleSet]]":
-        """Yield every rule in words, and alone in a set."""
-        for pair in self.never_together:
-            yield f"never_together [{', '.join(pair)}]", RuleSet(never_together=(pair,))
-        for app, most in self.at_most.items():
-            yield f"at_most {{{app}: {most}}}", RuleSet(at_most={app: most})
-        for app, hosts in self.only_beside.items():
-            yield f"only_beside {{{app}: [{', '.join(hosts)}]}}", RuleSet(only_beside={app: hosts})
-        for row in self.most_beside:
-            yield f"most_beside [{', '.join(map(str, row))}]", RuleSet(most_beside=(row,))
-        for app, names in self.eligible.items():
-            yield f"eligible {{{app}: [{', '.join(names)}]}}", RuleSet(eligible={app: names})
+    @property
+    def overrides(self) -> list[str]:
+        """These rules as they are typed."""
+        return self.typed()
+
+    def typed(self) -> list[str]:
+        """Return the rules of this set as they are typed."""
+        given = [f"rules.never_together=[[{a},{b}]]" for a, b in self.never_together]
+        given += [f"rules.at_most.{app}={most}" for app, most in self.at_most.items()]
+        given += [f"rules.only_beside.{app}=[{','.join(hosts)}]" for app, hosts in self.only_beside.items()]
+        given += [f"rules.most_beside=[[{app},{other},{most}]]" for app, other, most in self.most_beside]
+        given += [f"rules.eligible.{app}=[{','.join(names)}]" for app, names in self.eligible.items()]
         for app, domains in self.spread.items():
-            for domain, some in domains.items():
-                yield f"spread {{{app}: {{{domain}: {some:g}}}}}", RuleSet(spread={app: {domain: some}})
+            given += [f"rules.spread.{app}.{domain}={most:g}" for domain, most in domains.items()]
+        return given
 
 
 @settings("rules.soft")
@@ -132,6 +132,46 @@ class Rules(RuleSet):
     """
 
     soft: tuple[SoftRules, ...] = ()
+
+    def parts(self) -> "list[Rules]":
+        """These hard rules one by one, each as rules of their own; shares of soft ones bind, too."""
+        found = [
+            *(Rules(never_together=(pair,)) for pair in self.never_together),
+            *(Rules(at_most={app: most}) for app, most in self.at_most.items()),
+            *(Rules(only_beside={app: hosts}) for app, hosts in self.only_beside.items()),
+            *(Rules(most_beside=(row,)) for row in self.most_beside),
+            *(Rules(eligible={app: names}) for app, names in self.eligible.items()),
+        ]
+        for app, domains in self.spread.items():
+            found += [Rules(spread={app: {domain: most}}) for domain, most in domains.items()]
+        return found + [Rules(soft=(soft,)) for soft in self.soft if soft.share is not None]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Rules]") -> "Rules":
+        """Rules of which each holds that one of `parts` does; see `parts`."""
+        spread: dict[str, dict[str, float]] = {}
+        for part in parts:
+            for app, domains in part.spread.items():
+                spread.setdefault(app, {}).update(domains)
+        return cls(
+            never_together=tuple(pair for part in parts for pair in part.never_together),
+            at_most={app: most for part in parts for app, most in part.at_most.items()},
+            only_beside={app: hosts for part in parts for app, hosts in part.only_beside.items()},
+            most_beside=tuple(row for part in parts for row in part.most_beside),
+            eligible={app: names for part in parts for app, names in part.eligible.items()},
+            spread=spread,
+            soft=tuple(soft for part in parts for soft in part.soft),
+        )
+
+    @property
+    def overrides(self) -> list[str]:
+        """These rules as they are typed."""
+        soft = [
+            f"a share of {one.share:g} in {' and '.join(one.overrides)}"
+            for one in self.soft
+            if one.share is not None
+        ]
+        return [*self.typed(), *soft]
 
     @property
     def wider(self) -> bool:
@@ -183,38 +223,6 @@ class Rules(RuleSet):
             named += [app for hosts in rules.only_beside.values() for app in hosts]
             for app in (*named, *rules.at_most, *rules.only_beside, *rules.eligible, *rules.spread):
                 _column(app, space)
-
-    def parts(self) -> "list[Rules]":
-        """These hard rules one by one, each as rules of their own."""
-        return [Rules(**{kind: getattr(rule, kind) for kind in KINDS}) for _, rule in self.single()]
-
-    @classmethod
-    def joined(cls, parts: "Sequence[Rules]") -> "Rules":
-        """Rules of which each holds that one of `parts` does; see `parts`."""
-        spread: dict[str, dict[str, float]] = {}
-        for part in parts:
-            for app, domains in part.spread.items():
-                spread.setdefault(app, {}).update(domains)
-        return cls(
-            never_together=tuple(pair for part in parts for pair in part.never_together),
-            at_most={app: most for part in parts for app, most in part.at_most.items()},
-            only_beside={app: hosts for part in parts for app, hosts in part.only_beside.items()},
-            most_beside=tuple(row for part in parts for row in part.most_beside),
-            eligible={app: names for part in parts for app, names in part.eligible.items()},
-            spread=spread,
-        )
-
-    @property
-    def overrides(self) -> list[str]:
-        """These hard rules as they are typed."""
-        given = [f"rules.never_together=[[{a},{b}]]" for a, b in self.never_together]
-        given += [f"rules.at_most.{app}={most}" for app, most in self.at_most.items()]
-        given += [f"rules.only_beside.{app}=[{','.join(hosts)}]" for app, hosts in self.only_beside.items()]
-        given += [f"rules.most_beside=[[{app},{other},{most}]]" for app, other, most in self.most_beside]
-        given += [f"rules.eligible.{app}=[{','.join(names)}]" for app, names in self.eligible.items()]
-        for app, domains in self.spread.items():
-            given += [f"rules.spread.{app}.{domain}={most:g}" for domain, most in domains.items()]
-        return given
 
 
 def placing_order(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from metis.problem.counts import IntArray
 from metis.problem.limits import limits_of, named_nodes
-from metis.problem.rules import SoftRules
+from metis.problem.rules import KINDS, Rules, SoftRules
 from metis.problem.space import ColocationSpace
 from metis.problem.statement import Statement
 
@@ -88,7 +88,8 @@ def broken_rules(statement: Statement, held: IntArray, space: ColocationSpace) -
     """Return the soft rules that `held` [nodes, apps], all that runs, breaks, those of a share included."""
     found = []
     for soft in statement.rules.soft:
-        for words, rule in soft.single():
+        for rule in _as_hard(soft).parts():
+            words = rule.overrides[0]
             if rule.eligible:
                 app, names = next(iter(rule.eligible.items()))
                 elsewhere = ~named_nodes(statement, app, names)
@@ -101,6 +102,10 @@ def broken_rules(statement: Statement, held: IntArray, space: ColocationSpace) -
             if count:
                 found.append(Broken(words, count, soft.penalty))
     return found
+
+
+def _as_hard(soft: SoftRules) -> Rules:
+    return Rules(**{kind: getattr(soft, kind) for kind in KINDS})
 
 
 def _beyond(statement: Statement, rule: SoftRules, held: IntArray) -> int:

@@ -75,7 +75,7 @@ def test_use_by_type_and_domain_and_broken_rules():
     assert use_by_domain(cluster.stated, held) == {"zone": {"x": 4, "y": 0}}
     broken = broken_rules(cluster.stated, held, cluster.space)
     assert [(one.rule, one.containers, one.penalty) for one in broken] == [
-        ("at_most {a: 1}", 2, 0.2),
-        ("eligible {b: [large]}", 1, None),
-        ("spread {a: {zone: 1}}", 2, 0.1),
+        ("rules.at_most.a=1", 2, 0.2),
+        ("rules.eligible.b=[large]", 1, None),
+        ("rules.spread.a.zone=1", 2, 0.1),
     ]
