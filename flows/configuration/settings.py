@@ -50,7 +50,7 @@ from metis.learn.paper.device import LearnSettings
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
-from metis.operate.settings import RebalanceSettings
+from metis.operate.settings import RebalanceSettings, WeekSettings
 from metis.problem.load_cost import LoadCost
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
@@ -175,6 +175,7 @@ class Settings:
     watch: WatchSettings = WatchSettings()
     export: ExportSettings = ExportSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
+    week: WeekSettings = WeekSettings()
     gc: GcSettings = GcSettings()
     runs: RunsSettings = RunsSettings()
     serve: ServeSettings = ServeSettings()

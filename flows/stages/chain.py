@@ -25,6 +25,7 @@ from flows.stages import (
     simulator,
     subscheduler,
     watch,
+    week,
 )
 from metis.errors import InputError
 
@@ -41,6 +42,7 @@ CHAIN: tuple[Stage, ...] = (
     evaluate.STAGE,
     sample.STAGE,
     rebalance.STAGE,
+    week.STAGE,
     report.STAGE,
     deploy.STAGE,
     watch.STAGE,
