@@ -32,7 +32,7 @@ def run(work: Work) -> None:
     work.recording.curve(
         [
             {
-                f"{name.replace("+", "_")}/{number}": float(found["by_hour"][number][hour])
+                f"{name.replace('+', '_')}/{number}": float(found["by_hour"][number][hour])
                 for name, found in document["policies"].items()
                 for number in NUMBERS
             }
