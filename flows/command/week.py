@@ -1,25 +1,11 @@
 """A simulated week as a table: what each policy reached, and with how many moves."""
 
-import csv
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from flows.command.result import Column, Line, Table, View
-from flows.engine.runs import ABOUT
-from flows.engine.work import TIMINGS, read_json
-from flows.stages.week import RESULT
 
 HEADINGS = ("of the bound", "worst hour", "moves", "loops", "at the SLO", "CPU s")
-
-
-def read_week(folder: Path) -> dict[str, Any]:
-    """Return the output of stage week, with the CPU seconds of each policy and where the figure is."""
-    document: dict[str, Any] = read_json(folder / RESULT)
-    with (folder / TIMINGS).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            document["policies"][row["policy"]]["cpu_seconds"] = float(row["cpu_seconds"])
-    return document | {"figure": str(folder.parent / ABOUT / "week.svg")}
 
 
 def week_views(document: Mapping[str, Any]) -> list[View]:

@@ -18,8 +18,7 @@ from flows.stages.evaluate import placing_steps, read_decisions, read_results
 from flows.stages.rebalance import RESULT, has_moves
 from flows.stages.sample import has_sample, in_words
 from flows.stages.shared import PROBLEM, TESTBED, packaged_coefficients
-from flows.stages.week import RESULT as WEEK
-from flows.stages.week import has_week
+from flows.stages.week import has_week, read_week
 from metis.problem.counts import IntArray
 from metis.problem.objectives import tabulated
 
@@ -171,7 +170,7 @@ def _week(work: Work) -> "list[ReportSection]":
     from flows.report.week import week_section
 
     folder = work.inputs.get("week")
-    return [] if folder is None else [week_section(read_json(folder / WEEK))]
+    return [] if folder is None else [week_section(read_week(folder))]
 
 
 def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:

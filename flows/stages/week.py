@@ -3,11 +3,14 @@
 import csv
 import io
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from flows.configuration.objects import knows_truth
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
-from flows.engine.work import TIMINGS, Work
+from flows.engine.runs import ABOUT
+from flows.engine.work import TIMINGS, Work, read_json
 from flows.placing.week import run_week, week_document
 from flows.stages.shared import TESTBED, asks_for, packaged_coefficients
 
@@ -40,6 +43,15 @@ def run(work: Work) -> None:
         ]
     )
     (work.recording.about / "week.svg").write_bytes(week_figure(document))
+
+
+def read_week(folder: Path) -> dict[str, Any]:
+    """Return the output of this stage, with the CPU seconds of each policy and the path of the figure."""
+    document: dict[str, Any] = read_json(folder / RESULT)
+    with (folder / TIMINGS).open(newline="", encoding="utf-8") as file:
+        spent = {row["policy"]: float(row["cpu_seconds"]) for row in csv.DictReader(file)}
+    found = {name: document["policies"][name] | {"cpu_seconds": spent[name]} for name in spent}
+    return document | {"policies": found, "figure": str(folder.parent / ABOUT / "week.svg")}
 
 
 def has_week(settings: Settings) -> bool:

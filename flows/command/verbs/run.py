@@ -15,12 +15,13 @@ from pathlib import Path
 from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
 from flows.command.request import EVERY, Request, Verb
 from flows.command.result import Line, Result, View
-from flows.command.week import read_week, week_views
+from flows.command.week import week_views
 from flows.configuration.settings import Settings
 from flows.engine.memo import Outcome
 from flows.prefect.run import run_chain
 from flows.stages.evaluate import read_results
 from flows.stages.sample import in_words
+from flows.stages.week import read_week
 from metis.files import written_whole
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.command.week import read_week, week_views
+from flows.command.week import week_views
 from flows.placing.week import place_first_fit
 from flows.report.week import week_section
 from flows.stages.chain import all_steps
-from flows.stages.week import STAGE
+from flows.stages.week import STAGE, read_week
 from metis.errors import InputError
 from metis.operate.settings import POLICIES
 from metis.problem.cluster import Cluster
