@@ -32,4 +32,5 @@ def week_views(document: Mapping[str, Any]) -> list[View]:
     )
     headings = [*HEADINGS, *(["container-hours without a place"] if waits else [])]
     columns: list[Column | str] = ["policy", *(Column(name, right=True) for name in headings)]
-    return [Table(title, columns, rows), Line(f"figure: {document['figure']}")]
+    figure = [Line(f"figure: {document['figure']}")] if document["figure"] else []
+    return [Table(title, columns, rows), *figure]

@@ -14,7 +14,7 @@ from flows.engine.work import TIMINGS, Work, read_json
 from flows.placing.week import run_week, week_document
 from flows.stages.shared import TESTBED, asks_for, packaged_coefficients
 
-RESULT = "week.json"
+RESULT, FIGURE = "week.json", "week.svg"
 NUMBERS = ("share", "value", "moves", "above_slo", "waiting")
 
 
@@ -42,16 +42,20 @@ def run(work: Work) -> None:
             for hour in hours
         ]
     )
-    (work.recording.about / "week.svg").write_bytes(week_figure(document))
+    (work.recording.about / FIGURE).write_bytes(week_figure(document))
 
 
 def read_week(folder: Path) -> dict[str, Any]:
-    """Return the output of this stage, with the CPU seconds of each policy and the path of the figure."""
+    """Return the output of this stage, with the CPU seconds of each policy and the path of the figure.
+
+    The figure is None where it is on another machine.
+    """
     document: dict[str, Any] = read_json(folder / RESULT)
     with (folder / TIMINGS).open(newline="", encoding="utf-8") as file:
         spent = {row["policy"]: float(row["cpu_seconds"]) for row in csv.DictReader(file)}
     found = {name: document["policies"][name] | {"cpu_seconds": spent[name]} for name in spent}
-    return document | {"policies": found, "figure": str(folder.parent / ABOUT / "week.svg")}
+    figure = folder / ABOUT / FIGURE
+    return document | {"policies": found, "figure": str(figure) if figure.is_file() else None}
 
 
 def has_week(settings: Settings) -> bool:
