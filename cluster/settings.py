@@ -183,7 +183,10 @@ class WatchSettings:
         level: share of sound measurements that an interval holds.
         noise: deviation of the log-RPS of a measurement.
         remeasure: drifted co-locations measured again, at most, after each look.
-        min_gain: share of the value that a better placement must gain to be proposed.
+        min_gain: share of the value that a plan of moves must gain to be proposed.
+        confidence: share of what may truly be that the interval of the gain holds; its low end must exceed
+            what the moves cost (`move_cost`).
+        rest: hours for which no container is proposed back for a node that gave one of its kind away.
     """
 
     source: Literal["load", "metrics"] = "load"
@@ -193,6 +196,8 @@ class WatchSettings:
     noise: Share = 0.05
     remeasure: Annotated[int, Ge(0), Le(1000)] = 2
     min_gain: Share = 0.01
+    confidence: Annotated[float, Ge(0.5), Le(0.999)] = 0.9
+    rest: Annotated[float, Ge(0), Le(10_000)] = 24.0
 
 
 def _check_from(address: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis.errors import InputError, PlacementError, SolverError
+from metis.operate.proposal import without_return
 from metis.operate.settings import RebalanceSettings
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -215,21 +216,17 @@ def _program(
 
 
 def _planned(hour: Hour, moves: int, cost: FloatArray | None, settings: RebalanceSettings) -> IntArray:
-    """The best moves of at most so many; where they have a cost, nodes that gave take nothing back.
+    """The best moves of at most so many; where they have a cost, nodes that gave take nothing back."""
+    cluster, after = hour.cluster, hour.cluster.existing.copy()
 
-    A node that would is left out, and the others are planned anew, until none does.
-    """
-    cluster = hour.cluster
-    free = np.ones(cluster.nodes, dtype=bool)
-    while free.any() and moves:
+    def plan(free: NDArray[np.bool_]) -> IntArray:
         part = Cluster(cluster.space, int(free.sum()), cluster.existing[free], cluster.allowed)
-        after = cluster.existing.copy()
-        try:
-            after[free] = _program(hour, part, settings, cost).plan(moves).placement
-        except SolverError:  # not in time: what runs goes on
-            break
-        back = ((after > cluster.existing) & hour.gave).any(axis=1)
-        if cost is None or not back.any():
-            return after
-        free &= ~back
-    return cluster.existing
+        after[:] = cluster.existing
+        after[free] = _program(hour, part, settings, cost).plan(moves).placement
+        return after[free]
+
+    try:
+        gave = hour.gave if cost is not None else np.zeros_like(hour.gave)
+        return after if moves and without_return(cluster, gave, plan).any() else cluster.existing
+    except SolverError:  # not in time: what runs goes on
+        return cluster.existing

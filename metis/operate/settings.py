@@ -78,8 +78,8 @@ class WeekSettings:
     drift_hours: Annotated[float, Ge(1), Le(1e6)] = 48.0
     lag: Annotated[int, Ge(0), Le(10_000)] = 6
     slo: Annotated[float, Gt(0), Le(10)] = 0.9
-    moves: Annotated[int, Ge(0), Le(1_000_000)] = 5
+    moves: Annotated[int, Ge(0), Le(1_000_000)] = 3
     ahead: Annotated[float, Ge(0), Le(1000)] = 3.0
-    move_cost: Annotated[float, Ge(0), Le(1e6)] = 1.0
+    move_cost: Annotated[float, Ge(0), Le(1e6)] = 0.3
     rest: Annotated[int, Ge(0), Le(10_000)] = DAY
     seed: Seed = 0
