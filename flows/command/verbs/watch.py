@@ -2,6 +2,7 @@
 
 metis watch cluster=lab                                       one look, by load as when profiling
 metis watch cluster=lab watch=metrics                         by the services' own counters: no load added
+metis watch cluster=lab watch=prometheus watch.prometheus=http://10.0.0.5:9090     by what Prometheus scraped
 metis watch cluster=lab watch.interval=3600 watch.looks=24    a day of it; looks=null until interrupted
 metis watch cluster=hosts cluster.inventory=hosts.yaml profile=file profile.path=mine.npz
 
