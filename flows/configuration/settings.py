@@ -100,7 +100,8 @@ class Settings:
         stages: only these stages of the chain, and what they read.
         rerun: stages or steps to do again although nothing changed.
         until: last stage of the chain to do.
-        existing: a placement of containers that run already: a file, or the id of an MLflow run.
+        existing: a placement of containers that run already: a file, the id of an MLflow run, or `live`: what
+            `deploy.session` runs on the live cluster.
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
         moves: for `rebalance`: containers that may leave their node: a number, or a list of some to compare;
             null: as many as pay by `move_cost`, or the whole frontier.

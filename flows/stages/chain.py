@@ -97,6 +97,10 @@ def check_problems(settings: Settings) -> None:
 
 def open_memo(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Memo:
     """Return the memo of a run: its steps found or made under `settings`."""
+    if settings.existing:
+        from flows.live.running import with_live
+
+        settings = with_live(settings)
     store = Store(settings.tracking)
     return Memo(with_files(settings, store), STAGES, store, progress, command, again=settings.rerun)
 
