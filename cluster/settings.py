@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError
-from metis.settings import OutputPath, Share, settings
+from metis.settings import OutputPath, Share, TypedText, settings
 
 
 @settings("connect")
@@ -177,22 +177,44 @@ class WatchSettings:
     """How deployed containers are watched.
 
     Attributes:
-        source: `load` (Locust, as when profiling) or `metrics` (the containers' own counters, no load added).
+        source: `load` (Locust, as when profiling), `metrics` (the containers' own counters, no load added) or
+            `prometheus` (what a Prometheus server scraped, no load added).
+        prometheus: address of that server, such as http://10.0.0.5:9090.
+        requests: query of the requests per second by `instance`, a container's address and port; `$window`
+            is `load.duration`.
+        failures: query of those that failed, likewise.
         interval: seconds between two looks.
         looks: how many; None until stopped.
         level: share of sound measurements that an interval holds.
         noise: deviation of the log-RPS of a measurement.
         remeasure: drifted co-locations measured again, at most, after each look.
-        min_gain: share of the value that a better placement must gain to be proposed.
+        min_gain: share of the value that a plan of moves must gain to be proposed.
+        confidence: share of what may truly be that the interval of the gain holds; its low end must exceed
+            what the moves cost (`move_cost`).
+        rest: hours for which no container is proposed back for a node that gave one of its kind away.
     """
 
-    source: Literal["load", "metrics"] = "load"
+    source: Literal["load", "metrics", "prometheus"] = "load"
+    prometheus: TypedText | None = None
+    requests: TypedText = "sum by (instance) (rate(metis_requests_total[$window]))"
+    failures: TypedText = "sum by (instance) (rate(metis_request_failures_total[$window]))"
     interval: Annotated[float, Ge(0.1), Le(1e6)] = 600.0
     looks: Annotated[int, Ge(1), Le(1_000_000)] | None = 1
     level: Annotated[float, Ge(0.5), Le(0.999999)] = 0.99
     noise: Share = 0.05
     remeasure: Annotated[int, Ge(0), Le(1000)] = 2
     min_gain: Share = 0.01
+    confidence: Annotated[float, Ge(0.5), Le(0.999)] = 0.9
+    rest: Annotated[float, Ge(0), Le(10_000)] = 24.0
+
+    def __post_init__(self) -> None:
+        if self.source != "prometheus":
+            return
+        if not self.prometheus or not self.prometheus.startswith(("http://", "https://")):
+            raise InputError(
+                f"watch.prometheus {self.prometheus!r}: watch.source=prometheus needs the server's address, "
+                "such as http://10.0.0.5:9090"
+            )
 
 
 def _check_from(address: str) -> None:

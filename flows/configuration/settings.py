@@ -51,7 +51,7 @@ from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.prices.settings import PricesSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
-from metis.operate.settings import RebalanceSettings
+from metis.operate.settings import RebalanceSettings, WeekSettings
 from metis.problem.load_cost import LoadCost
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
@@ -101,7 +101,8 @@ class Settings:
         stages: only these stages of the chain, and what they read.
         rerun: stages or steps to do again although nothing changed.
         until: last stage of the chain to do.
-        existing: a placement of containers that run already: a file, or the id of an MLflow run.
+        existing: a placement of containers that run already: a file, the id of an MLflow run, or `live`: what
+            `deploy.session` runs on the live cluster.
         placement: a placement made elsewhere: a file, or the id of an MLflow run.
         moves: for `rebalance`: containers that may leave their node: a number, or a list of some to compare;
             null: as many as pay by `move_cost`, or the whole frontier.
@@ -180,6 +181,7 @@ class Settings:
     watch: WatchSettings = WatchSettings()
     export: ExportSettings = ExportSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
+    week: WeekSettings = WeekSettings()
     gc: GcSettings = GcSettings()
     runs: RunsSettings = RunsSettings()
     serve: ServeSettings = ServeSettings()

@@ -89,11 +89,15 @@ class LiveSession:
         return obstacles(changes, occupied, self.space.slots, launch.cpus, launch.memory_mb)
 
     def source(self, kind: str) -> "Source":
-        """Return what measures running containers: `load` or `metrics`."""
+        """Return what measures running containers: `load`, `metrics` or `prometheus`."""
         from cluster.images.catalog import LOAD
         from cluster.load.measurement import CounterMeasurement, LoadMeasurement
 
         load = self.settings.load
+        if kind == "prometheus":
+            from cluster.load.prometheus import PrometheusMeasurement
+
+            return PrometheusMeasurement(self.settings.watch, load)
         if kind == "metrics":
             return CounterMeasurement(self.backend, load)
         image = next((one.id for one in self.images if one.app == LOAD), None)

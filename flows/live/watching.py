@@ -2,22 +2,29 @@
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flows.configuration.settings import Settings
 from flows.live.state import say_indented
 from metis.errors import MetisError, SurroundingsError
 from metis.measure.profile import Profile
+from metis.operate.memory import LOOKS, Memory
+from metis.operate.proposal import Planning, Proposed, propose_moves
+from metis.operate.rebalance import move_costs
 from metis.operate.watch import Inspection, Knowledge, Measure, Thresholds, inspect_running
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import Objective
+from metis.problem.placement_files import node_names
 from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
     from cluster.settings import WatchSettings
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
 NOT_DEPLOYING = ("watch.", "stages=", "until=", "rerun=", "placement=", "output=", "out=", "dry_run=")
 
 See = Callable[[], tuple[IntArray, Measure]]
+PLAN = ("moves", "value", "bound", "gap", "price", "waves", "takes", "without_order")
+REMEMBERED = ("at", "value", "gain", "gain_interval", "cost", "proposed", "moves")
 Hold = Callable[[], AbstractContextManager[None]]
 
 
@@ -38,14 +47,15 @@ class Watch:
         known: what is known now.
         looks: a row per look: `look`, `at`, and `metis.operate.watch.Inspection.as_dict`, or `error`; a
             proposal also `moves`, the containers that it would start.
-        proposal: of the last look, int [nodes, apps], rows placed so that most containers stay; None where
-            nothing better was found.
+        proposal: of the last look, int [nodes, apps]; None where no plan of moves pays.
+        plan: its moves in waves, and their figures.
         last: the last look that worked.
     """
 
     known: Knowledge
     looks: list[dict[str, Any]] = field(default_factory=list)
     proposal: IntArray | None = None
+    plan: dict[str, Any] | None = None
     last: Inspection | None = None
 
 
@@ -56,6 +66,9 @@ def watch(
     objective: Objective,
     cluster: Cluster,
     *,
+    nodes: Sequence[str] = (),
+    planning: Planning | None = None,
+    memory: Memory | None = None,
     report: Callable[[Watch], None] = lambda found: None,
     hold: Hold = nullcontext,
     wait: Callable[[float], None] = time.sleep,
@@ -71,6 +84,9 @@ def watch(
         settings: how often, and what is news.
         objective: what a placement is worth.
         cluster: nodes and rules.
+        nodes: names of the nodes; numbers where none are given.
+        planning: how many moves are proposed; None for as many as the knee of the frontier.
+        memory: what was seen before; None for nothing. It is kept up to date, and not saved.
         report: called after every look.
         hold: keeps others from changing what runs, during a look and not between two.
         wait: how to pause.
@@ -79,12 +95,23 @@ def watch(
     Raises:
         MetisError: no look worked; that of the last one.
     """
-    found = Watch(Knowledge.of(profile, settings.noise))
-    patrol = Thresholds(settings.level, settings.noise, settings.remeasure, settings.min_gain)
+    memory = memory or Memory(Knowledge.of(profile, settings.noise))
+    planning = planning or Planning()
+    found = Watch(memory.known)
+    names = tuple(nodes) or node_names(cluster.nodes)
+    patrol = Thresholds(
+        settings.level,
+        settings.noise,
+        settings.remeasure,
+        settings.min_gain,
+        settings.confidence,
+        move_costs(planning.move_cost, planning.settings.stay, cluster.space.apps),
+    )
+    looking = _Looking(see, objective, cluster, names, planning, memory, patrol, settings.rest, hold)
     try:
         for number in count():
             begun = clock()
-            failure = _look(found, see, objective, cluster, patrol, hold)
+            failure = _look(found, looking)
             report(found)
             if settings.looks is not None and number + 1 >= settings.looks:
                 break
@@ -96,32 +123,56 @@ def watch(
     return found
 
 
-def _look(
-    found: Watch, see: See, objective: Objective, cluster: Cluster, patrol: Thresholds, hold: Hold
-) -> MetisError | None:
-    """Look once, noted in `found`; return what went wrong."""
-    from cluster.deployment import aligned, moved
+@dataclass(frozen=True)
+class _Looking:
+    """What a look needs; see `watch`."""
 
+    see: See
+    objective: Objective
+    cluster: Cluster
+    nodes: tuple[str, ...]
+    planning: Planning
+    memory: Memory
+    patrol: Thresholds
+    rest: float
+    hold: Hold
+
+
+def _look(found: Watch, looking: _Looking) -> MetisError | None:
+    """Look once, noted in `found` and in the memory; return what went wrong."""
+    memory, nodes = looking.memory, looking.nodes
     row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
+    made: list[Proposed] = []
+
+    def plan(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
+        del group
+        held = replace(cluster, existing=running)
+        empty = Tables(cluster.space, {"rps": np.zeros((cluster.space.size, len(cluster.space.apps)))})
+        made[:] = [propose_moves(empty, worth, held, nodes, gave, looking.planning)]
+        return made[0].placement
+
     try:
-        with hold():
-            running, measure = see()
-            new = inspect_running(found.known, running, cluster, measure, objective, optimum, patrol)
+        with looking.hold():
+            running, measure = looking.see()
+            now = time.time()
+            memory.saw(nodes, running, now)
+            gave = memory.lately(nodes, now, looking.rest)
+            new = inspect_running(
+                found.known, running, looking.cluster, measure, looking.objective, plan, looking.patrol
+            )
     except MetisError as error:
         found.looks.append(row | {"error": str(error)})
         return error
-    found.last, found.known = new, new.known
-    found.proposal = None if new.proposal is None else aligned(new.proposal, running)
-    moves = {} if found.proposal is None else {"moves": moved(found.proposal, running)}
-    found.looks.append(row | new.as_dict() | moves)
+    found.last, found.known, memory.known = new, new.known, new.known
+    found.proposal, found.plan = new.proposal, None
+    row |= new.as_dict()
+    if new.proposal is not None:
+        document = made[0].found.document(made[0].index)
+        found.plan = {name: document[name] for name in PLAN}
+        row["moves"] = document["moves"]
+    found.looks.append(row)
+    memory.looks = [*memory.looks, {name: row[name] for name in REMEMBERED if name in row}][-LOOKS:]
     return None
-
-
-def optimum(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
-    """Return the best placement; see `baselines.optimum`."""
-    from baselines.optimum import place_optimum
-
-    return place_optimum(group, cluster, worth)[0]
 
 
 def watched_cluster(settings: Settings, space: ColocationSpace, nodes: int) -> Cluster:
@@ -170,9 +221,10 @@ def look_line(row: dict[str, Any]) -> str:
     words += [f"alone {app} serves {unit:.2f} of what it did" for app, unit in row["units"].items()]
     words += [f"{len(row['silent'])} nodes silent"] if row["silent"] else []
     if row["proposed"]:
-        words += [f"a placement with {row['gain']:+.1%} is proposed, {row['moves']} containers to start"]
+        low, high = row["gain_interval"]
+        words += [f"{row['moves']} moves are proposed: {row['gain']:+.1%} ({low:+.1%} to {high:+.1%})"]
     else:
-        words += [f"nothing better to propose ({row['gain']:+.1%} at most)"]
+        words += [f"no moves to propose ({row['gain']:+.1%} at most)"]
     return f"  look {row['look']}: {', '.join(words)}"
 
 

@@ -25,6 +25,7 @@ from flows.stages import (
     simulator,
     subscheduler,
     watch,
+    week,
 )
 from metis.errors import InputError
 
@@ -41,6 +42,7 @@ CHAIN: tuple[Stage, ...] = (
     evaluate.STAGE,
     sample.STAGE,
     rebalance.STAGE,
+    week.STAGE,
     report.STAGE,
     deploy.STAGE,
     watch.STAGE,
@@ -95,6 +97,10 @@ def check_problems(settings: Settings) -> None:
 
 def open_memo(settings: Settings, progress: Progress = no_progress, command: str = "metis run") -> Memo:
     """Return the memo of a run: its steps found or made under `settings`."""
+    if settings.existing:
+        from flows.live.running import with_live
+
+        settings = with_live(settings)
     store = Store(settings.tracking)
     return Memo(with_files(settings, store), STAGES, store, progress, command, again=settings.rerun)
 

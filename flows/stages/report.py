@@ -18,6 +18,7 @@ from flows.stages.evaluate import placing_steps, read_decisions, read_results
 from flows.stages.rebalance import RESULT, has_moves
 from flows.stages.sample import has_sample, in_words
 from flows.stages.shared import PROBLEM, TESTBED, packaged_coefficients
+from flows.stages.week import has_week, read_week
 from metis.problem.counts import IntArray
 from metis.problem.objectives import tabulated
 
@@ -80,6 +81,7 @@ def report_data(work: Work) -> "ReportData":
             *_explored(work),
             *_sample(work),
             *_moves(work),
+            *_week(work),
         ],
         made=_made(work),
     )
@@ -163,6 +165,14 @@ def _moves(work: Work) -> "list[ReportSection]":
     return [] if folder is None else [frontier_section(read_json(folder / RESULT))]
 
 
+def _week(work: Work) -> "list[ReportSection]":
+    """Return the section on a simulated week, where there was one."""
+    from flows.report.week import week_section
+
+    folder = work.inputs.get("week")
+    return [] if folder is None else [week_section(read_week(folder))]
+
+
 def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     sizes = sorted({int(group.sum()) for group in groups})
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
@@ -198,8 +208,9 @@ def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     explored = ("explore",) if settings.profile.explored else ()
     sample = ("sample",) if has_sample(settings) else ()
     moves = ("rebalance",) if has_moves(settings) else ()
+    week = ("week",) if has_week(settings) else ()
     placed = (*placing_steps(settings), "evaluate")
-    return ("simulator", "profile", "constraints", *placed, *explored, *sample, *moves)
+    return ("simulator", "profile", "constraints", *placed, *explored, *sample, *moves, *week)
 
 
 def _mlflow(settings: Settings) -> str:
@@ -216,6 +227,12 @@ STAGE = Stage(
     # a page links to MLflow: one of another address or port is another page
     derived={"truth": knows_truth, "coefficients": packaged_coefficients, "mlflow": _mlflow},
     inputs=_inputs,
-    modules=("flows.report", "flows.report.explanation", "flows.report.exploration", "flows.report.frontier"),
+    modules=(
+        "flows.report",
+        "flows.report.explanation",
+        "flows.report.exploration",
+        "flows.report.frontier",
+        "flows.report.week",
+    ),
     doing="written",
 )

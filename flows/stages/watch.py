@@ -1,4 +1,4 @@
-"""Stage watch: measure what is deployed, report what drifted, propose a better placement, never make it."""
+"""Stage watch: measure what is deployed, report what drifted, propose a plan of moves, never make it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from metis.measure.profile import Profile
 
 NUMBERS = ("value", "best", "gain", "gain_low", "colocations", "unmeasured")
+MEMORY = "watch.json"  # in the folder of the cluster's state
 
 
 def run(work: Work) -> None:
@@ -39,12 +40,21 @@ def run(work: Work) -> None:
 
 def _watched(work: Work, session: "LiveSession", profile: "Profile") -> "Watch":
     from flows.live.session import alone_rps
-    from flows.live.state import exclusive
+    from flows.live.state import cluster_state, exclusive
     from flows.live.watching import look_line, seen_live, watch, watched_cluster
+    from metis.operate.memory import load_memory
+    from metis.operate.proposal import Planning
 
     settings, chosen = work.settings, work.settings.watch
+    path, name = cluster_state(settings) / MEMORY, settings.cluster.name
+    memory, why = load_memory(path, name, profile, chosen.noise)
+    say(f"  {why}" if why else f"  {len(memory.known.seen)} co-locations are remembered, in {path}")
+    moves = settings.moves
+    if moves is not None and not isinstance(moves, int):
+        raise InputError(f"moves={list(moves)}: give `metis watch` one number, or none")
 
     def looked(found: "Watch") -> None:
+        memory.save(path, name)
         say(look_line(found.looks[-1]))
         work.write_json("watch.json", _as_json(found, work))
         work.progress("looks", len(found.looks), chosen.looks or len(found.looks) + 1)
@@ -55,6 +65,9 @@ def _watched(work: Work, session: "LiveSession", profile: "Profile") -> "Watch":
         chosen,
         settings.objective,
         watched_cluster(settings, session.space, len(session.nodes)),
+        nodes=session.nodes,
+        planning=Planning(moves, settings.move_cost, settings.rebalance),
+        memory=memory,
         report=looked,
         hold=lambda: exclusive(session.backend, settings, "watch"),
     )
@@ -81,6 +94,7 @@ def _as_json(found: "Watch", work: Work) -> dict[str, Any]:
     return {
         "looks": found.looks,
         "proposed": proposed,
+        "plan": found.plan,
         "command": deploy_command(work.command, work.recording.run_id) if proposed else None,
     }
 
@@ -93,7 +107,7 @@ STAGE = Stage(
     name="watch",
     about="Measure what is deployed, back into the profile.",
     run=run,
-    settings=("watch", "load", "objective", "rules"),
+    settings=("watch", "load", "objective", "rules", "moves", "move_cost", "rebalance"),
     unkeyed=(*LIVE, "deploy"),
     inputs=("profile",),
     after=lambda settings: ("setup", "build"),

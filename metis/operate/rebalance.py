@@ -137,7 +137,7 @@ def rebalance(
     Raises:
         InputError: an unknown application, or what arrives does not fit; says with how many moves it does.
     """
-    cost = _costs(move_cost, settings.stay, cluster.space.apps)
+    cost = move_costs(move_cost, settings.stay, cluster.space.apps)
     program = MoveProgram(
         worth, cluster, arriving=arriving, cost=cost, gap=settings.gap, time_limit=settings.time_limit
     )
@@ -152,7 +152,14 @@ def rebalance(
     return Rebalancing(cluster, nodes, worth, tables, cost, plans, orders)
 
 
-def _costs(move_cost: float | Mapping[str, float], stay: Sequence[str], apps: tuple[str, ...]) -> FloatArray:
+def move_costs(
+    move_cost: float | Mapping[str, float], stay: Sequence[str], apps: tuple[str, ...]
+) -> FloatArray:
+    """Return what a move must gain by application, float64 [apps]; infinite for one that may not move.
+
+    Raises:
+        InputError: an unknown application, or a negative cost.
+    """
     cost = _by_app("move_cost", move_cost, apps, 0.0)
     for app in stay:
         if app not in apps:

@@ -1,15 +1,17 @@
-"""Settings of moves: which containers move, how many at a time, how long a plan may take to find."""
+"""Settings of moves, and of a simulated week: which containers move, how many, at what price."""
 
 from collections.abc import Mapping
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Len
 
 from metis.errors import InputError
-from metis.settings import settings
+from metis.settings import Seed, settings
 
 # the same numbers as of the program, which these settings must not import: HiGHS, half a second
 GAP, TIME_LIMIT, STARTUP = 2e-4, 60.0, 10.0
+DAY = 24  # hours
+POLICIES = ("first_fit", "spread", "greedy", "greedy+rebalance", "greedy+descheduler", "metis")
 
 
 @settings("rebalance")
@@ -37,3 +39,47 @@ class RebalanceSettings:
             for app, seconds in self.startup.items():
                 if not 0 <= seconds < float("inf"):
                     raise InputError(f"rebalance.startup.{app} {seconds:g}: give seconds, 0 or more")
+
+
+@settings("week")
+class WeekSettings:
+    """A simulated life of a cluster, and the policies that look after it.
+
+    Attributes:
+        policies: side by side.
+        hours: that are simulated.
+        load: share of the slots that is taken, in the mean.
+        life: hours that a container runs, in the mean.
+        life_spread: factor by which an application's containers may live longer or shorter than that.
+        rhythm: by which share more arrives at the busiest hour of a day, and less at the quietest.
+        node_life: hours until a node fails, in the mean; null: nodes never do.
+        repair: hours until it returns, in the mean.
+        drift: how far the interference that an application suffers strays: deviation of its logarithm.
+        drift_hours: hours in which it forgets most of where it was.
+        lag: hours until policies know of drift.
+        slo: share of the stand-alone RPS that a container should reach.
+        moves: containers that a policy may move in an hour, at most.
+        ahead: hours of arrivals for which `metis` keeps room.
+        move_cost: what `metis` counts a move as: hours of a container's stand-alone RPS that it must gain
+            before it is likely to be undone by what comes and goes.
+        rest: hours for which `metis` gives no container back to a node that gave one of its kind away.
+        seed: of the life.
+    """
+
+    policies: Annotated[tuple[str, ...], Len(min_length=1)] = POLICIES
+    hours: Annotated[int, Ge(1), Le(10_000)] = 7 * DAY
+    load: Annotated[float, Gt(0), Le(0.9)] = 0.6
+    life: Annotated[float, Ge(1), Le(1e6)] = 48.0
+    life_spread: Annotated[float, Ge(1), Le(100)] = 3.0
+    rhythm: Annotated[float, Ge(0), Le(1)] = 0.3
+    node_life: Annotated[float, Ge(1), Le(1e9)] | None = 720.0
+    repair: Annotated[float, Ge(1), Le(1e6)] = 6.0
+    drift: Annotated[float, Ge(0), Le(2)] = 0.2
+    drift_hours: Annotated[float, Ge(1), Le(1e6)] = 48.0
+    lag: Annotated[int, Ge(0), Le(10_000)] = 6
+    slo: Annotated[float, Gt(0), Le(10)] = 0.9
+    moves: Annotated[int, Ge(0), Le(1_000_000)] = 3
+    ahead: Annotated[float, Ge(0), Le(1000)] = 3.0
+    move_cost: Annotated[float, Ge(0), Le(1e6)] = 0.3
+    rest: Annotated[int, Ge(0), Le(10_000)] = DAY
+    seed: Seed = 0

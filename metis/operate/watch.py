@@ -1,6 +1,6 @@
 """The watch over a running placement: what drifted, what is known now, which placement is better."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -17,6 +17,8 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 from metis.problem.evaluation import value
 from metis.problem.objectives import Objective
+from metis.problem.oracle import OracleWorth
+from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.simulate.belief import simulate_by_ensemble
 from metis.simulate.ensemble import Ensemble, Observations, fit_ensemble
@@ -24,6 +26,7 @@ from metis.simulate.simulator import SMALLEST_SHARE
 
 __all__ = ["Inspection", "Knowledge", "LiveMeasurement", "Thresholds", "fold", "inspect_running"]
 
+DRAWS = 200  # of what may truly be
 COVERED = 0.8  # share of true values that the interval of an unmeasured co-location holds
 
 
@@ -53,12 +56,17 @@ class Thresholds:
         noise: deviation of the log-RPS of one measurement.
         remeasure: drifted co-locations measured a second time, at most.
         min_gain: share of the value that another placement must gain to be proposed.
+        confidence: share of what may truly be that the interval of the gain holds; its low end must exceed
+            the cost of the moves.
+        move_cost: of moving one container, by application, float64 [apps]; None for nothing.
     """
 
     level: float = 0.99
     noise: float = 0.05
     remeasure: int = 2
     min_gain: float = 0.01
+    confidence: float = 0.9
+    move_cost: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,10 @@ class Inspection:
         value: of the running placement, by what is known now.
         best: value of the best placement, by what is known now.
         low: the same if unmeasured co-locations reach only the low end of their 80 % interval.
-        proposal: the best placement, int [nodes, apps]; None where it gains less than the threshold.
+        interval: of the gain in value, by the stated confidence.
+        cost: of the moves.
+        proposal: the best placement, int [nodes, apps]; None where it gains less than the threshold, or the
+            low end of its gain less than its moves cost.
         unmeasured: nodes of the best placement whose co-location was never measured, or not since an
             application in it drifted.
     """
@@ -171,6 +182,8 @@ class Inspection:
     value: float
     best: float
     low: float
+    interval: tuple[float, float]
+    cost: float
     proposal: IntArray | None
     unmeasured: int
 
@@ -183,6 +196,10 @@ class Inspection:
     def gain_low(self) -> float:
         """The gain if unmeasured co-locations reach only the low end of their interval."""
         return self.low / self.value - 1 if self.value > 0 else 0.0
+
+    def _share(self, difference: float) -> float:
+        """A difference in value as a share of the running placement's."""
+        return difference / self.value if self.value > 0 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and words of the inspection, JSON-able; profile, belief and proposal are left out."""
@@ -197,6 +214,8 @@ class Inspection:
             "best": self.best,
             "gain": self.gain,
             "gain_low": self.gain_low,
+            "gain_interval": [self._share(end) for end in self.interval],
+            "cost": self._share(self.cost),
             "proposed": self.proposal is not None,
             "unmeasured": self.unmeasured,
         }
@@ -250,6 +269,10 @@ def inspect_running(
     worth, low = (objective.bind(group, cluster, tables) for tables in after.tables())
     best = plan(worth, group, cluster)
     before, reached = value(running, cluster, worth), value(best, cluster, worth)
+    interval = gain_interval(after, running, best, cluster, objective, thresholds.confidence)
+    each = np.zeros(len(group)) if thresholds.move_cost is None else thresholds.move_cost
+    cost = float(np.maximum(running - best, 0).sum(axis=0) @ each)
+    pays = reached > before and reached >= before * (1 + thresholds.min_gain) and interval[0] > cost
     return Inspection(
         fresh=fresh,
         silent={**first.silent, **second.silent},
@@ -261,9 +284,71 @@ def inspect_running(
         value=before,
         best=reached,
         low=value(best, cluster, low),
-        proposal=best if reached >= before * (1 + thresholds.min_gain) and reached > before else None,
+        interval=interval,
+        cost=cost,
+        proposal=best if pays else None,
         unmeasured=_unmeasured(after, best),
     )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """An oracle of RPS as they may be.
+
+    Attributes:
+        space: of the co-locations.
+        rps: of those that are asked for, the empty one first, float64 [n, apps].
+    """
+
+    space: ColocationSpace
+    rps: FloatArray
+
+    def quantities_of(self, colocations: IntArray, names: Sequence[str]) -> Mapping[str, FloatArray]:
+        """See `metis.problem.oracle.Oracle`."""
+        del colocations
+        return dict.fromkeys(names, self.rps)
+
+
+def gain_interval(
+    known: Knowledge,
+    running: IntArray,
+    better: IntArray,
+    cluster: Cluster,
+    objective: Objective,
+    confidence: float,
+) -> tuple[float, float]:
+    """Return the interval of what another placement gains, by what is known and how well, in value.
+
+    RPS are drawn log-normal by their deviation, the same on all nodes of one co-location.
+
+    Args:
+        known: of co-locations.
+        running: what runs, int [nodes, apps].
+        better: the other placement, int [nodes, apps].
+        cluster: the nodes.
+        objective: one that needs RPS alone.
+        confidence: share of the draws that the interval holds.
+    """
+    space = known.base.space
+    change = np.bincount(space.index(better), minlength=space.size).astype(np.float64)
+    change -= np.bincount(space.index(running), minlength=space.size)
+    ids = np.flatnonzero(change)
+    ids = ids[ids > 0]
+    if not len(ids):
+        return 0.0, 0.0
+    expected, low = (tables.rps[ids] for tables in known.tables())
+    reach = NormalDist().inv_cdf(0.5 + COVERED / 2)
+    ratio = np.maximum(expected, SMALLEST_SHARE) / np.maximum(low, SMALLEST_SHARE)
+    deviation = np.maximum(np.log(ratio) / reach, known.noise)  # measured rows have the noise of a run
+    rng, group = np.random.default_rng(0), running.sum(axis=0)
+    gains = []
+    for _ in range(DRAWS):
+        rps = expected * np.exp(deviation * rng.standard_normal(expected.shape))
+        oracle = _Drawn(space, np.concatenate([np.zeros((1, len(group))), rps]))
+        worth = OracleWorth(objective, group, cluster, oracle).of(space.counts[ids])
+        gains.append(float(change[ids] @ worth))
+    tail = (1 - confidence) / 2
+    return float(np.quantile(gains, tail)), float(np.quantile(gains, 1 - tail))
 
 
 def _unmeasured(known: Knowledge, placement: IntArray) -> int:

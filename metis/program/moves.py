@@ -80,6 +80,8 @@ class MoveProgram:
             None: moves cost nothing.
         gap: share of the bound that a plan may miss.
         time_limit: seconds for one number of moves.
+        tight: whether the optimum from nothing may tighten the bound where more moves gain next to nothing;
+            it takes longer than a plan does.
 
     Raises:
         InputError: more containers than slots, or more leave than run.
@@ -95,6 +97,7 @@ class MoveProgram:
         cost: FloatArray | None = None,
         gap: float = GAP,
         time_limit: float = TIME_LIMIT,
+        tight: bool = True,
     ) -> None:
         apps = len(cluster.space.apps)
         zero: IntArray = np.zeros(apps, dtype=np.int64)
@@ -105,7 +108,7 @@ class MoveProgram:
         fixed: BoolArray = np.isposinf(each)
         self._each = np.where(fixed, 0.0, each)
         self._worth, self._cluster = worth, cluster
-        self._gap, self._time_limit = gap, time_limit
+        self._gap, self._time_limit, self._tight = gap, time_limit, tight
         self._demand = self._checked_demand(fixed)
         kinds = Kinds.of(cluster, self._demand, fixed)
         self._scale = float(np.abs(worth).max()) or 1.0
@@ -130,7 +133,7 @@ class MoveProgram:
         relaxed = self._master.solve(budget)
         whole = None
         if relaxed.short <= FEASIBLE:
-            ceiling = self._optimum_bound() if self._near_top(relaxed) else np.inf
+            ceiling = self._optimum_bound() if self._tight and self._near_top(relaxed) else np.inf
             whole = round_to_whole(self._master, relaxed, budget, self._gap, left, ceiling)
         if whole is None:
             if relaxed.short <= FEASIBLE and left() <= 0:

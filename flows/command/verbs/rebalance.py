@@ -4,6 +4,7 @@ metis rebalance existing=running.csv moves=60 cluster.nodes=81 out=plan.json    
 metis rebalance existing=running.csv cluster.nodes=81          the frontier: what each number of moves reaches
 metis rebalance existing=running.csv move_cost=0.001 'rebalance.stay=[Redis]' cluster.nodes=81
 metis rebalance existing=running.csv moves=60 cluster.nodes=81 why=node-7    or why_not=Redis-12
+metis rebalance existing=live moves=5 cluster=lab                            what `metis deploy` started there
 
 No group arrives unless one is given (`group.counts=`, `groups.path=`): then it is placed with the moves.
 """
@@ -151,6 +152,7 @@ VERB = Verb(
         "group",
         "groups",
         "cluster.nodes",
+        "deploy.session",
         "rules",
         "objective",
     ),

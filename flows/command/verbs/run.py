@@ -5,6 +5,7 @@ metis run experiment=quick                  the same in seconds
 metis run size=large group.size=1000        729 nodes
 metis run rerun=[simulator]                 do one stage again
 metis run until=evaluate                    stop there
+metis run experiment=week                   policies look after a simulated week of a cluster
 metis run -m group.size=200,300 seed=0,1    a sweep: every combination, one MLflow parent
 """
 
@@ -14,11 +15,13 @@ from pathlib import Path
 from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
 from flows.command.request import EVERY, Request, Verb
 from flows.command.result import Line, Result, View
+from flows.command.week import week_views
 from flows.configuration.settings import Settings
 from flows.engine.memo import Outcome
 from flows.prefect.run import run_chain
 from flows.stages.evaluate import read_results
 from flows.stages.sample import in_words
+from flows.stages.week import read_week
 from metis.files import written_whole
 
 
@@ -37,6 +40,10 @@ def run(request: Request) -> Result:
         **({"schedulers": {}} if results is None else comparison_document(results)),
     }
     views: list[View] = []
+    week = outcome.folder("week")
+    if week is not None:
+        document["week"] = read_week(week)
+        views += week_views(document["week"])
     if results is not None:
         views += [comparison_table(results, comparison_title(settings, results)), *error_lines(results)]
     sample = outcome.folder("sample")

@@ -1,11 +1,15 @@
-"""Measure what is deployed, report what drifted, and propose a better placement; nothing is ever moved.
+"""Measure what is deployed, report what drifted, and propose a plan of few moves; nothing is ever moved.
 
 metis watch cluster=lab                                       one look, by load as when profiling
 metis watch cluster=lab watch=metrics                         by the services' own counters: no load added
+metis watch cluster=lab watch=prometheus watch.prometheus=http://10.0.0.5:9090     by what Prometheus scraped
 metis watch cluster=lab watch.interval=3600 watch.looks=24    a day of it; looks=null until interrupted
 metis watch cluster=hosts cluster.inventory=hosts.yaml profile=file profile.path=mine.npz
 
-It needs a profile that was measured on a live cluster: that of the chain, or a file.
+metis watch cluster=lab moves=5 move_cost=0.001               at most five moves, each worth more than that
+
+What it saw is remembered beside the cluster's inventory, for the next watch. It needs a profile that was
+measured on a live cluster: that of the chain, or a file.
 """
 
 from collections.abc import Mapping
@@ -56,10 +60,20 @@ def _last(found: Mapping[str, Any]) -> list[View]:
     ]
     views += [Line(f"not measured: {node}: {why}") for node, why in last.get("silent", {}).items()]
     if found["proposed"]:
-        sure = f"{last['gain_low']:+.1%} if the {last['unmeasured']} nodes never measured disappoint"
-        gain = f"proposed: {last['gain']:+.1%} of what runs now ({sure}); {last['moves']} to start"
-        return [*views, Line(gain), Line(str(found["command"]))]
-    return views if "error" in last else [*views, Line("nothing better to propose")]
+        low, high = last["gain_interval"]
+        sure = f"{low:+.1%} to {high:+.1%}; the moves cost {last['cost']:.1%}"
+        gain = f"proposed: {last['moves']} moves, {last['gain']:+.1%} of what runs now ({sure})"
+        return [*views, *_moves(found["plan"]), Line(gain), Line(str(found["command"]))]
+    return views if "error" in last else [*views, Line("no moves to propose")]
+
+
+def _moves(plan: Mapping[str, Any]) -> list[View]:
+    rows = [
+        [str(number), move["app"], move["from"] or "(arrives)", move["to"] or "(leaves)"]
+        for number, wave in enumerate(plan["waves"], 1)
+        for move in wave
+    ]
+    return [Table("Moves", [Column("wave", right=True), "application", "from", "to"], rows)]
 
 
 VERB = Verb(run, stages=("watch",), site=True)

@@ -94,7 +94,10 @@ def test_where_nothing_changed_nothing_is_told_and_nothing_proposed(before, prof
 
 def test_drift_is_measured_again_learnt_and_planned_around(after, profile, running):
     measure = Watched(after, running)
-    found = take(profile, running, measure, remeasure=100)
+    # what was not seen since is known so little that at 90 % nothing is proposed
+    assert take(profile, running, Watched(after, running), remeasure=100).proposal is None
+    found = take(profile, running, measure, remeasure=100, confidence=0.5)
+    assert 0 < found.interval[0] < found.best - found.value < found.interval[1] + 0.1
     assert found.drifted
     assert {one.app for one in found.drifted} == {"web"}
     assert all(one.recorded for one in found.drifted)
@@ -219,3 +222,17 @@ def test_a_machine_that_became_slower_is_no_drift_of_the_co_locations(before, pr
     assert found.units == {"batch": pytest.approx(0.6)}
     assert not found.drifted
     assert found.proposal is None
+
+
+def test_moves_that_cost_more_than_they_surely_gain_are_not_proposed(before, profile):
+    # two caches and two webs apart, on three of six nodes
+    running = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    free = take(profile, running, Watched(before, running), noise=0.01)
+    assert free.proposal is not None
+    moves = np.maximum(running - free.proposal, 0).sum()
+    each = free.interval[0] / moves
+    for share, proposed in ((0.9, True), (1.1, False)):
+        cost = np.full(3, share * each)
+        found = take(profile, running, Watched(before, running), noise=0.01, move_cost=cost)
+        assert (found.proposal is not None) == proposed
+        assert found.cost == pytest.approx(share * free.interval[0])

@@ -1,0 +1,68 @@
+"""A simulated week, as a figure and as a section of the page: value, moves and SLO of policies by hour."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from flows.report.data import ReportSection
+
+DAY = 24
+COLOURS = ("#999999", "#7a5195", "#2f6db2", "#3c8d5a", "#b2432f", "#000000")
+
+
+def week_figure(document: Mapping[str, Any]) -> bytes:
+    """SVG: share of the bound, and moves so far, of every policy by hour; below, containers and nodes.
+
+    Args:
+        document: as `metis run experiment=week output=json` prints it under `week`.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.0, 7.0), layout="constrained")
+    FigureCanvasSVG(figure)
+    shares, moves, runs = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1))
+    days = np.arange(document["hours"]) / DAY
+    for (name, found), colour in zip(document["policies"].items(), _colours(document), strict=True):
+        by_hour = found["by_hour"]
+        shares.plot(days, 100 * np.array(by_hour["share"]), color=colour, linewidth=1.2, label=name)
+        moves.plot(days, np.cumsum(by_hour["moves"]), color=colour, linewidth=1.2)
+    shares.set_ylabel("% of the bound")
+    shares.legend(frameon=False, fontsize=9, ncols=3, loc="lower left")
+    moves.set_ylabel("moves so far")
+    moves.set_ylim(bottom=0)
+    runs.plot(days, document["containers"], color="#2f6db2", linewidth=1.2)
+    runs.set_ylabel("containers", color="#2f6db2")
+    runs.set_ylim(bottom=0)
+    up = runs.twinx()
+    up.step(days, document["nodes"], where="post", color="#b2432f", linewidth=1.0)
+    up.set_ylabel("nodes", color="#b2432f")
+    up.set_ylim(bottom=0)
+    runs.set_xlabel("days")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
+
+
+def _colours(document: Mapping[str, Any]) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(len(document["policies"]))]
+
+
+def week_section(document: Mapping[str, Any]) -> ReportSection:
+    """The section of the page on a simulated week."""
+    head = Markup("<p>{} hours, {:.0f} containers in the mean; shares of what no placement exceeds.</p>")
+    names = ("policy", "mean share", "worst hour", "moves", "loops", "at the SLO")
+    header = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
+    rows = Markup("").join(
+        Markup(
+            "<tr><th scope='row'>{}</th><td>{:.2%}</td><td>{:.2%}</td><td>{}</td><td>{}</td>"
+            "<td>{:.1%}</td></tr>"
+        ).format(name, one["share"], one["share_worst"], one["moves"], one["loops"], one["above_slo"])
+        for name, one in document["policies"].items()
+    )
+    table = Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(header, rows)
+    text = head.format(document["hours"], np.mean(document["containers"])) + table
+    return ReportSection("A week", str(text), week_figure(document).decode())
