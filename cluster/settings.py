@@ -207,7 +207,12 @@ class WatchSettings:
     confidence: Annotated[float, Ge(0.5), Le(0.999)] = 0.9
     rest: Annotated[float, Ge(0), Le(10_000)] = 24.0
 
-    def __post_init__(self) -> None:
+    def check_source(self) -> None:
+        """Refuse a source without what it needs.
+
+        Raises:
+            InputError: `prometheus` without the server's address.
+        """
         if self.source != "prometheus":
             return
         if not self.prometheus or not self.prometheus.startswith(("http://", "https://")):

@@ -21,6 +21,7 @@ def run(work: Work) -> None:
     """Write `watch.json`, `profile.npz` (what is known now), and `proposal.npz` where there is one."""
     from flows.live.session import connected, known_profile
 
+    work.settings.watch.check_source()
     profile = known_profile(work.inputs)
     if profile is None:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.command.main import main
 from tests.docs.test_pages import DOCS, commands
 
-ELSEWHERE = {"move_cost", "group.counts", "why_not"}
+ELSEWHERE = {"move_cost", "group.counts", "why_not", "cluster"}
 
 
 def test_the_page_leads_from_what_runs_to_a_plan(tmp_path, monkeypatch, capfd, full_profile, tracking):

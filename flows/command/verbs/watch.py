@@ -28,6 +28,7 @@ def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
     check_live(settings)
+    settings.watch.check_source()
     with request.progress() as progress:
         record = open_memo(settings, progress, request.command).obtain("watch")
     found = read_json(record.folder / "watch.json")

@@ -116,4 +116,5 @@ def test_a_server_that_does_not_respond_is_named(server):
 @pytest.mark.parametrize("address", [None, "10.0.0.5:9090"])
 def test_the_address_of_the_server_must_be_given(address):
     with pytest.raises(InputError, match="needs the server's address"):
-        WatchSettings(source="prometheus", prometheus=address)
+        WatchSettings(source="prometheus", prometheus=address).check_source()
+    WatchSettings(prometheus=address).check_source()  # another source needs none
