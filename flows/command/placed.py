@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from baselines.registry import timed_place
-from flows.command.stated import Stated, stated_of
 from flows.configuration.objects import make_cluster, one_group
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
@@ -17,6 +16,7 @@ from flows.live.room import Room, open_part, room_of
 from flows.placing.decisions import Midway, scheduler_for
 from flows.placing.known import known_simulator, known_weights, trained, unmeasured_apps
 from flows.placing.problem import check_problem, check_scheduler
+from flows.placing.stated import Stated, stated_of
 from flows.placing.tables import tables_of
 from flows.placing.wide import COLUMNS, Bound, bound_in, bound_of
 from flows.stages.shared import OPTIMUM

@@ -99,7 +99,8 @@ def _table(view: Table) -> "rich.table.Table":
     columns = [column if isinstance(column, Column) else Column(column) for column in view.columns]
     for c, column in enumerate(columns):
         justify: Any = "right" if column.right else "left"
-        longest = max(cell_len(text) for text in (column.heading, *(row[c] for row in view.rows)))
+        texts = (column.heading, *(row[c] for row in view.rows))
+        longest = max((cell_len(line) for text in texts for line in text.splitlines()), default=1)
         whole = longest <= SHORT or not column.wrap
         table.add_column(
             column.heading,

@@ -1,121 +1,16 @@
-"""What is said of nodes that differ: use by type and domain, broken soft rules, what more would be worth."""
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+"""Nodes that differ, as tables and lines."""
 
 from flows.command.result import Column, Line, Table, View
-from flows.placing.wide import Bound
-from metis.problem.cluster import Cluster
-from metis.problem.counts import FloatArray, IntArray
-from metis.problem.kinds import problem_of
-from metis.problem.use import Broken, TypeUse, broken_rules, use_by_domain, use_by_type
-from metis.problem.worth import Worth
-
-if TYPE_CHECKING:
-    from metis.program.shadow_prices import ShadowPrices
-
-FEW = 6  # rules and domains that are shown of many
+from flows.placing.stated import Stated
 
 
-@dataclass(frozen=True)
-class Stated:
-    """A placement on nodes that differ.
-
-    Attributes:
-        types: what is used of each.
-        domains: containers by fault domain.
-        broken: soft rules that are.
-        prices: what changes would be worth; None where the bound has no duals.
-    """
-
-    types: list[TypeUse]
-    domains: dict[str, dict[str, int]]
-    broken: list[Broken]
-    prices: "ShadowPrices | None"
-
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        found: dict[str, Any] = {
-            "types": {one.name: one.document() for one in self.types},
-            "domains": self.domains,
-            "broken": [one.document() for one in self.broken],
-        }
-        return found if self.prices is None else found | {"worth_of_one_more": self.prices.document()}
-
-    def views(self) -> list[View]:
-        """Return it as tables and lines."""
-        return [*self._use(), *self._prices()]
-
-    def _use(self) -> list[View]:
-        resources = list(self.types[0].used)
-        rows = [
-            [
-                one.name,
-                str(one.nodes),
-                str(one.free_nodes),
-                *(f"{_short(one.used[name])} / {_short(one.capacity[name])}" for name in resources),
-            ]
-            for one in self.types
-        ]
-        numbers = [Column(name, right=True) for name in ("nodes", "free", *resources)]
-        views: list[View] = [Table("Used, of all that nodes of a type have", ["type", *numbers], rows)]
-        for domain, held in self.domains.items():
-            shown = [f"{name} {count}" for name, count in list(held.items())[:FEW]]
-            more = f", and {len(held) - FEW} more" if len(held) > FEW else ""
-            views.append(Line(f"containers by {domain}: {', '.join(shown)}{more}"))
-        for one in self.broken:
-            cost = "within its share" if one.penalty is None else f"at {one.penalty:g} each"
-            views.append(
-                Line(f"soft rule broken: {one.rule}, by {one.containers} containers, {cost}", "yellow")
-            )
-        return views
-
-    def _prices(self) -> list[View]:
-        if self.prices is None:
-            return []
-        rows = [[f"a node of type {name}", f"{price:+.6f}"] for name, price in self.prices.nodes.items()]
-        for name, gains in self.prices.resources.items():
-            for resource, gain in gains.items():
-                more = "one more slot" if resource == "slots" else f"a tenth more {resource}"
-                rows.append([f"{more} on one {name}", f"{gain:+.6f}"])
-        dear = sorted(self.prices.rules.items(), key=lambda item: -item[1])
-        rows += [[f"one more: {words}", f"{price:+.6f}"] for words, price in dear[:FEW]]
-        title = "Worth of more, in the value of the placement (prices of the bound)"
-        return [Table(title, ["what", Column("worth", right=True)], rows)]
-
-
-def stated_of(
-    placement: IntArray, group: IntArray, cluster: Cluster, worth: FloatArray | Worth, bound: Bound
-) -> Stated | None:
-    """Return what is said of a placement on nodes that differ; None where they are alike.
-
-    Args:
-        placement: new containers, int [nodes, apps].
-        group: containers to place, int [apps].
-        cluster: where to.
-        worth: of co-locations.
-        bound: with its duals, if any.
-    """
-    if cluster.stated is None:
-        return None
-    prices = None
-    if bound.duals is not None:
-        from metis.program.shadow_prices import shadow_prices
-
-        problem, _ = problem_of(group, cluster, worth)
-        prices = shadow_prices(problem, bound.duals)
-    held = placement + cluster.existing
-    return Stated(
-        types=use_by_type(cluster.stated, held),
-        domains=use_by_domain(cluster.stated, held),
-        broken=broken_rules(cluster.stated, held, cluster.space),
-        prices=prices,
-    )
-
-
-def _short(amount: float) -> str:
-    """Return an amount in few digits, large ones in binary units as memory is counted."""
-    for power, unit in ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi")):
-        if amount >= power:
-            return f"{amount / power:.4g}{unit}"
-    return f"{amount:.4g}"
+def stated_views(stated: Stated) -> list[View]:
+    """Return what is used of nodes that differ, which soft rules are broken, what more would be worth."""
+    first, *numbers = stated.heads
+    columns = [first, *(Column(name, right=True) for name in numbers)]
+    views: list[View] = [Table("Used, of all that nodes of a type have", columns, stated.uses())]
+    views += [Line(line, "yellow" if line.startswith("soft") else "") for line in stated.lines()]
+    if gains := stated.gains():
+        title = "Worth of more, in the value of the placement, by its bound"
+        views.append(Table(title, ["what", Column("worth", right=True)], gains))
+    return views

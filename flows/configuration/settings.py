@@ -207,26 +207,17 @@ class Settings:
         self._refuse_tables()
 
     def _refuse_tables(self) -> None:
-        """Refuse what needs all co-locations tabulated, where they are too many.
-
-        Raises:
-            InputError: says what does without.
-        """
+        """Refuse what needs all co-locations tabulated, where they are too many."""
         if not self.wide or self.simulator.kind == "testbed":
             return
-        many = (
-            f"{self._apps} applications on {self.slots} slots have more than {MAX_COLOCATIONS:,} co-locations"
-        )
+        many = f"{self._apps} applications on {self.slots} slots: over {MAX_COLOCATIONS:,} co-locations"
         if self.simulator.kind != "lowrank":
-            raise InputError(
-                f"{many}, too many for simulator={self.simulator.kind}; add simulator=lowrank, or "
-                "simulator=testbed to place by the truth"
-            )
+            used = f"too many for simulator={self.simulator.kind}"
+            raise InputError(f"{many}, {used}; add simulator=lowrank, or simulator=testbed for the truth")
         profile = self.profile
         if not profile.explored and not profile.path and profile.choose in ("share", "all"):
-            raise InputError(
-                f"{many}, too many to profile a share of them; use profile=mixes, pairs or explore"
-            )
+            asked = "too many to profile a share of them"
+            raise InputError(f"{many}, {asked}; use profile=mixes, pairs or explore")
 
     @property
     def slots(self) -> int:

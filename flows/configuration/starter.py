@@ -158,3 +158,37 @@ def _to_fill(apps: Sequence[str], slots: int) -> str:
         chosen += [[a] * slots for a in every]
     rows = [[str(held.count(a)) for a in every] + [""] * (2 * len(apps)) for held in chosen]
     return "\n".join([",".join(columns), *(",".join(row) for row in rows), ""])
+
+
+# a problem folder: see docs/problems.md
+PROBLEM = {
+    "nodes.csv": """\
+# A row for several nodes alike (type, count), or for each node (node, and type if you like). A column for
+# each resource, which apps.csv has, too. These may be left out: slots, the containers that such a node holds;
+# labels, by which rules name nodes, between |; the fault domains zone and rack: of nodes alike, a|b deals
+# them in turn. Quantities as Kubernetes writes them: 16, 500m, 64Gi.
+type,count,slots,cpu,memory,labels,zone
+small,6,4,8,32Gi,,a|b
+large,2,8,32,128Gi,ssd,a|b
+""",
+    "apps.csv": """\
+# A row for each application: how many containers are to be placed, and what one of them takes.
+app,count,cpu,memory
+web,12,500m,2Gi
+search,4,4,16Gi
+batch,6,2,8Gi
+""",
+    "rules.yaml": """\
+# Rules that every placement keeps. Take the # away to set one.
+never_together: []              # pairs that share no node, such as [[web, batch]]
+# at_most: {search: 1}            # containers of an application on one node
+# only_beside: {web: [search]}    # an application only where at least one of others is
+# most_beside: [[web, batch, 1]]  # where web is, at most one of batch
+eligible: {search: [ssd]}       # only on nodes of these types, labels or names
+spread: {web: {zone: 0.5}}      # a zone holds at most half of them; 3: at most three
+# Rules that may be broken: for a penalty, in the RPS of one container, or for a share of all containers.
+# soft:
+#   - {never_together: [[search, batch]], penalty: 0.1}
+#   - {eligible: {batch: [small]}, share: 0.05}
+""",
+}

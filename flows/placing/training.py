@@ -79,7 +79,7 @@ def save_weights(settings: Settings, weights: Any, known: Tables | Oracle, path:
     """Write weights with the fingerprint of what they were trained for."""
     from metis.learn.paper.sub_scheduler import SubSchedulers
 
-    if isinstance(weights, SubSchedulers):
+    if isinstance(weights, SubSchedulers) and isinstance(known, Tables):
         weights.save(path, settings.objective, known)
     else:
         weights.save(path)

@@ -25,6 +25,7 @@ from metis.problem.objectives import tabulated
 if TYPE_CHECKING:
     import pandas as pd
 
+    from flows.placing.decisions import Decisions
     from flows.report import ReportData, ReportSection
     from metis.problem.cluster import Cluster
     from metis.problem.tables import Tables
@@ -78,6 +79,7 @@ def report_data(work: Work) -> "ReportData":
         command=masked(work.command),
         sections=[
             _explained(work, results, example, judging, cluster, true=truth is not None),
+            *_nodes(work, results, decisions, groups[0], cluster, tables),
             *_explored(work),
             *_sample(work),
             *_moves(work),
@@ -109,6 +111,30 @@ def _made(work: Work) -> dict[str, str]:
         "MLflow run": run,
         "in MLflow (metis ui)": run_link(work.settings.tracking, work.recording.experiment, run),
     }
+
+
+def _nodes(
+    work: Work,
+    results: "pd.DataFrame",
+    decisions: "Mapping[str, Decisions]",
+    group: IntArray,
+    cluster: "Cluster",
+    tables: "Tables",
+) -> "list[ReportSection]":
+    """Return the section on nodes that differ, as the best scheduler uses them; none where all are alike."""
+    if cluster.stated is None:
+        return []
+    from flows.placing.stated import stated_of
+    from flows.placing.wide import COLUMNS, Bound, bound_in
+    from flows.report.nodes import nodes_section
+    from flows.report.words import best_rival
+
+    best = best_rival(results)
+    worth = work.settings.objective.bind(group, cluster, tables)
+    bound = bound_in(decisions[COLUMNS].traces[0]) if COLUMNS in decisions else Bound(0.0, "")
+    stated = stated_of(decisions[best].placements[0], group, cluster, worth, bound)
+    assert stated is not None  # as the cluster is
+    return [nodes_section(best, stated.heads, stated.uses(), stated.lines(), stated.gains())]
 
 
 def _explained(

@@ -11,6 +11,7 @@ from metis.measure.profile import MEASURES, Profile
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 
+TIMES = 2  # containers of each other application that a newcomer first meets: one presses on too little
 BESIDE = 6  # co-locations at most in which a newcomer first meets the others, where they fit
 
 
@@ -66,7 +67,8 @@ class Newcomer:
     def design(self, space: ColocationSpace, seed: int) -> IntArray:
         """Return what to measure first: the newcomer alone, then beside all others, int [n, apps].
 
-        Beside one other at a time where there are `BESIDE` at most, else beside a few at a time.
+        Beside one other at a time, `TIMES` containers of it, where there are `BESIDE` at most; else beside
+        one container each of a few at a time.
         """
         apps = len(space.apps)
         one = np.eye(apps, dtype=np.int64)
@@ -75,7 +77,9 @@ class Newcomer:
         if space.slots < 2 or not len(others):
             return one[[a]]
         parts = np.array_split(others, max(min(BESIDE, len(others)), -(-len(others) // (space.slots - 1))))
-        return np.stack([one[a], *(one[a] + one[part].sum(axis=0) for part in parts)])
+        alone = max(map(len, parts)) == 1 and space.slots > TIMES
+        times = TIMES if alone else 1
+        return np.stack([one[a], *(one[a] + times * one[part].sum(axis=0) for part in parts)])
 
     def among(self, mixes: IntArray, space: ColocationSpace, rng: np.random.Generator) -> IntArray:
         """Return mixes [n, apps] in which one container is the newcomer's."""

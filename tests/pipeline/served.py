@@ -96,6 +96,7 @@ def start(folder, words, port):
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "METIS_TEST_SIGNS": str(signs),
         "PREFECT_HOME": str(folder / "mlruns" / "prefect"),
+        "PREFECT_RUNNER_POLL_FREQUENCY": "3",  # seconds; each look costs the server and the runner
     }
     log = folder / "serve.log"
     words = [f"serve.port={port}", f"tracking.path={folder / 'mlruns'}", *words]

@@ -15,6 +15,7 @@ from baselines.constraints import constraints_of
 from flows.command.placed import place
 from flows.command.request import Request, Verb
 from flows.command.result import Line, Result, Table, View
+from flows.command.stated import stated_views
 from flows.configuration.objects import make_cluster
 from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
@@ -22,6 +23,8 @@ from flows.live.room import live_nodes
 from flows.placing.given import given_placement
 from flows.placing.known import known_tables
 from flows.placing.problem import check_problem, known_space
+from flows.placing.stated import Stated, stated_of
+from flows.placing.wide import bound_of
 from flows.stages.chain import open_memo
 from metis.errors import InputError
 from metis.explain import HEADER, Explanation, explain
@@ -35,8 +38,11 @@ def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
     with request.progress() as progress:
-        explanation, name = explained(open_memo(settings, progress, request.command))
-    return Result({"scheduler": name, **explanation.as_dict()}, _views(explanation, name))
+        memo = open_memo(settings, progress, request.command)
+        explanation, name = explained(memo)
+        stated = _nodes_that_differ(memo, explanation)
+    document = {"scheduler": name, **explanation.as_dict(), **(stated.document() if stated else {})}
+    return Result(document, [*_views(explanation, name), *(stated_views(stated) if stated else [])])
 
 
 def explained(memo: Memo) -> tuple[Explanation, str]:
@@ -58,6 +64,19 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
     constraints = constraints_of(tables, settings.constraints)
     found = explain(placement, cluster, tables, constraints.node_extents(placement, cluster))
     return replace(found, names=_names(settings, len(placement), tables.space.apps)), name
+
+
+def _nodes_that_differ(memo: Memo, explanation: Explanation) -> Stated | None:
+    """Return what is used of nodes that differ, and what more would be worth; None where they are alike."""
+    settings = memo.settings
+    if not settings.stated:
+        return None
+    tables = known_tables(memo)
+    cluster = replace(make_cluster(settings, tables.space), existing=explanation.existing)
+    placement = explanation.counts - explanation.existing
+    group = placement.sum(axis=0)
+    worth = settings.objective.bind(group, cluster, tables)
+    return stated_of(placement, group, cluster, worth, bound_of(group, cluster, worth, settings))
 
 
 def _beside(settings: Settings, cluster: Cluster) -> tuple[IntArray, Cluster]:
@@ -90,6 +109,8 @@ def _names(settings: Settings, rows: int, apps: tuple[str, ...]) -> tuple[str, .
     """Return the names of the nodes: of the file of the placement or of what runs, or of the live cluster."""
     given = settings.placement or settings.existing
     named = named_nodes(Path(given), apps) if given else None
+    if named is None and settings.cluster.types:
+        named = tuple(name for one in settings.cluster.types for name in one.names)
     if named is None and settings.cluster.live:
         named = live_nodes(settings)
     return named if named is not None and len(named) == rows else ()

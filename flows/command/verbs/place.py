@@ -17,6 +17,7 @@ from pathlib import Path
 from flows.command.placed import SPREAD, Placed, place
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
+from flows.command.stated import stated_views
 from flows.placing.known import unmeasured_line
 from flows.stages.chain import open_memo
 from metis.errors import InputError
@@ -80,7 +81,7 @@ def _views(placed: Placed) -> list[View]:
     return [
         Facts(f"Placement by {found['scheduler']}", facts),
         Table("Nodes", columns, rows),
-        *(placed.stated.views() if placed.stated else []),
+        *(stated_views(placed.stated) if placed.stated else []),
         *(Line(f"in the way: {line}") for line in placed.room.notes),
         *(Line(unmeasured_line(placed.unmeasured), "red") for _ in placed.unmeasured[:1]),
         Line("output=json prints the placement node by node, out=plan.json writes it", "dim"),

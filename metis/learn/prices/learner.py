@@ -91,7 +91,7 @@ class PricesLearner:
             "added": _fill((most, apps), example.added),
             "worth": np.append(example.worth, np.full(most - columns, np.float32(PADDING))),
             "demand": _fill((apps,), example.demand),
-            "best": np.float32(example.best),
+            "best": np.array(example.best, dtype=np.float32),
         }
 
     def _update(self, rng: np.random.Generator, rate: float) -> float:
@@ -115,7 +115,6 @@ def _gradients() -> Callable[..., Sequence[Any]]:
     open_tensorflow("cpu")
     import tensorflow as tf
 
-    @tf.function(autograph=False, reduce_retracing=True)
     def gradients(layers: Any, batch: Any, smoothing: Any) -> Any:
         node, edge, share, added, worth, demand, best = batch
         with tf.GradientTape() as tape:
@@ -128,4 +127,5 @@ def _gradients() -> Callable[..., Sequence[Any]]:
             loss = tf.reduce_mean(bound / best - 1)
         return [loss, *tape.gradient(loss, layers)]
 
-    return gradients
+    compiled: Callable[..., Sequence[Any]] = tf.function(gradients, autograph=False, reduce_retracing=True)
+    return compiled

@@ -19,7 +19,8 @@ def drawn_weights(hidden: int, layers: int, rng: np.random.Generator) -> Weights
     """Return weights to begin with, by which a price is the mean gain in company."""
 
     def matrix(rows: int, scale: float = 1.0) -> Float32Array:
-        return (rng.standard_normal((rows, hidden)) * scale / np.sqrt(rows)).astype(np.float32)
+        drawn: Float32Array = (rng.standard_normal((rows, hidden)) * scale / np.sqrt(rows)).astype(np.float32)
+        return drawn
 
     nothing = np.zeros(hidden, dtype=np.float32)
     weights = [matrix(NODE), nothing.copy()]

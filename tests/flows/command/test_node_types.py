@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flows.command.main import main
+from metis.problem.folders import read_problem, write_problem
 
 TYPES = (
     "cluster.types=[{name:small,count:3,slots:2,capacity:{cpu:2,memory:4Gi}},"
@@ -80,3 +81,28 @@ def test_bad_input_is_one_line(words, says, problem, tracking, capsys):
     assert main(["place", *SYNTHETIC, *scheduler, *words, tracking]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert says in lines[-1]
+
+
+def test_the_template_of_a_problem_can_be_read(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    assert main(["init", f"problem={folder}"]) == 0
+    assert "written" in capsys.readouterr().out
+    found = read_problem(folder)
+    assert found.types == ("small", "large")
+    assert found.dimensions == ("slots", "cpu", "memory")
+    assert found.domains["zone"][:2] == ("a", "b")
+    assert found.rules.spread == {"web": {"zone": 0.5}}
+    assert main(["init", f"problem={folder}"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main(["init", f"problem={folder}/other", "cluster.nodes=3"]) == 2
+    assert "has no effect with problem=" in capsys.readouterr().err
+
+
+def test_a_problem_of_types_and_rules_is_written_and_read_again(tmp_path, problem):
+    stated = read_problem(problem)
+    write_problem(tmp_path / "again", stated)
+    again = read_problem(tmp_path / "again")
+    for name in ("apps", "nodes", "types", "labels", "domains", "rules", "dimensions"):
+        assert getattr(again, name) == getattr(stated, name), name
+    assert again.type_of.tolist() == stated.type_of.tolist()
+    assert again.capacity.tolist() == stated.capacity.tolist()
