@@ -131,9 +131,9 @@ def _countable(group: IntArray, cluster: Cluster, parts: Sequence[Rules]) -> boo
     upper = np.stack([_most_of(problem, kind, room[kind]) for kind in range(kinds)]) * problem.nodes[:, None]
     hard = np.flatnonzero(np.isinf(problem.limit_penalty))
     limits = problem.limit_where[hard].reshape(len(hard), kinds * apps)
-    below: Any = sparse.vstack(
-        [sparse.kron(sparse.identity(kinds), problem.requests.T), sparse.csr_array(limits)]
-    ).tocsr()  # the resources of a kind, one kind after another, then the limits
+    # the resources of a kind, one kind after another, then the limits
+    resources: Any = sparse.kron(sparse.identity(kinds), problem.requests.T)
+    below: Any = sparse.vstack([resources, sparse.csr_array(limits)]).tocsr()
     placed: Any = sparse.hstack([sparse.identity(apps)] * kinds).tocsr()
     solve: Any = linprog  # whose types know no sparse matrices
     found = solve(
