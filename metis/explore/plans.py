@@ -43,7 +43,7 @@ from metis.problem.tables import Tables
 from metis.problem.worth import TableWorth, Worth
 from metis.simulate.settings import SimulatorSettings
 
-STARTING = 3  # co-locations of the starting design for each application, at least
+STARTING = 5  # co-locations of the starting design for each application, at least, of untabulated spaces
 REACH = 1.2816  # deviations within which 80 % of a normal distribution lie
 NOTHING = 1e-12  # a gain of worth below it is none
 MOST_ROWS = 300  # of other applications that a newcomer's fit begins with
@@ -189,7 +189,8 @@ class _Loop:
             return [int(i) for i in space.index(rows[admitted])]
         apps = len(space.apps)
         alone = np.eye(apps, dtype=np.int64)
-        count = max(settings.start_size, STARTING * apps) - apps
+        # plans on a model that is still poor are misled: of as many, random mixes taught more
+        count = max(settings.start_size, 0 if space.tabulated else STARTING * apps) - apps
         if settings.start == "pairs":
             pairs = (alone[:, None] + alone)[np.triu_indices(apps)]
             others = np.random.default_rng([settings.seed, 0]).permutation(pairs)[:count]
