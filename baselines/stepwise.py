@@ -104,7 +104,8 @@ class _Room:
             fits &= new[:, app] < problem.most[self._kind_of, app]
         left = problem.limit_most - problem.used(self._kind_of, new)
         full = np.flatnonzero(np.isinf(problem.limit_penalty) & (left < 1))
-        return np.asarray(fits & ~problem.limit_where[full][:, :, app].any(axis=0)[self._kind_of])
+        closed = np.asarray(problem.limit_where[full][:, :, app].any(axis=0))
+        return np.asarray(fits & ~closed[self._kind_of])
 
 
 def _admitted(cluster: Cluster, counts: IntArray, app: int) -> NDArray[np.bool_]:

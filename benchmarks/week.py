@@ -24,8 +24,8 @@ from metis.problem.objectives import MeanRps
 
 PLANS = RebalanceSettings(gap=1e-3)
 EVICTED = (1, 5, 10)
-MOVED = (1, 5)
-COSTS = (1e6, 3.0, 1.0, 0.3)
+MOVED = (1, 3)
+COSTS = (1000.0, 3.0, 1.0, 0.3)  # the first: no move pays
 MOST = 5  # moves of ours in an hour
 
 

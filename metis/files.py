@@ -72,3 +72,10 @@ def file_digest(path: Path) -> str:
         return "missing"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+
+
+def content_digest(path: Path) -> str | dict[str, str]:
+    """Return the digest of a file, or of each file of a folder by its name."""
+    if path.is_dir():
+        return {one.name: file_digest(one) for one in sorted(path.iterdir()) if one.is_file()}
+    return file_digest(path)

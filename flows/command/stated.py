@@ -7,7 +7,7 @@ from flows.placing.stated import Stated
 def stated_views(stated: Stated) -> list[View]:
     """Return what is used of nodes that differ, which soft rules are broken, what more would be worth."""
     first, *numbers = stated.heads
-    columns = [first, *(Column(name, right=True) for name in numbers)]
+    columns: list[Column | str] = [first, *(Column(name, right=True) for name in numbers)]
     views: list[View] = [Table("Used, of all that nodes of a type have", columns, stated.uses())]
     views += [Line(line, "yellow" if line.startswith("soft") else "") for line in stated.lines()]
     if gains := stated.gains():

@@ -185,7 +185,7 @@ def make_statement(settings: Settings, space: ColocationSpace) -> Statement | No
         raise InputError(
             f"cluster.types: a type has {widest} slots, and co-locations are known on {space.slots} at most"
         )
-    placed = make_groups(settings, space.apps).any(axis=0).astype(np.int64)
+    placed = np.asarray(make_groups(settings, space.apps).any(axis=0), dtype=np.int64)
     return state_problem(types, settings.apps.requests, settings.rules, space.apps, space.slots, placed)
 
 

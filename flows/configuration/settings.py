@@ -45,7 +45,7 @@ from flows.configuration.sections import (
 )
 from metis.errors import InputError
 from metis.explore.settings import ExploreSettings
-from metis.files import file_digest
+from metis.files import content_digest
 from metis.learn.paper.device import LearnSettings
 from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
@@ -380,12 +380,5 @@ def counted(tree: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
         if WRITTEN in marks:
             continue
         given = READ in marks and isinstance(value, str) and Path(value).exists()
-        found[name] = _digest_at(Path(value)) if given else value
+        found[name] = content_digest(Path(value)) if given else value
     return found
-
-
-def _digest_at(path: Path) -> str | dict[str, str]:
-    """Return the digest of a file, or of each file of a folder by its name."""
-    if path.is_dir():
-        return {one.name: file_digest(one) for one in sorted(path.iterdir()) if one.is_file()}
-    return file_digest(path)

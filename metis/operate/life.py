@@ -69,11 +69,13 @@ def draw_life(settings: WeekSettings, nodes: int, slots: int, apps: int, seed: i
     if settings.load * nodes * slots < 1:
         raise InputError(f"week.load {settings.load:g}: less than one container on {nodes} nodes")
     first = rng.multinomial(min(round(settings.load * nodes * slots), room[0]), np.full(apps, 1 / apps))
-    app, born, gone = [], [], []
+    app: list[int] = []
+    born: list[int] = []
+    gone: list[int] = []
     for hour in range(settings.hours):
         rhythm = 1 + settings.rhythm * np.sin(2 * np.pi * hour / DAY)
         counts = first if hour == 0 else rng.poisson(rate * rhythm)
-        there = sum(1 for end in gone if end > hour)
+        there = sum(end > hour for end in gone)
         # capacity that a node takes with it is short while it is away
         for a in rng.permutation(np.repeat(np.arange(apps), counts))[: max(room[hour] - there, 0)]:
             app.append(int(a))

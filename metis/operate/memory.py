@@ -14,7 +14,7 @@ from metis.errors import InputError
 from metis.files import written_whole
 from metis.inputs.documents import read_json
 from metis.measure.profile import MEASURES, Profile, make_profile
-from metis.operate.watch import Knowledge
+from metis.operate.knowledge import Knowledge
 from metis.problem.counts import IntArray
 
 FORMAT = "metis-watch-1"

@@ -173,7 +173,7 @@ def expected(mean: FloatArray, room: int) -> IntArray:
     if total == 0:
         return np.zeros(len(mean), dtype=np.int64)
     share = mean * (total / mean.sum())
-    whole = np.floor(share).astype(np.int64)
+    whole: IntArray = np.floor(share).astype(np.int64)
     whole[np.argsort(whole - share, kind="stable")[: total - int(whole.sum())]] += 1
     return whole
 

@@ -67,8 +67,8 @@ class RuleSet:
         """
         found = np.zeros(len(counts), dtype=np.int64)
         for a, b in self.never_together:
-            one, other = counts[:, _column(a, space)], counts[:, _column(b, space)]
-            found += np.maximum(one - 1, 0) if a == b else np.minimum(one, other)
+            of_a, of_b = counts[:, _column(a, space)], counts[:, _column(b, space)]
+            found += np.maximum(of_a - 1, 0) if a == b else np.minimum(of_a, of_b)
         for app, most in self.at_most.items():
             found += np.maximum(counts[:, _column(app, space)] - most, 0)
         for app, other, most in self.most_beside:
@@ -193,7 +193,7 @@ class Rules(RuleSet):
             InputError: see `mask`.
         """
         self.check(space)
-        return self.violations(counts, space) == 0
+        return np.asarray(self.violations(counts, space) == 0)
 
     def penalties(self, counts: IntArray, space: ColocationSpace) -> NDArray[np.float64]:
         """Return what `counts` [n, apps] cost by soft rules of one node, in the RPS of a container, [n]."""

@@ -82,8 +82,8 @@ class Statement:
         for a in asked[~fits.any(axis=0)][:1]:
             excess = self.requests[a] > makes.max(axis=0) + ROUNDING
             of = self.dimensions[int(np.flatnonzero(excess)[0])] if excess.any() else "all resources together"
-            wanted = "" if of not in self.dimensions else f" ({self.requests[a][excess][0]:g})"
-            raise InputError(f"application {self.apps[a]}: no node has enough {of}{wanted} for one container")
+            much = f" ({self.requests[a][excess][0]:g})" if excess.any() else ""
+            raise InputError(f"application {self.apps[a]}: no node has enough {of}{much} for one container")
         wanted, there = demand @ self.requests, self.capacity.sum(axis=0)
         short = np.flatnonzero(wanted > there * (1 + ROUNDING) + ROUNDING)
         if short.size:

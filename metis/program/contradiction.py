@@ -8,6 +8,7 @@ what may stand beside what.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -128,15 +129,18 @@ def _countable(group: IntArray, cluster: Cluster, parts: Sequence[Rules]) -> boo
     kinds, apps = problem.kinds, len(problem.apps)
     room = np.stack([problem.room(kind) for kind in range(kinds)])
     upper = np.stack([_most_of(problem, kind, room[kind]) for kind in range(kinds)]) * problem.nodes[:, None]
-    every = sparse.identity(kinds)
-    resources = [sparse.kron(every, problem.requests[None, :, r]) for r in range(problem.requests.shape[1])]
     hard = np.flatnonzero(np.isinf(problem.limit_penalty))
-    limits = sparse.csr_array(problem.limit_where[hard].reshape(len(hard), kinds * apps))
-    found = linprog(
+    limits = problem.limit_where[hard].reshape(len(hard), kinds * apps)
+    # the resources of a kind, one kind after another, then the limits
+    resources: Any = sparse.kron(sparse.identity(kinds), problem.requests.T)
+    below: Any = sparse.vstack([resources, sparse.csr_array(limits)]).tocsr()
+    placed: Any = sparse.hstack([sparse.identity(apps)] * kinds).tocsr()
+    solve: Any = linprog  # whose types know no sparse matrices
+    found = solve(
         np.zeros(kinds * apps),
-        A_ub=sparse.vstack([*resources, limits]).tocsr(),
-        b_ub=np.concatenate([(room * problem.nodes[:, None]).T.ravel(), problem.limit_most[hard]]),
-        A_eq=sparse.hstack([sparse.identity(apps)] * kinds).tocsr(),
+        A_ub=below,
+        b_ub=np.concatenate([(room * problem.nodes[:, None]).ravel(), problem.limit_most[hard]]),
+        A_eq=placed,
         b_eq=problem.demand,
         bounds=np.column_stack([np.zeros(upper.size), upper.ravel()]),
         method="highs",
