@@ -40,9 +40,9 @@ def test_without_overrides_the_settings_are_those_of_the_code():
 def test_every_option_composes_validates_and_plans(path):
     chosen = settings_of(f"{path.parent.as_posix()}={path.stem}", *NEEDED.get(path.as_posix(), ()))
     names = [step.name for step in all_steps(chosen)]
-    # other stages may come between, but these keep their order; where nodes differ `optimum` is not offered
-    placed = "baselines/columns" if chosen.cluster.types else "baselines/optimum"
-    spine = ("setup", "profile", "simulator", placed, "evaluate", "report")
+    # other stages may come between, but these keep their order; `optimum` is not offered where nodes differ
+    reference = "baselines/columns" if chosen.by_oracle else "baselines/optimum"
+    spine = ("setup", "profile", "simulator", reference, "evaluate", "report")
     assert [name for name in names if name in spine] == list(spine)
     assert chosen.objective.name
 
