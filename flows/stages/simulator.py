@@ -87,7 +87,7 @@ def _read_truth(work: Work) -> None:
     from metis.simulate.simulator import FittedSimulator
 
     report = {"measured": 1.0}
-    if work.settings.wide:
+    if work.settings.testbed.kind == "synthetic" and work.settings.wide:
         make_oracle(work.settings).save(work.folder / ORACLE)
     else:
         truth = make_testbed(work.settings).truth(work.derived["quantities"])

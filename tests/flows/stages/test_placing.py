@@ -128,3 +128,21 @@ def test_report_shows_what_was_explored(do, small, memo_of):
     record = do(REPORT, settings_of(*small, *words), records(memo, REPORT))
     measured = json.loads((memo.obtain("explore").folder / "exploration.json").read_text())["measurements"]
     assert f"{measured} measurements" in (record.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("testbed", ["embedded", "file"])
+def test_nodes_that_differ_are_placed_on_the_testbeds_truth_and_judged_beside_its_bound(
+    memo_of, full_profile, testbed
+):
+    types = "[{name: big, count: 2, slots: 3}, {name: small, count: 3, slots: 2, labels: [old]}]"
+    words = [
+        *(f"testbed={testbed}", "simulator=testbed", f"cluster.types={types}", "rules.at_most={Redis: 1}"),
+        *("cluster.nodes=5", "group.size=6", "schedulers=[columns,greedy,spread]"),
+        *([f"testbed.path={full_profile}"] if testbed == "file" else []),
+    ]
+    memo = memo_of(*words)
+    results = read_results(memo.obtain("evaluate").folder)
+    found = {name: rows["ratio"].to_numpy() for name, rows in results.groupby("scheduler")}
+    assert set(found) == {"columns", "greedy", "spread"}
+    assert (found["columns"] <= 1 + 1e-9).all()
+    assert (found["columns"] >= found["greedy"] - 1e-9).all()
