@@ -45,7 +45,9 @@ def run(request: Request) -> Result:
         document["week"] = read_week(week)
         views += week_views(document["week"])
     if results is not None:
-        views += [comparison_table(results, comparison_title(settings, results)), *error_lines(results)]
+        exact = settings.simulator.kind == "testbed"
+        views.append(comparison_table(results, comparison_title(settings, results), exact=exact))
+        views += error_lines(results)
     sample = outcome.folder("sample")
     if sample is not None:
         views.append(Line(in_words(sample)))
