@@ -250,7 +250,7 @@ def read_file(kind: type[Made], path: Path) -> Made:
 def _in_words(kind: Any, key: str, error: Mapping[str, Any]) -> str:
     """What pydantic found wrong, in one line."""
     if error["type"] == "unexpected_keyword_argument":
-        return unknown_key(key, tuple(keys_of(kind)))
+        return unknown_key(key, tuple(keys_of(kind, elements=True)))
     if error["type"] == "missing":
         return f"{key} is missing"
     if error["type"] == "dataclass_type":
@@ -267,15 +267,21 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
     return f"{key}: there is no such setting" + (f"; did you mean {near[0]}?" if near else few)
 
 
-def keys_of(kind: type, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all fields of a settings class, those of nested classes included."""
+def keys_of(kind: type, prefix: str = "", *, elements: bool = False) -> Iterator[str]:
+    """Yield the dotted names of all fields of a settings class, those of nested classes included.
+
+    Args:
+        kind: the class.
+        prefix: stands before each.
+        elements: whether fields of the elements of lists and mappings count as well, as `hosts.port`.
+    """
     hints = get_type_hints(kind)
     for one in fields(kind):
         hint = hints[one.name]
-        parts = () if _holds_elements(get_origin(hint)) else get_args(hint)  # of a list each has its own
+        parts = () if _holds_elements(get_origin(hint)) and not elements else get_args(hint)
         held = next((part for part in (hint, *parts) if is_dataclass(part)), None)
         if isinstance(held, type):
-            yield from keys_of(held, f"{prefix}{one.name}.")
+            yield from keys_of(held, f"{prefix}{one.name}.", elements=elements)
         else:
             yield f"{prefix}{one.name}"
 

@@ -63,7 +63,8 @@ def test_every_block_is_read_by_bash(page):
 def test_every_word_arrives_as_it_stands_there(page, tmp_path):
     """Brace expansion would make two words of `group.counts={A:1,B:2}`; a variable stands for its words."""
     arrived = pasted(page, tmp_path)
-    lines = [line.strip() for code in blocks(page) for line in code.splitlines()]
+    whole = [code.replace("\\\n", " ") for code in blocks(page)]
+    lines = [line.strip() for code in whole for line in code.splitlines()]
     written = [shlex.split(line, comments=True) for line in lines if line.startswith("metis ")]
     assert len(arrived) == len(written)
     for there, here in zip(written, arrived, strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flows.command.main import main
-from metis.errors import PlacementError
+from metis.errors import InputError, PlacementError
 from tests.forked import metis
 from tests.pipeline.test_chain import SMALL
 from tests.waiting import wait_until
@@ -26,6 +26,12 @@ def hesitant(group, cluster, worth):
     if not Path(os.environ[SIGN]).exists():
         raise PlacementError("the sign is not there yet")
     return spread_out(group, cluster, worth)
+
+
+def mistaken(group, cluster, worth):
+    """A user's scheduler that refuses what it is given."""
+    del group, cluster, worth
+    raise InputError("give it something else")
 
 
 def slow(group, cluster, worth):
@@ -80,10 +86,10 @@ def test_a_step_that_fails_says_why_and_how_to_go_on(tracking, tmp_path, capfd, 
 
 def test_the_users_mistake_in_a_step_is_the_users_mistake(tracking, tmp_path, capfd):
     """Found only when the placement starts: exit code 2, and the way to go on all the same."""
-    words = [*words_for(tracking, "spread_out"), "rules.at_most={Redis:0}"]
+    words = words_for(tracking, "mistaken")
     assert main(["run", *words]) == 2
     err = capfd.readouterr().err.strip().splitlines()
-    assert "rules" in err[-2]
+    assert "give it something else" in err[-2]
     assert shlex.split(err[-1]) == ["metis", "run", *words]
 
 

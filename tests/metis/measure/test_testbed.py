@@ -168,7 +168,7 @@ def test_a_partial_file_knows_what_it_does_not_know(noisy):
     replay = FileTestbed(noisy.measure(noisy.space.counts[1:20], seed=4))
     with pytest.raises(InputError, match=r"testbed\.path: 2 of the co-locations"):
         replay.measure(noisy.space.counts[[5, 30, 31]], seed=0)
-    with pytest.raises(InputError, match=r"testbed\.path: .*100 of 120") as refused:
+    with pytest.raises(InputError, match=r"testbed\.path: .*100 of 119") as refused:
         replay.truth()
     assert "simulator=" not in str(refused.value)  # the simulator is not what is wrong
 
