@@ -11,5 +11,9 @@ for name in cold warm warm; do
   start=$(date +%s%3N)
   make run >"$folder/$name.log" 2>&1 || { cat "$folder/$name.log"; exit 1; }
   echo "$name make run: $(( ($(date +%s%3N) - start) / 100 )) tenths of a second"
+  if [ "$name" = cold ]; then
+    echo "  of which setting up .venv: $(( ($(date -r .venv/.installed +%s%3N) - start) / 100 ))"
+    grep -E '^  [^ ]+: [0-9.]+ s, [0-9.]+ CPU s' "$folder/$name.log"
+  fi
 done
 tail -n 20 "$folder/warm.log"
