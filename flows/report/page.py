@@ -72,7 +72,7 @@ def render_report(data: ReportData) -> str:
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
         headline=words.headline(data.results),
-        true=truth_known(data.results),
+        known=truth_known(data.results),
         groups=int(data.results["group"].nunique()),
         header=header,
         rows=rows,

@@ -101,6 +101,15 @@ def test_schedulers_are_ordered_by_truth_where_it_is_known_of_all():
     assert list(summarise(results)["scheduler"]) == ["optimum", "other", "greedy"]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_page_says_in_truth_only_where_it_is_known(known):
+    true = {"greedy": [1.0, 1.1], "other": [0.9, 1.0]} if known else None
+    page = render_report(report(rows_of({"greedy": [1.1] * 2, "other": [1.0] * 2}, true=true)))
+    assert ("Best first, in truth" in page) == known
+    assert ("Best first, as predicted" in page) != known
+    assert ("<dt>True optimum</dt>" in page) == known
+
+
 def test_a_tie_is_called_one():
     true = {"a": [1.0, 1.1, 1.0, 1.1], "b": [1.1, 1.0, 1.0, 1.0], "spread": [0.5, 0.5, 0.51, 0.5]}
     sentences = headline(rows_of({name: [1.0] * 4 for name in true}, true=true))
