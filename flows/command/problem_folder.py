@@ -5,19 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flows.command.problem_arrivals import placed_arrivals
 from flows.command.request import Request
 from flows.command.result import Facts, Line, Result, View
 from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.work import Progress
 from metis.errors import InputError
+from metis.problem.arrivals import ARRIVALS, has_arrivals
 from metis.problem.folders import read_problem, write_rows
 from metis.problem.statement import SLOTS, Statement
 from metis.program.packing import Packed, pack
 
 SECONDS = 60.0  # where none are given
 WORTH = ("testbed", "profile", "simulator", "scheduler", "objective", "columns", "apps", "experiment")
-STATED = ("group", "groups", "rules", "cluster", "existing", "seconds", "load_cost")
+STATED = ("group", "groups", "rules", "cluster", "existing", "seconds", "load_cost", "arrivals")
 READS = ("problem", "seconds", "load_cost", "out", "output", "seed", "tracking")
 
 
@@ -37,7 +39,12 @@ def stated_in_folder(request: Request) -> Settings:
         key = word.partition("=")[0].lstrip("+~")
         if _section(word) in STATED or key == "apps.requests":
             raise InputError(f"{key}: has no effect with problem=; the folder says it")
-    statement = read_problem(Path(settings.problem or ""))
+    folder = Path(settings.problem or "")
+    if has_arrivals(folder):
+        raise InputError(
+            f"{folder}: has {ARRIVALS}: `metis place problem=` alone places containers as they arrive"
+        )
+    statement = read_problem(folder)
     slots = settings.cluster.slots
     if SLOTS in statement.dimensions:
         slots = int(statement.capacity[:, statement.dimensions.index(SLOTS)].max())
@@ -55,13 +62,16 @@ def placed_problem(request: Request) -> Result:
     Raises:
         InputError: an override that has no effect on a problem folder, or the folder is not as described.
     """
-    _refuse_others(request.overrides)
     settings = request.settings
     if settings.out and Path(settings.out).suffix.lower() != ".csv":
         raise InputError(
             f"out={settings.out}: rows of node, app and count are written as CSV; end it in .csv"
         )
-    statement = read_problem(Path(settings.problem or ""))
+    folder = Path(settings.problem or "")
+    statement = read_problem(folder)
+    if has_arrivals(folder):
+        return placed_arrivals(request, statement)
+    _refuse_others(request.overrides)
     statement.resource(settings.load_cost.resource)
     seconds = settings.seconds or SECONDS
     say(
@@ -83,7 +93,9 @@ def placed_problem(request: Request) -> Result:
 def _refuse_others(overrides: Sequence[str]) -> None:
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
-        if key.partition(".")[0] not in READS:
+        if _section(word) == "arrivals":
+            raise InputError(f"{key}: has no effect without {ARRIVALS} in the problem's folder")
+        if _section(word) not in READS:
             raise InputError(
                 f"{key}: has no effect with problem=; it reads {', '.join(READS[:3])} and out, and with a "
                 "profile or testbed what place reads of them"

@@ -52,6 +52,7 @@ from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.prices.settings import PricesSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
 from metis.operate.settings import RebalanceSettings, WeekSettings
+from metis.problem.arrivals import ArrivalsSettings
 from metis.problem.load_cost import LoadCost
 from metis.problem.objectives import MeanRps, kind_of, make_objective
 from metis.problem.rules import Rules
@@ -112,7 +113,7 @@ class Settings:
         objective: what a placement is worth: its kind, and the parameters of that kind.
         newcomer: for `explore`: an application to learn from few measurements, given the profile of the
             others (`profile.onto`).
-        problem: folder that states a problem: nodes.csv, apps.csv, rules.yaml, existing.csv.
+        problem: folder that states a problem: nodes.csv, apps.csv, rules.yaml, existing.csv, arrivals.csv.
         seconds: wall time that placing a problem folder may take; null: 60.
         dry_run: for `deploy`: show what would change, and stop.
         force: for `cluster down`: take hosts out although others run something there.
@@ -153,6 +154,7 @@ class Settings:
     objective: Annotated[Any, Reading(_objective)] = MeanRps()
     rules: Rules = Rules()
     load_cost: LoadCost = LoadCost()
+    arrivals: ArrivalsSettings = ArrivalsSettings()
     group: GroupSettings = GroupSettings()
     groups: GroupsSettings = GroupsSettings()
     optimum: OptimumSettings = OptimumSettings()

@@ -21,7 +21,7 @@ from metis.settings import adapter_of, read_as
 NODES, APPS, RULES, EXISTING = "nodes.csv", "apps.csv", "rules.yaml", "existing.csv"
 NODE, TYPE, APP, OTHER, COUNT, MOST = "node", "type", "app", "other", "count", "most"
 LABELS, DOMAINS = "labels", ("zone", "rack")  # further columns of nodes.csv; labels stand between `|`
-MOST_BESIDE = "most_beside"
+MOST_BESIDE, DEVICES = "most_beside", "devices"
 OF_ONE_FORM = ("never_together", "at_most", MOST_BESIDE)  # which `Statement.beside` holds
 MAX_NODES = 1_000_000
 SHOWN = 20  # names in an error
@@ -47,7 +47,8 @@ def read_problem(folder: Path) -> Statement:
     fault domains `zone` and `rack`, of several nodes alike `a|b`: they are dealt in turn. `apps.csv` has a
     row for each application (`app`, `count`) and the same resources. A value may be a curve over time,
     `1|2|3`. `existing.csv` has rows of `node`, `app` and `count`. `rules.yaml` has the keys of `rules`; its
-    `most_beside` may be the name of a CSV file with columns app, other, most in the same folder.
+    `most_beside` may be the name of a CSV file with columns app, other, most in the same folder; its
+    `devices` names the resource that a node has as whole devices.
 
     Raises:
         InputError: a file is missing or not as described; names file, line and column.
@@ -68,7 +69,7 @@ def read_problem(folder: Path) -> Statement:
         dimensions = (SLOTS, *dimensions)
     found = _nodes(nodes)
     existing = _existing(folder / EXISTING, found.names, names)
-    rules = _stated_rules(folder)
+    rules, devices = _stated_rules(folder)
     demand = apps.counts([COUNT])[:, 0]
     np.add.at(demand, existing[:, 1], existing[:, 2])
     return Statement(
@@ -85,6 +86,7 @@ def read_problem(folder: Path) -> Statement:
         labels=found.labels,
         domains=found.domains,
         rules=rules,
+        devices=devices,
     )
 
 
@@ -135,6 +137,8 @@ def _write_rules(folder: Path, statement: Statement) -> None:
         rows = [[statement.apps[a], statement.apps[b], str(most)] for a, b, most in statement.beside]
         _write_sheet(folder / "rules.csv", [APP, OTHER, MOST], rows)
         text = "# where an application is, at most so many containers of another\nmost_beside: rules.csv\n"
+    if statement.devices:
+        others = {DEVICES: statement.devices, **others}
     if others:
         import yaml
 
@@ -235,22 +239,36 @@ def _cells(sheet: Sheet, column: str) -> list[tuple[str, ...]]:
     return found
 
 
-def _stated_rules(folder: Path) -> Rules:
-    """Return the rules of `rules.yaml`, and of the table that it names; none where there is no such file."""
+def _stated_rules(folder: Path) -> tuple[Rules, str]:
+    """Return the rules of `rules.yaml` and of the table that it names, and the resource of devices.
+
+    None where there is no such file.
+    """
     path = folder / RULES
     if not path.exists():
-        return Rules()
+        return Rules(), ""
     given = read_yaml(path)
-    try:
-        if not isinstance(given, Mapping) or not isinstance(given.get(MOST_BESIDE), str):
-            return read_as(Rules, given)
-        rules = read_as(Rules, {**given, MOST_BESIDE: []})
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    sheet = read_sheet(folder / given[MOST_BESIDE])
+    if not isinstance(given, Mapping):
+        return _rules(path, given), ""
+    devices = given.get(DEVICES, "")
+    if not isinstance(devices, str):
+        raise InputError(f"{path}: devices {devices!r}: name one resource, such as gpu")
+    stated = {key: value for key, value in given.items() if key != DEVICES}
+    if not isinstance(stated.get(MOST_BESIDE), str):
+        return _rules(path, stated), devices
+    rules = _rules(path, {**stated, MOST_BESIDE: []})
+    sheet = read_sheet(folder / stated[MOST_BESIDE])
     sheet.expect([APP, OTHER, MOST])
     most = sheet.counts([MOST])[:, 0].tolist()
-    return replace(rules, most_beside=tuple(zip(sheet.texts(APP), sheet.texts(OTHER), most, strict=True)))
+    rows = tuple(zip(sheet.texts(APP), sheet.texts(OTHER), most, strict=True))
+    return replace(rules, most_beside=rows), devices
+
+
+def _rules(path: Path, given: Any) -> Rules:
+    try:
+        return read_as(Rules, given)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _beside(name: str, stated: Rules, apps: Sequence[str]) -> IntArray:

@@ -17,6 +17,7 @@ from metis.problem.space import ColocationSpace
 
 SLOTS = "slots"  # a resource of which every container takes one
 ROUNDING = 1e-9  # of sums of requests
+MOST_DEVICES = 64  # of a node
 NODES_AT_ONCE = 500  # whose sums are held in memory at a time
 
 
@@ -40,10 +41,12 @@ class Statement:
         labels: of each node, by which `rules.eligible` names it.
         domains: fault domain, such as `zone` -> the one in which each node is.
         rules: all of the operator's; `beside` holds those of them that are hard and of that form.
+        devices: the resource, if any, that a node has as whole devices, such as its GPUs: a request of up to
+            1 lies on one of them, a larger one takes whole ones.
 
     Raises:
-        InputError: a container fits on no node, or more must be placed than all nodes hold; names the
-            application or resource.
+        InputError: a container fits on no node, or more must be placed than all nodes hold, or devices are
+            not whole; names the application, node or resource.
     """
 
     apps: tuple[str, ...]
@@ -59,13 +62,48 @@ class Statement:
     labels: tuple[frozenset[str], ...] = ()
     domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
+    devices: str = ""
 
     def __post_init__(self) -> None:
         if not len(self.type_of):
             object.__setattr__(self, "type_of", np.zeros(len(self.nodes), dtype=np.int64))
         if not self.labels:
             object.__setattr__(self, "labels", (frozenset[str](),) * len(self.nodes))
+        if self.devices:
+            self._check_devices()
         self.check_demand(self.demand)
+
+    def _check_devices(self) -> None:
+        at = self.resource(self.devices)
+        if len(at) > 1:
+            raise InputError(
+                f"{self.devices}: devices have no times; give one value for each node and application"
+            )
+        have, asked = self.capacity[:, at[0]], self.requests[:, at[0]]
+        split = np.flatnonzero((have != np.floor(have)) | (have > MOST_DEVICES))
+        if split.size:
+            raise InputError(
+                f"node {self.nodes[split[0]]}: has {have[split[0]]:g} {self.devices}; devices are whole, "
+                f"{MOST_DEVICES} at most"
+            )
+        split = np.flatnonzero((asked > 1) & (asked != np.floor(asked)))
+        if split.size:
+            raise InputError(
+                f"application {self.apps[split[0]]}: asks for {asked[split[0]]:g} {self.devices}; give a "
+                "share of one device, or whole ones"
+            )
+
+    def refuse_devices(self, by: str) -> None:
+        """Refuse a problem with devices where only sums of a resource are kept.
+
+        Raises:
+            InputError: names the resource, and what does not keep it.
+        """
+        if self.devices:
+            raise InputError(
+                f"rules.yaml, devices: {self.devices}: {by} does not choose devices; placing in order of "
+                "arrival does: give arrivals.csv"
+            )
 
     def check_demand(self, demand: IntArray) -> None:
         """Refuse containers that the nodes have too little for.
@@ -96,8 +134,9 @@ class Statement:
         """Return the same over the applications and slots of a space.
 
         Raises:
-            InputError: an application or more slots than the space has.
+            InputError: an application or more slots than the space has, or devices.
         """
+        self.refuse_devices("placing by what co-locations are worth")
         unknown = [app for app in self.apps if app not in space.apps]
         if unknown:
             raise InputError(

@@ -75,6 +75,7 @@ def pack(
     from metis.program import packing_moves as moves
 
     start, cpu_start = perf_counter(), process_time()
+    statement.refuse_devices("packing by load")
     _refuse_wider(statement.rules)
     bound = load_bound(statement, cost)
     given, order = _given(statement, cost)

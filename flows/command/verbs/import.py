@@ -1,9 +1,10 @@
 """Read a published problem and write it as a folder that `metis place problem=FOLDER` reads.
 
 metis import tianchi DIR out=problem     Alibaba's containers of 2018: 9,338 applications, 6,000 machines
+metis import openb DIR out=problem       its GPU trace of 2023: 8,152 pods arrive at 1,523 nodes
 
-Writes nodes.csv, apps.csv and rules.yaml, all containers to be placed anew, and what runs at first as
-initial.csv, which nothing reads by itself.
+Writes nodes.csv, apps.csv and rules.yaml. Of tianchi all containers are to be placed anew; what runs at first
+is in initial.csv, which nothing reads by itself. Of openb arrivals.csv says when each pod arrives and leaves.
 """
 
 from pathlib import Path
@@ -13,15 +14,12 @@ from flows.command.result import Facts, Result
 from metis.errors import InputError
 from metis.inputs.names import meant
 
-SOURCES = ("tianchi",)
+SOURCES = ("tianchi", "openb")
 INITIAL = "initial.csv"
 
 
 def run(request: Request) -> Result:
     """See the module's text."""
-    from metis.problem.folders import write_problem, write_rows
-    from metis.problem.tianchi import read_tianchi
-
     if len(request.words) != 2:
         raise InputError(
             "import: name the source and its folder, as in `metis import tianchi DIR out=problem`"
@@ -32,18 +30,45 @@ def run(request: Request) -> Result:
     target = Path(request.settings.out or "problem")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: exists and is not empty; name another out=")
-    statement, at_first = read_tianchi(Path(folder))
+    written = _tianchi if source == "tianchi" else _openb
+    counted = written(Path(folder), target)
+    facts = Facts(f"{folder} → {target}", {name: f"{count:,}" for name, count in counted.items()})
+    return Result({**counted, "path": str(target)}, [facts])
+
+
+def _tianchi(source: Path, target: Path) -> dict[str, int]:
+    """Write the problem, and return what is counted in it."""
+    from metis.problem.folders import write_problem, write_rows
+    from metis.problem.tianchi import read_tianchi
+
+    statement, at_first = read_tianchi(source)
     write_problem(target, statement)
     write_rows(target / INITIAL, statement, at_first)
-    counted = {
+    return {
         "applications": len(statement.apps),
         "containers": int(statement.demand.sum()),
         "nodes": len(statement.nodes),
         "rules": len(statement.beside),
         "running at first": int(at_first[:, 2].sum()),
     }
-    facts = Facts(f"{folder} → {target}", {name: f"{count:,}" for name, count in counted.items()})
-    return Result({**counted, "path": str(target)}, [facts])
+
+
+def _openb(source: Path, target: Path) -> dict[str, int]:
+    """Write the problem, and return what is counted in it."""
+    from metis.problem.arrivals import write_arrivals
+    from metis.problem.folders import write_problem
+    from metis.problem.openb import read_openb
+
+    statement, arrivals = read_openb(source)
+    write_problem(target, statement)
+    write_arrivals(target, statement, arrivals)
+    return {
+        "applications": len(statement.apps),
+        "containers": len(arrivals.app),
+        "nodes": len(statement.nodes),
+        "node types": len(statement.types),
+        "rules": len(statement.rules.eligible),
+    }
 
 
 VERB = Verb(run, settings=("out",), words=2)

@@ -4,6 +4,7 @@ metis place group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=optim
 metis place 'group.counts={Redis:10,MMS:20}' cluster.nodes=9 out=plan.json    explain, deploy, export read it
 metis place group.size=60 existing=plan.json profile=file profile.path=my.npz output=json
 metis place problem=FOLDER seconds=300 out=plan.csv     nodes.csv, apps.csv, rules.yaml, existing.csv
+metis place problem=FOLDER arrivals.staying=true out=plan.csv     arrivals.csv: each container as it arrives
 metis place problem=FOLDER profile=file profile.path=my.npz scheduler=columns     by measured interference
 
 With `existing=` (a file, or the id of an MLflow run) the group is placed beside what runs already: the plan
@@ -62,7 +63,7 @@ def refuse_without_problem(request: Request) -> None:
     """
     for word in request.overrides:
         key = word.partition("=")[0].lstrip("+~")
-        if key.partition(".")[0] in ("seconds", "load_cost"):
+        if key.partition(".")[0] in ("seconds", "load_cost", "arrivals"):
             raise InputError(f"{key}: has no effect without problem=FOLDER")
 
 
@@ -120,7 +121,7 @@ VERB = Verb(
     run,
     settings=(
         *("scheduler", "out", "existing", "group", "groups", "cluster.nodes", "rules", "objective"),
-        *("problem", "seconds", "load_cost"),
+        *("problem", "seconds", "load_cost", "arrivals"),
     ),
     stages=("simulator", "subscheduler", "highlevel", "baselines"),
     site=True,

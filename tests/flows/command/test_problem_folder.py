@@ -45,11 +45,45 @@ def test_from_the_data_to_a_plan(tmp_path, data, tracking, capsys):
     assert "above the bound" in capsys.readouterr().out
 
 
+def test_from_a_trace_to_where_each_went(tmp_path, tracking, capsys):
+    (tmp_path / "openb_node_list_all_node.csv").write_text(
+        "sn,cpu_milli,memory_mib,gpu,model\nn1,8000,1024,1,T4\n", encoding="utf-8"
+    )
+    (tmp_path / "openb_pod_list_default.csv").write_text(
+        "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,creation_time,deletion_time\n"
+        "p1,1000,1,1,600,,0,2\np2,1000,1,1,600,T4,1,9\np3,1000,1,1,600,T4,3,9\n",
+        encoding="utf-8",
+    )
+    problem, plan = tmp_path / "problem", tmp_path / "plan.csv"
+    assert main(["import", "openb", str(tmp_path), f"out={problem}", "output=json", tracking]) == 0
+    assert json.loads(capsys.readouterr().out)["containers"] == 3
+    assert main(["place", f"problem={problem}", f"out={plan}", "output=json", tracking]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["placed"], document["running"]) == (2, 1)
+    assert document["unplaced"] == {"cpu1-mem1-gpu0.6-T4": 1}
+    assert plan.read_text().splitlines() == [
+        "node,app,count,arrival,devices",
+        "n1,cpu1-mem1-gpu0.6,1,1,0",
+        "n1,cpu1-mem1-gpu0.6-T4,1,3,0",
+    ]
+    words = ["place", f"problem={problem}", "arrivals.staying=true", "arrivals.policy=best_fit", tracking]
+    assert main(words) == 0
+    assert "1 of 3 when they arrived" in capsys.readouterr().out
+    for word, says in [("seconds=3", "seconds: has no effect"), ("scheduler=columns", "as they arrive")]:
+        assert main(["place", f"problem={problem}", word, tracking]) == 2
+        assert says in capsys.readouterr().err
+    (problem / "arrivals.csv").unlink()
+    assert main(["place", f"problem={problem}", tracking]) == 2
+    assert "packing by load does not choose devices" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["place", "seconds=3"], "seconds: has no effect without problem=FOLDER"),
         (["place", "load_cost.slope=3"], "load_cost.slope: has no effect without problem=FOLDER"),
+        (["place", "arrivals.staying=true"], "arrivals.staying: has no effect without problem=FOLDER"),
+        (["place", "problem={problem}", "arrivals.policy=room"], "has no effect without arrivals.csv"),
         (["place", "problem={problem}", "cluster.nodes=3"], "cluster.nodes: has no effect with problem="),
         (["place", "problem={problem}", "load_cost.resource=gpu"], "'gpu' is no resource of this problem"),
         (["place", "problem={problem}", "out={problem}/plan.json"], "written as CSV; end it in .csv"),
