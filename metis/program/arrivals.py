@@ -82,14 +82,18 @@ def place_arrivals(
         report: is called now and then with the numbers of those placed, and of those that found no room.
 
     Raises:
-        InputError: a rule that is not kept here, too many applications and nodes, or devices of which part is
-            in use already.
+        InputError: a rule that is not kept here, too many applications and nodes, a policy for devices where
+            there are none, or devices of which part is in use already.
     """
     refuse_other_rules(statement.rules)
     nodes, apps = len(statement.nodes), len(statement.apps)
     if nodes * apps > MOST_SCORES:
         raise InputError(
             f"{apps:,} applications on {nodes:,} nodes: at most {MOST_SCORES:,} pairs are placed on arrival"
+        )
+    if settings.policy == "fragmentation" and not statement.devices:
+        raise InputError(
+            "arrivals.policy=fragmentation: there are no devices to fragment; name them in rules.yaml"
         )
     start = perf_counter()
     shapes, free = _shapes(statement), _free(statement)

@@ -32,7 +32,7 @@ def stated(requests, capacity, devices="", **others):
 def arriving(apps, arrives=None, leaves=None):
     times = np.arange(len(apps), dtype=float) if arrives is None else np.array(arrives, dtype=float)
     ends = np.full(len(apps), np.inf) if leaves is None else np.array(leaves, dtype=float)
-    return Arrivals(np.array(["abcdef".index(app) for app in apps]), times, ends)
+    return Arrivals(np.array(["abcdef".index(app) for app in apps], dtype=np.int64), times, ends)
 
 
 def placed(statement, arrivals, policy="room", staying=False):
@@ -92,6 +92,11 @@ def test_every_policy_keeps_capacity_and_devices_in_a_random_stream():
     assert max(counts) < 200
 
 
+def test_none_arrive():
+    found = placed(stated([[1]], [[9]]), arriving(""))
+    assert (found.placed, found.running, found.free) == (0, 0, 9)
+
+
 def test_the_check_finds_a_device_that_holds_too_much():
     statement = stated([[1, 0.6]], [[9, 2]], "gpu")
     both = np.array([0, 0])
@@ -107,6 +112,8 @@ def test_refused():
         placed(wide, arriving("a"))
     with pytest.raises(InputError, match=r"rules\.at_most: placing in order of arrival keeps eligible"):
         placed(stated([[1]], [[9]], rules=Rules(at_most={"a": 1})), arriving("a"))
+    with pytest.raises(InputError, match="no devices to fragment"):
+        placed(stated([[1]], [[9]]), arriving("a"), "fragmentation")
     with pytest.raises(InputError, match=r"asks for 1\.5 gpu"):
         stated([[1, 1.5]], [[9, 2]], "gpu")
     with pytest.raises(InputError, match=r"has 1\.5 gpu; devices are whole"):
