@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.worth import BoundedWorth
+from metis.problem.worth import BoundedWorth, GrowingWorth
 from metis.program.pool import Pool
 
 EVERY = 60_000  # columns of a kind that are enumerated rather than searched
 EXCHANGED = 200  # columns around which a search looks
+GROWING = 256  # columns whose growth is asked for at once, so that it fits a cache
 CHUNK = 20_000  # rows whose worth is asked for at once
 
 
@@ -39,7 +40,12 @@ def search(pool: Pool, prices: FloatArray, least: float, width: int) -> Priced:
         least: reduced worth that a column must exceed to matter.
         width: columns of equally many containers that are pursued.
     """
-    found = max(_beam_search(pool, prices, width), _exchanged(pool, prices))
+    problem = pool.problem
+    worth = problem.types[int(problem.type_of[pool.kind])].worth
+    if isinstance(worth, GrowingWorth) and problem.penalty is None:
+        found = max(_grow(pool, worth, prices, width), _exchange_quickly(pool, worth, prices, width))
+    else:
+        found = max(_beam_search(pool, prices, width), _exchanged(pool, prices))
     return Priced(max(least, found), np.inf)
 
 
@@ -124,6 +130,65 @@ def _exchanged(pool: Pool, prices: FloatArray) -> float:
     after = less[row] + one[app]
     reduced = pool.look_up(after) - after @ prices
     return float(reduced[problem.admitted(pool.kind, after)].max(initial=-np.inf))
+
+
+def _grow(pool: Pool, worth: GrowingWorth, prices: FloatArray, width: int) -> float:
+    """Search as `_beam_search` does, with the worth of all that one container makes of a column at once.
+
+    Only the `width` best of equally many containers and the best of each application join the pool.
+    """
+    rows = np.zeros((1, len(prices)), dtype=np.int64)
+    best = float(pool.look_up(rows)[0])
+    while True:
+        reduced = _after_one_more(pool, worth, prices, rows)
+        finite = int((reduced > -np.inf).sum())
+        if not finite:
+            return best
+        chosen = [np.argpartition(-reduced, min(width, finite) - 1, axis=None)[: min(width, finite)]]
+        # the best that adds each application, and the best that had it before
+        chosen.append(reduced.argmax(axis=0) * len(prices) + np.arange(len(prices)))
+        own = np.where(rows > 0, reduced.max(axis=1)[:, None], -np.inf).argmax(axis=0)
+        chosen.append(own * len(prices) + reduced[own].argmax(axis=1))
+        rows, best = _joined(pool, prices, rows, reduced, np.concatenate(chosen), best)
+
+
+def _after_one_more(pool: Pool, worth: GrowingWorth, prices: FloatArray, rows: IntArray) -> FloatArray:
+    """Return the reduced worth of `rows` [n, apps] with one more of each, -inf where it does not fit."""
+    problem, kind = pool.problem, pool.kind
+    room = problem.room(kind) - rows @ problem.requests
+    fits = (problem.requests <= room[:, None]).all(axis=2) & (rows < problem.receivable(kind))
+    total = problem.held[kind] + rows
+    after = np.concatenate([worth.of_one_more(total[i : i + GROWING]) for i in range(0, len(rows), GROWING)])
+    return np.asarray(np.where(fits, after - (rows @ prices)[:, None] - prices, -np.inf))
+
+
+def _joined(
+    pool: Pool, prices: FloatArray, rows: IntArray, reduced: FloatArray, chosen: IntArray, best: float
+) -> tuple[IntArray, float]:
+    """Let chosen ones of what one more container makes of `rows` join the pool; return them, and the best."""
+    chosen = chosen[reduced.ravel()[chosen] > -np.inf]
+    parent, app = np.divmod(chosen, len(prices))
+    after = rows[parent]
+    after[np.arange(len(after)), app] += 1
+    after = after[np.unique(after @ pool.keys, return_index=True)[1]]
+    exact = pool.look_up(after) - after @ prices
+    allowed = pool.problem.admitted(pool.kind, after)
+    return after, max(best, float(exact[allowed].max(initial=-np.inf)))
+
+
+def _exchange_quickly(pool: Pool, worth: GrowingWorth, prices: FloatArray, width: int) -> float:
+    """Exchange as `_exchanged` does; only the `width` best join the pool."""
+    best = pool.best(prices, -np.inf, width // 2 + 1)[0].added.astype(np.int64)
+    row, app = np.nonzero(best)
+    less = best[row]
+    less[np.arange(len(less)), app] -= 1
+    less = less[np.unique(less @ pool.keys, return_index=True)[1]]
+    if not len(less):
+        return -np.inf
+    reduced = _after_one_more(pool, worth, prices, less)
+    most = min(width, reduced.size)
+    chosen = np.argpartition(-reduced, most - 1, axis=None)[:most]
+    return _joined(pool, prices, less, reduced, chosen, -np.inf)[1]
 
 
 def _branch_and_bound(
