@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.files import load_arrays, save_arrays
-from metis.measure.contention import contention, own_suffering, share_of_one_more
+from metis.measure.contention import contention, contention_of_one_more, own_suffering, share_of_one_more
 from metis.measure.profile import QUANTITIES
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
@@ -150,18 +150,19 @@ class SyntheticModel:
         there = held > 0
         most = int(there.sum(axis=1).max(initial=0))
         present = np.argsort(~there, axis=1, kind="stable")[:, :most]
-        times = np.take_along_axis(held, present, axis=1).astype(np.float64)
+        times = np.take_along_axis(held, present, axis=1).astype(np.float32)
         own = own_suffering(self.pressure, self.sensitivity)
-        helped = own + there @ self._help_matrix.T
-        suffered = contention((held @ self.pressure)[:, None] + self.pressure)
-        joining = np.exp(helped - (suffered * self.sensitivity).sum(axis=2))
-        log_rps = np.matmul(suffered, self.sensitivity[present].transpose(0, 2, 1))
+        helped = (own + there @ self._help_matrix.T).astype(np.float32)
+        suffered = contention_of_one_more(held @ self.pressure, self.pressure)
+        sensitivity, help_ = self.sensitivity.astype(np.float32), self._help_matrix.astype(np.float32)
+        joining = np.exp(helped - np.einsum("nar,ar->na", suffered, sensitivity))
+        log_rps = np.matmul(suffered, sensitivity[present].transpose(0, 2, 1))
         np.subtract(np.take_along_axis(helped, present, axis=1)[:, None], log_rps, out=log_rps)
-        log_rps += self._help_matrix[present].transpose(0, 2, 1) * ~there[:, :, None]
-        total = (of_rps(np.exp(log_rps)) * times[:, None]).sum(axis=2)
-        alone = ~there.any(axis=1)
-        joining[alone] = 1.0
-        return np.asarray(total + of_rps(joining))
+        log_rps += help_[present].transpose(0, 2, 1) * ~there[:, :, None]
+        rps = np.exp(log_rps, out=log_rps)
+        total = np.einsum("nak,nk->na", of_rps(rps), times)
+        joining[~there.any(axis=1)] = 1.0
+        return np.asarray(total + of_rps(joining), dtype=np.float64)
 
     @cached_property
     def _help_matrix(self) -> FloatArray:

@@ -63,6 +63,8 @@ class GrowingOracle(BoundedOracle, Protocol):
     ) -> FloatArray:
         """Return what the containers add up to after one more of each application, float64 [n, apps].
 
+        Single precision is enough: it says what to look at.
+
         Args:
             colocations: counts, int [n, apps].
             of_rps: what a container of a normalised RPS adds, of the shape of its argument.

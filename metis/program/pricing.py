@@ -31,7 +31,7 @@ class Priced(NamedTuple):
         return self.limit <= self.found
 
 
-def search(pool: Pool, prices: FloatArray, least: float, width: int) -> Priced:
+def search(pool: Pool, prices: FloatArray, least: float, width: int, partners: int = 1) -> Priced:
     """Search the columns of highest worth less `prices` [apps]; what is evaluated joins the pool.
 
     Args:
@@ -39,14 +39,24 @@ def search(pool: Pool, prices: FloatArray, least: float, width: int) -> Priced:
         prices: of a container, float64 [apps].
         least: reduced worth that a column must exceed to matter.
         width: columns of equally many containers that are pursued.
+        partners: of some containers of one application that are tried, where the worth knows its growth.
     """
-    problem = pool.problem
-    worth = problem.types[int(problem.type_of[pool.kind])].worth
-    if isinstance(worth, GrowingWorth) and problem.penalty is None:
-        found = max(_grow(pool, worth, prices, width), _exchange_quickly(pool, worth, prices, width))
+    worth = _growing(pool)
+    if worth is not None:
+        found = max(
+            _grow(pool, worth, prices, width), _complete(pool, worth, prices, min(partners, len(prices)))
+        )
+        found = max(found, _exchange_quickly(pool, worth, prices, width))
     else:
         found = max(_beam_search(pool, prices, width), _exchanged(pool, prices))
     return Priced(max(least, found), np.inf)
+
+
+def _growing(pool: Pool) -> GrowingWorth | None:
+    """Return the worth of a pool's columns where it knows their growth; soft rules take from it."""
+    problem = pool.problem
+    worth = problem.types[int(problem.type_of[pool.kind])].worth
+    return worth if isinstance(worth, GrowingWorth) and problem.penalty is None else None
 
 
 def prove(pool: Pool, prices: FloatArray, least: float, width: int, slack: float = 0.0) -> Priced:
@@ -141,15 +151,40 @@ def _grow(pool: Pool, worth: GrowingWorth, prices: FloatArray, width: int) -> fl
     best = float(pool.look_up(rows)[0])
     while True:
         reduced = _after_one_more(pool, worth, prices, rows)
-        finite = int((reduced > -np.inf).sum())
-        if not finite:
+        if reduced.max() == -np.inf:
             return best
-        chosen = [np.argpartition(-reduced, min(width, finite) - 1, axis=None)[: min(width, finite)]]
+        chosen = [_highest(reduced, width)]
         # the best that adds each application, and the best that had it before
         chosen.append(reduced.argmax(axis=0) * len(prices) + np.arange(len(prices)))
         own = np.where(rows > 0, reduced.max(axis=1)[:, None], -np.inf).argmax(axis=0)
         chosen.append(own * len(prices) + reduced[own].argmax(axis=1))
         rows, best = _joined(pool, prices, rows, reduced, np.concatenate(chosen), best)
+
+
+def _complete(pool: Pool, worth: GrowingWorth, prices: FloatArray, partners: int) -> float:
+    """Complete some containers of one application by the best partner again and again, for all applications.
+
+    What pays for a partner is often that it helps several containers, which a search that adds them one by
+    one meets too late. Of first partners the best `partners` are tried.
+
+    Returns:
+        The highest reduced worth found.
+    """
+    problem, kind = pool.problem, pool.kind
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fits = np.where(problem.requests > 0, problem.room(kind) / problem.requests, np.inf).min(axis=1)
+    most = np.minimum(np.floor(fits), problem.receivable(kind)).astype(np.int64)
+    rows = np.repeat(np.eye(len(prices), dtype=np.int64), np.maximum(most, 0), axis=0)
+    starts = np.cumsum(most) - most
+    rows *= (1 + np.arange(len(rows)) - np.repeat(starts, most))[:, None]
+    best = -np.inf
+    while len(rows):
+        reduced = _after_one_more(pool, worth, prices, rows)
+        partner = np.argpartition(-reduced, partners - 1, axis=1)[:, :partners]
+        chosen = (np.arange(len(rows))[:, None] * len(prices) + partner).ravel()
+        rows, best = _joined(pool, prices, rows, reduced, chosen, best)
+        partners = 1
+    return best
 
 
 def _after_one_more(pool: Pool, worth: GrowingWorth, prices: FloatArray, rows: IntArray) -> FloatArray:
@@ -160,6 +195,12 @@ def _after_one_more(pool: Pool, worth: GrowingWorth, prices: FloatArray, rows: I
     total = problem.held[kind] + rows
     after = np.concatenate([worth.of_one_more(total[i : i + GROWING]) for i in range(0, len(rows), GROWING)])
     return np.asarray(np.where(fits, after - (rows @ prices)[:, None] - prices, -np.inf))
+
+
+def _highest(values: FloatArray, most: int) -> IntArray:
+    """Return where the `most` highest of all `values` are, int [most], in no order."""
+    most = min(most, values.size)
+    return np.asarray(np.argpartition(-values, most - 1, axis=None)[:most])
 
 
 def _joined(
@@ -186,9 +227,7 @@ def _exchange_quickly(pool: Pool, worth: GrowingWorth, prices: FloatArray, width
     if not len(less):
         return -np.inf
     reduced = _after_one_more(pool, worth, prices, less)
-    most = min(width, reduced.size)
-    chosen = np.argpartition(-reduced, most - 1, axis=None)[:most]
-    return _joined(pool, prices, less, reduced, chosen, -np.inf)[1]
+    return _joined(pool, prices, less, reduced, _highest(reduced, width), -np.inf)[1]
 
 
 def _branch_and_bound(
