@@ -25,6 +25,19 @@ def own_suffering(pressure: FloatArray, sensitivity: FloatArray) -> FloatArray:
     return np.asarray((sensitivity * contention(pressure)).sum(axis=1))
 
 
+def contention_of_one_more(pressure: FloatArray, of_apps: FloatArray) -> NDArray[np.float32]:
+    """Return the contention with one more container of each application, float32 [n, apps, resources].
+
+    Args:
+        pressure: on each resource already, float64 [n, resources].
+        of_apps: pressure of one container, float64 [apps, resources].
+    """
+    # log(1 + exp(P + p)) = log(1 + exp(P) exp(p)), see below
+    rising = np.exp(np.minimum(pressure - KNEE, LARGEST)).astype(np.float32)
+    further = np.exp(np.minimum(of_apps, LARGEST)).astype(np.float32)
+    return np.asarray(np.log(1 + rising[:, None] * further))
+
+
 def share_of_one_more(
     reached: FloatArray,
     pressure: FloatArray,

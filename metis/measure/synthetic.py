@@ -23,7 +23,7 @@ Latency follows from throughput, because the load is closed: p50 and p99 are ALO
 Cite it as: the synthetic testbed of metis, model 1, with the number of applications and the seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.files import load_arrays, save_arrays
-from metis.measure.contention import contention, own_suffering, share_of_one_more
+from metis.measure.contention import contention, contention_of_one_more, own_suffering, share_of_one_more
 from metis.measure.profile import QUANTITIES
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
@@ -107,12 +107,15 @@ class SyntheticModel:
         if counts.size and counts.min() < 0:
             raise InputError("a co-location has a negative count")
         held = counts.astype(np.float64)
-        own = own_suffering(self.pressure, self.sensitivity)
-        log_rps = own - contention(held @ self.pressure) @ self.sensitivity.T
-        there = held > 0
+        suffered = contention(held @ self.pressure)
+        row, app = np.nonzero(counts)  # a node holds few of many applications: only theirs is worked out
+        log_rps = own_suffering(self.pressure, self.sensitivity)[app]
+        for r in range(self.pressure.shape[1]):
+            log_rps -= suffered[row, r] * self.sensitivity[app, r]
         for helpers, helped in zip(self.helpers.T, self.help.T, strict=True):
-            log_rps += there[:, helpers] * helped
-        found = np.exp(log_rps) * there
+            log_rps += (counts[row, helpers[app]] > 0) * helped[app]
+        found = np.zeros(counts.shape)
+        found[row, app] = np.exp(log_rps)
         alone = held.sum(axis=1) == 1
         found[alone] = held[alone]  # exactly, whatever the rounding
         return np.asarray(found)
@@ -136,6 +139,38 @@ class SyntheticModel:
         more = share_of_one_more(helped, pressure, self.pressure, self.sensitivity, later)
         return there, more * (1 + SINGLE)
 
+    def total_of_one_more(
+        self, colocations: IntArray, of_rps: Callable[[FloatArray], FloatArray]
+    ) -> FloatArray:
+        """Return what nodes' containers add up to after one more; see `metis.problem.oracle.GrowingOracle`.
+
+        A node holds few of many applications, so only those are worked out, [n, apps, held at most].
+        """
+        held = np.asarray(colocations)
+        there = held > 0
+        most = int(there.sum(axis=1).max(initial=0))
+        present = np.argsort(~there, axis=1, kind="stable")[:, :most]
+        times = np.take_along_axis(held, present, axis=1).astype(np.float32)
+        own = own_suffering(self.pressure, self.sensitivity)
+        helped = (own + there @ self._help_matrix.T).astype(np.float32)
+        suffered = contention_of_one_more(held @ self.pressure, self.pressure)
+        sensitivity, help_ = self.sensitivity.astype(np.float32), self._help_matrix.astype(np.float32)
+        joining = np.exp(helped - np.einsum("nar,ar->na", suffered, sensitivity))
+        log_rps = np.matmul(suffered, sensitivity[present].transpose(0, 2, 1))
+        np.subtract(np.take_along_axis(helped, present, axis=1)[:, None], log_rps, out=log_rps)
+        log_rps += help_[present].transpose(0, 2, 1) * ~there[:, :, None]
+        rps = np.exp(log_rps, out=log_rps)
+        total = np.einsum("nak,nk->na", of_rps(rps), times)
+        joining[~there.any(axis=1)] = 1.0
+        return np.asarray(total + of_rps(joining), dtype=np.float64)
+
+    @cached_property
+    def _help_matrix(self) -> FloatArray:
+        """What each column's application brings each row's, float64 [apps, apps]."""
+        found = np.zeros((len(self.apps), len(self.apps)))
+        np.add.at(found, (np.arange(len(self.apps))[:, None], self.helpers), self.help)
+        return found
+
     @property
     def branching(self) -> IntArray:
         """The applications, those that press most first."""
@@ -149,7 +184,7 @@ class SyntheticModel:
 
 @dataclass(frozen=True)
 class SyntheticOracle:
-    """A `BoundedOracle`: what the model makes of co-locations, when asked.
+    """A `GrowingOracle`: what the model makes of co-locations, when asked.
 
     Attributes:
         model: of the applications.
@@ -186,6 +221,12 @@ class SyntheticOracle:
     def most_rps(self, colocations: IntArray, later: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
         """See `BoundedOracle.most_rps`."""
         return self.model.most_rps(colocations, later)
+
+    def total_of_one_more(
+        self, colocations: IntArray, of_rps: Callable[[FloatArray], FloatArray]
+    ) -> FloatArray:
+        """See `GrowingOracle.total_of_one_more`."""
+        return self.model.total_of_one_more(colocations, of_rps)
 
     def save(self, path: Path) -> None:
         """Write the model and the slots as `.npz`, whole or not at all."""

@@ -1,6 +1,6 @@
 """Oracles: quantities of co-locations computed when asked, for spaces that are too large to tabulate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -50,6 +50,24 @@ class BoundedOracle(Oracle, Protocol):
 
         Returns:
             Of those there, and of one more container of each, float64 [n, apps] both.
+        """
+        ...
+
+
+@runtime_checkable
+class GrowingOracle(BoundedOracle, Protocol):
+    """An oracle that knows at little cost what one more container of each application makes of nodes."""
+
+    def total_of_one_more(
+        self, colocations: IntArray, of_rps: Callable[[FloatArray], FloatArray]
+    ) -> FloatArray:
+        """Return what the containers add up to after one more of each application, float64 [n, apps].
+
+        Single precision is enough: it says what to look at.
+
+        Args:
+            colocations: counts, int [n, apps].
+            of_rps: what a container of a normalised RPS adds, of the shape of its argument.
         """
         ...
 
@@ -108,6 +126,18 @@ class _BoundedOracleWorth(OracleWorth):
         return Ceiling((colocations * there).sum(axis=1) / share, more / share)
 
 
+@dataclass(frozen=True)
+class _GrowingOracleWorth(_BoundedOracleWorth):
+    """The same, whose growth by one container is asked for at once."""
+
+    oracle: GrowingOracle
+
+    def of_one_more(self, colocations: IntArray) -> FloatArray:
+        """See `GrowingWorth.of_one_more`."""
+        total = self.oracle.total_of_one_more(colocations, self.objective.of_rps)
+        return total / containers(self.group, self.cluster)
+
+
 def worth_of(
     objective: Objective, group: IntArray, cluster: Cluster, known: Tables | Oracle
 ) -> FloatArray | Worth:
@@ -118,6 +148,8 @@ def worth_of(
     """
     if isinstance(known, Tables):
         return objective.bind(group, cluster, known)
+    if isinstance(objective, RisesWithRps) and isinstance(known, GrowingOracle):
+        return _GrowingOracleWorth(objective, group, cluster, known)
     if isinstance(objective, RisesWithRps) and isinstance(known, BoundedOracle):
         return _BoundedOracleWorth(objective, group, cluster, known)
     return OracleWorth(objective, group, cluster, known)

@@ -52,6 +52,15 @@ class BoundedWorth(Worth, Protocol):
         ...
 
 
+@runtime_checkable
+class GrowingWorth(Worth, Protocol):
+    """A worth that gives at little cost what nodes are worth after one more container of each application."""
+
+    def of_one_more(self, colocations: IntArray) -> FloatArray:
+        """Return the worth of each of `colocations` [n, apps] with one more of each, float64 [n, apps]."""
+        ...
+
+
 @dataclass(frozen=True)
 class TableWorth:
     """The worth of co-locations that are all tabulated.

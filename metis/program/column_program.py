@@ -17,9 +17,9 @@ from metis.program.refinement import CLOSE, refine
 from metis.program.rounding import dive
 
 Progress = Callable[[Mapping[str, Any]], None]
-SHARES = (1.0, 0.9, 0.8, 0.7)  # of the relaxation's nodes, by which dives differ
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.95, 0.85, 0.75, 0.6)  # of the relaxation's nodes, by which dives differ
 SEARCHING, TYPICAL = 0.8, 20  # share of the time that goes into searches, and how many there are, about
-PROGRAMS = 60  # integer programs that refine the best of them, at most
+PROGRAMS = 100  # integer programs that refine the best of them, at most
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ FEASIBLE = 1e-6  # containers that may be left out by rounding
 STARTING = 2000  # columns of an enumerated kind that the master begins with
 JOINING = 200  # columns of a kind that join the master at once
 SMOOTHED = 0.5  # weight of the best prices so far in those that are searched with
+PARTNERS = 8  # that a last search tries where nothing is proven
 NARROWER = 8  # a beam than the first attempt at a proof
 WIDER, WIDEST = 8, 64  # growth of the width of a search that was cut short, and how far it may go
 ROUNDS = 500  # searches at most
@@ -121,7 +122,7 @@ class _Generation:
             first = np.unique(np.concatenate([nothing, rows, _singles(pool)]), axis=0)
             first = first[problem.admitted(kind, first)]
             self.master.add(kind, Columns(first.astype(np.int16), pool.look_up(first)))
-        self.bound = self.estimate = np.inf
+        self.bound = self.estimate = self.deeply = np.inf
         self.duals: FloatArray = np.zeros(len(problem.apps) + len(problem.limits))
         self.rounds = 0
         self.solution = self.master.solve()
@@ -149,7 +150,8 @@ class _Generation:
         if self.solution.unplaced.max() > FEASIBLE:
             raise InputError(NO_PLACEMENT)
         value = self.solution.value
-        best = max(self.estimate, value)
+        # a search in breadth found what narrow ones had overlooked
+        best = max(self.deeply if np.isfinite(self.deeply) else self.estimate, value)
         proven = np.isfinite(self.bound) and self.bound - best <= LOOSE * abs(best)
         bound, kind = (self.bound, "proven") if proven else (best, "estimated")
         made: BoundKind = "proven" if kind == "proven" else "estimated"
@@ -163,9 +165,9 @@ class _Generation:
         last = solution.duals
         central = np.isfinite(self.estimate)
         tried = SMOOTHED * self.duals + (1 - SMOOTHED) * last if central else last
-        proving = False
+        proving = deep = False
         while True:
-            complete = self._search(tried, proving)
+            complete = self._search(tried, proving, deep)
             joined = self._join(solution)
             if self.report:
                 self.report(self.rounds, solution.value, min(self.bound, self.estimate))
@@ -174,6 +176,8 @@ class _Generation:
                 return bool(joined) and not closed
             if tried is not last:
                 tried = last
+            elif not self.proving and not deep:
+                deep = True
             elif not self.proving:
                 return False
             elif not proving:
@@ -187,17 +191,20 @@ class _Generation:
         """Whether the relaxation counts as solved, by the proven bound or, without proof, the estimated."""
         if self.proving:
             return self.bound - value <= CLOSED * abs(value)
-        return 0 <= self.estimate - value <= NEARLY * abs(value)
+        estimate = self.estimate if all(self.whole.values()) else self.deeply
+        return 0 <= estimate - value <= NEARLY * abs(value)
 
-    def _search(self, duals: FloatArray, proving: bool) -> bool:
+    def _search(self, duals: FloatArray, proving: bool, deep: bool = False) -> bool:
         """Search columns by `duals` and tighten the bound; whether nothing was left aside."""
         problem = self.problem
         kinds = range(problem.kinds)
-        priced = [self._price(kind, problem.prices_in(kind, duals), proving) for kind in kinds]
+        priced = [self._price(kind, problem.prices_in(kind, duals), proving, deep) for kind in kinds]
         demand = float(duals @ np.concatenate([problem.demand, problem.limit_most]))
         nodes = problem.nodes
         found = demand + float(np.array([one.found for one in priced]) @ nodes)
         limit = demand + float(np.array([one.limit for one in priced]) @ nodes)
+        if deep:
+            self.deeply = min(self.deeply, found)
         if found < self.estimate:
             self.estimate, self.duals = found, duals
         self.bound = min(self.bound, limit)
@@ -205,12 +212,14 @@ class _Generation:
         # what a search cannot prove is not searched more widely
         return all(one.limit <= one.found or np.isinf(one.limit) for one in priced)
 
-    def _price(self, kind: int, prices: FloatArray, proving: bool) -> Priced:
+    def _price(self, kind: int, prices: FloatArray, proving: bool, deep: bool) -> Priced:
         pool = self.pools[kind]
         least = float(pool.reduced(prices).max())
         if self.whole[id(pool)]:
             return Priced(least, least)
-        return (prove if proving else search)(pool, prices, least, self.width if proving else self.beam)
+        if proving:
+            return prove(pool, prices, least, self.width)
+        return search(pool, prices, least, *((self.width, PARTNERS) if deep else (self.beam, 1)))
 
     def _shared(self) -> list[Pool]:
         """Return the pools, each once."""

@@ -18,7 +18,7 @@ from metis.program.generation import Relaxation
 COLUMNS = 300  # of one integer program, those of least loss
 BRANCHES = 100  # nodes that its branch and bound may open
 FEWEST, FIRST, MOST = 4, 12, 40  # nodes of the cluster that are filled anew together
-PATIENCE = 12  # programs in a row that improve nothing
+PATIENCE = 20  # programs in a row that improve nothing
 GAINS = 1e-9  # share of the value that counts as a gain
 CLOSE = 1e-5  # gap, as a share of the bound, that is close enough
 

@@ -8,7 +8,7 @@ from metis.measure.synthetic import SyntheticModel, SyntheticOracle
 from metis.measure.testbed import load_embedded
 from metis.problem.cluster import Cluster
 from metis.problem.kinds import problem_of
-from metis.problem.objectives import MeanRps, SloShare
+from metis.problem.objectives import FreeNodes, MeanRps, SloShare
 from metis.problem.oracle import worth_of
 from metis.problem.placement import check_placement
 from metis.problem.rules import Rules
@@ -171,3 +171,57 @@ def test_reports_midway_what_share_is_done_and_the_best_beside_the_bound(seven):
     assert 0 < shares[0] < shares[-1] <= 1
     assert rows[-1]["best"] <= found.value + 1e-12
     assert rows[-1]["bound"] == pytest.approx(found.bound)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("objective", [MeanRps(), FreeNodes(0.5)])
+def test_growth_by_one_container_is_the_worth_of_what_results(seed, objective):
+    rng = np.random.default_rng(seed)
+    oracle = SyntheticOracle(SyntheticModel.drawn(12, seed), 8)
+    group = np.full(12, 3)
+    worth = worth_of(objective, group, Cluster(oracle.space, 9), oracle)
+    held = np.vstack([np.zeros((1, 12), dtype=int), rng.multinomial(3, np.ones(12) / 12, size=9)])
+    found = worth.of_one_more(held)
+    for row, grown in zip(held, found, strict=True):
+        np.testing.assert_allclose(grown, worth.of(row + np.eye(12, dtype=int)), rtol=1e-5)
+
+
+def test_a_search_finds_partners_that_pay_for_several_containers_only():
+    apps, slots = 40, 8
+    helpers = np.zeros((apps, 2), dtype=np.int64)
+    helpers[:] = (38, 39)
+    helpers[38:] = 0
+    helped = np.zeros((apps, 2))
+    helped[0] = 0.6
+    nothing = np.zeros((apps, 1))
+    model = SyntheticModel(tuple(f"app{i}" for i in range(apps)), nothing, nothing, helpers, helped)
+    oracle = SyntheticOracle(model, slots)
+    group = np.full(apps, 8)
+    problem, _ = problem_of(
+        group,
+        Cluster(oracle.space, 40),
+        worth_of(MeanRps(), group, Cluster(oracle.space, 40), oracle),
+    )
+    # each helper costs more than it brings beside two containers, and many others pay a little alone
+    prices = np.r_[1.0, np.full(37, 0.9), 2.5, 2.5] / group.sum()
+    best = (6 * np.exp(1.2) - 6 + 2 - 5) / group.sum()
+    assert search(Pool(problem, 0), prices, -np.inf, 8).found == pytest.approx(best, rel=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(3, 6), st.integers(2, 5), st.booleans())
+def test_no_bound_is_below_the_value_and_a_proven_one_below_the_optimum(seed, apps, slots, proving):
+    rng = np.random.default_rng(seed)
+    oracle = SyntheticOracle(SyntheticModel.drawn(apps, seed), slots)
+    cluster = Cluster(oracle.space, int(rng.integers(1, 7)))
+    group = rng.multinomial(int(rng.integers(1, cluster.free_slots + 1)), np.ones(apps) / apps)
+    worth = worth_of(MeanRps(), group, cluster, oracle)
+    table = worth.of(oracle.space.counts)
+    best = solve_colocation_program(table, group, cluster).value
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(enumerate_columns, "__defaults__", (0,))  # searched, though there are few
+        found = solved(worth, group, cluster, width=4, proving=proving)
+    assert found.bound >= found.value - 1e-12
+    assert found.value <= best + 1e-9
+    if found.bound_kind == "proven":
+        assert found.bound >= best - 1e-9
