@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from flows.report.data import slo_columns, truth_known
+from flows.report.intervals import drawn_columns
 
 MEANS = (
     "true_rps",
@@ -20,7 +21,8 @@ MEANS = (
     "episodes",
 )
 TIMES = ("seconds", "cpu_seconds")
-MEASURED = ("group", "nodes", "measured", "rps", "value", "bound", "ratio", "gap", *TIMES, *MEANS)
+BOUNDED = ("value", "bound", "bound_kind", "ratio", "gap")
+MEASURED = ("group", "nodes", "measured", "rps", *BOUNDED, *TIMES, *MEANS)
 SHOWN = (
     ("rps", "mean RPS", "{:.4f}"),
     ("interval", "± 95 %", ""),
@@ -40,7 +42,7 @@ REPEATS = ("seed", "profile.seed", "groups.seed", "simulator.seed")
 def setting_columns(results: pd.DataFrame) -> list[str]:
     """Return the columns that differ between jobs, seeds left out."""
     own = [str(name) for name in results if not str(name).startswith(("true_", "slo_"))]
-    others = (*MEASURED, *REPEATS, "scheduler")
+    others = (*MEASURED, *drawn_columns(results), *REPEATS, "scheduler")
     return [name for name in own if name not in others and results[name].nunique(dropna=False) > 1]
 
 

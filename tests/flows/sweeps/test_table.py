@@ -28,6 +28,12 @@ def test_settings_are_what_differs_between_jobs_seeds_left_out():
     assert setting_columns(TWO_SIZES[TWO_SIZES["group.size"] == 200]) == []
 
 
+def test_what_a_simulator_that_knows_its_errors_adds_is_no_setting():
+    drawn = TWO_SIZES.assign(drawn_0=TWO_SIZES["rps"] * 1.1, bound_kind=["proven", *["estimated"] * 5])
+    assert setting_columns(drawn) == ["group.size"]
+    assert aggregate(drawn)["groups"].tolist() == aggregate(TWO_SIZES)["groups"].tolist()
+
+
 def test_means_over_groups_and_ranks_under_each_setting():
     summary = aggregate(TWO_SIZES)
     assert summary[["group.size", "scheduler", "rank"]].to_numpy().tolist() == [
