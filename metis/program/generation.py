@@ -139,6 +139,8 @@ class _Generation:
         while self._round() and self.rounds < ROUNDS and perf_counter() < self.until:
             for kind, pool in enumerate(self.pools):
                 pool.trim(self.problem.prices_in(kind, self.solution.duals))
+        if self.proving and not all(self.whole.values()) and perf_counter() < self.until:
+            self._search(self.solution.duals, proving=False, deep=True)  # for rounding to choose among
         self.solution = self._solve_on_pools()
 
     def relaxation(self) -> Relaxation:

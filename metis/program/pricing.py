@@ -47,6 +47,8 @@ def search(pool: Pool, prices: FloatArray, least: float, width: int, partners: i
             _grow(pool, worth, prices, width), _complete(pool, worth, prices, min(partners, len(prices)))
         )
         found = max(found, _exchange_quickly(pool, worth, prices, width))
+        if partners > 1:  # in breadth: all that it meets joins the pool
+            found = max(found, _beam_search(pool, prices, width // 8), _exchanged(pool, prices))
     else:
         found = max(_beam_search(pool, prices, width), _exchanged(pool, prices))
     return Priced(max(least, found), np.inf)
