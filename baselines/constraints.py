@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from baselines.pairwise import check_curves, pairwise_curves
 from metis.errors import InputError
 from metis.files import written_whole
+from metis.inputs.names import meant
 from metis.inputs.sheet import read_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -123,7 +124,7 @@ class Constraints:
             for name in (item.app, item.other):
                 if name not in self.apps:
                     raise InputError(
-                        f"constraint {item} names the unknown application {name!r}: use {list(self.apps)}"
+                        f"constraint {item} names the unknown application {name!r}: {meant(name, self.apps)}"
                     )
         if self.rps is not None and len(self.rps) != len(self.items):
             raise InputError(f"{len(self.rps)} rows of RPS for {len(self.items)} constraints: give one each")
@@ -211,7 +212,9 @@ class Constraints:
         for app, other, _ in weights:
             for name in (app, other):
                 if name not in self.apps:
-                    raise InputError(f"weights name the unknown application {name!r}: use {list(self.apps)}")
+                    raise InputError(
+                        f"weights name the unknown application {name!r}: {meant(name, self.apps)}"
+                    )
         chosen = {(app, other): float(weight) for app, other, weight in weights}
         items = tuple(
             replace(item, weight=chosen.get((item.app, item.other), item.weight)) for item in self.items

@@ -11,6 +11,7 @@ from cluster.images.catalog import MEMCACHED, ORIGIN, SUPPORT, Workload
 from cluster.provision.inventory import Host, Inventory, endpoint
 from cluster.settings import LaunchSettings
 from metis.errors import InputError
+from metis.inputs.names import meant
 from metis.problem.counts import IntArray, whole_counts
 
 if TYPE_CHECKING:
@@ -193,14 +194,18 @@ class Layout:
         for workload in self.workloads:
             if workload.name == app:
                 return workload
-        raise InputError(f"there is no application {app!r}; use {[one.name for one in self.workloads]}")
+        raise InputError(
+            f"there is no application {app!r}; {meant(app, [one.name for one in self.workloads])}"
+        )
 
     def node(self, name: str) -> Node:
         """The node called `name`."""
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise InputError(f"there is no node {name!r} for containers; use {[one.name for one in self.nodes]}")
+        raise InputError(
+            f"there is no node {name!r} for containers; {meant(name, [one.name for one in self.nodes])}"
+        )
 
     def image(self, app: str) -> str:
         """Reference of the image of an application or support service."""

@@ -76,7 +76,7 @@ def placed_problem(request: Request) -> Result:
     seconds = settings.seconds or SECONDS
     say(
         f"  {len(statement.apps):,} applications, {statement.demand.sum():,} containers, "
-        f"{len(statement.nodes):,} nodes, {len(statement.beside):,} rules"
+        f"{len(statement.nodes):,} nodes, {len(statement.beside):,} rules on neighbours"
     )
     with request.progress() as progress:
         packed = pack(statement, settings.load_cost, seconds, settings.seed, _reporting(progress, seconds))

@@ -158,6 +158,8 @@ class Store:
                 if not _absent(error):
                     raise
                 raise InputError(f"MLflow run {run_id!r}: there is none under {self.root}") from None
+            if placer := run.data.tags.get("metis.placed_by"):  # a run that `metis runs` shows
+                return self.record(placer)
             record = self._record(FoundRun.of(run)) if run.info.status == "FINISHED" else None
         if record is None:
             raise InputError(f"MLflow run {run_id!r}: it has no whole output (status {run.info.status})")
@@ -184,8 +186,7 @@ class Store:
         if "metis.digest" not in run.tags:
             return None
         folder, key, content = self._folder(run), run.tags.get("metis.key", ""), run.tags["metis.digest"]
-        wrong = flaw(run.tags, folder)
-        if wrong:  # damaged or deleted by hand: done again
+        if wrong := flaw(run.tags, folder):  # damaged or deleted by hand: done again
             self.flaws.setdefault(key, wrong)
             return None
         return Record(run.run_id, key, content, folder, run.seconds, run.cpu_seconds)

@@ -9,6 +9,7 @@ from metis.errors import InputError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LONGEST = 63  # of a label of Kubernetes and of a part of a host's name
 LONGEST_HOST = 253
+MANY = 20  # names that a message lists; thousands would bury what it says
 
 
 def check_names(names: Iterable[str], what: str, longest: int = LONGEST) -> None:
@@ -42,8 +43,11 @@ def twice_in(names: Iterable[str]) -> str | None:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """The hint for a name that is not known: the nearest one, else all."""
+    """The hint for a name that is not known: the nearest one, else all, or some where they are many."""
     listed = list(known)
     alike = [one for one in listed if one.lower() == name.lower()]
     near = alike or get_close_matches(name, listed, n=1, cutoff=0.75)
-    return f"did you mean {near[0]!r}?" if near else f"use {listed}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" or one of {len(listed) - MANY} more" if len(listed) > MANY else ""
+    return f"use {listed[:MANY]}{more}"

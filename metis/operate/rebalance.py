@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from metis.errors import InputError
+from metis.inputs.names import meant
 from metis.operate.settings import STARTUP, RebalanceSettings
 from metis.operate.waves import Order, WaveOrder, as_named_waves
 from metis.problem.cluster import Cluster
@@ -100,11 +101,13 @@ class Rebalancing:
             return Knee(0, "more moves gain nothing")
         mean = gains[-1] / made[-1]
         index = int(np.argmax(gains - mean * made))
-        share = gains[index] / gains[-1]
+        share, after = gains[index] / gains[-1], min(index + 1, len(plans) - 1)
+        next_ones = made[after] - made[index]  # the price of a move is that of the next alone
+        each = (gains[after] - gains[index]) / max(next_ones, 1)
         why = (
             f"{plans[index].moves} moves bring {share:.0%} of what {plans[-1].moves} bring; up to there a "
-            f"move gains more than their mean of {mean:.3g}, beyond it less (the next one: "
-            f"{plans[index].prices.move:.3g})"
+            f"move gains more than their mean of {mean:.3g}, beyond it less (the next {next_ones:.0f}: "
+            f"{each:.3g} each)"
         )
         return Knee(index, why)
 
@@ -163,7 +166,7 @@ def move_costs(
     cost = _by_app("move_cost", move_cost, apps, 0.0)
     for app in stay:
         if app not in apps:
-            raise InputError(f"rebalance.stay names the unknown application {app!r}: use {list(apps)}")
+            raise InputError(f"rebalance.stay names the unknown application {app!r}: {meant(app, apps)}")
         cost[apps.index(app)] = np.inf
     return cost
 
@@ -174,7 +177,7 @@ def _by_app(key: str, given: float | Mapping[str, float], apps: tuple[str, ...],
         return np.full(len(apps), float(given))
     for app, number in given.items():
         if app not in apps:
-            raise InputError(f"{key} names the unknown application {app!r}: use {list(apps)}")
+            raise InputError(f"{key} names the unknown application {app!r}: {meant(app, apps)}")
         if not number >= 0:
             raise InputError(f"{key}.{app} {number:g}: give 0 or more")
     return np.array([float(given.get(app, other)) for app in apps])

@@ -8,6 +8,7 @@ import numpy as np
 from metis.errors import InputError
 from metis.files import load_arrays
 from metis.inputs.archives import INPUT_BYTES, array_names
+from metis.inputs.names import meant
 from metis.inputs.sheet import is_sheet, read_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.columns import APPS, columns_by_name
@@ -100,7 +101,9 @@ def make_group(counts: Sequence[float] | Mapping[str, float], apps: tuple[str, .
     if isinstance(counts, Mapping):
         unknown = [name for name in counts if name not in apps]
         if unknown:
-            raise InputError(f"group.counts names the unknown application {unknown[0]!r}: use {list(apps)}")
+            raise InputError(
+                f"group.counts names the unknown application {unknown[0]!r}: {meant(unknown[0], apps)}"
+            )
         counts = [counts.get(app, 0) for app in apps]
     group = whole_counts(counts, "group.counts")
     if group.shape != (len(apps),):

@@ -14,6 +14,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError
+from metis.inputs.names import meant
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.tables import Tables
@@ -217,7 +218,9 @@ class P99Below:
         apps, everyone = tables.space.apps, group + cluster.existing.sum(axis=0)
         for app in self.limits:
             if app not in apps:
-                raise InputError(f"objective.limits names the unknown application {app!r}: use {list(apps)}")
+                raise InputError(
+                    f"objective.limits names the unknown application {app!r}: {meant(app, apps)}"
+                )
             if app in unmeasured and everyone[apps.index(app)]:
                 raise InputError(f"objective.limits.{app}: no p99 was measured for {app}; take its limit out")
         limits = np.array([self.limits.get(app, self.limit) for app in apps], dtype=np.float64)  # NaN: none

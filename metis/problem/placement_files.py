@@ -12,7 +12,7 @@ from metis.errors import InputError
 from metis.files import written_whole
 from metis.inputs.archives import INPUT_BYTES, read_archive
 from metis.inputs.documents import read_json
-from metis.inputs.names import LONGEST_HOST, check_names, twice_in
+from metis.inputs.names import LONGEST_HOST, check_names, meant, twice_in
 from metis.inputs.sheet import Sheet, is_sheet, read_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.columns import APPS, columns_by_name
@@ -181,7 +181,8 @@ def _named_row(path: Path, node: str, held: Any, space: ColocationSpace) -> IntA
     unknown = [app for app in held if app not in space.apps]
     if unknown:
         raise InputError(
-            f"{path}: node {node!r} holds the unknown application {unknown[0]!r}; use {list(space.apps)}"
+            f"{path}: node {node!r} holds the unknown application {unknown[0]!r}; "
+            f"{meant(unknown[0], space.apps)}"
         )
     return whole_counts([held.get(app, 0) for app in space.apps], f"{path}: node {node}")
 

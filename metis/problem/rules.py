@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from metis.errors import InputError
+from metis.inputs.names import meant
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 from metis.settings import NONE_IS_EMPTY, settings
@@ -244,5 +245,5 @@ def placing_order(space: ColocationSpace, allowed: NDArray[np.bool_]) -> list[in
 
 def _column(app: str, space: ColocationSpace) -> int:
     if app not in space.apps:
-        raise InputError(f"rules name the unknown application {app!r}: use {list(space.apps)}")
+        raise InputError(f"rules name the unknown application {app!r}: {meant(app, space.apps)}")
     return space.apps.index(app)

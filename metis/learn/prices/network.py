@@ -1,4 +1,4 @@
-"""The network: applications as a set that exchange messages; their order changes nothing but the order.
+"""The network: applications as a set that exchange messages; reordered, they have the same prices, reordered.
 
 One function of arrays, so that TensorFlow differentiates it and numpy predicts by it: placing needs no
 TensorFlow, whose import takes 5 s.

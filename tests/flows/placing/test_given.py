@@ -42,6 +42,13 @@ def test_a_run_is_named_by_its_id_or_the_beginning_of_it(store, run_id, digits):
     assert beside.existing.endswith("decisions.npz")
 
 
+def test_a_run_that_judges_a_scheduler_stands_for_the_run_that_placed(store, run_id):
+    with store.recording("evaluate", "evaluate", "judged", {}, {}, {}) as recording:
+        judged = recording.child("a", {"metis.placed_by": run_id}, {}, {})
+    chosen = with_files(replace(Settings(), placement=judged[:8]), store)
+    assert given_placement(chosen, SPACE).tolist() == [[1, 1]]
+
+
 def test_a_beginning_that_several_runs_share_is_refused(store, monkeypatch):
     monkeypatch.setattr(store, "ids", lambda prefix: [f"{prefix}01", f"{prefix}02"])
     with pytest.raises(InputError, match="'abcdef': several MLflow runs begin so; give more of abcdef01"):

@@ -20,7 +20,7 @@ def with_group(counts, **words):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (with_group({"Redsi": 3}), "unknown application 'Redsi': use"),
+        (with_group({"Redsi": 3}), "unknown application 'Redsi': did you mean 'Redis'"),
         (with_group({"Redis": 3000}), "3000 containers do not fit: 81 nodes of 8 slots have 648 slots free"),
         (with_group({"Redis": 3}, rules=Rules(at_most={"Redsi": 1})), "rules name the unknown application"),
         (with_group({"MMS": 82}, rules=Rules(at_most={"MMS": 1})), "leave no room for rules.at_most.MMS=1; "),
@@ -49,7 +49,9 @@ def test_the_verbs_explore_nothing_for_a_mistyped_application(tmp_path, capfd, v
     out, err = capfd.readouterr()
     said = [line for line in err.splitlines() if not line.startswith("new tracking store")]
     assert (out, len(said)) == ("", 1)
-    assert said[0].startswith("metis: group.counts names the unknown application 'Redsi': use ['Redis',")
+    assert said[0].startswith(
+        "metis: group.counts names the unknown application 'Redsi': did you mean 'Redis'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,10 @@ def test_a_frontier_proposes_where_the_next_move_gains_less_than_the_mean():
     knee = found.knee()
     assert found.plans[knee.index].moves == 1
     assert "1 moves bring 56% of what 2 bring" in knee.why
+    mean, each = (
+        float(knee.why.split(before)[1].split()[0].rstrip(",")) for before in ("mean of ", "next 1: ")
+    )
+    assert each < mean
 
 
 def test_a_frontier_of_what_cannot_be_better_proposes_no_move():
