@@ -3,6 +3,7 @@
 import json
 import shutil
 import urllib.request
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -133,9 +134,12 @@ def test_prefect_shows_both(answers, shared):
     assert [run["state_type"] for run in flows] == ["COMPLETED"] * 2
     tasks = ask("/task_runs/filter")
     assert {task["state_type"] for task in tasks} == {"COMPLETED"}
-    assert sorted(task["name"] for task in tasks) == sorted(
-        step for answer in answers for step in answer["done"]
-    )
+    # a step that both need is a task of both, and done by the one that came first
+    done = Counter(step for answer in answers for step in answer["done"])
+    shown = Counter(task["name"] for task in tasks)
+    assert done <= shown
+    assert set(shown) == set(done)
+    assert max(shown.values()) <= 2
 
 
 @pytest.fixture
