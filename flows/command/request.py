@@ -15,6 +15,8 @@ from metis.errors import InputError
 
 ALWAYS = ("output", "tracking", "seed")
 EVERY = ("*",)
+# what single verbs read, which have no effect where the whole chain is meant
+OF_ONE_VERB = ("out", "format", "force", "why", "why_not", "seconds", "load_cost", "gc", "runs")
 KEY = re.compile(r"^[+~]*[A-Za-z_][\w./@-]*=")  # what an override begins with
 FLAGS = {"--dry-run": "dry_run=true"}
 # what an operator says of his cluster and its applications: the same words fit all verbs that work on it,
@@ -73,6 +75,7 @@ class Verb:
         implied: overrides that need not be typed, unless the same key is.
         unparsed: does it with the bare words and returns the exit code, or None where `run` is to do it.
         lasting: whether it goes on until it is interrupted, and then needs a while to end.
+        unread: settings that it does not read although it reads `EVERY` other.
     """
 
     run: Callable[[Request], Result]
@@ -83,6 +86,7 @@ class Verb:
     implied: tuple[str, ...] = ()
     unparsed: Callable[[Sequence[str]], int | None] | None = None
     lasting: bool = False
+    unread: tuple[str, ...] = ()
 
 
 def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
@@ -133,6 +137,8 @@ def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str], setti
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
         known = key in known_keys() or key.partition(".")[0] in section_names() or key.startswith("objective")
+        if key.partition(".")[0] in verb.unread:
+            raise InputError(f"{key}: has no effect for `metis {name}`")
         if reads == EVERY or not known or (is_choice(word) and _is_global(key)):
             continue
         if not any(_touches(key, one) for one in accepted):

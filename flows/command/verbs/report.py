@@ -6,7 +6,7 @@ metis report experiment=quick report=out.html
 
 from dataclasses import replace
 
-from flows.command.request import EVERY, Request, Verb
+from flows.command.request import EVERY, OF_ONE_VERB, Request, Verb
 from flows.command.result import Result
 from flows.command.verbs import run as run_verb
 from flows.engine.console import say
@@ -22,4 +22,4 @@ def run(request: Request) -> Result:
     return run_verb.run(replace(request, settings=settings))
 
 
-VERB = Verb(run, settings=EVERY)
+VERB = Verb(run, settings=EVERY, unread=OF_ONE_VERB)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
-from flows.command.request import EVERY, Request, Verb
+from flows.command.request import EVERY, OF_ONE_VERB, Request, Verb
 from flows.command.result import Line, Result, View
 from flows.command.week import week_views
 from flows.configuration.settings import Settings
@@ -85,4 +85,4 @@ def _sweep(words: Sequence[str]) -> int | None:
     return outcome.exit_code
 
 
-VERB = Verb(run, settings=EVERY, unparsed=_sweep)
+VERB = Verb(run, settings=EVERY, unread=OF_ONE_VERB, unparsed=_sweep)

@@ -17,7 +17,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from flows.command.request import EVERY, Request, Verb
+from flows.command.request import EVERY, OF_ONE_VERB, Request, Verb
 from flows.command.result import Result
 from flows.engine.console import say
 from flows.engine.secrets import masked
@@ -47,4 +47,4 @@ def run(request: Request) -> Result:
     return Result({"url": shown, "deployments": [f"{name}/{chosen.name}" for name in ("pipeline", *STAGES)]})
 
 
-VERB = Verb(run, settings=EVERY, lasting=True)
+VERB = Verb(run, settings=EVERY, unread=OF_ONE_VERB, lasting=True)

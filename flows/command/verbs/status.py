@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flows.command.request import EVERY, Request, Verb
+from flows.command.request import EVERY, OF_ONE_VERB, Request, Verb
 from flows.command.result import Line, Result, Table
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Step
@@ -110,4 +110,4 @@ def _changed(step: Step, digests: Mapping[str, str], attempt: Attempt) -> list[s
     return sorted(name for name in names if before.get(name) != now.get(name))
 
 
-VERB = Verb(run, settings=EVERY)
+VERB = Verb(run, settings=EVERY, unread=OF_ONE_VERB)

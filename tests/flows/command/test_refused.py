@@ -36,6 +36,10 @@ def verb_of(name):
         ("undeploy", "placement=plan.json"),
         ("gc", "group.size=3"),
         ("ui", "group.size=3"),
+        ("run", "out=plan.json"),
+        ("run", "why=node-7"),
+        ("status", "gc.delete=true"),
+        ("serve", "format=csv"),
     ],
 )
 def test_a_setting_without_effect_is_refused(verb, word):
