@@ -163,7 +163,7 @@ def fits(published: Path) -> Table:
     from metis.simulate.regressed import RegressedSimulator
 
     for kind, trees in (("forest", 100), ("boosted", 300)):
-        settings = SimulatorSettings(kind=kind, trees=trees)  # type: ignore[arg-type]
+        settings = SimulatorSettings(kind=kind, trees=trees)
         start = time.process_time()
         fitted = fit_simulator(profile, settings)
         spent = time.process_time() - start

@@ -12,9 +12,9 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import tabulated
 
 if TYPE_CHECKING:
-    from metis.explore.loop import Explored
     from metis.explore.newcomer import Newcomer
     from metis.explore.planners import Planner
+    from metis.explore.rounds import Explored
     from metis.measure.testbed import Testbed
     from metis.problem.oracle import Oracle
     from metis.problem.tables import Tables

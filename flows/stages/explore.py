@@ -36,7 +36,8 @@ from metis.problem.rules import Rules
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metis.explore.loop import Exploration, Explored
+    from metis.explore.loop import Exploration
+    from metis.explore.rounds import Explored
     from metis.measure.testbed import Testbed
     from metis.problem.tables import Tables
 

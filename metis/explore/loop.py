@@ -6,13 +6,11 @@ it, were it as good as the belief can hope. What disappoints leaves the plans, w
 exactly known.
 """
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,59 +27,31 @@ from metis.explore.acquisition import (
     start_design,
     without,
 )
+from metis.explore.rounds import (
+    Explored,
+    Progress,
+    Wanted,
+    add_row,
+    begin_with,
+    check_wanted,
+    exploration_key,
+    mean_ratio,
+    outcome_of,
+    round_number,
+    run_rounds,
+)
 from metis.explore.settings import ExploreSettings
-from metis.measure.journal import Journal, Wait, load_journal, measure_pending, measured_ids
-from metis.measure.profile import Profile
+from metis.measure.journal import Journal, Wait, load_journal, measured_ids
 from metis.measure.testbed import Testbed
-from metis.problem.cluster import Cluster
-from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.counts import FloatArray, IntArray
 from metis.problem.evaluation import value
-from metis.problem.groups import check_group
 from metis.problem.objectives import Objective
-from metis.problem.space import ColocationSpace
 from metis.program.relaxation import relax
 from metis.simulate.belief import Belief, fit_belief
 
 __all__ = ["Exploration", "ExploreSettings", "explore"]
 
-Progress = Callable[[Mapping[str, Any]], None]
-Wanted = Sequence[tuple[IntArray, Cluster]]
-
 FIRST_STEPS, MORE_STEPS = 40, 10  # of the search for hyperparameters, in the first round and later ones
-
-
-@dataclass(frozen=True)
-class Explored:
-    """The result of an exploration, whatever it believes.
-
-    Attributes:
-        profile: the sound measurements; repeated ones merged by their median.
-        plans: the incumbent placement of each group, int [nodes, apps].
-        history: a row per round: `round`, `measurements`, `hours`, `value` (believed, mean over groups),
-            `optimistic` (value of the optimistic plans), `gain_bound` (their lead over the incumbents),
-            `ratio` (incumbents to the true optimum, NaN where the testbed does not know), `coverage`,
-            `noise`, `seconds` (computation), `proposed` (co-locations and why).
-        measured: every run in order: round, co-location in words, reason, whether it is sound.
-        quarantined: co-locations that could not be measured, in words, and why.
-        measurements: runs made, repeats and failed ones included.
-        rounds: rows of the history.
-        seconds: of computation, measuring not included, in all sittings.
-        hours: machine hours that the measurements cost.
-        ratio: of the last row.
-        ended: why it ended: `budget`, `gain`, or `exhausted` (nothing left to measure).
-    """
-
-    profile: Profile
-    plans: list[IntArray]
-    history: list[dict[str, Any]]
-    measured: list[dict[str, Any]]
-    quarantined: dict[str, str]
-    measurements: int
-    rounds: int
-    seconds: float
-    hours: float
-    ratio: float
-    ended: str
 
 
 @dataclass(frozen=True)
@@ -133,28 +103,25 @@ def explore(
     if again:
         journal.pardon()
     optima = _true_optima(testbed, wanted, objective, plan)
-    while True:
-        measure_pending(
-            journal,
-            testbed,
-            seed=settings.seed,
-            at_once=settings.at_once,
-            budget=settings.runs,
-            patience=settings.patience,
-            path=path,
-            wait=wait,
-        )
-        if not journal.history and not journal.pending and _begin(journal, settings, candidates):
-            journal.save(path)
-            continue
-        if not journal.sound:
-            raise InputError(f"explore: nothing could be measured: {journal.named_quarantine()}")
+    states: list[_State] = []
+
+    def one_round() -> str:
         ended, state = _round(journal, wanted, objective, plan, settings, candidates, optima)
-        journal.save(path)
-        if progress:
-            progress(journal.history[-1] | {"budget": settings.runs})
-        if ended:
-            return _result(journal, state, settings, ended)
+        states[:] = [state]
+        return ended
+
+    ended = run_rounds(
+        journal,
+        testbed,
+        settings,
+        partial(_begin, journal, settings, candidates),
+        one_round,
+        path=path,
+        progress=progress,
+        wait=wait,
+    )
+    last = states[0]
+    return Exploration(**outcome_of(journal, settings), plans=last.plans, belief=last.belief, ended=ended)
 
 
 @dataclass(frozen=True)
@@ -171,16 +138,7 @@ def _begin(journal: Journal, settings: ExploreSettings, candidates: NDArray[np.b
     """Make the starting design pending; returns whether any of it is left to measure."""
     rng = np.random.default_rng([settings.seed, 0])
     design = start_design(journal.space, settings.start, settings.start_size, candidates, rng)
-    shared = [entry for entry in design if journal.space.totals[entry[0]] > 1]
-    design += [(i, "repeat") for i, _ in shared[: settings.repeats]]
-    made = [run["id"] for run in journal.runs]
-    journal.pending = []
-    for i, reason in design:
-        if i in made:
-            made.remove(i)
-        elif i not in journal.quarantined:
-            journal.pending.append((i, reason))
-    return bool(journal.pending) and len(journal.runs) < settings.runs
+    return begin_with(journal, design, settings)
 
 
 def _round(
@@ -194,9 +152,7 @@ def _round(
 ) -> tuple[str, _State]:
     """Fit, plan, propose, and add a row to the history; returns why the loop ends, empty if it goes on."""
     start = time.process_time()
-    # a finished exploration that is taken up again: its last round is done anew, with what was fitted in it
-    again = bool(journal.history) and journal.history[-1]["measurements"] == len(journal.runs)
-    number = len(journal.history) - again
+    number, again = round_number(journal)  # done anew, with what was fitted in it
     state = _believe(journal, wanted, objective, plan, settings, fit=not again)
     mean = float(np.mean(state.values))
     bounds = [relax(d.hope(settings.bound_spreads), d.group, d.cluster).bound for d in state.demands]
@@ -223,19 +179,16 @@ def _round(
         )
     row = {
         "round": number,
-        "measurements": len(journal.runs),
-        "hours": settings.cost(len(journal.runs)),
         "value": mean,
         "optimistic": float(np.mean(bounds)),
         "gain_bound": gain,
-        "ratio": _mean_ratio(state.plans, wanted, optima),
+        "ratio": mean_ratio(state.plans, wanted, optima),
         "coverage": state.belief.coverage,
         "noise": state.belief.noise,
         "seconds": time.process_time() - start,
-        "proposed": [[words(journal.space, i), reason] for i, reason in proposals],
     }
-    journal.history = [*journal.history[:number], row]
-    journal.pending, journal.thetas = proposals, state.belief.thetas
+    add_row(journal, settings, proposals, row)
+    journal.thetas = state.belief.thetas
     if proposals:
         return "", state
     return "gain" if content else "budget" if room <= 0 else "exhausted", state
@@ -278,49 +231,6 @@ def _still_open(
     return open_
 
 
-def check_wanted(space: ColocationSpace, wanted: Wanted) -> None:
-    """Refuse groups that cannot be placed, or clusters of other applications or slots than `space`.
-
-    Raises:
-        InputError: says which.
-    """
-    if not wanted:
-        raise InputError("explore: give at least one group to plan for")
-    for group, cluster in wanted:
-        check_group(group, cluster)
-        if cluster.space != space:
-            raise InputError(
-                f"a cluster has {list(cluster.space.apps)} on {cluster.space.slots} slots, the testbed "
-                f"{list(space.apps)} on {space.slots}: measure what will be placed"
-            )
-
-
-def exploration_key(settings: ExploreSettings, wanted: Wanted, objective: Objective, *others: Any) -> str:
-    """Digest of all that decides what is proposed; budget and organisation of measuring are left out.
-
-    Args:
-        settings: of the exploration.
-        wanted: groups and clusters.
-        objective: what is planned for.
-        others: JSON-able values that decide it too.
-    """
-    outside = (
-        "budget",
-        "hours",
-        "seconds_per_measurement",
-        "at_once",
-        "until_gain",
-        "retries",
-        "pause",
-    )
-    parts: list[Any] = [{k: v for k, v in asdict(settings).items() if k not in outside}, objective.name]
-    parts += others
-    for group, cluster in wanted:
-        parts += [group.tolist(), cluster.nodes, cluster.existing.tolist()]
-        parts += [np.flatnonzero(~cluster.allowed).tolist()]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
 def _true_optima(
     testbed: Testbed, wanted: Wanted, objective: Objective, plan: Plan
 ) -> list[tuple[FloatArray, float]] | None:
@@ -334,48 +244,3 @@ def _true_optima(
         worth = objective.bind(group, cluster, tables)
         optima.append((worth, value(plan(worth, group, cluster), cluster, worth)))
     return optima
-
-
-def _mean_ratio(
-    plans: Sequence[IntArray], wanted: Wanted, optima: Sequence[tuple[FloatArray, float]] | None
-) -> float:
-    if optima is None:
-        return float("nan")
-    reached = [
-        value(placement, cluster, worth) / best
-        for placement, (_, cluster), (worth, best) in zip(plans, wanted, optima, strict=True)
-    ]
-    return float(np.mean(reached))
-
-
-def words(space: ColocationSpace, colocation: int) -> str:
-    """Return a co-location by its id, in words."""
-    return describe_colocation(space.rows(colocation), space.apps)
-
-
-def _result(journal: Journal, state: _State, settings: ExploreSettings, ended: str) -> Exploration:
-    return Exploration(**outcome_of(journal, settings), plans=state.plans, belief=state.belief, ended=ended)
-
-
-def outcome_of(journal: Journal, settings: ExploreSettings) -> dict[str, Any]:
-    """Return what a journal says of an exploration, by the names of `Explored`."""
-    measured = [
-        {
-            "round": run["round"],
-            "colocation": words(journal.space, run["id"]),
-            "reason": run["reason"],
-            "sound": run["sound"],
-        }
-        for run in journal.runs
-    ]
-    return {
-        "profile": journal.profile(),
-        "history": journal.history,
-        "measured": measured,
-        "quarantined": journal.named_quarantine(),
-        "measurements": len(journal.runs),
-        "rounds": len(journal.history),
-        "seconds": float(sum(row["seconds"] for row in journal.history)),
-        "hours": settings.cost(len(journal.runs)),
-        "ratio": float(journal.history[-1]["ratio"]),
-    }

@@ -12,26 +12,31 @@ them and suffers. Only co-locations that hold it are measured.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.errors import InputError
 from metis.explore.beliefs import OracleBelief, TableBelief, fit_plan_belief
-from metis.explore.loop import (
-    Explored,
-    Progress,
-    Wanted,
-    check_wanted,
-    exploration_key,
-    outcome_of,
-    words,
-)
 from metis.explore.newcomer import Newcomer
 from metis.explore.planners import Planner
+from metis.explore.rounds import (
+    Explored,
+    Progress,
+    Reached,
+    Wanted,
+    add_row,
+    begin_with,
+    check_wanted,
+    exploration_key,
+    mean_ratio,
+    outcome_of,
+    round_number,
+    run_rounds,
+)
 from metis.explore.settings import ExploreSettings
-from metis.measure.journal import Journal, Wait, load_journal, measure_pending
+from metis.measure.journal import Journal, Wait, load_journal
 from metis.measure.profile import Profile
 from metis.measure.testbed import Testbed, draw_mixes, join_profiles
 from metis.problem.counts import FloatArray, IntArray
@@ -114,31 +119,17 @@ def explore_by_plans(
         testbed, wanted, objective, planner, settings, simulator or SimulatorSettings(), newcomer, journal
     )
     optima = None if truth is None else loop.optima(truth)
-    while True:
-        measure_pending(
-            journal,
-            testbed,
-            seed=settings.seed,
-            at_once=settings.at_once,
-            budget=settings.runs,
-            patience=settings.patience,
-            path=path,
-            wait=wait,
-        )
-        if not journal.history and not journal.pending and loop.begin():
-            journal.save(path)
-            continue
-        if not journal.sound:
-            raise InputError(f"explore: nothing could be measured: {journal.named_quarantine()}")
-        ended = loop.round(optima)
-        journal.save(path)
-        if progress:
-            progress(journal.history[-1] | {"budget": settings.runs})
-        if ended:
-            return loop.result(ended, optima)
-
-
-Optima = Sequence[tuple[FloatArray | Worth, float]]
+    ended = run_rounds(
+        journal,
+        testbed,
+        settings,
+        loop.begin,
+        partial(loop.round, optima),
+        path=path,
+        progress=progress,
+        wait=wait,
+    )
+    return loop.result(ended, optima)
 
 
 @dataclass
@@ -168,17 +159,7 @@ class _Loop:
 
     def begin(self) -> bool:
         """Make the starting design pending; returns whether any of it is left to measure."""
-        journal, settings = self.journal, self.settings
-        design = self._design()
-        shared = [i for i in design if self.space.rows(i).sum() > 1]
-        made = [run["id"] for run in journal.runs]
-        journal.pending = []
-        for i, reason in [(i, "start") for i in design] + [(i, "repeat") for i in shared[: settings.repeats]]:
-            if i in made:
-                made.remove(i)
-            elif i not in journal.quarantined:
-                journal.pending.append((i, reason))
-        return bool(journal.pending) and len(journal.runs) < settings.runs
+        return begin_with(self.journal, [(i, "start") for i in self._design()], self.settings)
 
     def _design(self) -> list[int]:
         """Return ids of the stand-alone runs, then of mixes, or pairs where these are asked for."""
@@ -203,17 +184,16 @@ class _Loop:
         """Return whether a cluster's rules admit each of `rows`, bool [n]."""
         return np.asarray(np.any([cluster.admits(rows) for _, cluster in self.wanted], axis=0))
 
-    def optima(self, truth: Oracle | Tables) -> Optima:
+    def optima(self, truth: Oracle | Tables) -> list[Reached]:
         """Return the true worth for each group, and what no placement exceeds."""
         worths = [worth_of(self.objective, group, cluster, truth) for group, cluster in self.wanted]
         return [(w, self.planner.bound(w, *pair)) for w, pair in zip(worths, self.wanted, strict=True)]
 
-    def round(self, optima: Optima | None) -> str:
+    def round(self, optima: Sequence[Reached] | None) -> str:
         """Fit, plan, propose, and add a row to the history; returns why the loop ends, or nothing."""
         start = time.process_time()
         journal, settings = self.journal, self.settings
-        again = bool(journal.history) and journal.history[-1]["measurements"] == len(journal.runs)
-        number = len(journal.history) - again
+        number, _ = round_number(journal)
         known = self.known()
         noise = known.noise if settings.noise is None else settings.noise
         coverage = self._coverage(noise)
@@ -229,28 +209,24 @@ class _Loop:
         proposals = self._propose(plans, hoped, number, room) if room > 0 else []
         row = {
             "round": number,
-            "measurements": len(journal.runs),
-            "hours": settings.cost(len(journal.runs)),
             "value": mean,
             "optimistic": best,
             "gain_bound": gain,
-            "ratio": self._ratio(plans, optima),
+            "ratio": mean_ratio(plans, self.wanted, optima),
             "coverage": coverage,
             "noise": noise,
             "seconds": time.process_time() - start,
-            "proposed": [[words(self.space, i), reason] for i, reason in proposals],
         }
-        journal.history = [*journal.history[:number], row]
-        journal.pending = proposals
+        add_row(journal, settings, proposals, row)
         if proposals:
             return ""
         return "gain" if content else "budget" if len(journal.runs) >= settings.runs else "exhausted"
 
-    def result(self, ended: str, optima: Optima | None) -> PlannedExploration:
+    def result(self, ended: str, optima: Sequence[Reached] | None) -> PlannedExploration:
         """Return what was found, with plans that are as good as can be."""
         worths = self._worths(self._believed.known())
         plans = [self.planner.best(w, *pair) for w, pair in zip(worths, self.wanted, strict=True)]
-        self.journal.history[-1]["ratio"] = self._ratio(plans, optima)
+        self.journal.history[-1]["ratio"] = mean_ratio(plans, self.wanted, optima)
         outcome = outcome_of(self.journal, self.settings)
         return PlannedExploration(
             **outcome, plans=plans, ended=ended, belief=self._believed, known=self.known()
@@ -283,13 +259,6 @@ class _Loop:
     def _values(self, plans: Sequence[IntArray], worths: Sequence[FloatArray | Worth]) -> list[float]:
         clusters = [cluster for _, cluster in self.wanted]
         return [value(p, c, w) for p, c, w in zip(plans, clusters, worths, strict=True)]
-
-    def _ratio(self, plans: Sequence[IntArray], optima: Optima | None) -> float:
-        if optima is None:
-            return float("nan")
-        reached = self._values(plans, [worth for worth, _ in optima])
-        shares = [own / best for own, (_, best) in zip(reached, optima, strict=True) if best > 0]
-        return float(np.mean(shares)) if shares else 1.0
 
     def _coverage(self, noise: float) -> float:
         """Return the share of what was just measured that lies in the 80 % interval of the belief before."""

@@ -35,7 +35,7 @@ def work_in(folder: Path, **profile: object) -> Work:
     output = folder / "output"
     output.mkdir(exist_ok=True)
     settings = settings_for(Inventory.load(inputs["setup"] / "inventory.json"), **profile)
-    return Work(settings, output, folder / "scratch", inputs, recording=None)  # type: ignore[arg-type]
+    return Work(settings, output, folder / "scratch", inputs, recording=None)
 
 
 if __name__ == "__main__":

@@ -122,11 +122,11 @@ class Counting(BaseHTTPRequestHandler):
     """Counters as a workload serves them; each reading finds 30 requests more, 6 of them failed."""
 
     def do_GET(self) -> None:
-        self.server.readings += 1  # type: ignore[attr-defined]
-        if self.server.broken:  # type: ignore[attr-defined]
+        self.server.readings += 1
+        if self.server.broken:
             self.send_error(503)
             return
-        count = self.server.readings if self.server.grows else 10 - self.server.readings  # type: ignore[attr-defined]
+        count = self.server.readings if self.server.grows else 10 - self.server.readings
         text = (
             "# TYPE metis_requests_total counter\n"
             f'metis_requests_total{{app="MMS"}} {30 * count}\n'
@@ -146,7 +146,7 @@ def counters() -> Iterator[list[ThreadingHTTPServer]]:
     servers = []
     for grows, broken in ((True, False), (False, False), (True, True)):
         server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
-        server.readings, server.grows, server.broken = 0, grows, broken  # type: ignore[attr-defined]
+        server.readings, server.grows, server.broken = 0, grows, broken
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
     yield servers
@@ -172,7 +172,7 @@ def test_counters_read_twice_give_the_rate_of_good_answers(counters):
     containers = [
         container("MMS", "worker-1", slot, server.server_address[1]) for slot, server in enumerate(counters)
     ]
-    heard = CounterMeasurement(Here(), LoadSettings(duration=0.5))(containers)  # type: ignore[arg-type]
+    heard = CounterMeasurement(Here(), LoadSettings(duration=0.5))(containers)
     sound, anew, broken = (heard[one.name] for one in containers)
     assert isinstance(sound, LoadResult)
     assert (sound.requests, sound.failures) == (30, 6)
@@ -184,7 +184,7 @@ def test_counters_read_twice_give_the_rate_of_good_answers(counters):
 
 def test_a_container_that_is_silent_is_a_reason_not_an_error():
     one = container("MMS", "worker-1", 0, 1)  # nothing listens on port 1
-    heard = CounterMeasurement(Here(), LoadSettings(duration=0.5))([one])  # type: ignore[arg-type]
+    heard = CounterMeasurement(Here(), LoadSettings(duration=0.5))([one])
     assert "cannot be read" in str(heard[one.name])
 
 

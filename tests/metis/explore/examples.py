@@ -48,7 +48,7 @@ def run(
     **options: object,
 ) -> Exploration:
     wanted = [(GROUP, Cluster(testbed.space, 10)), (GROUP[::-1].copy(), Cluster(testbed.space, 9))]
-    return explore(testbed, wanted, objective, plan, settings, wait=lambda seconds: None, **options)  # type: ignore[arg-type]
+    return explore(testbed, wanted, objective, plan, settings, wait=lambda seconds: None, **options)
 
 
 @dataclass

@@ -51,7 +51,7 @@ def test_the_history_says_what_was_bought(testbed: EmbeddedTestbed) -> None:
 def test_every_acquisition_spends_its_budget_on_new_co_locations(
     testbed: EmbeddedTestbed, acquisition: str
 ) -> None:
-    found = run(testbed, replace(QUICK, acquisition=acquisition, budget=16))  # type: ignore[arg-type]
+    found = run(testbed, replace(QUICK, acquisition=acquisition, budget=16))
     assert found.measurements == 16
     assert len(found.profile) == 16
     assert 0.8 < found.ratio <= 1 + 1e-9
@@ -59,7 +59,7 @@ def test_every_acquisition_spends_its_budget_on_new_co_locations(
 
 @pytest.mark.parametrize("start", ["pairs", "random"])
 def test_every_design_begins_with_the_stand_alone_runs(testbed: EmbeddedTestbed, start: str) -> None:
-    found = run(testbed, replace(QUICK, start=start, budget=8))  # type: ignore[arg-type]
+    found = run(testbed, replace(QUICK, start=start, budget=8))
     totals = found.profile.colocations.sum(axis=1)
     assert (totals == 1).sum() == 3
     assert found.measurements == 8

@@ -35,7 +35,7 @@ from tests.metis.explore.examples import GROUP, QUICK, plan, run
 )
 def test_settings_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        replace(QUICK, **change)  # type: ignore[arg-type]
+        replace(QUICK, **change)
 
 
 def test_settings_are_read_alike_in_python_and_from_a_file() -> None:
