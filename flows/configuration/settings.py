@@ -228,7 +228,7 @@ class Settings:
 
     @property
     def stated(self) -> bool:
-        """Whether nodes differ, or rules tell them apart, so that a statement says what each of them has."""
+        """Whether nodes differ, or rules treat them differently: a statement says what each has."""
         return bool(self.cluster.types) or self.rules.wider or self.problem is not None
 
     @property

@@ -85,6 +85,14 @@ def end_workers() -> None:
         process.join(ENDED_WITHIN)
 
 
+def ended_by(error: BaseException) -> tuple[str, str]:
+    """Return the reason and the status of a run that an error ended."""
+    if not isinstance(error, Exception):  # Ctrl-C, SIGTERM, and what Prefect makes of it
+        return "interrupted", "KILLED"
+    reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
+    return reason, "FAILED"
+
+
 def end(client: Any, run_id: str, reason: str, status: str) -> None:
     """Mark a run as ended without a result, with the reason."""
     client.set_tag(run_id, "metis.error", masked(reason)[:4000])

@@ -15,7 +15,7 @@ from typing import Any
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import check, ready, sqlite_uri
 from flows.engine.folders import Fetched, alone, file_path, is_local, stage_folder, surroundings
-from flows.engine.leftovers import OWN, close_left, end, workers_of
+from flows.engine.leftovers import OWN, close_left, end, ended_by, workers_of
 from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_runs
 from flows.engine.output import described, files_of, flaw
 from flows.engine.processes import is_gone, own_mark
@@ -24,7 +24,7 @@ from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording
 from flows.engine.secrets import masked, masked_value
 from flows.engine.startup import prepare_mlflow
 from flows.engine.view import TAGS
-from metis.errors import InputError, MetisError
+from metis.errors import InputError
 
 __all__ = ["Attempt", "Job", "Record", "Recording", "Store", "sqlite_uri"]
 LOG_CHUNK = 1000  # values per request that MLflow accepts
@@ -309,11 +309,9 @@ class Store:
         OWN.pop(run_id, None)
 
     def _fail(self, run_id: str, error: BaseException) -> None:
-        reason = str(error) if isinstance(error, MetisError) else f"{type(error).__name__}: {error}"
-        killed = not isinstance(error, Exception)  # Ctrl-C, SIGTERM, and what Prefect makes of it
         try:
             with surroundings(self.uri):
-                end(self._client, run_id, reason, "KILLED" if killed else "FAILED")
+                end(self._client, run_id, *ended_by(error))
         except Exception:  # the first failure is the one to report
             logging.getLogger(__name__).debug("could not record the failure", exc_info=True)
 

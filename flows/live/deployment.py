@@ -1,6 +1,5 @@
 """Deploying on a live cluster: the plan in words, and what was predicted against what is measured."""
 
-import io
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flows.live.session import LiveSession
+from flows.report.elements import svg_of
 from metis.problem.counts import IntArray, describe_colocation
 from metis.problem.tables import Tables
 
@@ -146,9 +146,7 @@ def comparison_figure(table: pd.DataFrame) -> bytes:
     axes.set_title(f"mean predicted {mean['predicted']:.3f}, measured {mean['measured']:.3f}", fontsize=10)
     if len(known):
         axes.legend(frameon=False, fontsize=8)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return svg_of(figure)
 
 
 def undeploy_command(command: str) -> str:

@@ -6,6 +6,7 @@ from html import escape
 import numpy as np
 
 from flows.report import ReportSection
+from flows.report.elements import html_table
 from metis.explain import explain
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -44,8 +45,6 @@ def explained_section(
             effects = ", ".join(f"{other} {-change:+.2f}" for other, change in app["from_one"].items())
             lead = (f"{nodes}", entry["holds"]) if i == 0 else ("", "")
             rows.append((*lead, app["application"], f"{app['rps']:.2f}", effects, broken if i == 0 else ""))
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     total = sum(float(extents.sum()) for extents in violated.values())
     text = (
         f"<p>Group 0 alone, as {escape(name)} placed it, nodes that hold the same shown once; RPS as the "
@@ -54,5 +53,4 @@ def explained_section(
         f"which interference constraints the node breaks (extent; {total:g} over all nodes). "
         "Breaking one may be worth it: a constraint knows pairs, not the whole.</p>"
     )
-    table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    return ReportSection("Why these neighbours", text + table)
+    return ReportSection("Why these neighbours", text + html_table(HEADINGS, rows))

@@ -1,6 +1,5 @@
 """The report section on exploring: ratio against measurements, what was measured and why, calibration."""
 
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from flows.report.data import ReportSection
+from flows.report.elements import svg_of
 from flows.report.words import percent
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def exploration_section(
     """The section of the report on an exploration.
 
     Args:
-        history: a row per round, see `metis.explore.loop.Exploration`.
+        history: a row per round, see `metis.explore.rounds.Explored`.
         measured: every run: `round`, `colocation`, `reason`, `sound`.
         calibration: `level` and `coverage`, shares; None where the testbed knows no truth.
     """
@@ -74,9 +74,7 @@ def exploration_figure(histories: pd.DataFrame, calibration: pd.DataFrame | None
         axes[0].legend(frameon=False, fontsize=9)
     if calibration is not None:
         _calibration(axes[1], calibration)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return svg_of(figure)
 
 
 def _curve(axes: "Axes", mine: pd.DataFrame, column: str, name: str, colour: str) -> None:

@@ -1,12 +1,11 @@
 """The frontier of moves, as a figure and as a section of the page: what each number of moves reaches."""
 
-import io
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
-from markupsafe import Markup
-
 from flows.report.data import ReportSection
+from flows.report.elements import html_table, svg_of
 
 VALUE, PRICE, GREY = "#2f6db2", "#b2432f", "#999999"
 
@@ -40,28 +39,28 @@ def frontier_figure(document: Mapping[str, Any]) -> bytes:
     prices.set_xlabel("moves")
     prices.set_ylabel("what the next move would gain")
     prices.set_ylim(bottom=0)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return svg_of(figure)
 
 
 def frontier_section(document: Mapping[str, Any]) -> ReportSection:
     """The section of the page on moves."""
     points: Sequence[Mapping[str, Any]] = document.get("frontier", [document])
     before = document["before"]
-    head = Markup("<p>What runs is worth {:.4f} ({:.4f} mean RPS).").format(before["value"], before["rps"])
+    text = f"<p>What runs is worth {before['value']:.4f} ({before['rps']:.4f} mean RPS)."
     if "knee" in document:
-        head += Markup(" Proposed: {} moves. {}.").format(
-            document["knee"]["moves"], document["knee"]["why"].capitalize()
-        )
+        knee = document["knee"]
+        text += f" Proposed: {knee['moves']} moves. {escape(knee['why'].capitalize())}."
     names = ("moves", "value", "at most", "gap", "next move", "waves")
-    header = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
-    rows = Markup("").join(
-        Markup(
-            "<tr><th scope='row'>{}</th><td>{:.4f}</td><td>{:.4f}</td><td>{:.3%}</td><td>{:.3g}</td>"
-            "<td>{}</td></tr>"
-        ).format(one["moves"], one["value"], one["bound"], one["gap"], one["price"], len(one["waves"]))
+    rows = [
+        (
+            f"{one['moves']}",
+            f"{one['value']:.4f}",
+            f"{one['bound']:.4f}",
+            f"{one['gap']:.3%}",
+            f"{one['price']:.3g}",
+            f"{len(one['waves'])}",
+        )
         for one in points
-    )
-    table = Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(header, rows)
-    return ReportSection("Few moves", str(head + Markup("</p>") + table), frontier_figure(document).decode())
+    ]
+    table = html_table(names, rows, named=True)
+    return ReportSection("Few moves", f"{text}</p>{table}", frontier_figure(document).decode())

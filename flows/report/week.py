@@ -1,13 +1,12 @@
 """A simulated week, as a figure and as a section of the page: value, moves and SLO of policies by hour."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from flows.report.data import ReportSection
+from flows.report.elements import html_table, svg_of
 
 DAY = 24
 COLOURS = ("#999999", "#7a5195", "#2f6db2", "#3c8d5a", "#b2432f", "#000000")
@@ -42,9 +41,7 @@ def week_figure(document: Mapping[str, Any]) -> bytes:
     up.set_ylabel("nodes", color="#b2432f")
     up.set_ylim(0, 1.15 * max(document["nodes"]))
     runs.set_xlabel("days")
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return svg_of(figure)
 
 
 def _colours(document: Mapping[str, Any]) -> list[str]:
@@ -53,16 +50,21 @@ def _colours(document: Mapping[str, Any]) -> list[str]:
 
 def week_section(document: Mapping[str, Any]) -> ReportSection:
     """The section of the page on a simulated week."""
-    head = Markup("<p>{} hours, {:.0f} containers in the mean; shares of what no placement exceeds.</p>")
     names = ("policy", "mean share", "worst hour", "moves", "loops", "at the SLO")
-    header = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
-    rows = Markup("").join(
-        Markup(
-            "<tr><th scope='row'>{}</th><td>{:.2%}</td><td>{:.2%}</td><td>{}</td><td>{}</td>"
-            "<td>{:.1%}</td></tr>"
-        ).format(name, one["share"], one["share_worst"], one["moves"], one["loops"], one["above_slo"])
+    rows = [
+        (
+            name,
+            f"{one['share']:.2%}",
+            f"{one['share_worst']:.2%}",
+            f"{one['moves']}",
+            f"{one['loops']}",
+            f"{one['above_slo']:.1%}",
+        )
         for name, one in document["policies"].items()
+    ]
+    text = (
+        f"<p>{document['hours']} hours, {np.mean(document['containers']):.0f} containers in the mean; shares "
+        "of what no placement exceeds.</p>"
     )
-    table = Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(header, rows)
-    text = head.format(document["hours"], np.mean(document["containers"])) + table
-    return ReportSection("A week", str(text), week_figure(document).decode())
+    table = html_table(names, rows, named=True)
+    return ReportSection("A week", text + table, week_figure(document).decode())

@@ -7,12 +7,12 @@ has a title, a legend, the published values where the experiment holds them, and
 drawn and of how many groups.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from flows.report.elements import svg_of
 from flows.sweeps.marks import (
     BOX,
     COLOURS,
@@ -47,9 +47,7 @@ def sweep_figure(
     """
     draw = _form(results, curves, arrive=arrive)
     figure = draw(results, published, curves)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return svg_of(figure)
 
 
 Draw = Callable[[pd.DataFrame, Published, pd.DataFrame | None], Any]

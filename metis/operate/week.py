@@ -13,6 +13,7 @@ from metis.operate.policies import Hour, Policy
 from metis.operate.settings import DAY, WeekSettings
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.evaluation import value
 from metis.problem.objectives import Objective
 from metis.problem.tables import Tables
 from metis.program.relaxation import relax
@@ -113,16 +114,15 @@ def simulate_week(
         rps, worth = _judged(tables, life, objective, hour, hour)
         known = _judged(tables, life, objective, max(hour - settings.lag, 0), hour)[1]
         up = np.flatnonzero(life.up[hour])
+        here = Cluster(space, len(up), allowed=allowed)
         for name, policy in policies.items():
             one = kept[name]
-            _live(one, policy, life, hour, up, known, Cluster(space, len(up), allowed=allowed), settings)
+            _live(one, policy, life, hour, up, known, here, settings)
             placement = _counts(one.node, life)
-            ids = space.index(placement)
-            one.value.append(float(worth[ids].sum()))
-            there = placement.sum()
-            met = float(placement[rps[ids] >= settings.slo].sum() / there) if there else 1.0
-            one.above.append(met)
-        bounds.append(_bound(worth, life.running(hour), Cluster(space, len(up), allowed=allowed)))
+            one.value.append(value(placement[up], here, worth))
+            there, met = placement.sum(), rps[space.index(placement)] >= settings.slo
+            one.above.append(float(placement[met].sum() / there) if there else 1.0)
+        bounds.append(_bound(worth, life.running(hour), here))
         if report is not None:
             report(hour + 1, life.hours)
     containers = np.array([life.running(hour).sum() for hour in range(life.hours)])

@@ -25,7 +25,7 @@ class Cluster:
         allowed: bool [space.size], the co-locations the operator's rules admit; empty where the space is too
             large to tabulate.
         rules: the operator's rules, which decide there; `admits` fits both.
-        stated: nodes of several types, resources and rules that tell nodes apart; None where all nodes are
+        stated: nodes of several types, resources and rules that distinguish nodes; None where all nodes are
             alike. Its applications are those of the space, whose slots are those of the largest node.
     """
 

@@ -72,7 +72,7 @@ class Problem:
             for all.
         penalty: what each co-location [n, apps] takes from the value by soft rules, float64 [n]; None for
             nothing.
-        limits: on nodes of several kinds together; nodes that a limit tells apart are of different kinds.
+        limits: on nodes of several kinds together; a limit treats all nodes of a kind alike.
     """
 
     apps: tuple[str, ...]

@@ -39,7 +39,7 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answers(shared):
+def documents(shared):
     """What two pipelines say that were started together, each in a tracking folder of its own."""
     running = [shared.start(client_words(shared, seed, f"client-{seed}")) for seed in BOTH]
     told = []
@@ -74,13 +74,13 @@ def steps_of(client):
     return [run for run in runs if "metis.step" in run.data.tags], runs
 
 
-def test_nothing_is_lost(answers, client):
+def test_nothing_is_lost(documents, client):
     """Every step of both is there, finished, with all its files as they were written."""
     steps, runs = steps_of(client)
     by_id = {run.info.run_id: run for run in steps}
-    for answer in answers:
-        assert [by_id[run].data.tags["metis.step"] for run in answer["runs"].values()] == DONE
-        assert list(answer["runs"]) == DONE
+    for document in documents:
+        assert [by_id[run].data.tags["metis.step"] for run in document["runs"].values()] == DONE
+        assert list(document["runs"]) == DONE
     assert {run.info.status for run in runs} == {"FINISHED"}
     for run in steps:
         listed = {file.path for file in client.list_artifacts(run.info.run_id)}
@@ -89,7 +89,7 @@ def test_nothing_is_lost(answers, client):
     assert len(judged) == 4  # two schedulers for each of the two
 
 
-def test_nothing_is_mixed(answers, client, alone, shared):
+def test_nothing_is_mixed(documents, client, alone, shared):
     """Each got the inputs of its own seed, and what it would have got alone."""
     steps, _ = steps_of(client)
     keys = {}
@@ -97,45 +97,45 @@ def test_nothing_is_mixed(answers, client, alone, shared):
         tags = run.data.tags
         keys.setdefault((tags["metis.step"], tags["metis.key"]), set()).add(tags["metis.digest"])
     assert all(len(digests) == 1 for digests in keys.values())
-    own = [set(answer["runs"].values()) for answer in answers]
-    differ = [step for step in DONE if answers[0]["runs"][step] != answers[1]["runs"][step]]
+    own = [set(document["runs"].values()) for document in documents]
+    differ = [step for step in DONE if documents[0]["runs"][step] != documents[1]["runs"][step]]
     assert set(differ) >= set(DONE) - {"setup"}
-    for runs, answer in zip(own, answers, strict=True):
+    for runs, document in zip(own, documents, strict=True):
         for step in differ:
-            tags = client.get_run(answer["runs"][step]).data.tags
+            tags = client.get_run(document["runs"][step]).data.tags
             inputs = json.loads(tags["metis.inputs"])
             assert {inputs[name] for name in inputs if name != "setup"} <= runs, step
-    for seed, (answer, outcome) in enumerate(zip(answers, alone, strict=True)):
+    for seed, (document, outcome) in enumerate(zip(documents, alone, strict=True)):
         fetched = shared.folder / f"client-{seed}" / "downloads"
         for step in ("profile", "simulator"):
-            tags = client.get_run(answer["runs"][step]).data.tags
+            tags = client.get_run(document["runs"][step]).data.tags
             assert tags["metis.digest"] == outcome.records[step].digest, step
         for step in ("baselines/optimum", "baselines/greedy"):
-            mine = np.load(fetched / answer["runs"][step] / "decisions.npz")
+            mine = np.load(fetched / document["runs"][step] / "decisions.npz")
             theirs = np.load(outcome.folder(step) / "decisions.npz")
             np.testing.assert_array_equal(mine["groups"], theirs["groups"])
             np.testing.assert_array_equal(mine["placements"], theirs["placements"])
         timeless = [
             pd.read_csv(folder / "results.csv")
-            for folder in (fetched / answer["runs"]["evaluate"], outcome.folder("evaluate"))
+            for folder in (fetched / document["runs"]["evaluate"], outcome.folder("evaluate"))
         ]
         pd.testing.assert_frame_equal(*timeless)
 
 
-def test_prefect_shows_both(answers, shared):
+def test_prefect_shows_both(documents, shared):
     def ask(path):
         request = urllib.request.Request(
             f"{shared.prefect}{path}", json.dumps({}).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=60) as document:
+            return json.load(document)
 
     flows = ask("/flow_runs/filter")
     assert [run["state_type"] for run in flows] == ["COMPLETED"] * 2
     tasks = ask("/task_runs/filter")
     assert {task["state_type"] for task in tasks} == {"COMPLETED"}
     # a step that both need is a task of both, and done by the one that came first
-    done = Counter(step for answer in answers for step in answer["done"])
+    done = Counter(step for document in documents for step in document["done"])
     shown = Counter(task["name"] for task in tasks)
     assert done <= shown
     assert set(shown) == set(done)
@@ -157,20 +157,20 @@ def client_run(shared, monkeypatch, capfd):
     return run
 
 
-def test_another_machine_finds_all_of_it(answers, shared, client_run):
+def test_another_machine_finds_all_of_it(documents, shared, client_run):
     """A third client, with nothing on its disk, does nothing and sees the same."""
     third = client_run(0, "third")
     assert third["done"] == []
     # the same setup was recorded by both, and the newest is found
-    assert third["runs"] | {"setup": ""} == answers[0]["runs"] | {"setup": ""}
-    assert third["runs"]["setup"] in [answer["runs"]["setup"] for answer in answers]
-    assert third["schedulers"] == answers[0]["schedulers"]
+    assert third["runs"] | {"setup": ""} == documents[0]["runs"] | {"setup": ""}
+    assert third["runs"]["setup"] in [document["runs"]["setup"] for document in documents]
+    assert third["schedulers"] == documents[0]["schedulers"]
     assert "<svg" in (shared.folder / "third" / "report.html").read_text(encoding="utf-8")
 
 
-def test_what_the_server_lost_is_done_again(answers, shared, client, client_run):
+def test_what_the_server_lost_is_done_again(documents, shared, client, client_run):
     """An artifact that was deleted on the server: as if it had never been there, for whoever has it not."""
-    lost = answers[1]["runs"]["simulator"]
+    lost = documents[1]["runs"]["simulator"]
     (found,) = shared.artifacts.rglob(f"{lost}/artifacts/simulator.npz")
     found.unlink()
     store = Store(TrackingSettings(path=str(shared.folder / "fourth"), uri=shared.tracking))
@@ -180,12 +180,12 @@ def test_what_the_server_lost_is_done_again(answers, shared, client, client_run)
     assert store.find("simulator", tags["metis.key"]).digest == tags["metis.digest"]
 
 
-def test_a_damaged_copy_is_fetched_again(answers, shared):
+def test_a_damaged_copy_is_fetched_again(documents, shared):
     store = Store(TrackingSettings(path=str(shared.folder / "client-0"), uri=shared.tracking))
-    folder = store.record(answers[0]["runs"]["profile"]).folder
+    folder = store.record(documents[0]["runs"]["profile"]).folder
     whole = (folder / "profile.npz").read_bytes()
     (folder / "profile.npz").write_bytes(b"")
-    assert (store.record(answers[0]["runs"]["profile"]).folder / "profile.npz").read_bytes() == whole
+    assert (store.record(documents[0]["runs"]["profile"]).folder / "profile.npz").read_bytes() == whole
 
 
 def test_a_server_that_is_away_is_told_in_a_line_without_its_password(tmp_path, monkeypatch):
@@ -197,7 +197,7 @@ def test_a_server_that_is_away_is_told_in_a_line_without_its_password(tmp_path, 
     assert "\n" not in str(refused.value)
 
 
-def test_the_password_of_the_database_is_nowhere(answers, shared, client):
+def test_the_password_of_the_database_is_nowhere(documents, shared, client):
     texts = [log.read_text(encoding="utf-8") for log in shared.folder.glob("*.log")]
     texts += [json.dumps(run.data.tags) for run in steps_of(client)[1]]
     assert len(texts) > len(DONE)

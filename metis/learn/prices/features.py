@@ -21,7 +21,7 @@ PARTNERS = 128  # applications of most containers beside which each is looked at
 CHUNK = 20_000  # rows whose worth is asked for at once
 MOST = 3.0  # features are cut off here, in stand-alone containers
 SEED = 20_261_126
-DIGITS = 9  # by which applications are told apart, in stand-alone containers
+DIGITS = 9  # that distinguish applications, in stand-alone containers
 ALONE = (1, 2)  # containers of an application alone on a node, beside half and all that fit
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 NODE, EDGE = 15, 2  # features of an application, and of a pair
@@ -83,7 +83,7 @@ class _Sight:
         unit = unit if unit > 0 else max(float(np.abs(alone).max()), 1e-300)
         partners = np.argsort(-self.share, kind="stable")[:PARTNERS]
         beside = self._beside(partners)
-        # what tells applications apart, rounded, since sums in another order differ in their last digits
+        # what distinguishes applications, rounded, since sums in another order differ in their last digits
         apart = np.round(np.column_stack([alone, beside.sum(axis=1), (beside**2).sum(axis=1)]) / unit, DIGITS)
         gains = self._gains_in_company(np.lexsort([*apart.T, self.share]))
         wanted = self.problem.demand @ self.problem.requests

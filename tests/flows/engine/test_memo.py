@@ -151,7 +151,7 @@ def test_an_interrupted_step_ends_at_its_next_report(own):
         memo.obtain("draw")
     assert reached == [0]
     runs = own._client.search_runs([own.experiment], "tags.`metis.step` = 'draw'")
-    assert [run.info.status for run in runs] == ["KILLED"]
+    assert [(run.info.status, run.data.tags["metis.error"]) for run in runs] == [("KILLED", "interrupted")]
     assert memo_of(own, DRAW).find("draw") is None
 
 

@@ -1,4 +1,4 @@
-"""Node types, resources and rules that tell nodes apart: solved by hand, and kept by every scheduler."""
+"""Node types, resources and rules that distinguish nodes: solved by hand, and kept by every scheduler."""
 
 from itertools import product
 
