@@ -184,8 +184,8 @@ never_together: []              # pairs that share no node, such as [[web, batch
 # at_most: {search: 1}            # containers of an application on one node
 # only_beside: {web: [search]}    # an application only where at least one of others is
 # most_beside: [[web, batch, 1]]  # where web is, at most one of batch
-eligible: {search: [ssd]}       # only on nodes of these types, labels or names
-spread: {web: {zone: 0.5}}      # a zone holds at most half of them; 3: at most three
+# eligible: {search: [ssd]}       # only on nodes of these types, labels or names
+# spread: {web: {zone: 0.5}}      # a zone holds at most half of them; 3: at most three
 # Rules that may be broken: for a penalty, in the RPS of one container, or for a share of all containers.
 # soft:
 #   - {never_together: [[search, batch]], penalty: 0.1}

@@ -1,11 +1,13 @@
 """Node types, resources and rules of nodes from the command line: settings, and problem folders."""
 
 import json
+import re
 
 import pytest
 
 from flows.command.main import main
 from metis.problem.folders import read_problem, write_problem
+from metis.problem.rules import KINDS
 
 TYPES = (
     "cluster.types=[{name:small,count:3,slots:2,capacity:{cpu:2,memory:4Gi}},"
@@ -83,7 +85,7 @@ def test_bad_input_is_one_line(words, says, problem, tracking, capsys):
     assert says in lines[-1]
 
 
-def test_the_template_of_a_problem_can_be_read(tmp_path, capsys):
+def test_the_template_of_a_problem_can_be_read(tmp_path, capsys, tracking):
     folder = tmp_path / "mine"
     assert main(["init", f"problem={folder}"]) == 0
     assert "written" in capsys.readouterr().out
@@ -91,7 +93,15 @@ def test_the_template_of_a_problem_can_be_read(tmp_path, capsys):
     assert found.types == ("small", "large")
     assert found.dimensions == ("slots", "cpu", "memory")
     assert found.domains["zone"][:2] == ("a", "b")
-    assert found.rules.spread == {"web": {"zone": 0.5}}
+    assert main(["place", f"problem={folder}", "seconds=0.1", tracking]) == 0  # by load, as the page has it
+    rules = folder / "rules.yaml"
+    text = rules.read_text(encoding="utf-8")
+    rules.write_text(re.sub(r"^# (?=at_most|only|most|elig|spread|soft| +-)", "", text, flags=re.M), "utf-8")
+    every = read_problem(folder).rules
+    assert [name for name in KINDS if not getattr(every, name)] == ["never_together"]
+    assert every.spread == {"web": {"zone": 0.5}}
+    assert [rule.penalty or rule.share for rule in every.soft] == [0.1, 0.05]
+    capsys.readouterr()
     assert main(["init", f"problem={folder}"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["init", f"problem={folder}/other", "cluster.nodes=3"]) == 2
