@@ -1,9 +1,9 @@
 """From the words after a verb to plain settings: Hydra composes `conf/` onto the defaults in code."""
 
+import pickle
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import fields
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -58,7 +58,7 @@ def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:
         words = [for_hydra(word) for word in job]
         choices = tuple(word for word in words if is_choice(word))
         with _understood(words):
-            config = deepcopy(_composed(choices))
+            config = pickle.loads(_composed(choices))  # our own bytes; copying takes ten times as long
             values = [parse(word) for word in words if word not in choices]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
             yield _checked(_plain(config), choices)
@@ -161,13 +161,14 @@ def store_defaults() -> None:
         store.store(name=BASE, node=defaults())
 
 
-@lru_cache(maxsize=64)
-def _composed(words: tuple[str, ...]) -> Any:
+@lru_cache(maxsize=256)
+def _composed(words: tuple[str, ...]) -> bytes:
+    """Return what Hydra composes of chosen files, pickled: each caller changes a copy of its own."""
     from hydra import compose, initialize_config_module
 
     store_defaults()
     with initialize_config_module("conf", version_base="1.3"):
-        return compose("config", overrides=list(words))
+        return pickle.dumps(compose("config", overrides=list(words)))
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -10,8 +10,6 @@ would improve it (column generation), until none would.
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.optimize import linprog
 
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
@@ -46,6 +44,8 @@ def relax(worth: FloatArray, group: IntArray, cluster: Cluster) -> Relaxed:
     Raises:
         InputError: no placement satisfies the rules.
     """
+    from scipy import sparse
+
     space = cluster.space
     held, nodes_with = np.unique(cluster.existing, axis=0, return_counts=True)
     added, reached, row = [], [], []
@@ -77,6 +77,8 @@ def solve_relaxation(cost: FloatArray, matrix: Any, right: FloatArray) -> tuple[
 
     What the kept columns cannot place goes into columns of no use, at a cost that makes them a last resort.
     """
+    from scipy import sparse
+
     size, rows = matrix.shape
     kept = np.zeros(size, dtype=bool)
     kept[np.argsort(cost / np.asarray(matrix.sum(axis=1)), kind="stable")[:COLUMNS]] = True
@@ -107,5 +109,7 @@ def solve_relaxation(cost: FloatArray, matrix: Any, right: FloatArray) -> tuple[
 
 
 def _linear_program(cost: FloatArray, matrix: Any, right: FloatArray) -> Any:
+    from scipy.optimize import linprog  # half a second, which commands that solve nothing need not spend
+
     # programs this small are solved sooner than simplified
     return linprog(cost, A_eq=matrix.T, b_eq=right, method="highs-ds", options={"presolve": False})

@@ -256,12 +256,13 @@ def _running(ec2: Any, name: str, wanted: list[str], deadline: float) -> dict[st
     """Wait until the wanted instances run, by name of host; those that were stopped are started."""
     found = _by_host(ec2, name)
     stopping = [one["InstanceId"] for one in found.values() if one["State"]["Name"] == "stopping"]
-    _wait(ec2, "instance_stopped", stopping, deadline, "stopping; run the same again")
-    stopped = [one["InstanceId"] for one in _by_host(ec2, name).values() if one["State"]["Name"] == "stopped"]
+    if stopping:
+        _wait(ec2, "instance_stopped", stopping, deadline, "stopping; run the same again")
+        found = _by_host(ec2, name)
+    stopped = [one["InstanceId"] for one in found.values() if one["State"]["Name"] == "stopped"]
     if stopped:
         with aws_errors("starting stopped instances"):
             ec2.start_instances(InstanceIds=stopped)
-    found = _by_host(ec2, name)
     late = "not running after ec2.wait; run the same again, or `metis cluster down`"
     ids = [found[host]["InstanceId"] for host in wanted if host in found]
     _wait(ec2, "instance_running", ids, deadline, late)

@@ -53,14 +53,14 @@ def test_profile_takes_what_exploring_measured(do, small, memo_of):
     assert len(kept) <= read(explored, "exploration.json")["measurements"] <= 40
 
 
-EXPLORED = ["explore.budget=40", "explore.start_size=16", "simulator=boosted", "simulator.trees=5"]
+EXPLORED = ["explore.budget=30", "explore.start_size=16", "simulator=boosted", "simulator.trees=5"]
 
 
 def test_explore_measures_within_its_budget_and_writes_no_clock_into_its_output(do, small):
     chosen = settings_of(*small, *EXPLORED, "profile=testbed", "profile.path=null", "testbed.noise=0")
     record = do(EXPLORE, chosen)
     found = read(record, "exploration.json")
-    assert 16 <= found["measurements"] <= 40
+    assert 16 <= found["measurements"] <= 30
     assert 0.9 < found["ratio"] <= 1 + 1e-9
     assert not any("seconds" in row for row in found["history"])
     with (record.folder / "timings.csv").open() as file:

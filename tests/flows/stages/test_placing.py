@@ -122,7 +122,7 @@ def test_report_shows_all_that_was_compared(do, small, memo_of):
 
 
 def test_report_shows_what_was_explored(do, small, memo_of):
-    words = ["profile=explore", "profile.path=null", "explore.budget=40", "explore.start_size=16"]
+    words = ["profile=explore", "profile.path=null", "explore.budget=24", "explore.start_size=16"]
     words += ["simulator=boosted", "simulator.trees=5"]
     memo = memo_of(*words)
     record = do(REPORT, settings_of(*small, *words), records(memo, REPORT))
