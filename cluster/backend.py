@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cluster.images.build import Image
     from cluster.images.catalog import Workload
     from cluster.provision.hosts import Fleet
+    from cluster.readings import Reading
     from cluster.settings import LaunchSettings
 
 Report = Callable[[str], None]
@@ -252,6 +253,10 @@ class Backend(Protocol):
 
     def responding(self, containers: Sequence[Container], seconds: float) -> set[str]:
         """Names of the containers that respond to a client host within that time."""
+        ...
+
+    def reading(self, host: Host, session: str) -> "Reading":
+        """The counters of a host now, with those of the containers of a session; see `Reading`."""
         ...
 
     def unavailable(self, host: Host) -> str:

@@ -82,6 +82,8 @@ class LoadSettings:
             application may have its own.
         most_failures: share of failed requests above which a measurement is refused; late responses are
             not failed.
+        most_taken: share of a node's processor time that others may take while it is measured; beside more a
+            measurement is repeated (`explore.disturbed`), then kept with less weight. 1: whatever they take.
     """
 
     users: Annotated[int, Ge(1), Le(1000)] = 4
@@ -90,6 +92,7 @@ class LoadSettings:
     timeout: Annotated[float, Ge(0.05), Le(600)] = 10.0
     sla: Annotated[float, Ge(0.001), Le(600)] | None = None
     most_failures: Share = 0.5
+    most_taken: Share = 0.15
 
 
 @settings("ec2")

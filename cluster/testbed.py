@@ -4,8 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from cluster.load.measurement import target_of
 from cluster.load.scoring import combine, implausible, refusal
 from cluster.load.sittings import Sittings
 from cluster.provision.inventory import Host
+from cluster.readings import Reading, between
 from cluster.settings import LoadSettings
 from cluster.spec import Container
 from metis.errors import InputError, MetisError, SurroundingsError
+from metis.measure.circumstances import Circumstances, disturbance, weight_of
 from metis.measure.profile import MEASURES, Profile, make_profile
 from metis.measure.testbed import UnmeasuredError
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
@@ -49,6 +51,8 @@ class Run:
         client: where the load came from.
         seconds: that it all took.
         overhead: of these, beyond warm-up and window.
+        circumstances: what else went on meanwhile.
+        looked: seconds that finding that out took.
     """
 
     id: int
@@ -62,6 +66,8 @@ class Run:
     client: str
     seconds: float
     overhead: float
+    circumstances: Circumstances
+    looked: float
 
 
 @dataclass
@@ -199,6 +205,9 @@ class ClusterTestbed:
                 if isinstance(run, Run):
                     found[i] = run
                     self._enter(run)
+                    if why := disturbance(run.circumstances, self.settings.most_taken):
+                        what = describe_colocation(self.space.counts[i], self.space.apps)
+                        self.report(f"disturbed: {what} on {worker.name}: {why}")
                 elif self._all_there(worker, client):
                     self.report(f"failed: {run}")
                     found[i] = run
@@ -258,8 +267,10 @@ class ClusterTestbed:
         begun = time.monotonic()
         self.begin(f"{describe_colocation(self.space.counts[i], self.space.apps)} on {worker.name}")
         with self.backend.running({worker.name: self.space.counts[i]}, session) as containers:
+            before, looked = self._reading(worker, session)
             results = self.load(client, [self._target(container) for container in containers])
             at = time.time()
+            after, again = self._reading(worker, session)
             troubles = self.backend.troubles(session)
         seconds = time.monotonic() - begun
         if troubles:
@@ -276,7 +287,18 @@ class ClusterTestbed:
             client=client.name,
             seconds=seconds,
             overhead=seconds - loading,
+            circumstances=_circumstances(before, after, results),
+            looked=looked + again,
         )
+
+    def _reading(self, worker: Host, session: str) -> tuple[Reading, float]:
+        """The counters of a worker, and the seconds that reading them took; a failure is no failed run."""
+        begun = time.monotonic()
+        try:
+            found = self.backend.reading(worker, session)
+        except SurroundingsError:
+            found = Reading()
+        return found, time.monotonic() - begun
 
     def _target(self, container: Container) -> Target:
         return target_of(container, self.workloads[self.space.apps.index(container.app)], self.settings)
@@ -323,6 +345,13 @@ class ClusterTestbed:
         ]
         return np.asarray(raw / np.array(unit))
 
+    def _judged(self, run: Run) -> dict[str, Any]:
+        """What the note of a run holds of its circumstances."""
+        most = self.settings.most_taken
+        why = disturbance(run.circumstances, most)
+        found = {"circumstances": run.circumstances.as_dict()}
+        return found | ({"disturbed": why, "weight": weight_of(run.circumstances, most)} if why else {})
+
     def _profile(self, runs: Sequence[Run]) -> Profile:
         """The runs as a profile, with a note for each co-location: of its last run."""
         sitting = self.sittings.number
@@ -337,6 +366,8 @@ class ClusterTestbed:
                 "client": run.client,
                 "seconds": round(run.seconds, 3),
                 "overhead": round(run.overhead, 3),
+                "looked": round(run.looked, 3),
+                **self._judged(run),
             }
             for run in runs
         }
@@ -344,3 +375,12 @@ class ClusterTestbed:
         provenance = {"source": "swarm", "cluster": self.backend.inventory.name, "notes": notes}
         measures["rps"] = np.stack(rps)
         return make_profile(self.space.apps, self.slots, self.space.counts[ids], measures, provenance)
+
+
+def _circumstances(before: Reading, after: Reading, results: Mapping[str, LoadResult]) -> Circumstances:
+    """What went on between two readings, and in the busiest load generator."""
+    known = [one for one in results.values() if one.generator == one.generator]
+    found = between(before, after)
+    if not known:
+        return found
+    return replace(found, generator=max(one.generator for one in known), late=max(one.lag for one in known))

@@ -60,6 +60,8 @@ class LoadResult:
         seconds: length of the window.
         error: the most frequent failure; empty where there was none.
         late: of the requests, those with a good response that took longer than `sla`.
+        generator: share of a core that the load generator used meanwhile; NaN where unknown.
+        lag: seconds by which its timers were late, in the mean; likewise.
     """
 
     rps: float
@@ -70,6 +72,8 @@ class LoadResult:
     seconds: float
     error: str = ""
     late: int = 0
+    generator: float = float("nan")
+    lag: float = float("nan")
 
 
 def load_here(targets: Sequence[Target], settings: LoadSettings) -> dict[str, LoadResult]:

@@ -8,6 +8,7 @@ from cluster.backend import Capacity, Counts, Departure, HostState, JobResult, O
 from cluster.images.build import Image
 from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
+from cluster.readings import Reading, read_host, script_for
 from cluster.settings import LaunchSettings
 from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Purpose, layout_of
 from cluster.swarm import departure, jobs, lock, membership, occupancy, stack
@@ -158,6 +159,10 @@ class SwarmBackend:
     def responding(self, containers: Sequence[Container], seconds: float) -> set[str]:
         """See `Backend.responding`."""
         return responding(self.fleet, self.inventory.clients[0], containers, seconds) if containers else set()
+
+    def reading(self, host: Host, session: str) -> Reading:
+        """See `Backend.reading`."""
+        return read_host(self.fleet.run(host, script_for(self.inventory.name, session), timeout=LOOK))
 
     def unavailable(self, host: Host) -> str:
         """See `Backend.unavailable`."""

@@ -29,6 +29,7 @@ from metis.measure.testbed import join_profiles
 PARTIAL = "partial.npz"  # what could be measured, where some co-locations could not
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
 FACTS = ("cores", "memory", "engine")
+NOTED = ("at", "sitting", "worker", "client", "seconds", "overhead", "looked")  # of a run, in `runs.csv`
 
 
 @contextmanager
@@ -234,20 +235,31 @@ def _provenance(work: Work, testbed: ClusterTestbed, journal: Journal, begun: da
         "ended": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "run_seconds": float(np.sum([note["seconds"] for note in notes])),
         "overhead_seconds": float(np.median([note["overhead"] for note in notes])) if notes else None,
+        "looked_seconds": float(np.median([note.get("looked", 0.0) for note in notes])) if notes else None,
+        "not_available": sorted({what for note in notes for what in _missing(note)}),
         "alone_rps": testbed.alone_rps(),
         "failed": journal.named_quarantine(),
     }
+
+
+def _missing(note: Mapping[str, Any]) -> list[str]:
+    """What could not be read of the circumstances of a run."""
+    return list(note.get("circumstances", {}).get("missing", []))
 
 
 def _write_runs(work: Work, journal: Journal) -> None:
     """Write every run: where, when, RPS raw and normalised, latency, failures, what went wrong."""
     import pandas as pd
 
+    from metis.measure.circumstances import KEPT as CIRCUMSTANCES
+
     apps, rows = journal.space.apps, []
     for run in journal.runs:
         note = run.get("note", {})
         row: dict[str, Any] = dict(zip(apps, journal.space.counts[run["id"]].tolist(), strict=True))
-        row |= {name: note.get(name) for name in ("at", "sitting", "worker", "client", "seconds", "overhead")}
+        row |= {name: note.get(name) for name in NOTED}
+        row |= {name: note.get("circumstances", {}).get(name) for name in CIRCUMSTANCES}
+        row["weight"] = run.get("weight", 1.0)
         row |= {
             f"raw rps {app}": value
             for app, value in zip(apps, note.get("raw", [None] * len(apps)), strict=True)

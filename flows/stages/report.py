@@ -81,6 +81,7 @@ def report_data(work: Work) -> "ReportData":
             _explained(work, results, example, judging, cluster, true=truth is not None),
             *_nodes(work, results, decisions, groups[0], cluster, tables),
             *_explored(work),
+            *_circumstances(described),
             *_sample(work),
             *_moves(work),
             *_week(work),
@@ -171,6 +172,15 @@ def _explored(work: Work) -> "list[ReportSection]":
     calibration = pd.read_csv(path) if path.is_file() else None
     measured = read_json(folder / "measured.json")["measured"]
     return [exploration_section(pd.read_csv(folder / "history.csv"), measured, calibration)]
+
+
+def _circumstances(described: Mapping[str, Any]) -> "list[ReportSection]":
+    """Return the section on what else went on while measuring, where that is known."""
+    from flows.report.circumstances import circumstances_section
+
+    if "circumstances" not in described:
+        return []
+    return [circumstances_section(described["circumstances"], described.get("not_available", ()))]
 
 
 def _sample(work: Work) -> "list[ReportSection]":

@@ -213,6 +213,7 @@ def _believe(
         settings.noise,
         journal.thetas,
         steps if fit else 0,
+        journal.weights,
     )
     broken = list(journal.quarantined)
     demands = [demand_of(group, without(cluster, broken), objective, belief) for group, cluster in wanted]

@@ -50,6 +50,8 @@ class ExploreSettings:
             that cannot be reached.
         pause: seconds before the first further call of such a testbed; it doubles each time.
         most_rps: normalised RPS above which a measurement is absurd.
+        disturbed: further runs of a co-location whose measurement something that is not ours disturbed (see
+            `load.most_taken`); when they are used up, the disturbed ones count, with less weight.
         seed: of designs, draws and measurement.
     """
 
@@ -72,12 +74,13 @@ class ExploreSettings:
     retries: Annotated[int, Ge(0), Le(100)] = 2
     pause: Annotated[float, Ge(0), Le(3600)] = 1.0
     most_rps: Annotated[float, Gt(1), Le(1e6)] = 20.0
+    disturbed: Annotated[int, Ge(0), Le(100)] = 1
     seed: Seed = 0
 
     @property
     def patience(self) -> Patience:
         """How trouble while measuring is met."""
-        return Patience(self.retries, self.pause, self.most_rps)
+        return Patience(self.retries, self.pause, self.most_rps, self.disturbed)
 
     @property
     def runs(self) -> int:

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le
 
 from metis.errors import InputError, SurroundingsError
 from metis.files import load_arrays, save_arrays
+from metis.measure.circumstances import LEAST_WEIGHT, kept_row
 from metis.measure.profile import MEASURES, Profile, make_profile
 from metis.measure.testbed import Testbed, UnmeasuredError
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
@@ -41,11 +42,14 @@ class Patience:
             that cannot be reached.
         seconds: pause before the first further call of such a testbed; it doubles each time.
         most_rps: normalised RPS above which a measurement is absurd; so are 0, less, and none at all.
+        disturbed: further runs of a co-location whose measurement something that is not ours disturbed; when
+            they are used up, the disturbed ones count, with less weight.
     """
 
     retries: Annotated[int, Ge(0), Le(100)] = 2
     seconds: Annotated[float, Ge(0), Le(3600)] = 1.0
     most_rps: Annotated[float, Gt(1), Le(1e6)] = 20.0
+    disturbed: Annotated[int, Ge(0), Le(100)] = 1
 
 
 @dataclass
@@ -56,7 +60,8 @@ class Journal:
         space: the co-locations.
         key: digest of what is measured for; a series with another key takes over the runs alone.
         runs: per run `id`, `round`, `reason`, `sound`, and the measures as lists per application; of a run
-            that is not sound `why`, and where the testbed left one its `note`.
+            that is not sound `why`, and where the testbed left one its `note`; of one that was disturbed
+            `weight`, 0 where it was made again and so does not count.
         pending: (id, reason) still to be measured in this round.
         history: one row per round.
         quarantined: id -> what was wrong with its last run.
@@ -80,11 +85,24 @@ class Journal:
 
     @property
     def sound(self) -> list[dict[str, Any]]:
-        """The runs that can be believed."""
-        return [run for run in self.runs if run["sound"]]
+        """The runs that count: those to be believed, and disturbed ones that stayed so, with their weight."""
+        return [run for run in self.runs if run["sound"] or run.get("weight", 0) > 0]
+
+    @property
+    def weights(self) -> FloatArray:
+        """What each run of `sound` counts as, float64 [runs]."""
+        return np.array([run.get("weight", 1.0) for run in self.sound])
+
+    def _conditions(self) -> dict[str, FloatArray]:
+        """See `make_profile`: of the runs of `sound`."""
+        noted = [run.get("note", {}).get("circumstances") for run in self.sound]
+        found = {"weight": self.weights}
+        if any(noted):
+            found["circumstances"] = np.array([kept_row(each or {}) for each in noted])
+        return found
 
     def profile(self) -> Profile:
-        """The sound runs as a profile; repeated ones are merged by their median."""
+        """The runs that count as a profile; repeated ones are merged by their median."""
         sound = self.sound
         ids = np.array([run["id"] for run in sound], dtype=np.int64)
         measures = {name: _stacked([run[name] for run in sound], len(self.space.apps)) for name in MEASURES}
@@ -95,7 +113,8 @@ class Journal:
         }
         alone = self.alone_rps()
         provenance |= {"alone_rps": alone} if alone else {}
-        return make_profile(self.space.apps, self.space.slots, self.space.rows(ids), measures, provenance)
+        apps, slots = self.space.apps, self.space.slots
+        return make_profile(apps, slots, self.space.rows(ids), measures, provenance, self._conditions())
 
     def quantity(self, name: str) -> FloatArray:
         """A quantity in every sound run, see `Profile.quantity`, float64 [runs, apps]; NaN where unknown."""
@@ -289,10 +308,15 @@ def _enter(
         run |= {name: np.asarray(values.get(name, nothing)).tolist() for name in MEASURES}
         run |= {"note": values["note"]} if "note" in values else {}
         wrong = found.reason if isinstance(found, Failure) else _absurd(run["rps"], space, i, patience)
-        journal.runs.append(run | {"sound": not wrong} | ({"why": wrong} if wrong else {}))
+        disturbed = "" if wrong else str(run.get("note", {}).get("disturbed", ""))
+        journal.runs.append(run | {"sound": not wrong and not disturbed})
+        journal.runs[-1] |= {"why": wrong or disturbed} if wrong or disturbed else {}
+        if disturbed and _to_repeat(journal, i, patience):
+            again.append((i, reason))
         if not wrong:
             continue
-        sound = [earlier["sound"] for earlier in journal.runs[journal.pardoned :] if earlier["id"] == i]
+        earlier_runs = [one for one in journal.runs[journal.pardoned :] if one["id"] == i]
+        sound = [one["sound"] or "weight" in one for one in earlier_runs]
         in_a_row = sound[::-1].index(True) if any(sound) else len(sound)
         final = isinstance(found, Failure) and found.permanent
         if in_a_row > patience.retries or final:
@@ -300,6 +324,23 @@ def _enter(
         else:
             again.append((i, reason))
     return again
+
+
+def _to_repeat(journal: Journal, colocation: int, patience: Patience) -> bool:
+    """Whether a co-location is run again after a disturbed run, the last one; else all such runs count."""
+    own = [run for run in journal.runs[journal.pardoned :] if run["id"] == colocation]
+    own[-1]["weight"] = 0.0
+    waiting: list[dict[str, Any]] = []  # disturbed ones since the last that counts
+    for run in own:
+        if "weight" in run and not run["weight"]:
+            waiting.append(run)
+        elif run["sound"] or run.get("weight"):
+            waiting.clear()
+    if len(waiting) <= patience.disturbed:
+        return True
+    for run in waiting:
+        run["weight"] = float(run["note"].get("weight", LEAST_WEIGHT))
+    return False
 
 
 def _absurd(rps: Sequence[float], space: ColocationSpace, colocation: int, patience: Patience) -> str:

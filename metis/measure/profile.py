@@ -11,6 +11,7 @@ import numpy as np
 from metis.errors import InputError
 from metis.files import save_arrays
 from metis.inputs.sheet import Sheet, sheet_of
+from metis.measure.circumstances import summary
 from metis.measure.measurement_sheet import measurements_of
 from metis.problem.counts import FloatArray, IntArray, describe_colocation, whole_counts
 from metis.problem.space import ColocationSpace
@@ -22,6 +23,7 @@ FORMAT = "metis-profile-1"
 MEASURES = ("rps", "p50", "p99", "requests", "failures")
 SHARES = ("rps", "speed")  # quantities that are shares of what an application reaches alone
 QUANTITIES = (*SHARES, "p50", "p99")  # what can be simulated
+CONDITIONS = ("weight", "circumstances")  # how rows were measured, where that is known
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Profile:
         provenance: where it comes from; JSON-able.
         spread: (largest - smallest) / median RPS over repeated runs, [n, apps]; NaN where there was one run
             or the application is absent; None where no co-location was run twice.
+        weight: share of an undisturbed measurement that a row counts as in fitting, float64 [n], above 0 to
+            1; None for 1 each.
+        circumstances: what else went on while a row was measured, in the order of
+            `metis.measure.circumstances.KEPT`, float64 [n, circumstances]; NaN where unknown; None where of
+            no row anything is known.
     """
 
     apps: tuple[str, ...]
@@ -52,6 +59,8 @@ class Profile:
     failures: FloatArray
     provenance: Mapping[str, Any] = field(default_factory=dict)
     spread: FloatArray | None = None
+    weight: FloatArray | None = None
+    circumstances: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.colocations)
@@ -109,8 +118,20 @@ class Profile:
     def rows(self, chosen: Any) -> "Profile":
         """The profile of some of its rows."""
         parts = {name: getattr(self, name)[chosen] for name in ("colocations", *MEASURES)}
-        spread = None if self.spread is None else self.spread[chosen]
-        return Profile(self.apps, self.slots, **parts, provenance=self.provenance, spread=spread)
+        known = {name: getattr(self, name) for name in ("spread", *CONDITIONS)}
+        parts |= {name: values[chosen] for name, values in known.items() if values is not None}
+        return Profile(self.apps, self.slots, **parts, provenance=self.provenance)
+
+    @property
+    def weights(self) -> FloatArray:
+        """What each row counts as in fitting, float64 [n]."""
+        return np.ones(len(self)) if self.weight is None else self.weight
+
+    @property
+    def conditions(self) -> dict[str, FloatArray]:
+        """What is known of how the rows were measured, by name, for `make_profile`."""
+        found = {name: getattr(self, name) for name in CONDITIONS}
+        return {name: values for name, values in found.items() if values is not None}
 
     def on(self, slots: int) -> "Profile":
         """The same measurements for nodes of `slots` slots: rows that no longer fit are left out."""
@@ -139,8 +160,8 @@ class Profile:
     def save(self, path: Path | str) -> None:
         """Write the profile as `.npz`, whole or not at all; `profile_files.load_profile` reads it."""
         arrays = {name: getattr(self, name) for name in ("colocations", *MEASURES)}
-        if self.spread is not None:
-            arrays["spread"] = self.spread
+        arrays |= {"spread": self.spread} if self.spread is not None else {}
+        arrays |= self.conditions
         heading = {
             "format": np.array(FORMAT),
             "apps": np.array(self.apps),
@@ -156,8 +177,11 @@ def make_profile(
     colocations: IntArray,
     measures: Mapping[str, FloatArray],
     provenance: Mapping[str, Any],
+    conditions: Mapping[str, FloatArray] | None = None,
 ) -> Profile:
     """A profile from raw rows: repeated co-locations are merged by their median, their spread is kept.
+
+    Of a co-location with rows of weight 1, those of less weight do not count.
 
     Args:
         apps: names, one per column.
@@ -165,8 +189,16 @@ def make_profile(
         colocations: int [rows, apps], repeats allowed.
         measures: `rps` and any of `p50`, `p99`, `requests`, `failures`, each [rows, apps].
         provenance: where it comes from.
+        conditions: of the rows, any of `weight` [rows] and `circumstances` [rows, circumstances].
     """
     ids = ColocationSpace(apps, slots).index(colocations)
+    conditions = conditions or {}
+    if (weight := conditions.get("weight")) is not None and (weight < 1).any():
+        counts = (weight == 1) | ~np.isin(ids, ids[weight == 1])
+        if not counts.all():
+            measures = {name: np.asarray(values)[counts] for name, values in measures.items()}
+            conditions = {name: values[counts] for name, values in conditions.items()}
+            ids, colocations = ids[counts], colocations[counts]
     unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     bounds = np.searchsorted(inverse[order], np.arange(len(unique) + 1))
@@ -184,6 +216,13 @@ def make_profile(
         runs = np.asarray(measures["rps"])[order[bounds[i] : bounds[i + 1]]]
         positive = merged["rps"][i] > 0  # NaN, where absent, compares as false
         spread[i, positive] = np.ptp(runs[:, positive], axis=0) / merged["rps"][i, positive]
+    known = {name: rows[first].copy() for name, rows in conditions.items()}
+    for name, rows in conditions.items():
+        for i in repeated:
+            chosen = rows[order[bounds[i] : bounds[i + 1]]]
+            known[name][i] = chosen.mean() if name == "weight" else _median(chosen)
+    if "weight" in known and (known["weight"] == 1).all():
+        del known["weight"]
     return Profile(
         apps,
         slots,
@@ -191,6 +230,7 @@ def make_profile(
         **merged,
         provenance=provenance,
         spread=spread if repeated.size else None,
+        **known,
     )
 
 
@@ -282,6 +322,7 @@ def describe_profile(profile: Profile) -> dict[str, Any]:
         "coverage": measured / measurable,
         "largest": describe_colocation(largest, profile.apps),
         **_spread_in_words(profile),
+        **_circumstances_of(profile),
         **profile.provenance,
     }
 
@@ -289,6 +330,13 @@ def describe_profile(profile: Profile) -> dict[str, Any]:
 def never_measured(profile: Profile) -> tuple[str, ...]:
     """The applications of which a profile holds no measurement at all."""
     return tuple(app for a, app in enumerate(profile.apps) if not np.isfinite(profile.rps[:, a]).any())
+
+
+def _circumstances_of(profile: Profile) -> dict[str, Any]:
+    """Median and worst of what else went on while measuring; nothing where nothing is known."""
+    if profile.circumstances is None:
+        return {}
+    return {"circumstances": summary(profile.circumstances, profile.weight)}
 
 
 def _spread_in_words(profile: Profile) -> dict[str, Any]:

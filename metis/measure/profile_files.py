@@ -10,7 +10,16 @@ from metis.errors import InputError
 from metis.files import load_arrays
 from metis.inputs.archives import array_names
 from metis.inputs.sheet import SUFFIXES, is_sheet, read_sheet
-from metis.measure.profile import FORMAT, MEASURES, Profile, checked_rows, profile_of_sheet, refuse_rows
+from metis.measure.circumstances import KEPT as CIRCUMSTANCES
+from metis.measure.profile import (
+    CONDITIONS,
+    FORMAT,
+    MEASURES,
+    Profile,
+    checked_rows,
+    profile_of_sheet,
+    refuse_rows,
+)
 from metis.measure.published import is_published, read_published
 from metis.problem.space import ColocationSpace
 
@@ -51,7 +60,7 @@ def load_profile(
         )
     if is_published(path):
         return read_published(path, apps=apps, slots=slots)
-    known = ("format", "apps", "slots", "provenance", "colocations", *MEASURES, "spread")
+    known = ("format", "apps", "slots", "provenance", "colocations", *MEASURES, "spread", *CONDITIONS)
     stored = load_arrays(path, known, PROFILE_BYTES)
     if str(stored.get("format")) != FORMAT:
         raise InputError(f"{path}: neither a metis profile nor a published one (arrays {array_names(path)})")
@@ -63,14 +72,22 @@ def load_profile(
         own_slots = int(stored["slots"])
         arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("colocations", *MEASURES)}
         provenance = dict(json.loads(str(stored["provenance"])))
-        spread = np.asarray(stored["spread"], dtype=np.float64) if "spread" in stored else None
+        further = {n: np.asarray(stored[n], dtype=np.float64) for n in ("spread", *CONDITIONS) if n in stored}
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: an array holds what it should not ({error})") from None
     if apps is not None and apps != names:
         raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
     counts = checked_rows(path, arrays.pop("colocations"), arrays["rps"], own_slots, names)
-    if spread is not None and spread.shape != counts.shape:
-        raise InputError(f"{path}: spread has shape {spread.shape}, the counts {counts.shape}")
+    shapes = {
+        "spread": counts.shape,
+        "weight": (len(counts),),
+        "circumstances": (len(counts), len(CIRCUMSTANCES)),
+    }
+    for name, values in further.items():
+        if values.shape != shapes[name]:
+            raise InputError(f"{path}: {name} has shape {values.shape}, expected {shapes[name]}")
+    if not ((weight := further.get("weight", np.ones(1))) > 0).all() or (weight > 1).any():
+        raise InputError(f"{path}: a weight is not above 0 to 1")
     odd = [name for name in MEASURES if arrays[name].shape != counts.shape]
     if odd:
         raise InputError(f"{path}: {odd[0]} has shape {arrays[odd[0]].shape}, the counts {counts.shape}")
@@ -79,7 +96,7 @@ def load_profile(
     refuse_rows(
         path, ~np.isin(np.arange(len(ids)), first), counts.astype(np.float64), "repeats an earlier row"
     )
-    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance, spread=spread)
+    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance, **further)
     return profile if slots is None else profile.on(slots)
 
 

@@ -225,13 +225,34 @@ def join_profiles(first: Profile, second: Profile, provenance: Mapping[str, Any]
     """Both profiles' rows; repeated co-locations are merged by their median, the largest spread is kept."""
     measures = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in MEASURES}
     colocations = np.concatenate([first.colocations, second.colocations])
-    joined = make_profile(first.apps, first.slots, colocations, measures, provenance)
+    joined = make_profile(
+        first.apps, first.slots, colocations, measures, provenance, joined_conditions([first, second])
+    )
     spread = np.full(joined.rps.shape, np.nan) if joined.spread is None else joined.spread.copy()
     for part in (first, second):
         if part.spread is not None:
             at = np.searchsorted(joined.space.index(joined.colocations), part.space.index(part.colocations))
             spread[at] = np.fmax(spread[at], part.spread)
     return replace(joined, spread=spread if np.isfinite(spread).any() else None)
+
+
+def joined_conditions(profiles: Sequence[Profile]) -> dict[str, FloatArray]:
+    """How the rows of profiles were measured, one after the other; see `make_profile`."""
+    unknown = {name: values for one in profiles for name, values in unknown_conditions(one, 1).items()}
+    return {
+        name: np.concatenate(
+            [one.conditions.get(name, np.repeat(unknown[name], len(one), axis=0)) for one in profiles]
+        )
+        for name in unknown
+    }
+
+
+def unknown_conditions(profile: Profile, rows: int) -> dict[str, FloatArray]:
+    """Conditions of rows of which none are known, of those that a profile has; see `make_profile`."""
+    return {
+        name: np.full((rows, *values.shape[1:]), 1.0 if name == "weight" else np.nan)
+        for name, values in profile.conditions.items()
+    }
 
 
 def load_embedded(path: Path | None = None, slots: int = 8, noise: float = 0.02) -> EmbeddedTestbed:

@@ -7,6 +7,7 @@ from statistics import NormalDist
 import numpy as np
 
 from metis.measure.profile import MEASURES, Profile, make_profile
+from metis.measure.testbed import joined_conditions
 from metis.operate.drift import Drift
 from metis.problem.counts import FloatArray, describe_colocation
 from metis.problem.tables import Tables
@@ -119,4 +120,6 @@ def fold(profile: Profile, fresh: Profile, drifted: list[Drift]) -> Profile:
     parts = {name: np.concatenate([getattr(profile, name)[stays], getattr(newer, name)]) for name in MEASURES}
     colocations = np.concatenate([profile.colocations[stays], newer.colocations])
     live = int(profile.provenance.get("live", 0)) + len(newer)
-    return make_profile(space.apps, space.slots, colocations, parts, {**profile.provenance, "live": live})
+    conditions = joined_conditions([profile.rows(stays), newer])
+    provenance = {**profile.provenance, "live": live}
+    return make_profile(space.apps, space.slots, colocations, parts, provenance, conditions)

@@ -14,6 +14,7 @@ from metis.errors import InputError
 from metis.files import written_whole
 from metis.inputs.documents import read_json
 from metis.measure.profile import MEASURES, Profile, make_profile
+from metis.measure.testbed import unknown_conditions
 from metis.operate.knowledge import Knowledge
 from metis.problem.counts import IntArray
 
@@ -140,9 +141,15 @@ def _recalled(document: Mapping[str, Any], profile: Profile, noise: float) -> Kn
     stays = ~np.isin(space.index(profile.colocations), space.index(newer))
     parts = {name: np.concatenate([getattr(profile, name)[stays], measures[name]]) for name in MEASURES}
     rows = np.concatenate([profile.colocations[stays], newer])
+    kept = profile.rows(stays)
+    conditions = {
+        name: np.concatenate([kept.conditions[name], values])
+        for name, values in unknown_conditions(profile, len(newer)).items()
+    }
+    recalled = make_profile(space.apps, space.slots, rows, parts, profile.provenance, conditions)
     return Knowledge(
         profile,
-        make_profile(space.apps, space.slots, rows, parts, profile.provenance) if len(newer) else profile,
+        recalled if len(newer) else profile,
         frozenset(int(i) for i in seen),
         frozenset(apps.index(app) for app in document["drifted"]),
         noise,

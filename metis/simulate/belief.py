@@ -110,6 +110,7 @@ def fit_belief(
     noise: float | None = None,
     thetas: FloatArray | None = None,
     steps: int = 30,
+    weights: FloatArray | None = None,
 ) -> Belief:
     """Fit an ensemble per quantity to runs.
 
@@ -121,13 +122,14 @@ def fit_belief(
         noise: deviation of the logarithm of one run; None to estimate it from repeated runs.
         thetas: hyperparameters to start from, as in `Belief.thetas`; None for the prior's.
         steps: iterations of the search for better ones; 0 keeps them.
+        weights: what each run counts as, [runs]; None for 1 each.
     """
     starts: list[FloatArray | None] = [None] * len(quantities)
     if thetas is not None:
         starts = list(np.split(thetas, len(quantities)))
     ensembles = {}
     for (name, (values, alone)), start in zip(quantities.items(), starts, strict=True):
-        seen = observe(ids, values / alone, noise)
+        seen = observe(ids, values / alone, noise, weights)
         ensembles[name] = fit_ensemble(space, seen, start, steps, name, _known(name, values, alone))
     return Belief(ensembles)
 
@@ -171,7 +173,8 @@ def simulate_by_ensemble(
         ids = space.index(profile.colocations)
         for name, table in tables.items():
             values = profile.quantity(name)
-            believed = np.isfinite(values) & np.isfinite(table[ids])
+            # a row that was disturbed is no more than a hint
+            believed = np.isfinite(values) & np.isfinite(table[ids]) & (profile.weights == 1)[:, None]
             table[ids] = np.where(believed, values, table[ids])
             doubts[name].spread[ids] = np.where(believed, 0.0, doubts[name].spread[ids])
             doubts[name].draws[:, ids] = np.where(believed, 0.0, doubts[name].draws[:, ids])
@@ -181,7 +184,8 @@ def simulate_by_ensemble(
 def _fitted(profile: Profile, rows: IntArray, quantities: Sequence[str], noise: float) -> Belief:
     ids = profile.space.index(profile.colocations[rows])
     values = {name: (profile.quantity(name)[rows], profile.alone(name)) for name in quantities}
-    return fit_belief(profile.space, ids, values, noise)
+    weights = None if profile.weight is None else profile.weight[rows]
+    return fit_belief(profile.space, ids, values, noise, weights=weights)
 
 
 def _judge(ensemble: Ensemble, profile: Profile, rows: IntArray) -> dict[str, float]:

@@ -22,6 +22,7 @@ from metis.simulate.simulator import SMALLEST_SHARE
 
 COVERED = 0.8  # share of measurements that the reported interval should hold
 FEWEST = 30  # left-out errors below which a calibration would be noise
+DISTURBED = 0.1  # deviation that a disturbance adds to the logarithm of a run that counts as half of one
 NARROWEST, WIDEST = 1.0, 2.5  # what calibration may multiply a spread by: left-out errors flatter
 
 
@@ -34,19 +35,29 @@ class Observations:
         logs: mean logarithm of the share over the runs, float64 [n, apps]; NaN where absent or unknown.
         runs: runs of each, int [n].
         noise: standard deviation of that logarithm in one run; 0 where a run is exact.
+        doubt: variance that what disturbed the runs adds to it, float64 [n]; None for none.
     """
 
     ids: IntArray
     logs: FloatArray
     runs: IntArray
     noise: float = 0.0
+    doubt: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise <= 1:
             raise InputError(f"noise {self.noise:g}: give the deviation of the logarithm of one run, 0 to 1")
 
+    @property
+    def variances(self) -> FloatArray:
+        """Variance of the mean logarithm of each, by noise and disturbance, float64 [n]."""
+        noise = self.noise**2 / self.runs
+        return np.asarray(noise if self.doubt is None else noise + self.doubt)
 
-def observe(ids: ArrayLike, shares: FloatArray, noise: float | None = None) -> Observations:
+
+def observe(
+    ids: ArrayLike, shares: FloatArray, noise: float | None = None, weights: FloatArray | None = None
+) -> Observations:
     """Merge runs, and estimate their noise from those that were repeated.
 
     Args:
@@ -54,17 +65,22 @@ def observe(ids: ArrayLike, shares: FloatArray, noise: float | None = None) -> O
         shares: of what is reached alone, such as normalised RPS, [runs, apps]; NaN where absent or unknown.
         noise: deviation of the logarithm of one run, where it is known; None to estimate it (0 without
             repeats).
+        weights: what each run counts as, [runs], above 0 to 1; None for 1 each.
     """
     unique, inverse, runs = np.unique(np.asarray(ids), return_inverse=True, return_counts=True)
     logs = np.log(np.maximum(shares, SMALLEST_SHARE))
+    each = np.ones(len(logs)) if weights is None else weights
+    counted = np.bincount(inverse, each, len(unique))
     sums = np.zeros((len(unique), shares.shape[1]))
-    np.add.at(sums, inverse, logs)
-    means = sums / runs[:, None]
+    np.add.at(sums, inverse, logs * each[:, None])
+    means = sums / counted[:, None]
     if noise is None:
         # an application present in k runs of a co-location leaves k - 1 degrees of freedom
         freedom = float(((runs - 1)[:, None] * np.isfinite(means)).sum())
         noise = float(np.sqrt(np.nansum((logs - means[inverse]) ** 2) / freedom)) if freedom else 0.0
-    return Observations(unique, means, runs, noise if noise > 1e-9 else 0.0)
+    # one undisturbed run is enough
+    doubt = DISTURBED**2 * np.maximum(1 / counted - 1, 0) if (each < 1).any() else None
+    return Observations(unique, means, runs, noise if noise > 1e-9 else 0.0, doubt)
 
 
 @dataclass(frozen=True)
@@ -107,9 +123,9 @@ class Ensemble:
             mean[present, a], spread[present, a] = about, np.sqrt(variance)
             rows = self._observed(a)
             about, variance = process.recall()
-            exact = self.seen.noise == 0
-            mean[self.seen.ids[rows], a] = self.seen.logs[rows, a] if exact else about
-            spread[self.seen.ids[rows], a] = 0.0 if exact else np.sqrt(variance)
+            exact = self.seen.variances[rows] == 0
+            mean[self.seen.ids[rows], a] = np.where(exact, self.seen.logs[rows, a], about)
+            spread[self.seen.ids[rows], a] = np.where(exact, 0.0, np.sqrt(variance))
         alone = self.space.index(np.eye(len(self.space.apps), dtype=np.int64))
         mean[alone], spread[alone] = 0.0, 0.0
         return mean, spread * self.widening
@@ -201,7 +217,7 @@ def fit_ensemble(
         start = None if thetas is None else thetas[a]
         # on matrices this small threads wait for one another
         with threadpool_limits(limits=1):
-            processes.append(fit_process(a, counts, logs, seen.noise**2 / seen.runs[rows], start, steps))
+            processes.append(fit_process(a, counts, logs, seen.variances[rows], start, steps))
     errors = np.abs(np.concatenate([process.left_out() for process in processes]))
     halves = np.arange(len(errors)) % 2 == 0
     reach = NormalDist().inv_cdf(0.5 + COVERED / 2)

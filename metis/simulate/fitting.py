@@ -51,7 +51,8 @@ def fit_simulator(
             f"simulator=table needs every co-location measured: {(~measured).sum():,} of {space.size - 1:,} "
             f"are missing, for instance {first}; use simulator=ensemble, the best for few rows, or boosted"
         )
-    exact = bool(measured.all()) and (settings.overwrite or settings.kind == "table")
+    overwritten = settings.overwrite and bool((profile.weights == 1).all())
+    exact = bool(measured.all()) and (overwritten or settings.kind == "table")
     if settings.kind == "ensemble" and not exact:
         from metis.simulate.belief import simulate_by_ensemble
 
@@ -115,11 +116,13 @@ def _written_out(name: str, profile: Profile, settings: SimulatorSettings, exact
         table = np.zeros((space.size, len(space.apps)))
     else:
         # regressors see shares of what is reached alone, whatever the unit
-        model = RegressedSimulator(settings, profile.colocations, values / alone)
+        model = RegressedSimulator(settings, profile.colocations, values / alone, profile.weight)
         table = model.predict(space.counts) * alone
     if exact or settings.overwrite:
         ids = space.index(profile.colocations)
-        table[ids] = np.where(np.isfinite(values), values, table[ids])
+        # a row that was disturbed is no more than a hint
+        taken = np.isfinite(values) & ((profile.weights == 1) | exact)[:, None]
+        table[ids] = np.where(taken, values, table[ids])
     return table
 
 
@@ -131,7 +134,8 @@ def _held_out(profile: Profile, settings: SimulatorSettings, name: str) -> dict[
     if len(kept) < 2 or not len(rest):
         return {}
     values, alone = profile.quantity(name), profile.alone(name)
-    model = RegressedSimulator(settings, profile.colocations[rest], values[rest] / alone)
+    weights = None if profile.weight is None else profile.weight[rest]
+    model = RegressedSimulator(settings, profile.colocations[rest], values[rest] / alone, weights)
     predicted = model.predict(profile.colocations[kept]) * alone
     judged = profile.present[kept] & np.isfinite(values[kept]) & np.isfinite(alone)
     return fidelity(values[kept], predicted, judged, profile.apps)

@@ -109,11 +109,13 @@ class Rows(NamedTuple):
         colocations: counts, int [n, apps].
         shares: of what is reached alone, float64 [n, apps]; NaN where absent or unknown.
         noise: deviation of the logarithm of a row.
+        weights: what each row counts as, float64 [n]; None for 1 each.
     """
 
     colocations: IntArray
     shares: FloatArray
     noise: float
+    weights: FloatArray | None = None
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -179,8 +181,9 @@ class _Loss:
         self._logs = rows.logs
         variance = deviation**2 + (ABSOLUTE / np.exp(self._logs)) ** 2
         self._precision = rows.known / variance
-        if weights is not None:
-            self._precision = self._precision * weights[:, None]
+        for each in (weights, rows.weights):
+            if each is not None:
+                self._precision = self._precision * each[:, None]
         self._apps, self._resources = rows.colocations.shape[1], resources
         self._off = 1.0 - np.eye(self._apps)
 

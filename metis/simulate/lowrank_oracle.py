@@ -286,7 +286,8 @@ def rows_of(profile: Profile, name: str, noise: float, chosen: IntArray) -> Rows
     values, alone = profile.quantity(name)[chosen], profile.alone(name)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = values / alone if name in SHARES else alone / values
-    return Rows(profile.colocations[chosen], np.where(np.isfinite(shares), shares, np.nan), noise)
+    weights = None if profile.weight is None else profile.weight[chosen]
+    return Rows(profile.colocations[chosen], np.where(np.isfinite(shares), shares, np.nan), noise, weights)
 
 
 def _judge(fits: Fits, profile: Profile, rows: IntArray, name: str, noise: float) -> dict[str, float]:
@@ -318,7 +319,7 @@ def written_out(
     tables, doubts = {}, {}
     for name, table in oracle.tables.quantities.items():
         fits, values = oracle.fits[name], profile.quantity(name)
-        measured = np.isfinite(values) & np.isfinite(fits.alone) & overwrite
+        measured = np.isfinite(values) & np.isfinite(fits.alone) & overwrite & (profile.weights == 1)[:, None]
         tables[name] = table.copy()
         tables[name][ids] = np.where(measured, values, table[ids])
         spread = fits.spread(space.counts)

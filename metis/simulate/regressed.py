@@ -15,13 +15,20 @@ class RegressedSimulator:
     An application without a known value is predicted to reach what it reaches alone.
     """
 
-    def __init__(self, settings: SimulatorSettings, colocations: IntArray, values: FloatArray) -> None:
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        colocations: IntArray,
+        values: FloatArray,
+        weights: FloatArray | None = None,
+    ) -> None:
         """Fit one regressor per application.
 
         Args:
             settings: which regressor, and how.
             colocations: counts, int [n, apps].
             values: shares of what is reached alone, [n, apps]; NaN where absent or unknown.
+            weights: what each row counts as, [n]; None for 1 each.
         """
         self._logs = settings.kind == "boosted"
         self._models: list[Any] = []
@@ -32,8 +39,10 @@ class RegressedSimulator:
                 self._models.append(None)
                 continue
             targets = np.log(np.maximum(targets, SMALLEST_SHARE)) if self._logs else targets
+            counted = None if weights is None else weights[known]
             with _one_thread():
-                self._models.append(_regressor(settings).fit(self._features(colocations[known]), targets))
+                model = _regressor(settings)
+                self._models.append(model.fit(self._features(colocations[known]), targets, counted))
 
     def predict(self, colocations: IntArray) -> FloatArray:
         """See `Simulator.predict`."""

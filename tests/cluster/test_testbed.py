@@ -12,6 +12,7 @@ from cluster.images.catalog import Workload
 from cluster.load.generator import LoadResult, Target
 from cluster.load.sittings import PAUSE, Sittings, open_sittings
 from cluster.provision.inventory import Host, Inventory
+from cluster.readings import Reading, Used
 from cluster.settings import LoadSettings
 from cluster.spec import Container
 from cluster.testbed import ClusterTestbed
@@ -43,6 +44,11 @@ class World:
     trouble: list[str] = field(default_factory=list)
     failures: int = 0  # of 100 requests
     late: int = 0
+    taken: list[float] = field(default_factory=list)  # of the processor, by load
+    unread: bool = False
+    second: float = 0.0
+    others: float = 0.0
+    own: float = 0.0
     running_: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     loads: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     inventory: Inventory = field(default_factory=lambda: Inventory("lab", "test", HOSTS, "known_hosts"))
@@ -78,6 +84,8 @@ class World:
         session = next(s for s in self.running_ if targets[0].name.startswith(f"s-{s}-"))
         ((node, held),) = self.running_[session].items()
         self.loads.append((node, held))
+        taken = self.taken[len(self.loads) - 1] if len(self.loads) <= len(self.taken) else 0.0
+        self.others, self.own = self.others + taken, self.own + (1 - taken) / 2
         if host := self.dies.get(len(self.loads)):
             self.down.add(host)
         if node in self.down or client.name in self.down:
@@ -89,6 +97,14 @@ class World:
             target.name: LoadResult(RAW[app] * share, 0.01, 0.02, 100, self.failures, 1.0, "oops", self.late)
             for target, app in zip(targets, apps, strict=True)
         }
+
+    def reading(self, host: Host, session: str) -> Reading:
+        assert session in self.running_
+        if self.unread:
+            raise SurroundingsError(f"{host.name}: no docker")
+        self.second += 1  # one core, of which others take `taken` and the containers half of the rest
+        used = Used(self.own, 0.0)
+        return Reading(self.second, ((self.others + self.own, 0.0, self.second),), 1.0, 0.5, used={"a": used})
 
     def unavailable(self, host: Host) -> str:
         return f"{host.name} does not respond" if host.name in self.down else ""
@@ -376,3 +392,20 @@ def test_a_damaged_record_is_named(tmp_path):
 def test_nobody_knows_the_truth():
     with pytest.raises(InputError, match="testbed=swarm"):
         swarm_in(World()).truth()
+
+
+def test_a_disturbed_run_is_reported_at_once_repeated_and_stored_with_its_circumstances(tmp_path):
+    world, lines = World(taken=[0.4, 0.0, 0.05]), []
+    testbed = swarm_in(world, report=lines.append)
+    journal = measure_list(testbed, np.array([[1, 0]]), path=tmp_path / "p.npz")
+    assert lines == ["disturbed: 1 cache on w1: others took 40% of the node's processor time"]
+    assert [(run["sound"], run.get("weight")) for run in journal.runs] == [(False, 0.0), (True, None)]
+    assert [run["note"]["circumstances"]["taken"] for run in journal.runs] == [pytest.approx(0.4), 0.0]
+    assert load_profile(tmp_path / "p.npz").weight is None  # what counts was not disturbed
+
+
+def test_what_cannot_be_read_fails_no_measurement():
+    profile = swarm_in(World(unread=True)).measure(np.array([[1, 0]]), seed=0)
+    (note,) = profile.provenance["notes"].values()
+    assert "/proc/pressure" in note["circumstances"]["missing"]
+    assert "disturbed" not in note

@@ -46,6 +46,7 @@ def words(folder, lab, lab_name, lab_state):
         "launch.cpus=0.5",
         "launch.memory_mb=128",
         "load.duration=2",
+        "load.most_taken=1",
         "load.warm_up=1",
         "profile=file",
         f"profile.path={folder / 'profile.npz'}",

@@ -29,6 +29,7 @@ GROUP = "group.counts={Redis:1,MMS:2,Checksum:1}"
 EXPLORE = [
     "cluster.slots=3",
     "load.duration=3",
+    "load.most_taken=1",
     "explore.budget=12",
     "explore.start_size=6",
     "explore.repeats=1",
@@ -54,6 +55,7 @@ def words(folder, lab, lab_name, lab_state):
         f"apps.names=[{','.join(APPS)}]",
         "images.scale=0.01",
         "load.duration=4",
+        "load.most_taken=1",
         "load.warm_up=1",
         f"tracking.path={folder / 'mlruns'}",
         "tracking.orchestrate=false",

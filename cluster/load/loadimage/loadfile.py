@@ -14,6 +14,7 @@ import gevent
 from locust import FastHttpUser, constant, events, task
 
 MARK = "METIS-LOAD "
+TICK = 0.05  # seconds between two looks at how late this process is
 AFTER_FAILURE = 0.1  # seconds that a user waits then: what refuses at once is not to be hammered
 LOAD = json.loads(os.environ["METIS_LOAD"])
 
@@ -111,9 +112,31 @@ def _prepare(environment: Any, **_: Any) -> None:
         gevent.spawn(_end_with, int(os.environ["METIS_LOAD_PARENT"]))
 
 
+class Pulse:
+    """How busy this process is: what it uses of a core, and by how much its timers are late."""
+
+    def __init__(self) -> None:
+        self._begun, self._used = time.perf_counter(), time.process_time()
+        self._late: list[float] = []
+        self._greenlet = gevent.spawn(self._beat)
+
+    def _beat(self) -> None:
+        while True:
+            begun = time.perf_counter()
+            gevent.sleep(TICK)
+            self._late.append(time.perf_counter() - begun - TICK)
+
+    def stop(self) -> dict[str, float]:
+        """Share of a core, and seconds in the mean."""
+        self._greenlet.kill()
+        seconds = time.perf_counter() - self._begun
+        lag = sum(self._late) / len(self._late) if self._late else seconds
+        return {"generator": (time.process_time() - self._used) / seconds, "lag": max(lag, 0.0)}
+
+
 def _measure(runner: Any) -> None:
     gevent.sleep(LOAD["warm_up"])
-    start = time.perf_counter()
+    start, pulse = time.perf_counter(), Pulse()
     for tally in TALLIES.values():
         tally.counting = True
     gevent.sleep(LOAD["duration"])
@@ -124,7 +147,9 @@ def _measure(runner: Any) -> None:
             visitor.tally.fail("no response within the window")
     for tally in TALLIES.values():
         tally.counting = False
-    print(MARK + json.dumps({name: tally.summary(seconds) for name, tally in TALLIES.items()}), flush=True)
+    busy = pulse.stop()
+    found = {name: tally.summary(seconds) | busy for name, tally in TALLIES.items()}
+    print(MARK + json.dumps(found), flush=True)
     runner.quit()
 
 

@@ -17,6 +17,7 @@ from cluster.load.measurement import LoadMeasurement, live_profile
 from cluster.load.scoring import combine, implausible, refusal
 from cluster.load.sittings import Sittings
 from cluster.provision.inventory import Host, Inventory
+from cluster.readings import Reading
 from cluster.settings import LoadSettings
 from cluster.spec import Container
 from cluster.testbed import ClusterTestbed
@@ -104,6 +105,9 @@ class Here:
 
     def troubles(self, session: str) -> list[str]:
         return []
+
+    def reading(self, host: Host, session: str) -> Reading:
+        return Reading()
 
     def unavailable(self, host: Host) -> str:
         return ""

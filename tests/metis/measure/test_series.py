@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metis.errors import InputError, SurroundingsError
+from metis.measure.circumstances import KEPT
 from metis.measure.journal import Patience, load_journal
-from metis.measure.profile import MEASURES
+from metis.measure.profile import MEASURES, make_profile
 from metis.measure.profile_files import load_profile
 from metis.measure.series import in_rounds, measure_list
-from metis.measure.testbed import UnmeasuredError, load_embedded
+from metis.measure.testbed import UnmeasuredError, join_profiles, load_embedded
 from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("a", "b", "c"), 3)
@@ -114,6 +115,52 @@ def test_failures_are_retried_then_named_and_cost_nobody_else(testbed):
     assert told[0] == len(ids)
     assert told[-1] == 0
     assert sum(run["id"] == 5 for run in journal.runs) == Patience().retries + 1
+
+
+class Disturbed(Failing):
+    """A testbed of which some co-locations are disturbed, some of the time."""
+
+    def measure(self, colocations, seed, repeats=1):
+        found = super().measure(colocations, seed, repeats)
+        notes = dict(found.provenance["notes"])
+        for i in notes:
+            if self.failures.get(-i, 0) > 0:
+                self.failures[-i] -= 1
+                notes[i] |= {"disturbed": "others took 40%", "weight": 0.1, "circumstances": {"taken": 0.4}}
+            else:
+                notes[i] |= {"circumstances": {"taken": 0.01}}
+        return replace(found, provenance={"notes": notes})
+
+
+def test_a_disturbed_run_is_repeated_then_kept_with_less_weight(testbed, tmp_path):
+    path, ids = tmp_path / "p.npz", np.arange(1, 6)
+    disturbed = Disturbed(testbed, {-2: 1, -4: 5})  # by the id: that often
+    journal = measure_list(disturbed, testbed.space.counts[ids], path=path)
+    weights = {i: [run.get("weight") for run in journal.runs if run["id"] == i] for i in ids.tolist()}
+    assert weights == {1: [None], 2: [0.0, None], 3: [None], 4: [0.1, 0.1], 5: [None]}
+    assert [run["why"] for run in journal.runs if not run["sound"]] == ["others took 40%"] * 3
+    assert not journal.quarantined
+    profile = load_profile(path)
+    weight = dict(zip(profile.space.index(profile.colocations).tolist(), profile.weight, strict=True))
+    assert weight == {1: 1.0, 2: 1.0, 3: 1.0, 4: pytest.approx(0.1), 5: 1.0}
+    taken = profile.circumstances[:, KEPT.index("taken")]
+    np.testing.assert_allclose(taken, [0.01, 0.01, 0.01, 0.4, 0.01])
+    again = measure_list(Disturbed(testbed), testbed.space.counts[ids], path=path)
+    assert len(again.runs) == len(journal.runs)  # it is as good as it gets
+
+
+def test_undisturbed_runs_of_a_colocation_count_alone():
+    rows, measures = (
+        np.array([[2, 0], [2, 0], [1, 1]]),
+        {"rps": np.array([[0.5, np.nan], [0.9, np.nan], [0.8, 0.7]])},
+    )
+    conditions = {"weight": np.array([0.2, 1.0, 0.3])}
+    profile = make_profile(("a", "b"), 2, rows, measures, {}, conditions)
+    np.testing.assert_allclose(profile.rps, [[0.8, 0.7], [0.9, np.nan]])
+    np.testing.assert_allclose(profile.weight, [0.3, 1.0])
+    other = make_profile(("a", "b"), 2, np.array([[1, 0]]), {"rps": np.array([[1.0, np.nan]])}, {})
+    both = join_profiles(profile, other, {})
+    assert dict(zip(both.colocations.sum(axis=1).tolist(), both.weight.tolist(), strict=False))[1] == 1.0
 
 
 def test_notes_and_reasons_are_kept_in_the_journal(testbed, tmp_path):

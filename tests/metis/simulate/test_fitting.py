@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,22 @@ def test_fidelity_by_hand():
     assert found["r2_a"] == pytest.approx(0.5)
     assert found["r2_b"] == pytest.approx(1.0)
     assert found["r2"] == pytest.approx(1 - 1 / 14.8)
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "boosted", "forest", "lowrank"])
+def test_disturbed_rows_move_the_simulator_less(testbed, part, kind):
+    settings = SimulatorSettings(kind=kind, held_out=0.0, members=1, **FAST)
+    disturbed = np.arange(len(part)) % 4 == 0
+    disturbed &= part.colocations.sum(axis=1) > 1
+    wrong = replace(part, rps=np.where(disturbed[:, None], part.rps * 0.5, part.rps))
+    weighted = replace(wrong, weight=np.where(disturbed, 0.02, 1.0))
+    truth, present = testbed.truth().rps, testbed.space.counts > 0
+
+    def error(profile):
+        return np.abs(fit_simulator(profile, settings).tables.rps - truth)[present].mean()
+
+    # rows as measured stand over predicted ones, and disturbed ones do not
+    assert error(weighted) < 0.6 * error(wrong)
 
 
 def test_an_application_never_measured_is_taken_to_reach_what_it_reaches_alone():
