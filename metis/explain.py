@@ -10,6 +10,7 @@ from metis.errors import InputError
 from metis.measure.profile import SHARES
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.problem.evaluation import reached_on
 from metis.problem.tables import Tables
 
 FEW = 6  # nodes that are listed by name one by one
@@ -103,8 +104,8 @@ class Explanation:
     def rows(self, nodes: Iterable[int] | None = None) -> list[tuple[str, ...]]:
         """Cells of a table under `header`: a line per application of the nodes that hold the same.
 
-        Nodes are alike where they hold the same, were given the same before and violate the same; empty ones
-        are left out.
+        Nodes are alike where they hold the same, reach the same, were given the same before and violate the
+        same; empty ones are left out.
         """
         lines: list[tuple[str, ...]] = []
         for alike in self._alike(nodes):
@@ -123,7 +124,9 @@ class Explanation:
         groups: dict[tuple[bytes, ...], list[int]] = {}
         for n in range(len(self.counts)) if nodes is None else nodes:
             extents = np.array([values[n] for values in self.violated.values()])
-            own = (self.counts[n].tobytes(), self.existing[n].tobytes(), extents.tobytes())
+            own = tuple(
+                values.tobytes() for values in (self.counts[n], self.existing[n], self.rps[n], extents)
+            )
             groups.setdefault(own, []).append(n)
         return list(groups.values())
 
@@ -165,16 +168,18 @@ def explain(
             raise InputError(f"violated: {rule!r} has shape {values.shape}, give one extent per node")
     total = placement + cluster.existing
     ids = cluster.space.index(total)
-    rps = np.where(total > 0, tables.rps[ids], np.nan)
+    rps = np.where(total > 0, reached_on(total, cluster, tables), np.nan)
     return Explanation(
         apps=cluster.space.apps,
         counts=total,
         existing=cluster.existing,
         rps=rps,
-        effect=_effects(ids, tables),
+        effect=_effects_by_type(ids, cluster, tables),
         violated=extents,
         others={
-            name: np.where(total > 0, tables.quantity(name)[ids], np.nan) for name in others if name != "rps"
+            name: np.where(total > 0, reached_on(total, cluster, tables, name), np.nan)
+            for name in others
+            if name != "rps"
         },
     )
 
@@ -200,6 +205,18 @@ def _named(nodes: Sequence[int], names: Sequence[str] = ()) -> str:
 def _number(value: np.float64) -> float | None:
     """A number for JSON; None where it is not known."""
     return float(value) if np.isfinite(value) else None
+
+
+def _effects_by_type(ids: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
+    """Return `_effects`, by the type of each node where types are told apart."""
+    if cluster.stated is None or not tables.by_type:
+        return _effects(ids, tables)
+    apps = len(cluster.space.apps)
+    found = np.zeros((len(ids), apps, apps))
+    for t, name in enumerate(cluster.stated.types):
+        of_type = cluster.stated.type_of == t
+        found[of_type] = _effects(ids[of_type], tables.of_type(name))
+    return found
 
 
 def _effects(ids: IntArray, tables: Tables) -> FloatArray:

@@ -176,7 +176,7 @@ def place(memo: Memo, *, chosen: bool = True) -> Placed:
         error=error,
         gain=gain,
         bound_kind=bound.kind or None,
-        stated=stated_of(decision.placement, group, cluster, worth, bound),
+        stated=stated_of(decision.placement, group, cluster, known, bound, settings),
     )
 
 

@@ -103,9 +103,11 @@ def onto_profile(settings: Settings, space: ColocationSpace) -> "Profile | None"
     if settings.profile.onto is None:
         return None
     from metis.measure.profile_files import load_profile
+    from metis.measure.testbed import refuse_types
 
     path = Path(settings.profile.onto)
     found = load_profile(path, app_names(settings), settings.cluster.slots)
+    refuse_types(found, "profile.onto")
     if found.space != space:
         raise InputError(
             f"profile.onto: {path}: measured {list(found.apps)} on {found.slots} slots, the testbed has "

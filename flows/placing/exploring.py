@@ -128,9 +128,12 @@ def _newcomer(settings: Settings) -> "Newcomer | None":
         return None
     from metis.explore.newcomer import Newcomer
     from metis.measure.profile_files import load_profile
+    from metis.measure.testbed import refuse_types
 
     assert settings.profile.onto is not None  # the settings are refused without
-    return Newcomer(settings.newcomer, load_profile(Path(settings.profile.onto)))
+    known = load_profile(Path(settings.profile.onto))
+    refuse_types(known, "newcomer")
+    return Newcomer(settings.newcomer, known)
 
 
 def _truth(settings: Settings, testbed: "Testbed") -> "Oracle | Tables | None":

@@ -1,14 +1,18 @@
 """What is known of nodes that differ: use by type and domain, broken soft rules, what more would be worth."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import exp
 from typing import TYPE_CHECKING, Any
 
+from flows.configuration.settings import Settings
 from flows.placing.wide import Bound
 from metis.problem.cluster import Cluster
-from metis.problem.counts import FloatArray, IntArray
+from metis.problem.counts import IntArray
 from metis.problem.kinds import problem_of
+from metis.problem.oracle import Oracle, worth_of
+from metis.problem.tables import Tables
 from metis.problem.use import Broken, TypeUse, broken_rules, use_by_domain, use_by_type
-from metis.problem.worth import Worth
 
 if TYPE_CHECKING:
     from metis.program.shadow_prices import ShadowPrices
@@ -25,19 +29,28 @@ class Stated:
         domains: containers by fault domain.
         broken: soft rules that are.
         prices: what changes would be worth; None where the bound has no duals.
+        measured: of each type the share of co-locations that were measured on it; empty where the profile
+            does not tell types apart.
+        doubt: `simulator.type_doubt`, by which the others are worse.
     """
 
     types: list[TypeUse]
     domains: dict[str, dict[str, int]]
     broken: list[Broken]
     prices: "ShadowPrices | None"
+    measured: Mapping[str, float]
+    doubt: float
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
+        types = {one.name: one.document() for one in self.types}
+        for name, share in self.measured.items():
+            types[name] |= {"measured": share}
         found: dict[str, Any] = {
-            "types": {one.name: one.document() for one in self.types},
+            "types": types,
             "domains": self.domains,
             "broken": [one.document() for one in self.broken],
+            **({"type_doubt": self.doubt} if self.measured else {}),
         }
         return found if self.prices is None else found | {"worth_of_one_more": self.prices.document()}
 
@@ -59,7 +72,7 @@ class Stated:
         ]
 
     def lines(self) -> list[str]:
-        """Return a line for each fault domain, and for each soft rule that is broken."""
+        """Return a line for each fault domain, each broken soft rule, each type that was not all measured."""
         found = []
         for domain, held in self.domains.items():
             shown = [f"{name} {count}" for name, count in list(held.items())[:FEW]]
@@ -69,6 +82,15 @@ class Stated:
             cost = "within its share" if one.penalty is None else f"at {one.penalty:g} each"
             containers = "container" if one.containers == 1 else "containers"
             found.append(f"soft rule broken: {one.rule} by {one.containers} {containers}, {cost}")
+        lower = f"{1 - exp(-self.doubt):.1%} worse (simulator.type_doubt={self.doubt:g})"
+        for name, share in self.measured.items():
+            if share == 0:
+                found.append(f"type {name} was not measured: predicted by what others do, {lower}")
+            elif share < 1:
+                found.append(
+                    f"type {name}: {share:.1%} of the co-locations were measured on it; the others are "
+                    f"predicted with the help of other types, {lower}"
+                )
         return found
 
     def gains(self) -> list[list[str]]:
@@ -85,7 +107,12 @@ class Stated:
 
 
 def stated_of(
-    placement: IntArray, group: IntArray, cluster: Cluster, worth: FloatArray | Worth, bound: Bound
+    placement: IntArray,
+    group: IntArray,
+    cluster: Cluster,
+    known: Tables | Oracle,
+    bound: Bound,
+    settings: Settings,
 ) -> Stated | None:
     """Return what is said of a placement on nodes that differ; None where they are alike.
 
@@ -93,8 +120,9 @@ def stated_of(
         placement: new containers, int [nodes, apps].
         group: containers to place, int [apps].
         cluster: where to.
-        worth: of co-locations.
+        known: of co-locations, by tables or an oracle.
         bound: with its duals, if any.
+        settings: objective and simulator.
     """
     if cluster.stated is None:
         return None
@@ -102,7 +130,7 @@ def stated_of(
     if bound.duals is not None:
         from metis.program.shadow_prices import shadow_prices
 
-        problem, _ = problem_of(group, cluster, worth)
+        problem, _ = problem_of(group, cluster, worth_of(settings.objective, group, cluster, known))
         prices = shadow_prices(problem, bound.duals)
     held = placement + cluster.existing
     return Stated(
@@ -110,7 +138,17 @@ def stated_of(
         domains=use_by_domain(cluster.stated, held),
         broken=broken_rules(cluster.stated, held, cluster.space),
         prices=prices,
+        measured=_measured(known, cluster.stated.types),
+        doubt=settings.simulator.type_doubt,
     )
+
+
+def _measured(known: Tables | Oracle, types: tuple[str, ...]) -> dict[str, float]:
+    """Return the share of co-locations measured on each type; nothing where types are not told apart."""
+    if not isinstance(known, Tables) or not known.by_type:
+        return {}
+    by_type = known.by_type
+    return {name: by_type[name].measured if name in by_type else 0.0 for name in types}
 
 
 def _short(amount: float) -> str:

@@ -35,7 +35,10 @@ def explained_section(
         true: whether the tables are the truth.
     """
     explanation = explain(placement, cluster, tables, violated)
-    _, first, alike = np.unique(explanation.counts, axis=0, return_index=True, return_counts=True)
+    stated = cluster.stated if tables.by_type else None
+    types = np.zeros(cluster.nodes, dtype=np.int64) if stated is None else stated.type_of
+    kinds = np.column_stack([types, explanation.counts])
+    _, first, alike = np.unique(kinds, axis=0, return_index=True, return_counts=True)
     order = np.argsort(-alike, kind="stable")
     rows = []
     for nodes, index in zip(alike[order], first[order], strict=True):
@@ -43,7 +46,8 @@ def explained_section(
         broken = ", ".join(f"{rule} ({extent:g})" for rule, extent in entry["violated"].items())
         for i, app in enumerate(entry["applications"]):
             effects = ", ".join(f"{other} {-change:+.2f}" for other, change in app["from_one"].items())
-            lead = (f"{nodes}", entry["holds"]) if i == 0 else ("", "")
+            name_of_type = f" {stated.types[types[index]]}" if stated is not None else ""
+            lead = (f"{nodes}{name_of_type}", entry["holds"]) if i == 0 else ("", "")
             rows.append((*lead, app["application"], f"{app['rps']:.2f}", effects, broken if i == 0 else ""))
     total = sum(float(extents.sum()) for extents in violated.values())
     text = (

@@ -58,9 +58,13 @@ def run(work: Work) -> None:
     from flows.placing.exploring import explore_groups, write_believed
     from flows.report.exploration import exploration_figure
     from metis.explore.loop import Exploration
+    from metis.measure.testbed import refuse_types
+    from metis.simulate.replay import FileTestbed
 
     calibration = None
     with testbed_for(work.settings, work.inputs) as testbed:
+        if isinstance(testbed, FileTestbed):
+            refuse_types(testbed.profile, "exploring")
         found = explore_groups(work.settings, testbed, work.scratch / "profile.npz", work.progress)
         if knows_truth(work.settings) and isinstance(found, Exploration):
             calibration = _calibration(found, testbed.truth(tabulated(work.settings.objective)))

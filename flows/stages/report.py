@@ -131,9 +131,8 @@ def _nodes(
     from flows.report.words import best_rival
 
     best = best_rival(results)
-    worth = work.settings.objective.bind(group, cluster, tables)
     bound = bound_in(decisions[COLUMNS].traces[0]) if COLUMNS in decisions else Bound(0.0, "")
-    stated = stated_of(decisions[best].placements[0], group, cluster, worth, bound)
+    stated = stated_of(decisions[best].placements[0], group, cluster, tables, bound, work.settings)
     assert stated is not None  # as the cluster is
     return [nodes_section(best, stated.heads, stated.uses(), stated.lines(), stated.gains())]
 

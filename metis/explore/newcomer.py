@@ -61,6 +61,7 @@ class Newcomer:
             **measures,
             provenance=self.known.provenance,
             spread=spread,
+            types={},
         )
         return widened.on(space.slots)
 

@@ -1,14 +1,14 @@
 """Measurements as a person tabulates them: wide (a row per run) or long (a row per application of a run)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from metis.errors import InputError
-from metis.inputs.names import check_names, meant
+from metis.inputs.names import LONGEST_HOST, check_names, meant
 from metis.inputs.sheet import Sheet
 from metis.measure.load_results import read_result
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
@@ -16,6 +16,7 @@ from metis.problem.counts import FloatArray, IntArray, describe_colocation
 RPS = "rps"
 OTHERS = ("p50", "p99", "requests", "failures")  # seconds, seconds, numbers
 RUN, APP, COUNT, RESULTS = "run", "app", "count", "results"  # columns of the long form
+TYPE = "type"  # of the node that was measured, in both forms
 MOST_APPS = 1000
 NEAR = (0.5, 2.0)  # within which repeated stand-alone runs must lie of their median
 
@@ -30,15 +31,37 @@ class Measurements:
         measures: `rps` of one container, and `p50`, `p99`, `requests`, `failures`, each [runs, apps]; NaN
             where absent or not measured.
         places: where each run stands, for errors.
+        types: the type of node of each run; empty where the table does not tell types apart.
     """
 
     apps: tuple[str, ...]
     counts: IntArray
     measures: Mapping[str, FloatArray]
     places: tuple[str, ...]
+    types: tuple[str, ...] = ()
+
+    def take(self, rows: Sequence[int] | IntArray) -> "Measurements":
+        """Return the measurements of some runs."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return Measurements(
+            self.apps,
+            self.counts[chosen],
+            {name: values[chosen] for name, values in self.measures.items()},
+            tuple(self.places[i] for i in chosen),
+            tuple(self.types[i] for i in chosen) if self.types else (),
+        )
+
+    def by_type(self) -> "dict[str, Measurements]":
+        """Return the measurements of each type of node, as the table names them first."""
+        return {
+            name: self.take([i for i, one in enumerate(self.types) if one == name])
+            for name in dict.fromkeys(self.types)
+        }
 
     def alone(self) -> FloatArray:
         """RPS of one container alone on a node, median over its runs, [apps].
+
+        Of measurements on one type of node, NaN for an application that was never measured there.
 
         Raises:
             InputError: an application was not measured alone, did nothing, or its runs differ by more than
@@ -46,15 +69,18 @@ class Measurements:
         """
         single = np.flatnonzero(self.counts.sum(axis=1) == 1)
         rps = self.measures[RPS]
-        missing = [app for a, app in enumerate(self.apps) if not self.counts[single, a].any()]
+        measured = [a for a in range(len(self.apps)) if not self.types or self.counts[:, a].any()]
+        missing = [self.apps[a] for a in measured if not self.counts[single, a].any()]
         if missing:
+            where = f" of type {self.types[0]}" if self.types else ""
             raise InputError(
                 f"{self.places[0].partition(',')[0]}: no row measures {', '.join(missing)} alone: RPS are "
-                f"divided by what one container reaches alone on a node; add a row with 1 {missing[0]} and "
-                "nothing else"
+                f"divided by what one container reaches alone on a node{where}; add a row with 1 "
+                f"{missing[0]} and nothing else"
             )
         found = np.full(len(self.apps), np.nan)
-        for a, app in enumerate(self.apps):
+        for a in measured:
+            app = self.apps[a]
             rows = single[self.counts[single, a] > 0]
             found[a] = np.median(rps[rows, a])
             if not found[a] > 0:
@@ -82,7 +108,8 @@ def measurements_of(
     Wide: a column of counts per application and `rps_<app>`, and where measured `p50_<app>`, `p99_<app>`,
     `requests_<app>`, `failures_<app>`. Long: `run`, `app`, `count`, and `rps` with where measured `p50`,
     `p99`, `requests`, `failures`; or `results`, the file of a load generator for these containers together.
-    RPS is that of one container, latencies are in seconds.
+    RPS is that of one container, latencies are in seconds. Either may have a column `type`: of the node that
+    was measured.
 
     Args:
         sheet: the table.
@@ -107,9 +134,24 @@ def measurements_of(
     kept = held > 0  # an empty node has nothing to measure
     if not kept.any():
         raise InputError(f"{sheet.name}: has no rows; a profile needs at least one measured co-location")
-    measures = {name: values[kept] for name, values in found.measures.items()}
-    places = tuple(place for place, keep in zip(found.places, kept, strict=True) if keep)
-    return Measurements(found.apps, found.counts[kept], measures, places)
+    return found.take(np.flatnonzero(kept))
+
+
+def _has_types(sheet: Sheet) -> bool:
+    """Whether a table tells node types apart; an application may be called `type` as well."""
+    return TYPE in sheet.header and f"{RPS}_{TYPE}" not in sheet.header
+
+
+def _types(sheet: Sheet) -> tuple[str, ...]:
+    """Return the type of node of each row; nothing where the table does not tell them apart."""
+    if not _has_types(sheet):
+        return ()
+    found = sheet.texts(TYPE)
+    for row, name in enumerate(found):
+        if not name:
+            raise InputError(f"{sheet.place(row, TYPE)}: is blank; name the type of the node")
+    check_names(dict.fromkeys(found), f"{sheet.name}: {TYPE}", LONGEST_HOST)
+    return tuple(found)
 
 
 def _refuse_misspelt(sheet: Sheet) -> None:
@@ -143,12 +185,15 @@ def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
     uncounted = next((app for app in names if app not in sheet.header), None)
     if uncounted is not None:
         prefixes = tuple(f"{name}_" for name in columns)
-        counts_of = [one for one in sheet.header if not one.startswith(prefixes) and one not in names]
+        counts_of = [
+            one for one in sheet.header if not one.startswith(prefixes) and one not in (*names, TYPE)
+        ]
         raise InputError(
             f"{sheet.name}: the column {f'{RPS}_{uncounted}'!a} has no column of counts {uncounted!a} beside "
             f"it; {meant(uncounted, counts_of) if counts_of else 'add one'}"
         )
-    sheet.expect([*names, *columns[RPS]], optional, "count or measure of an application")
+    typed = [TYPE] if _has_types(sheet) else []
+    sheet.expect([*typed, *names, *columns[RPS]], optional, "count or measure of an application")
     counts = sheet.counts(names)
     measures: dict[str, FloatArray] = {}
     for name, wanted in columns.items():
@@ -158,12 +203,13 @@ def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
                 values[:, a] = _checked(sheet, column, counts[:, a], name)
         measures[name] = values
     places = tuple(f"{sheet.name}, {sheet.unit} {line}" for line in sheet.lines)
-    return Measurements(names, counts, measures, places)
+    return Measurements(names, counts, measures, places, _types(sheet))
 
 
 def _long(sheet: Sheet, apps: tuple[str, ...] | None, folder: Path | None) -> Measurements:
     by_file = RESULTS in sheet.header
-    sheet.expect([RUN, APP, COUNT, RESULTS if by_file else RPS], () if by_file else OTHERS, "column here")
+    measured = [RESULTS] if by_file else [RPS]
+    sheet.expect([RUN, APP, COUNT, *measured], [TYPE, *(() if by_file else OTHERS)], "column here")
     names = _agreed(sheet, list(dict.fromkeys(sheet.texts(APP))), apps)
     runs = {run: i for i, run in enumerate(dict.fromkeys(sheet.texts(RUN)))}
     held = sheet.counts([COUNT])[:, 0]
@@ -175,6 +221,7 @@ def _long(sheet: Sheet, apps: tuple[str, ...] | None, folder: Path | None) -> Me
     counts = np.zeros(shape, dtype=np.int64)
     measures = {name: np.full(shape, np.nan) for name in (RPS, *OTHERS)}
     places = [""] * len(runs)
+    of_rows, type_of = _types(sheet), [""] * len(runs)
     for row, (run, app) in enumerate(zip(sheet.texts(RUN), sheet.texts(APP), strict=True)):
         at = runs[run], names.index(app)
         if not run:
@@ -182,10 +229,16 @@ def _long(sheet: Sheet, apps: tuple[str, ...] | None, folder: Path | None) -> Me
         if counts[at]:
             raise InputError(f"{sheet.place(row, APP)}: run {run} has {app} twice; give its count in one row")
         places[at[0]] = places[at[0]] or f"{sheet.name}, {sheet.unit} {sheet.lines[row]}"
+        if of_rows:
+            if type_of[at[0]] not in ("", of_rows[row]):
+                raise InputError(
+                    f"{sheet.place(row, TYPE)}: run {run} is on a node of type {type_of[at[0]]} in another"
+                )
+            type_of[at[0]] = of_rows[row]
         counts[at] = held[row]
         for name, column in values.items():
             measures[name][at] = column[row]
-    return Measurements(names, counts, measures, tuple(places))
+    return Measurements(names, counts, measures, tuple(places), tuple(type_of) if of_rows else ())
 
 
 def _agreed(sheet: Sheet, found: list[str], apps: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from metis.errors import InputError
 from metis.files import save_arrays
 from metis.inputs.sheet import Sheet, sheet_of
 from metis.measure.circumstances import summary
-from metis.measure.measurement_sheet import measurements_of
+from metis.measure.measurement_sheet import Measurements, measurements_of
 from metis.problem.counts import FloatArray, IntArray, describe_colocation, whole_counts
 from metis.problem.space import ColocationSpace
 
@@ -47,6 +47,11 @@ class Profile:
         circumstances: what else went on while a row was measured, in the order of
             `metis.measure.circumstances.KEPT`, float64 [n, circumstances]; NaN where unknown; None where of
             no row anything is known.
+        types: profiles of the nodes of single types, of the same applications and slots, where types were
+            told apart: this one then holds the median over them of each co-location.
+        pace: of the nodes of one type, what each application reaches alone there as a share of what it
+            reaches on the type where that is most, [apps]; NaN where it was not measured alone there. Of all
+            types together the median. None without types.
     """
 
     apps: tuple[str, ...]
@@ -61,6 +66,8 @@ class Profile:
     spread: FloatArray | None = None
     weight: FloatArray | None = None
     circumstances: FloatArray | None = None
+    types: Mapping[str, "Profile"] = field(default_factory=dict)
+    pace: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.colocations)
@@ -116,11 +123,11 @@ class Profile:
         return found
 
     def rows(self, chosen: Any) -> "Profile":
-        """The profile of some of its rows."""
+        """The profile of some of its rows; types are no longer told apart."""
         parts = {name: getattr(self, name)[chosen] for name in ("colocations", *MEASURES)}
         known = {name: getattr(self, name) for name in ("spread", *CONDITIONS)}
         parts |= {name: values[chosen] for name, values in known.items() if values is not None}
-        return Profile(self.apps, self.slots, **parts, provenance=self.provenance)
+        return Profile(self.apps, self.slots, **parts, provenance=self.provenance, types={}, pace=self.pace)
 
     @property
     def weights(self) -> FloatArray:
@@ -136,7 +143,9 @@ class Profile:
     def on(self, slots: int) -> "Profile":
         """The same measurements for nodes of `slots` slots: rows that no longer fit are left out."""
         fits = self.colocations.sum(axis=1) <= slots
-        return replace(self.rows(fits), slots=slots)
+        types = {name: one.on(slots) for name, one in self.types.items()}
+        types = {name: one for name, one in types.items() if len(one)}
+        return replace(self.rows(fits), slots=slots, types=types)
 
     @classmethod
     def from_frame(
@@ -168,7 +177,24 @@ class Profile:
             "slots": np.array(self.slots),
             "provenance": np.array(json.dumps(self.provenance)),
         }
-        save_arrays(Path(path), heading | arrays)
+        save_arrays(Path(path), heading | arrays | self._arrays_of_types())
+
+    def _arrays_of_types(self) -> dict[str, Any]:
+        """Return the rows of all types one after another, and the number of the type of each."""
+        if not self.types:
+            return {}
+        parts = list(self.types.values())
+        unrepeated = [np.full(one.rps.shape, np.nan) if one.spread is None else one.spread for one in parts]
+        return {
+            "types": np.array(list(self.types)),
+            "type_of": np.repeat(np.arange(len(parts)), [len(one) for one in parts]),
+            "type_pace": np.stack([one.pace for one in parts if one.pace is not None]),
+            "type_spread": np.concatenate(unrepeated),
+            **{
+                f"type_{name}": np.concatenate([getattr(one, name) for one in parts])
+                for name in ("colocations", *MEASURES)
+            },
+        }
 
 
 def make_profile(
@@ -208,7 +234,7 @@ def make_profile(
         rows = np.asarray(measures.get(name, np.full(colocations.shape, np.nan)), dtype=np.float64)
         values = rows[first].copy()
         for i in repeated:
-            values[i] = _median(rows[order[bounds[i] : bounds[i + 1]]])
+            values[i] = median_known(rows[order[bounds[i] : bounds[i + 1]]])
         values[colocations[first] == 0] = np.nan
         merged[name] = values
     spread = np.full(merged["rps"].shape, np.nan)
@@ -230,6 +256,7 @@ def make_profile(
         **merged,
         provenance=provenance,
         spread=spread if repeated.size else None,
+        types={},
         **known,
     )
 
@@ -252,15 +279,61 @@ def profile_of_sheet(
         InputError: see `measurements_of` and `Measurements.alone`.
     """
     measured = measurements_of(sheet, apps, slots, folder)
+    of = slots or int(measured.counts.sum(axis=1).max())
+    provenance = {"source": Path(sheet.name).name, "rows": len(sheet)}
+    if not measured.types:
+        return _of_one_type(measured, of, provenance)
+    parts = measured.by_type()
+    return join_types(
+        {name: _of_one_type(part, of, provenance) for name, part in parts.items()},
+        np.stack([part.alone() for part in parts.values()]),
+        provenance,
+    )
+
+
+def _of_one_type(measured: Measurements, slots: int, provenance: Mapping[str, Any]) -> Profile:
     reached = zip(measured.apps, measured.alone().tolist(), strict=True)
-    provenance = {
-        "source": Path(sheet.name).name,
-        "rows": len(sheet),
-        "rps_alone": ", ".join(f"{app} {rps:g}" for app, rps in reached),
-    }
-    held = int(measured.counts.sum(axis=1).max())
+    alone = ", ".join(f"{app} {rps:g}" for app, rps in reached if rps == rps)
     shares = measured.normalised()
-    return make_profile(shares.apps, slots or held, shares.counts, shares.measures, provenance)
+    return make_profile(
+        shares.apps, slots, shares.counts, shares.measures, {**provenance, "rps_alone": alone}
+    )
+
+
+def join_types(types: Mapping[str, Profile], alone: FloatArray, provenance: Mapping[str, Any]) -> Profile:
+    """Join profiles of nodes of single types.
+
+    Args:
+        types: by name; RPS are shares of what an application reaches alone on nodes of that type.
+        alone: what it reaches alone, in the same unit on all types, float64 [types, apps]; NaN where that
+            was not measured.
+        provenance: where they come from.
+
+    Returns:
+        A profile that holds of each co-location the median over the types, and `types` with their `pace`.
+    """
+    parts = list(types.values())
+    best = np.array([np.nanmax(column) if np.isfinite(column).any() else np.nan for column in alone.T])
+    pace = alone / best
+    colocations = np.concatenate([one.colocations for one in parts])
+    measures = {name: np.concatenate([getattr(one, name) for one in parts]) for name in MEASURES}
+    for name in ("p50", "p99"):  # seconds of machines that are as slow as the median
+        reached = np.stack([one.alone(name) for one in parts])
+        slower = np.repeat(median_known(reached) / reached, [len(one) for one in parts], axis=0)
+        measures[name] *= np.where(np.isfinite(slower), slower, 1.0)
+    joined = make_profile(parts[0].apps, parts[0].slots, colocations, measures, provenance)
+    ids = joined.space.index(joined.colocations)
+    spread = np.full(joined.rps.shape, np.nan)  # of repeated runs, not of types
+    for one in parts:
+        if one.spread is not None:
+            at = np.searchsorted(ids, one.space.index(one.colocations))
+            spread[at] = np.fmax(spread[at], one.spread)
+    return replace(
+        joined,
+        spread=spread if np.isfinite(spread).any() else None,
+        types={name: replace(one, pace=pace[t]) for t, (name, one) in enumerate(types.items())},
+        pace=median_known(pace),
+    )
 
 
 def checked_rows(
@@ -299,7 +372,8 @@ def refuse_rows(path: Path, wrong: Any, counts: FloatArray, reason: str) -> None
         raise InputError(f"{path}: row {rows[0]} [{held}] {reason}")
 
 
-def _median(rows: FloatArray) -> FloatArray:
+def median_known(rows: FloatArray) -> FloatArray:
+    """Return the median of each column over the values that are known, [columns]; NaN where none is."""
     known = np.isfinite(rows).any(axis=0)
     result = np.full(rows.shape[1], np.nan)
     result[known] = np.nanmedian(rows[:, known], axis=0)
@@ -321,6 +395,7 @@ def describe_profile(profile: Profile) -> dict[str, Any]:
         "space": measurable,
         "coverage": measured / measurable,
         "largest": describe_colocation(largest, profile.apps),
+        **({"types": {name: len(one) for name, one in profile.types.items()}} if profile.types else {}),
         **_spread_in_words(profile),
         **_circumstances_of(profile),
         **profile.provenance,

@@ -1,14 +1,19 @@
 """Files of profiles, read in our own format or in the published one."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.files import load_arrays
 from metis.inputs.archives import array_names
+from metis.inputs.names import LONGEST_HOST, check_names
 from metis.inputs.sheet import SUFFIXES, is_sheet, read_sheet
 from metis.measure.circumstances import KEPT as CIRCUMSTANCES
 from metis.measure.profile import (
@@ -17,6 +22,7 @@ from metis.measure.profile import (
     MEASURES,
     Profile,
     checked_rows,
+    median_known,
     profile_of_sheet,
     refuse_rows,
 )
@@ -25,6 +31,7 @@ from metis.problem.space import ColocationSpace
 
 PROFILE_BYTES = 1 << 30  # a million co-locations of twenty applications
 ARCHIVE = ".npz"
+OF_TYPES = ("type_of", "type_pace", "type_spread")  # arrays beside the rows of single node types
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 FAR = (0.5, 2.0)  # of 1, which a container alone reaches by definition
 
@@ -60,7 +67,18 @@ def load_profile(
         )
     if is_published(path):
         return read_published(path, apps=apps, slots=slots)
-    known = ("format", "apps", "slots", "provenance", "colocations", *MEASURES, "spread", *CONDITIONS)
+    of_types = ("types", *OF_TYPES, *(f"type_{name}" for name in ("colocations", *MEASURES)))
+    known = (
+        "format",
+        "apps",
+        "slots",
+        "provenance",
+        "colocations",
+        *MEASURES,
+        "spread",
+        *CONDITIONS,
+        *of_types,
+    )
     stored = load_arrays(path, known, PROFILE_BYTES)
     if str(stored.get("format")) != FORMAT:
         raise InputError(f"{path}: neither a metis profile nor a published one (arrays {array_names(path)})")
@@ -70,14 +88,29 @@ def load_profile(
     try:
         names = tuple(str(name) for name in stored["apps"])
         own_slots = int(stored["slots"])
-        arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("colocations", *MEASURES)}
         provenance = dict(json.loads(str(stored["provenance"])))
-        further = {n: np.asarray(stored[n], dtype=np.float64) for n in ("spread", *CONDITIONS) if n in stored}
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: an array holds what it should not ({error})") from None
     if apps is not None and apps != names:
         raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
-    counts = checked_rows(path, arrays.pop("colocations"), arrays["rps"], own_slots, names)
+    profile = replace(_rows_of(path, stored, names, own_slots), provenance=provenance)
+    if "types" in stored:
+        profile = _with_types(path, profile, stored)
+    return profile if slots is None else profile.on(slots)
+
+
+def _rows_of(path: Path, stored: Mapping[str, NDArray[Any]], names: tuple[str, ...], slots: int) -> Profile:
+    """Return the profile of the rows in some arrays.
+
+    Raises:
+        InputError: arrays of other shapes or kinds, or rows that make no sense; names file and row.
+    """
+    try:
+        arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("colocations", *MEASURES)}
+        further = {n: np.asarray(stored[n], dtype=np.float64) for n in ("spread", *CONDITIONS) if n in stored}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: an array holds what it should not ({error})") from None
+    counts = checked_rows(path, arrays.pop("colocations"), arrays["rps"], slots, names)
     shapes = {
         "spread": counts.shape,
         "weight": (len(counts),),
@@ -91,13 +124,42 @@ def load_profile(
     odd = [name for name in MEASURES if arrays[name].shape != counts.shape]
     if odd:
         raise InputError(f"{path}: {odd[0]} has shape {arrays[odd[0]].shape}, the counts {counts.shape}")
-    ids = ColocationSpace(names, own_slots).index(counts)
+    ids = ColocationSpace(names, slots).index(counts)
     first = np.unique(ids, return_index=True)[1]
     refuse_rows(
         path, ~np.isin(np.arange(len(ids)), first), counts.astype(np.float64), "repeats an earlier row"
     )
-    profile = Profile(names, own_slots, counts, **arrays, provenance=provenance, **further)
-    return profile if slots is None else profile.on(slots)
+    return Profile(names, slots, counts, **arrays, provenance={}, types={}, **further)
+
+
+def _with_types(path: Path, profile: Profile, stored: Mapping[str, NDArray[Any]]) -> Profile:
+    """Return the profile with those of the single node types that a file holds.
+
+    Raises:
+        InputError: an array is missing or of another shape, or rows make no sense; names file and row.
+    """
+    missing = [name for name in OF_TYPES if name not in stored]
+    if missing:
+        raise InputError(f"{path}: the array {missing[0]!r} is missing")
+    try:
+        types = [str(name) for name in stored["types"]]
+        type_of, pace = np.asarray(stored["type_of"]), np.asarray(stored["type_pace"], dtype=np.float64)
+        parts = {name: stored[f"type_{name}"] for name in ("colocations", *MEASURES, "spread")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: its node types lack an array, or one holds what it should not ({error})"
+        ) from None
+    check_names(types, f"{path}: type", LONGEST_HOST)
+    rows = len(type_of)
+    if pace.shape != (len(types), len(profile.apps)) or any(len(one) != rows for one in parts.values()):
+        raise InputError(f"{path}: {rows} rows of {len(types)} node types do not belong to its other arrays")
+    found = {}
+    for t, name in enumerate(types):
+        own = {part: values[type_of == t] for part, values in parts.items()}
+        if not np.isfinite(np.asarray(own["spread"], dtype=np.float64)).any():
+            del own["spread"]
+        found[name] = replace(_rows_of(path, own, profile.apps, profile.slots), pace=pace[t])
+    return replace(profile, types=found, pace=median_known(pace))
 
 
 def refuse_raw(path: Path, profile: Profile) -> None:

@@ -222,7 +222,13 @@ def list_colocations(
 
 
 def join_profiles(first: Profile, second: Profile, provenance: Mapping[str, Any]) -> Profile:
-    """Both profiles' rows; repeated co-locations are merged by their median, the largest spread is kept."""
+    """Both profiles' rows; repeated co-locations are merged by their median, the largest spread is kept.
+
+    Raises:
+        InputError: a profile tells node types apart.
+    """
+    refuse_types(first, "joining profiles")
+    refuse_types(second, "joining profiles")
     measures = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in MEASURES}
     colocations = np.concatenate([first.colocations, second.colocations])
     joined = make_profile(
@@ -253,6 +259,19 @@ def unknown_conditions(profile: Profile, rows: int) -> dict[str, FloatArray]:
         name: np.full((rows, *values.shape[1:]), 1.0 if name == "weight" else np.nan)
         for name, values in profile.conditions.items()
     }
+
+
+def refuse_types(profile: Profile, by: str) -> None:
+    """Refuse a profile of several node types where they would be taken for one.
+
+    Raises:
+        InputError: names the types, and what does not tell them apart.
+    """
+    if profile.types:
+        raise InputError(
+            f"a profile of node types ({', '.join(profile.types)}): {by} does not tell them apart; give one "
+            "without the column type"
+        )
 
 
 def load_embedded(path: Path | None = None, slots: int = 8, noise: float = 0.02) -> EmbeddedTestbed:

@@ -8,7 +8,7 @@ import numpy as np
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import problem_of
-from metis.problem.oracle import Oracle
+from metis.problem.oracle import Oracle, known_on, types_of
 from metis.problem.tables import Tables
 from metis.problem.worth import Worth
 
@@ -51,10 +51,7 @@ def evaluate(
         levels: the SLO levels of interest, shares of the stand-alone RPS.
     """
     total = placement + cluster.existing
-    if isinstance(known, Tables):
-        reached = known.rps[cluster.space.index(total)]
-    else:
-        reached = known.quantities_of(total, ("rps",))["rps"]
+    reached = reached_on(total, cluster, known)
     rps = np.repeat(reached.ravel(), total.ravel())
     return Evaluation(
         rps=float(rps.mean()) if rps.size else 0.0,
@@ -63,6 +60,35 @@ def evaluate(
         free_nodes=int((total.sum(axis=1) == 0).sum()),
         container_rps=rps,
     )
+
+
+def reached_on(
+    total: IntArray, cluster: Cluster, known: Tables | Oracle, quantity: str = "rps"
+) -> FloatArray:
+    """Return a quantity of each application on each node, by the node's type where types are told apart.
+
+    Args:
+        total: all containers, int [nodes, apps].
+        cluster: nodes.
+        known: tables or an oracle.
+        quantity: by name.
+
+    Returns:
+        float64 [nodes, apps]; 0 where absent.
+    """
+    if cluster.stated is not None and types_of(known):
+        found = np.zeros(total.shape)
+        for t, name in enumerate(cluster.stated.types):
+            of_type = cluster.stated.type_of == t
+            found[of_type] = _reached(total[of_type], known_on(known, name), quantity)
+        return found
+    return _reached(total, known, quantity)
+
+
+def _reached(total: IntArray, known: Tables | Oracle, quantity: str) -> FloatArray:
+    if isinstance(known, Tables):
+        return np.asarray(known.quantity(quantity)[known.space.index(total)])
+    return known.quantities_of(total, (quantity,))[quantity]
 
 
 def value(placement: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> float:

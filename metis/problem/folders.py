@@ -120,8 +120,8 @@ def write_problem(folder: Path, statement: Statement) -> None:
         for i, (node, row) in enumerate(zip(statement.nodes, statement.capacity, strict=True))
     ]
     others = [*([LABELS] if labelled else []), *statement.domains]
-    _write_sheet(folder / APPS, [APP, COUNT, *resources], apps)
-    _write_sheet(folder / NODES, [NODE, *([TYPE] if typed else []), *resources, *others], nodes)
+    write_sheet(folder / APPS, [APP, COUNT, *resources], apps)
+    write_sheet(folder / NODES, [NODE, *([TYPE] if typed else []), *resources, *others], nodes)
     _write_rules(folder, statement)
     if len(statement.existing):
         write_rows(folder / EXISTING, statement, statement.existing)
@@ -135,7 +135,7 @@ def _write_rules(folder: Path, statement: Statement) -> None:
     text = ""
     if len(statement.beside):
         rows = [[statement.apps[a], statement.apps[b], str(most)] for a, b, most in statement.beside]
-        _write_sheet(folder / "rules.csv", [APP, OTHER, MOST], rows)
+        write_sheet(folder / "rules.csv", [APP, OTHER, MOST], rows)
         text = "# where an application is, at most so many containers of another\nmost_beside: rules.csv\n"
     if statement.devices:
         others = {DEVICES: statement.devices, **others}
@@ -151,14 +151,15 @@ def _write_rules(folder: Path, statement: Statement) -> None:
 def write_rows(path: Path, statement: Statement, rows: IntArray) -> None:
     """Write the rows of a placement as CSV: `node`, `app`, `count`."""
     texts = [[statement.nodes[n], statement.apps[a], str(count)] for n, a, count in rows]
-    _write_sheet(path, [NODE, APP, COUNT], texts)
+    write_sheet(path, [NODE, APP, COUNT], texts)
 
 
 def _both(
     apps: Sheet, nodes: Sheet, resources: Sequence[str]
 ) -> tuple[FloatArray, FloatArray, tuple[str, ...]]:
     """Return requests, capacities, and the resource of each dimension; both have the times of either."""
-    requests, capacity, dimensions = [], [], []
+    requests, capacity = [np.zeros((len(apps), 0))], [np.zeros((len(nodes), 0))]
+    dimensions: list[str] = []
     for name in resources:
         asked, there = read_quantities(apps, name), read_quantities(nodes, name)
         times = max(asked.shape[1], there.shape[1])
@@ -312,6 +313,7 @@ def _curve(values: FloatArray) -> str:
     return BETWEEN.join(f"{value:.12g}" for value in alike)
 
 
-def _write_sheet(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def write_sheet(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write rows of texts under a header as CSV."""
     with written_whole(path) as file:
         file.write("\n".join(",".join(row) for row in [header, *rows]).encode() + b"\n")

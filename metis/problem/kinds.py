@@ -11,7 +11,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.limits import Limit, limits_of, most_on_one
 from metis.problem.objectives import containers
-from metis.problem.worth import TableWorth, Worth
+from metis.problem.worth import Worth, as_worth, on_type
 
 ROUNDING = 1e-9  # of sums of requests
 
@@ -193,7 +193,7 @@ def problem_of(group: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> 
         worth: of co-locations: a table [space.size], or an oracle.
     """
     space = cluster.space
-    oracle = TableWorth(space, worth) if isinstance(worth, np.ndarray) else worth
+    oracle = as_worth(space, worth)
     group = np.asarray(group, dtype=np.int64)
     if cluster.stated is not None:
         return _stated(group, cluster, oracle)
@@ -235,7 +235,7 @@ def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, 
         apps=stated.apps,
         demand=group,
         requests=stated.requests,
-        types=tuple(NodeType(stated.types[int(make[0])], make[1:], oracle) for make in makes),
+        types=tuple(_node_type(stated.types[int(make[0])], make[1:], oracle) for make in makes),
         type_of=make_of.ravel()[first],
         held=existing[first],
         nodes=nodes.astype(np.int64),
@@ -254,6 +254,10 @@ def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, 
         ),
     )
     return problem, kind_of.ravel()
+
+
+def _node_type(name: str, capacity: FloatArray, worth: Worth) -> NodeType:
+    return NodeType(name, capacity, on_type(worth, name))
 
 
 def _where(limit: Limit, first: IntArray, apps: int) -> NDArray[np.bool_]:

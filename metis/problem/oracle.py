@@ -12,7 +12,7 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.objectives import Objective, RisesWithRps, containers
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
-from metis.problem.worth import Ceiling, Worth
+from metis.problem.worth import Ceiling, Worth, WorthByType, as_worth
 
 
 class Oracle(Protocol):
@@ -138,14 +138,33 @@ class _GrowingOracleWorth(_BoundedOracleWorth):
         return total / containers(self.group, self.cluster)
 
 
+def types_of(known: Tables | Oracle) -> Mapping[str, Tables | Oracle]:
+    """Return what is known of the nodes of single types, by name; nothing where they are not told apart."""
+    return known.by_type if isinstance(known, Tables) else {}
+
+
+def known_on(known: Tables | Oracle, name: str) -> Tables | Oracle:
+    """Return what is known of the nodes of one type: of it, else of all types together."""
+    return known.of_type(name) if isinstance(known, Tables) else known
+
+
 def worth_of(
     objective: Objective, group: IntArray, cluster: Cluster, known: Tables | Oracle
 ) -> FloatArray | Worth:
     """Return what co-locations are worth: a table [size] where they are tabulated, else an oracle.
 
+    Where nodes have types, and what is known tells these apart, it is a `WorthByType`.
+
     Raises:
         InputError: see `Objective.bind`.
     """
+    if cluster.stated is not None and types_of(known):
+        types = {name: worth_of(objective, group, cluster, on) for name, on in types_of(known).items()}
+        other = worth_of(objective, group, cluster, known_on(known, ""))
+        return WorthByType(
+            {name: as_worth(cluster.space, worth) for name, worth in types.items()},
+            as_worth(cluster.space, other),
+        )
     if isinstance(known, Tables):
         return objective.bind(group, cluster, known)
     if isinstance(objective, RisesWithRps) and isinstance(known, GrowingOracle):

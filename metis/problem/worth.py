@@ -1,5 +1,6 @@
 """The worth of co-locations by oracle: what one node adds to a placement's value, asked for row by row."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -76,3 +77,34 @@ class TableWorth:
     def of(self, colocations: IntArray) -> FloatArray:
         """See `Worth.of`."""
         return np.asarray(self.values[self.space.index(colocations)])
+
+
+@dataclass(frozen=True)
+class WorthByType:
+    """The worth of co-locations on nodes of several types.
+
+    Attributes:
+        types: by name of the type.
+        other: on nodes of a type that is not among them.
+    """
+
+    types: Mapping[str, Worth]
+    other: Worth
+
+    def of(self, colocations: IntArray) -> FloatArray:
+        """Return the worth on nodes of a type of which nothing is known; see `Worth.of`."""
+        return self.other.of(colocations)
+
+    def on(self, name: str) -> Worth:
+        """Return the worth on nodes of one type."""
+        return self.types.get(name, self.other)
+
+
+def on_type(worth: Worth, name: str) -> Worth:
+    """Return the worth on nodes of one type; the same on all where types are not told apart."""
+    return worth.on(name) if isinstance(worth, WorthByType) else worth
+
+
+def as_worth(space: ColocationSpace, worth: FloatArray | Worth) -> Worth:
+    """Return a table [size] as an oracle, an oracle as it is."""
+    return TableWorth(space, worth) if isinstance(worth, np.ndarray) else worth

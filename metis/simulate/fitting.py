@@ -34,12 +34,29 @@ def fit_simulator(
 
     Returns:
         Tables of the quantities; a column is NaN where the quantity of an application was never measured.
+        Of a profile with node types also tables of each type.
 
     Raises:
         InputError: `table` and a co-location was not measured (says how many and names one), or an unknown
             quantity.
     """
     settings = settings or SimulatorSettings()
+    if not profile.types:
+        return _fitted(profile, settings, quantities, progress)
+    from metis.simulate.node_types import simulate_by_type
+
+    return simulate_by_type(
+        profile, settings.type_doubt, lambda one: _fitted(one, settings, quantities, progress)
+    )
+
+
+def _fitted(
+    profile: Profile,
+    settings: SimulatorSettings,
+    quantities: Sequence[str],
+    progress: Callable[[int, int], None] | None,
+) -> FittedSimulator:
+    """Fit a simulator to a profile without types."""
     space = profile.space
     measured = np.zeros(space.size, dtype=bool)
     measured[space.index(profile.colocations)] = True

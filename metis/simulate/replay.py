@@ -1,7 +1,7 @@
 """A full profile replayed as a testbed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,19 +35,26 @@ class FileTestbed:
             raise InputError(
                 f"testbed.path: {(rows < 0).sum()} of the co-locations to measure are not recorded in it"
             )
-        return self.profile.rows(rows)
+        types = {
+            name: one.rows(np.isin(self.space.index(one.colocations), self.space.index(colocations)))
+            for name, one in self.profile.types.items()
+        }
+        kept = {name: one for name, one in types.items() if len(one)}
+        return replace(self.profile.rows(rows), types=kept)
 
     def truth(self, quantities: Sequence[str] = ("rps",)) -> Tables:
         """See `Testbed.truth`.
 
         Raises:
-            InputError: the profile does not cover its space, or an unknown quantity.
+            InputError: the profile does not cover its space, on each of its types, or an unknown quantity.
         """
-        known = set(self.space.index(self.profile.colocations).tolist()) | {0}
-        missing = self.space.size - len(known)
-        if missing:
-            raise InputError(
-                f"testbed.path: judging placements needs every co-location, and {missing} of "
-                f"{self.space.size - 1} are not recorded in it; name a full profile"
-            )
+        for name, one in (self.profile.types or {"": self.profile}).items():
+            known = set(self.space.index(one.colocations).tolist()) | {0}
+            missing = self.space.size - len(known)
+            if missing:
+                where = f" on nodes of type {name}" if name else ""
+                raise InputError(
+                    f"testbed.path: judging placements needs every co-location, and {missing} of "
+                    f"{self.space.size - 1} are not recorded in it{where}; name a full profile"
+                )
         return fit_simulator(self.profile, SimulatorSettings(kind="table"), quantities).tables

@@ -32,6 +32,9 @@ class SimulatorSettings:
             exploration believes, 0 of a fit to a profile, where it did not help (`benchmarks/caution.py`).
         resources: of `lowrank`: that applications share.
         members: of `lowrank`: fits to rows drawn at random, whose differences are the spread.
+        type_doubt: of a profile with node types: deviation of the logarithm by which one type may differ from
+            others. What was not measured on a type is predicted with what was on others, worse by so much,
+            and where the simulator knows its errors they are as much wider there; 0: as if measured.
         held_out: share of the rows kept back once to report R2 and MSE; 0 to skip it.
         seed: of the fit and of the rows held out.
     """
@@ -46,6 +49,7 @@ class SimulatorSettings:
     caution: Annotated[float, Ge(0), Le(10)] | None = None
     resources: Annotated[int, Ge(1), Le(100)] = 6
     members: Annotated[int, Ge(1), Le(100)] = 6
+    type_doubt: Annotated[float, Ge(0), Le(2)] = 0.1
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
     seed: Seed = 0
 

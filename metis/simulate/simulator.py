@@ -1,7 +1,7 @@
 """The protocol of simulators, and a fitted simulator written out over its space."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,11 +53,17 @@ class FittedSimulator:
             applications, and `r2_<app>`; without a fit only `measured`. All of the first quantity.
         doubts: by quantity what it knows of its own errors; empty where it knows nothing (all but the
             ensemble).
+        types: of the nodes of single types, where a profile has node types; `tables` then hold theirs.
     """
 
     tables: Tables
     report: dict[str, float] = field(default_factory=dict)
     doubts: Mapping[str, Doubt] = field(default_factory=dict)
+    types: Mapping[str, "FittedSimulator"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tables = replace(self.tables, by_type={name: one.tables for name, one in self.types.items()})
+        object.__setattr__(self, "tables", tables)
 
     def cautious(self, caution: float) -> "FittedSimulator":
         """Return it with every quantity worse by `caution` spreads: shares lower, latencies higher."""
@@ -66,24 +72,37 @@ class FittedSimulator:
             step = (-caution if name in SHARES else caution) * doubt.spread
             tables[name] = tables[name] * np.exp(step)
             doubts[name] = Doubt(doubt.spread, (doubt.draws - step).astype(np.float16))
-        return FittedSimulator(Tables(self.tables.space, tables), self.report, doubts)
+        types = {name: one.cautious(caution) for name, one in self.types.items()}
+        return replace(self, tables=replace(self.tables, quantities=tables), doubts=doubts, types=types)
 
     def drawn(self) -> Iterator[Tables]:
         """Yield tables that could be true as well; none where nothing is known of errors."""
-        count = min((len(doubt.draws) for doubt in self.doubts.values()), default=0)
-        for k in range(count):
-            changed = {
-                name: self.tables.quantity(name) * np.exp(doubt.draws[k].astype(np.float64))
-                for name, doubt in self.doubts.items()
-            }
-            yield Tables(self.tables.space, {**self.tables.quantities, **changed})
+        every = [doubt for one in (self, *self.types.values()) for doubt in one.doubts.values()]
+        for k in range(min((len(doubt.draws) for doubt in every), default=0)):
+            by_type = {name: one._draw(k) for name, one in self.types.items()}
+            yield replace(self._draw(k), by_type=by_type)
+
+    def _draw(self, k: int) -> Tables:
+        """Return the k-th tables that could be true as well, types aside."""
+        changed = {
+            name: self.tables.quantity(name) * np.exp(doubt.draws[k].astype(np.float64))
+            for name, doubt in self.doubts.items()
+        }
+        return replace(self.tables, quantities={**self.tables.quantities, **changed}, by_type={})
 
     def save(self, path: Path) -> None:
         """Write tables, report and doubts as `.npz`, whole or not at all."""
         space = self.tables.space
+        arrays = {"apps": np.array(space.apps), "slots": np.array(space.slots), **self._arrays()}
+        if self.types:
+            arrays["types"] = np.array(list(self.types))
+        for t, one in enumerate(self.types.values()):
+            arrays |= {f"type{t}_{name}": values for name, values in one._arrays().items()}
+        save_arrays(path, arrays)
+
+    def _arrays(self) -> dict[str, Any]:
         arrays: dict[str, Any] = {
-            "apps": np.array(space.apps),
-            "slots": np.array(space.slots),
+            "measured": np.array(self.tables.measured),
             "quantities": np.array(list(self.tables.quantities)),
             "report_names": np.array(list(self.report)),
             "report_values": np.array(list(self.report.values()), dtype=np.float64),
@@ -91,7 +110,7 @@ class FittedSimulator:
         arrays |= {f"quantity_{name}": values for name, values in self.tables.quantities.items()}
         for name, doubt in self.doubts.items():
             arrays |= {f"spread_{name}": doubt.spread, f"draws_{name}": doubt.draws}
-        save_arrays(path, arrays)
+        return arrays
 
     @classmethod
     def load(cls, path: Path) -> "FittedSimulator":
@@ -102,20 +121,31 @@ class FittedSimulator:
         """
         stored = load_arrays(path)
         try:
-            report = zip(stored["report_names"], stored["report_values"], strict=True)
             space = ColocationSpace(tuple(map(str, stored["apps"])), int(stored["slots"]))
-            tables = {str(name): stored[f"quantity_{name}"] for name in stored["quantities"]}
-            doubts = {
-                name: Doubt(stored[f"spread_{name}"], stored[f"draws_{name}"])
-                for name in tables
-                if f"spread_{name}" in stored
+            types = {
+                str(name): cls._of_arrays(space, stored, f"type{t}_")
+                for t, name in enumerate(stored.get("types", ()))
             }
-            figures = {str(name): float(value) for name, value in report}
-            return cls(Tables(space, tables), figures, doubts)
+            return replace(cls._of_arrays(space, stored, ""), types=types)
         except KeyError as error:
             raise InputError(f"{path}: not a fitted simulator, {error} is missing") from None
         except (InputError, TypeError, ValueError) as error:
             raise InputError(f"{path}: not a fitted simulator, {error}") from None
+
+    @classmethod
+    def _of_arrays(
+        cls, space: ColocationSpace, stored: Mapping[str, NDArray[Any]], prefix: str
+    ) -> "FittedSimulator":
+        report = zip(stored[f"{prefix}report_names"], stored[f"{prefix}report_values"], strict=True)
+        names = [str(name) for name in stored[f"{prefix}quantities"]]
+        doubts = {
+            name: Doubt(stored[f"{prefix}spread_{name}"], stored[f"{prefix}draws_{name}"])
+            for name in names
+            if f"{prefix}spread_{name}" in stored
+        }
+        tables = {name: stored[f"{prefix}quantity_{name}"] for name in names}
+        figures = {str(name): float(value) for name, value in report}
+        return cls(Tables(space, tables, measured=float(stored[f"{prefix}measured"])), figures, doubts)
 
 
 def error_of(drawn: FloatArray) -> float:

@@ -3,6 +3,7 @@
 metis explain group.counts=[27,32,12,37,30,34,28] cluster.nodes=81 scheduler=greedy
 metis explain placement=plan.json cluster.nodes=81      as `metis place out=plan.json` wrote it
 metis explain placement=0f3a... cluster.nodes=81        of an MLflow run
+metis explain problem=FOLDER profile=file profile.path=my.npz scheduler=columns     nodes as the folder states
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from metis.errors import InputError
 from metis.explain import HEADER, Explanation, explain
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
+from metis.problem.oracle import worth_of
 from metis.problem.placement import check_placement
 from metis.problem.placement_files import named_nodes, read_existing
 
@@ -37,6 +39,10 @@ from metis.problem.placement_files import named_nodes, read_existing
 def run(request: Request) -> Result:
     """See the module's text."""
     settings = request.settings
+    if settings.problem is not None:
+        from flows.command.problem_folder import stated_in_folder
+
+        settings = stated_in_folder(request)
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
         explanation, name = explained(memo)
@@ -63,7 +69,7 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
         placement, name = place(memo).placement, settings.scheduler
     constraints = constraints_of(tables, settings.constraints)
     found = explain(placement, cluster, tables, constraints.node_extents(placement, cluster))
-    return replace(found, names=_names(settings, len(placement), tables.space.apps)), name
+    return replace(found, names=_names(settings, cluster)), name
 
 
 def _nodes_that_differ(memo: Memo, explanation: Explanation) -> Stated | None:
@@ -75,8 +81,8 @@ def _nodes_that_differ(memo: Memo, explanation: Explanation) -> Stated | None:
     cluster = replace(make_cluster(settings, tables.space), existing=explanation.existing)
     placement = explanation.counts - explanation.existing
     group = placement.sum(axis=0)
-    worth = settings.objective.bind(group, cluster, tables)
-    return stated_of(placement, group, cluster, worth, bound_of(group, cluster, worth, settings))
+    bound = bound_of(group, cluster, worth_of(settings.objective, group, cluster, tables), settings)
+    return stated_of(placement, group, cluster, tables, bound, settings)
 
 
 def _beside(settings: Settings, cluster: Cluster) -> tuple[IntArray, Cluster]:
@@ -105,15 +111,15 @@ def _beside(settings: Settings, cluster: Cluster) -> tuple[IntArray, Cluster]:
     return placement - before, replace(cluster, existing=before)
 
 
-def _names(settings: Settings, rows: int, apps: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the nodes: of the file of the placement or of what runs, or of the live cluster."""
+def _names(settings: Settings, cluster: Cluster) -> tuple[str, ...]:
+    """Return the names of the nodes: of the file of the placement or of what runs, or of the cluster."""
     given = settings.placement or settings.existing
-    named = named_nodes(Path(given), apps) if given else None
-    if named is None and settings.cluster.types:
-        named = tuple(name for one in settings.cluster.types for name in one.names)
+    named = named_nodes(Path(given), cluster.space.apps) if given else None
+    if named is None and cluster.stated is not None:
+        named = cluster.stated.nodes
     if named is None and settings.cluster.live:
         named = live_nodes(settings)
-    return named if named is not None and len(named) == rows else ()
+    return named if named is not None and len(named) == cluster.nodes else ()
 
 
 def _views(explanation: Explanation, name: str) -> Sequence[View]:
@@ -132,7 +138,7 @@ def _counted(number: int, word: str) -> str:
 
 VERB = Verb(
     run,
-    settings=("scheduler", "placement", "existing", "group", "groups", "cluster.nodes", "rules"),
+    settings=("scheduler", "placement", "existing", "group", "groups", "cluster.nodes", "rules", "problem"),
     stages=("simulator", "constraints", "subscheduler", "highlevel", "baselines"),
     site=True,
 )

@@ -13,6 +13,7 @@ cluster what others run on its nodes takes slots, and nodes that are drained, pa
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from flows.command.placed import SPREAD, Placed, place
@@ -69,8 +70,10 @@ def refuse_without_problem(request: Request) -> None:
 
 def _views(placed: Placed) -> list[View]:
     found, cluster = placed.document, placed.cluster
+    told_apart = placed.stated is not None and bool(placed.stated.measured)
+    where = " on the best type of node" if told_apart else ""
     facts = {
-        "mean RPS": f"{found['rps']:.4f} of stand-alone",
+        "mean RPS": f"{found['rps']:.4f} of stand-alone{where}",
         **_error_facts(placed),
         "objective": f"{found['objective']}: {found['value']:.4f}, {found['bound']:.4f} at most",
         "gap": f"{found['gap']:.3%}" + (f", bound {placed.bound_kind}" if placed.bound_kind else ""),
@@ -78,7 +81,8 @@ def _views(placed: Placed) -> list[View]:
         "free nodes": f"{found['free_nodes']} of {cluster.nodes}",
         "SLO": ", ".join(f"{share:.1%} at {level}" for level, share in found["slo"].items()),
     }
-    columns, rows = _alike(placed.placement, placed.before, cluster.space.apps)
+    types = _types(placed) if told_apart else [""] * len(placed.placement)
+    columns, rows = _alike(placed.placement, placed.before, cluster.space.apps, types)
     return [
         Facts(f"Placement by {found['scheduler']}", facts),
         Table("Nodes", columns, rows),
@@ -89,20 +93,33 @@ def _views(placed: Placed) -> list[View]:
     ]
 
 
+def _types(placed: Placed) -> list[str]:
+    """Return the name of the type of each node."""
+    stated = placed.cluster.stated
+    assert stated is not None  # where types are told apart
+    return [stated.types[t] for t in stated.type_of]
+
+
 def _alike(
-    new: IntArray, before: IntArray, apps: tuple[str, ...]
+    new: IntArray, before: IntArray, apps: tuple[str, ...], types: Sequence[str]
 ) -> tuple[list[Column | str], list[list[str]]]:
-    """Return columns and rows of what nodes hold, and of what is new on them where something ran before."""
-    columns: list[Column | str] = [Column("nodes", right=True), "each holds"]
-    if not before.any():
-        alike = Counter((describe_colocation(row, apps),) for row in new)
-        return columns, [[str(nodes), *cells] for cells, nodes in alike.most_common()]
+    """Return columns and rows of what nodes hold, and of what is new on them where something ran before.
+
+    Args:
+        new: containers, int [nodes, apps].
+        before: those that ran, int [nodes, apps].
+        apps: names of the applications.
+        types: names of the types of the nodes, all empty where it does not matter.
+    """
+    heads: list[Column | str] = [Column("nodes", right=True), "type", "each holds", "of these new"]
+    shown = [True, any(types), True, bool(before.any())]
     both = Counter(
-        (describe_colocation(total, apps), describe_colocation(added, apps) if added.any() else "")
-        for total, added in zip(new + before, new, strict=True)
+        (of, describe_colocation(total, apps), describe_colocation(added, apps) if added.any() else "")
+        for of, total, added in zip(types, new + before, new, strict=True)
     )
     rows = [[str(nodes), *cells] for cells, nodes in both.most_common()]
-    return [*columns, "of these new"], rows
+    columns = [head for head, there in zip(heads, shown, strict=True) if there]
+    return columns, [[cell for cell, there in zip(row, shown, strict=True) if there] for row in rows]
 
 
 def _error_facts(placed: Placed) -> dict[str, str]:

@@ -116,3 +116,45 @@ def test_a_problem_of_types_and_rules_is_written_and_read_again(tmp_path, proble
         assert getattr(again, name) == getattr(stated, name), name
     assert again.type_of.tolist() == stated.type_of.tolist()
     assert again.capacity.tolist() == stated.capacity.tolist()
+
+
+MEASURED_CSV = """type,app-1,app-2,rps_app-1,rps_app-2
+small,1,0,100,
+small,0,1,,100
+small,1,1,50,50
+small,2,0,50,
+small,0,2,,50
+large,1,0,200,
+large,0,1,,100
+large,1,1,100,50
+large,2,0,100,
+large,0,2,,50
+"""
+
+
+def test_a_profile_with_types_places_by_type_and_says_what_was_not_measured(
+    tmp_path, problem, tracking, capsys
+):
+    (tmp_path / "typed.csv").write_text(MEASURED_CSV, encoding="utf-8")
+    (problem / "rules.yaml").unlink()
+    (problem / "nodes.csv").write_text("type,count,slots\nsmall,3,2\nlarge,2,2\nodd,1,2\n", encoding="utf-8")
+    (problem / "apps.csv").write_text("app,count\napp-1,2\napp-2,3\n", encoding="utf-8")
+    words = [f"problem={problem}", "profile=file", f"profile.path={tmp_path}/typed.csv", "simulator=table"]
+    words += ["scheduler=columns", tracking]
+    assert main(["place", *words, "output=json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    fast = found["placement"]["large-1"], found["placement"]["large-2"]
+    assert fast == ({"app-1": 1}, {"app-1": 1})  # that does twice as much there
+    assert found["rps"] == pytest.approx(1.0)
+    measured = {name: one["measured"] for name, one in found["types"].items()}
+    assert measured == {"small": 1.0, "large": 1.0, "odd": 0.0}
+    assert found["type_doubt"] == 0.1
+
+    assert main(["explain", *words]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "type odd was not measured: predicted by what others do, 9.5% worse" in shown
+    compared = ["compare", *words[:4], "schedulers=[columns,greedy]", tracking, "output=json"]
+    assert main(compared) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bound_kind"] == "proven"
+    assert found["schedulers"]["columns"]["ratio"]["min"] == pytest.approx(1.0)
