@@ -83,7 +83,7 @@ def test_own_measurements_by_the_page_end_in_a_placement(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     lines = [line for title, text in blocks if not title for line in text.splitlines()]
     typed = [shlex.split(line)[1:] for line in lines if line.startswith("metis ")]
-    assert len(typed) == 6
+    assert len(typed) == 7
     for words in typed:
         assert main(words) == 0, words
     out = capfd.readouterr().out
@@ -94,7 +94,9 @@ def test_own_measurements_by_the_page_end_in_a_placement(tmp_path, monkeypatch, 
         "db": 3,
     }
     exec(next(text for _, text in blocks if "from_frame" in text), {})
-    assert {path.name for path in tmp_path.glob("*.npz")} >= {"mine.npz", "long.npz", "runs.npz", "frame.npz"}
+    assert {path.name for path in tmp_path.glob("*.npz")} >= {
+        f"{name}.npz" for name in ("mine", "long", "typed", "runs", "frame")
+    }
 
 
 def test_the_page_of_own_measurements_has_the_columns_that_are_read():

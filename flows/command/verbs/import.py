@@ -24,7 +24,7 @@ def run(request: Request) -> Result:
     """See the module's text."""
     if len(request.words) != 2:
         raise InputError(
-            "import: name the source and where it is, as in `metis import tianchi DIR out=problem`"
+            "import: name the source and its folder or file, as in `metis import tianchi DIR out=problem`"
         )
     source, folder = request.words
     if source not in SOURCES:

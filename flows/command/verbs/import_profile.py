@@ -4,7 +4,8 @@ metis import-profile data.csv                 a column of counts per application
 metis import-profile runs.csv out=OUT.npz     long: run, app, count, rps; or results of Locust, k6 or hey
 metis import-profile FILE.npz apps.names=[web,db,cache] cluster.slots=4     ours, or a published one
 
-RPS of a table are divided by the rows in which one container is alone on a node; repeats are merged.
+RPS of a table are divided by the rows in which one container is alone on a node; repeats are merged. A column
+`type` names the type of the node that was measured.
 See "Bring your own measurements" in docs/.
 """
 
@@ -58,6 +59,8 @@ def _facts(described: Mapping[str, Any]) -> dict[str, Any]:
     covered, space = facts.pop("colocations"), facts.pop("space")
     share = facts.pop("coverage")
     apps = facts.pop("apps")
+    if types := facts.pop("types", None):
+        facts["rows by node type"] = ", ".join(f"{name} {rows}" for name, rows in types.items())
     spread, most, where = (facts.pop(name, None) for name in ("spread", "spread_most", "spread_most_in"))
     if spread is not None:
         facts["spread of repeats"] = f"{spread:.1%} in the median, at most {most:.1%}: {where}"

@@ -89,7 +89,7 @@ def test_from_a_trace_to_where_each_went(tmp_path, tracking, capsys):
         (["place", "problem={problem}", "out={problem}/plan.json"], "written as CSV; end it in .csv"),
         (["place", "problem={problem}/none"], "is no folder"),
         (["place", "problem={problem}", "seconds=0"], "seconds"),
-        (["import", "tianchi"], "name the source and its folder"),
+        (["import", "tianchi"], "name the source and its folder or file"),
         (["import", "tiánchi", "{problem}"], "is no source"),
         (["import", "tianchi", "{problem}", "out={problem}/new"], "holds no file *app_resources*.csv"),
         (["import", "tianchi", "{problem}", "out={problem}"], "exists and is not empty"),
