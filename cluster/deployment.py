@@ -132,6 +132,21 @@ def _change(
     )
 
 
+def too_many(changes: Sequence[Change], slots: Mapping[str, int]) -> list[str]:
+    """Which nodes would hold more containers than they have slots, a line each.
+
+    Args:
+        changes: see `plan`.
+        slots: of each node, by name.
+    """
+    held = [(one.node, len(one.keep) + len(one.start)) for one in changes if one.start]
+    return [
+        f"{node}: is to hold {count} containers, and has {slots[node]} slots"
+        for node, count in held
+        if count > slots[node]
+    ]
+
+
 def obstacles(
     changes: Sequence[Change],
     occupied: "Mapping[str, Occupancy]",

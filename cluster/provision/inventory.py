@@ -6,12 +6,15 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le
+
 from metis.errors import InputError
 from metis.files import written_whole
 from metis.inputs.names import LONGEST_HOST, check_names
 from metis.settings import Port, Reading, read_file, settings
 
 Role = Literal["manager", "worker", "client"]
+Slots = Annotated[int, Ge(1), Le(256)]
 
 
 @settings("host")
@@ -28,6 +31,7 @@ class Host:
         inner: its address as the other hosts see it; None for the same as `address`.
         alias: its name in the user's SSH configuration; None where that does not count for it.
         known_as: its name in files of known hosts; None for its address.
+        slots: containers that it holds; None for as many as all others.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Host:
     inner: str | None = None
     alias: str | None = None
     known_as: str | None = None
+    slots: Slots | None = None
 
     @property
     def seen_as(self) -> str:
@@ -133,16 +138,6 @@ class Inventory:
         return read_file(cls, path)
 
 
-def _alike(given: Any) -> Any:
-    """Refuse slots of a host's own, which node types will have."""
-    for entry in given if isinstance(given, list) else []:
-        if isinstance(entry, Mapping) and "slots" in entry:
-            raise InputError(
-                f"hosts: slots {entry['slots']!r}: all nodes have the same for now; set cluster.slots"
-            )
-    return given
-
-
 def _text(given: Any) -> Any:
     """A number that YAML read where a name was meant."""
     return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
@@ -160,7 +155,7 @@ class WrittenHost:
         address: as for `ssh`: a name, an address, or an alias of the SSH configuration.
         port: of its SSH server; None for that of the configuration, else 22.
         user: to log in as; None for that of the configuration, else root.
-        inner: see `Host`.
+        inner, slots: see `Host`.
     """
 
     name: Text
@@ -170,6 +165,7 @@ class WrittenHost:
     user: Annotated[str | None, Reading(_text)] = None
     key: str | None = None
     inner: str | None = None
+    slots: Slots | None = None
 
 
 @settings("inventory")
@@ -183,7 +179,7 @@ class WrittenInventory:
         registry, push: see `Inventory`.
     """
 
-    hosts: Annotated[tuple[WrittenHost, ...], Reading(_alike)]
+    hosts: tuple[WrittenHost, ...]
     known_hosts: str | None = None
     ssh_config: str | None = None
     registry: str | None = None

@@ -14,7 +14,7 @@ from metis.problem.counts import IntArray, whole_counts
 from metis.problem.folders import read_problem
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
 from metis.problem.node_types import NodeTypeSettings, state_problem
-from metis.problem.placement_files import read_placement
+from metis.problem.placement_files import named_nodes, read_placement
 from metis.problem.space import ColocationSpace
 from metis.problem.statement import Statement
 
@@ -167,6 +167,9 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
             f"existing {settings.existing}: names {len(existing)} nodes, cluster.nodes is {nodes}: give a "
             f"row for each node, also for empty ones, or cluster.nodes={len(existing)}"
         )
+    named = named_nodes(Path(settings.existing), space.apps) if made.stated is not None else None
+    if named is not None and made.stated is not None and set(named) == set(made.stated.nodes):
+        existing = existing[[named.index(node) for node in made.stated.nodes]]
     return replace(made, existing=existing)
 
 

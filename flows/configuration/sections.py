@@ -60,9 +60,11 @@ class ClusterSettings:
                 raise InputError(
                     f"cluster.types: a type has {max(widest)} slots, more than cluster.slots={self.slots}"
                 )
-            if self.live:
+            unnamed = [one.name for one in self.types if self.live and not one.nodes]
+            if unnamed:
                 raise InputError(
-                    f"cluster.types: nodes of a live cluster={self.kind} are those of its inventory"
+                    f"cluster.types.{unnamed[0]}: of a live cluster={self.kind} give the names of its nodes; "
+                    "`metis cluster types` prints them"
                 )
         if self.kind == "hosts" and not self.inventory:
             raise InputError("cluster=hosts needs cluster.inventory=FILE, a YAML file with `hosts:`")

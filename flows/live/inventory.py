@@ -10,6 +10,7 @@ from cluster.provision.ssh_config import configured, users_config
 from cluster.settings import LaunchSettings
 from flows.configuration.settings import Settings
 from flows.live.hosts import Report, joined
+from flows.live.node_types import ENOUGH_MEMORY, described, proposed_types, slots_of
 from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError
 from metis.settings import read_file
@@ -17,8 +18,6 @@ from metis.settings import read_file
 KNOWN_HOSTS, RECORD = "known_hosts", "ec2.json"
 DEFAULT_WORKERS = 2
 MB = 1 << 20
-# a node's kernel keeps some of its memory: 64 GB of a machine are 62 GB of a node
-ENOUGH_MEMORY = 0.9
 
 
 def known_inventory(settings: Settings) -> Inventory:
@@ -78,7 +77,11 @@ def prepared(settings: Settings, report: Report) -> Inventory:
         SurroundingsError: a host could not be started, reached or joined.
     """
     inventory = joined(started(settings, report), settings, report)
-    refuse_too_small(inventory, settings.cluster.slots or 1, settings.launch, report)
+    slots = settings.cluster.slots or 1
+    refuse_too_small(inventory, slots, settings.launch, report)
+    types = proposed_types(inventory, slots, settings.launch)
+    if len(types) > 1:
+        report(f"  hosts differ: {described(types)}; `metis cluster types` writes them for cluster.types")
     inventory.save(cluster_state(settings) / INVENTORY)
     return inventory
 
@@ -109,32 +112,41 @@ def read_inventory(path: Path, name: str, state: Path) -> Inventory:
 
 
 def refuse_too_small(inventory: Inventory, slots: int, launch: LaunchSettings, report: Report) -> None:
-    """Refuse nodes that cannot hold `slots` containers at their limits; report those with too few cores.
+    """Refuse nodes that cannot hold their containers at their limits; report those with too few cores.
 
     Too few cores only make containers slower, which a profile measures; too little memory ends them.
 
     Raises:
-        InputError: a worker has too little memory; says how much, and what it takes.
+        InputError: a worker has too little memory, or more slots than `slots`; says how much, and what it
+            takes.
     """
-    needed = slots * launch.memory_mb
     for worker in inventory.workers:
+        own = worker.slots or slots
+        if own > slots:
+            raise InputError(
+                f"{worker.name}: has {own} slots in the inventory, more than cluster.slots {slots}, up to "
+                "which co-locations are known: raise that"
+            )
         facts: Mapping[str, Any] = inventory.facts[worker.name]
         memory = int(facts["memory"]) // MB
-        if memory < ENOUGH_MEMORY * needed:
+        if memory < ENOUGH_MEMORY * own * launch.memory_mb:
+            of = f"cluster.slots {own}" if worker.slots is None else f"its {own}"
+            room = slots_of(replace(worker, slots=None), inventory, slots, launch)
             raise InputError(
-                f"{worker.name}: {memory} MB of memory are too little for cluster.slots {slots} containers "
-                f"of launch.memory_mb {launch.memory_mb}: lower one of them"
+                f"{worker.name}: {memory} MB of memory are too little for {of} containers of "
+                f"launch.memory_mb {launch.memory_mb}: lower one of them, or give it `slots: {room}` in the "
+                "inventory"
             )
-        if facts["cores"] < slots * launch.cpus:
+        if facts["cores"] < own * launch.cpus:
             report(
-                f"  {worker.name}: {facts['cores']} cores for {slots} containers of up to {launch.cpus:g}: "
+                f"  {worker.name}: {facts['cores']} cores for {own} containers of up to {launch.cpus:g}: "
                 "full nodes measure that as well"
             )
 
 
 def _host(given: WrittenHost, path: Path, config: str | None) -> Host:
     host = configured(given.name, given.address, given.role, given.user, given.port, config)
-    return replace(host, key=_beside_if(given.key, path), inner=given.inner)
+    return replace(host, key=_beside_if(given.key, path), inner=given.inner, slots=given.slots)
 
 
 def _beside_if(given: str | None, path: Path) -> str | None:

@@ -88,6 +88,9 @@ def live_testbed(
         for name, known in occupied.items():
             if known.state != "ready":
                 testbed.leave_out(name, f"{name}: {known.state}")
+        for worker in inventory.workers:
+            if worker.slots is not None and worker.slots < slots:
+                testbed.leave_out(worker.name, f"{worker.name}: has {worker.slots} slots, full nodes {slots}")
         yield testbed
         if not backend.standing():
             say_indented("caches, origin and network stay for the next run, until `metis undeploy`")

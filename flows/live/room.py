@@ -7,6 +7,7 @@ import numpy as np
 
 from cluster.provision.inventory import Inventory
 from flows.configuration.settings import Settings
+from flows.live.node_types import refuse_unequal
 from flows.live.state import INVENTORY, cluster_state, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.problem.cluster import Cluster
@@ -52,7 +53,10 @@ def room_of(settings: Settings) -> Room:
     if not settings.cluster.live or not path.is_file():
         return free
     inventory = Inventory.load(path)
-    nodes = tuple(host.name for host in inventory.workers)
+    types = settings.cluster.types
+    refuse_unequal(inventory, types, settings.cluster.slots or 1)
+    nodes = tuple(name for one in types for name in one.names)
+    nodes = nodes or tuple(host.name for host in inventory.workers)
     if len(nodes) != count:
         note = f"cluster.nodes {count}, and the cluster has {len(nodes)}: what runs there is not looked at"
         return replace(free, notes=(note,))
@@ -114,8 +118,8 @@ def open_part(cluster: Cluster, room: Room, known: Tables | Oracle) -> Open:
         InputError: no node has room, or others take slots where co-locations are too many to tabulate.
     """
     closed = np.array([name in room.closed for name in room.nodes])
-    over = cluster.existing.sum(axis=1) + room.taken > cluster.space.slots
-    full = (cluster.existing.sum(axis=1) + room.taken == cluster.space.slots) & (room.taken > 0)
+    over = cluster.existing.sum(axis=1) + room.taken > cluster.slots
+    full = (cluster.existing.sum(axis=1) + room.taken == cluster.slots) & (room.taken > 0)
     rows = np.flatnonzero(~(closed | over | full))
     if not rows.size:
         reasons = "; ".join(room.notes)
@@ -125,7 +129,8 @@ def open_part(cluster: Cluster, room: Room, known: Tables | Oracle) -> Open:
         if not isinstance(known, Tables):
             raise InputError("others take slots here, and co-locations are too many to tabulate")
         existing[:, stand_in(known, cluster.allowed, room.taken[rows])] += room.taken[rows]
-    return Open(replace(cluster, nodes=len(rows), existing=existing), rows)
+    stated = None if cluster.stated is None else cluster.stated.of_nodes(rows)
+    return Open(replace(cluster, nodes=len(rows), existing=existing, stated=stated), rows)
 
 
 def stand_in(tables: Tables, allowed: np.ndarray, taken: Sequence[int] | IntArray) -> int:

@@ -82,11 +82,16 @@ class LiveSession:
 
     def obstacles(self, changes: "Sequence[Change]") -> list[str]:
         """Return why these changes would fail midway; see `cluster.deployment.obstacles`."""
-        from cluster.deployment import obstacles
+        from cluster.deployment import obstacles, too_many
 
         launch = self.settings.launch
         occupied = self.backend.occupancy()
-        return obstacles(changes, occupied, self.space.slots, launch.cpus, launch.memory_mb)
+        most, types = self.space.slots, self.settings.cluster.types
+        own = {host.name: host.slots or most for host in self.backend.inventory.workers}
+        own |= {node: one.slots or most for one in types for node in one.names}
+        return too_many(changes, own) + obstacles(
+            changes, occupied, self.space.slots, launch.cpus, launch.memory_mb
+        )
 
     def source(self, kind: str) -> "Source":
         """Return what measures running containers: `load`, `metrics` or `prometheus`."""

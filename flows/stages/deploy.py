@@ -35,7 +35,10 @@ def _wanted(work: Work, session: "LiveSession") -> IntArray:
     if settings.placement:
         given = given_placement(settings, session.space)
         return by_name(given, given_names(settings, session.space), session.nodes)
-    placement = whole_placement(chosen_placement(work.inputs, settings.scheduler, session.space), nodes)
+    chosen = chosen_placement(work.inputs, settings.scheduler, session.space)
+    if types := settings.cluster.types:  # a node cannot stand in for one of another type
+        return by_name(chosen, [name for one in types for name in one.names], session.nodes)
+    placement = whole_placement(chosen, nodes)
     return placement if len(placement) > nodes else aligned(placement, session.placement())
 
 

@@ -19,6 +19,7 @@ MEMORY = "watch.json"  # in the folder of the cluster's state
 
 def run(work: Work) -> None:
     """Write `watch.json`, `profile.npz` (what is known now), and `proposal.npz` where there is one."""
+    from flows.live.node_types import refuse_unequal
     from flows.live.session import connected, known_profile
 
     work.settings.watch.check_source()
@@ -28,7 +29,10 @@ def run(work: Work) -> None:
             "there is no profile to compare measurements with; run stages=[profile] first, or name "
             "one by profile=file profile.path=FILE"
         )
+    if work.settings.cluster.types:
+        raise InputError("cluster.types: watch takes all nodes for alike; it would propose what does not fit")
     with connected(work.settings, work.inputs) as session:
+        refuse_unequal(session.backend.inventory, (), session.space.slots)
         if profile.space != session.space:
             raise InputError(
                 f"the profile has {list(profile.apps)} on {profile.slots} slots, the cluster "

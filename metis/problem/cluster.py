@@ -84,9 +84,13 @@ class Cluster:
         return not self.existing.any()
 
     @property
+    def slots(self) -> IntArray:
+        """Slots of each node, int [nodes]."""
+        if self.stated is not None and SLOTS in self.stated.dimensions:
+            return self.stated.capacity[:, self.stated.dimensions.index(SLOTS)].astype(np.int64)
+        return np.full(self.nodes, self.space.slots)
+
+    @property
     def free_slots(self) -> int:
         """Slots not taken by existing containers."""
-        if self.stated is not None and SLOTS in self.stated.dimensions:
-            of = self.stated.dimensions.index(SLOTS)
-            return int(self.stated.capacity[:, of].sum() - self.existing.sum())
-        return int(self.nodes * self.space.slots - self.existing.sum())
+        return int(self.slots.sum() - self.existing.sum())

@@ -170,6 +170,26 @@ class Statement:
             existing=existing,
         )
 
+    def of_nodes(self, chosen: IntArray) -> "Statement":
+        """Return the same on some of the nodes; what runs on the others is left out.
+
+        Args:
+            chosen: numbers of nodes, int [n].
+        """
+        place = np.full(len(self.nodes), -1)
+        place[chosen] = np.arange(len(chosen))
+        existing = self.existing[place[self.existing[:, 0]] >= 0]
+        existing = np.column_stack([place[existing[:, 0]], existing[:, 1:]])
+        return replace(
+            self,
+            nodes=tuple(self.nodes[i] for i in chosen),
+            capacity=self.capacity[chosen],
+            existing=existing.astype(np.int64),
+            type_of=self.type_of[chosen],
+            labels=tuple(self.labels[i] for i in chosen),
+            domains={name: tuple(of[i] for i in chosen) for name, of in self.domains.items()},
+        )
+
     @property
     def running(self) -> IntArray:
         """The containers that run already, int [nodes, apps]."""

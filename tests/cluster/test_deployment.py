@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.backend import Occupancy, Tenant
-from cluster.deployment import aligned, carry_out, moved, obstacles, placement_of, plan
+from cluster.deployment import aligned, carry_out, moved, obstacles, placement_of, plan, too_many
 from cluster.images.catalog import Workload
 from cluster.settings import LaunchSettings
 from cluster.spec import Container, ContainerSpec, Held, Layout, Node
@@ -269,3 +269,11 @@ def test_containers_of_others_are_not_counted():
     here = [cluster.container(spec) for spec in specs]
     elsewhere = replace(here[0], node="worker-9")
     assert placement_of([*here, elsewhere], NODES, ["MMS"]).tolist() == [[1], [0], [0]]
+
+
+def test_nodes_with_fewer_slots_are_named_before_anything_changes():
+    backend = Cluster()
+    changes = plan(backend, "deploy", [], np.array([[1, 0, 1], [0, 0, 2], [0, 0, 0]]), APPS, SLOTS)
+    slots = {"worker-1": 1, "worker-2": 2, "worker-3": 1}
+    assert too_many(changes, slots) == ["worker-1: is to hold 2 containers, and has 1 slots"]
+    assert too_many(changes, dict.fromkeys(NODES, 3)) == []

@@ -3,14 +3,16 @@
 metis cluster status cluster=hosts cluster.inventory=hosts.yaml
 metis cluster accept cluster=hosts cluster.inventory=hosts.yaml    show host keys, ask, trust them
 metis cluster accept yes cluster=ec2                               trust them without being asked
+metis cluster types cluster=hosts cluster.slots=8 ... out=nodes.csv    node types of hosts that differ
 metis cluster down cluster=ec2                                     show what would be ended
 metis cluster down yes cluster=ec2                                 end it
 
 `down yes` removes the cluster's services and takes out of the Swarm the hosts that joined it under this
 cluster.name; hosts that were in one before stay in it. It refuses where others run something on a host that
 would leave (force=true insists). Instances on EC2 that carry the cluster's tag are terminated, their security
-group and key pair removed; a launch that broke off midway is cleaned up as well. With output=json each word
-gives one document.
+group and key pair removed; a launch that broke off midway is cleaned up as well. `types` proposes
+cluster.types, or nodes.csv of a problem folder, by the cores, memory and slots of the hosts that setup found.
+With output=json each word gives one document.
 """
 
 import sys
@@ -25,7 +27,7 @@ from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.live.hosts import departure, disband, host_states
 from flows.live.inventory import known_inventory
-from flows.live.state import cluster_state
+from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError, MetisError
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from cluster.provision.inventory import Host, Inventory
     from cluster.provision.trust import ShownKey
 
-WORDS = ("status", "down", "accept")
+WORDS = ("status", "types", "down", "accept")
+ALONE = ("status", "types")  # words that take no other beside them
 
 
 def run(request: Request) -> Result:
@@ -41,11 +44,13 @@ def run(request: Request) -> Result:
     word, *more = request.words or ("",)
     if word not in WORDS:
         raise InputError(f"cluster {word!r}: use one of {', '.join(WORDS)}, then overrides")
-    if more and (word == "status" or more != ["yes"]):
-        allowed = "nothing" if word == "status" else "yes or nothing"
+    if more and (word in ALONE or more != ["yes"]):
+        allowed = "nothing" if word in ALONE else "yes or nothing"
         raise InputError(f"cluster {word} {more[0]!r}: give {allowed} there, then overrides")
-    if word == "status":
-        return _status(request.settings)
+    if request.settings.out and word != "types":
+        raise InputError(f"out={request.settings.out}: has no effect but with `metis cluster types`")
+    if word in ALONE:
+        return (_status if word == "status" else _types)(request.settings)
     return (_down if word == "down" else _accept)(request.settings, sure=bool(more))
 
 
@@ -59,6 +64,33 @@ def _status(settings: Settings) -> Result:
     table = _table(f"Cluster {inventory.name}", ("host", "role", "address", "state", "engine", "why"), rows)
     document = {"name": inventory.name, "kind": inventory.kind, "hosts": rows}
     return Result(document, [table], 0 if all(row["state"] == "ready" for row in rows) else 1)
+
+
+def _types(settings: Settings) -> Result:
+    """Show the node types of the hosts, and write them where `out` names a file."""
+    from cluster.provision.inventory import Inventory
+    from flows.live.node_types import as_override, as_rows, proposed_types
+    from metis.problem.folders import write_sheet
+
+    path = cluster_state(settings) / INVENTORY
+    if not path.is_file():
+        raise InputError("cluster types: no host was looked at; `metis run stages=[setup] ...` does that")
+    inventory = Inventory.load(path)
+    types = proposed_types(inventory, settings.cluster.slots or 1, settings.launch)
+    document: dict[str, Any] = {"types": [asdict(one) for one in types], "override": as_override(types)}
+    header, rows = as_rows(types)
+    views = [Table(f"Nodes of cluster {inventory.name}", header, rows)]
+    lines = [
+        "as words of a command, by which each node holds what it has slots for:",
+        f"  '{document['override']}'",
+    ]
+    if settings.out:
+        if Path(settings.out).suffix.lower() != ".csv":
+            raise InputError(f"out={settings.out}: nodes are written as CSV; end it in .csv")
+        write_sheet(Path(settings.out), header, rows)
+        document["out"] = settings.out
+        lines.append(f"written: {settings.out}, for a problem folder")
+    return Result(document, [*views, *(Line(line) for line in lines)])
 
 
 def _down(settings: Settings, sure: bool = False) -> Result:
@@ -169,7 +201,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 # measured, so that no applications need be named
 VERB = Verb(
     run,
-    settings=("apps", "force"),
+    settings=("apps", "force", "out"),
     stages=("setup",),
     site=True,
     words=2,

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from cluster.backend import Occupancy, Tenant
+from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from flows.live.preflight import findings, refuse_held_ports
 from flows.live.room import Room, open_part, room_of, stand_in
 from metis.errors import InputError, SurroundingsError
 from metis.problem.cluster import Cluster
+from metis.problem.node_types import NodeTypeSettings, state_problem
+from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from tests.flows.conftest import settings_of
@@ -92,3 +95,35 @@ def test_a_held_port_refuses_a_measurement_before_anything_is_started():
         refuse_held_ports(OCCUPIED, ["w1"], 2, 8081)
     with pytest.raises(SurroundingsError, match=r"w3: port 8081.*metis-deploy-w3-0.*metis undeploy"):
         refuse_held_ports(OCCUPIED, ["w3"], 1, 8081)
+
+
+def test_nodes_of_several_types_keep_their_own_slots(tables):
+    types = (
+        NodeTypeSettings("big", nodes=("w1", "w3"), slots=3),
+        NodeTypeSettings("small", nodes=("w2",), slots=1),
+    )
+    stated = state_problem(types, {}, Rules(), SPACE.apps, 3, np.array([1, 1]))
+    cluster = Cluster(SPACE, 3, stated=stated)
+    found = Room(("w1", "w3", "w2"), np.array([1, 0, 1]), {"w3": "drained"}, ())
+    part = open_part(cluster, found, tables)  # the small node is full, another is drained
+    assert part.rows.tolist() == [0]
+    assert part.cluster.stated.nodes == ("w1",)
+    assert part.cluster.slots.tolist() == [3]
+    whole = open_part(cluster, Room(("w1", "w3", "w2"), np.zeros(3, dtype=int), {}), tables)
+    assert (whole.rows.tolist(), whole.cluster.free_slots) == ([0, 1, 2], 7)
+
+
+def test_a_live_cluster_of_types_is_placed_by_the_names_of_its_nodes(tmp_path):
+    state = tmp_path / "cluster/metis"
+    state.mkdir(parents=True)
+    workers = (Host("w1", "worker", "127.0.0.1", port=1, slots=1), Host("w2", "worker", "127.0.0.1", port=1))
+    inventory = Inventory("lab", "metis", (Host("m", "manager", "127.0.0.1", port=1), *workers), "none")
+    inventory.save(state / "inventory.json")
+    site = ["cluster=lab", "cluster.slots=3", f"tracking.path={tmp_path}"]
+    types = "cluster.types=[{name: big, nodes: [w2], slots: 3}, {name: small, nodes: [w1], slots: 1}]"
+    found = room_of(settings_of(*site, types))
+    assert found.nodes == ("w2", "w1")  # in the order of the types, as placed
+    with pytest.raises(InputError, match="w1: has slots: 1 in the inventory, not 3"):
+        room_of(settings_of(*site, "cluster.nodes=2"))
+    with pytest.raises(InputError, match=r"cluster\.types\.big: of a live cluster=lab give the names"):
+        settings_of(*site, "cluster.types=[{name: big, count: 2, slots: 3}]")
