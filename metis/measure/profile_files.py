@@ -16,16 +16,8 @@ from metis.inputs.archives import array_names
 from metis.inputs.names import LONGEST_HOST, check_names
 from metis.inputs.sheet import SUFFIXES, is_sheet, read_sheet
 from metis.measure.circumstances import KEPT as CIRCUMSTANCES
-from metis.measure.profile import (
-    CONDITIONS,
-    FORMAT,
-    MEASURES,
-    Profile,
-    checked_rows,
-    median_known,
-    profile_of_sheet,
-    refuse_rows,
-)
+from metis.measure.profile import CONDITIONS, FORMAT, MEASURES, Profile, median_known, profile_of_sheet
+from metis.measure.profile_rows import checked_rows, refuse_rows
 from metis.measure.published import is_published, read_published
 from metis.problem.space import ColocationSpace
 

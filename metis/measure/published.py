@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.inputs.archives import INPUT_BYTES, array_names, read_archive
-from metis.measure.profile import Profile, checked_rows, make_profile
+from metis.measure.profile import Profile, make_profile
+from metis.measure.profile_rows import checked_rows
 from metis.problem.counts import FloatArray
 
 APPS = ("Redis", "MMS", "Checksum", "YCSB-A", "YCSB-B", "SceneDetect", "ISR")
