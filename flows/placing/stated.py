@@ -10,7 +10,7 @@ from flows.placing.wide import Bound
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
 from metis.problem.kinds import problem_of
-from metis.problem.oracle import Oracle, worth_of
+from metis.problem.oracle import Oracle, types_of, worth_of
 from metis.problem.tables import Tables
 from metis.problem.use import Broken, TypeUse, broken_rules, use_by_domain, use_by_type
 
@@ -145,10 +145,8 @@ def stated_of(
 
 def _measured(known: Tables | Oracle, types: tuple[str, ...]) -> dict[str, float]:
     """Return the share of co-locations measured on each type; nothing where types are not told apart."""
-    if not isinstance(known, Tables) or not known.by_type:
-        return {}
-    by_type = known.by_type
-    return {name: by_type[name].measured if name in by_type else 0.0 for name in types}
+    by_type = types_of(known)
+    return {name: by_type[name].measured if name in by_type else 0.0 for name in types if by_type}
 
 
 def _short(amount: float) -> str:

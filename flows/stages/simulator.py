@@ -21,7 +21,6 @@ def run(work: Work) -> None:
     `lowrank.npz` instead.
     """
     from metis.measure.profile_files import load_profile
-    from metis.measure.testbed import refuse_types
     from metis.simulate.fitting import fit_simulator, lowrank_of
 
     if work.settings.simulator.kind == "testbed":
@@ -41,7 +40,6 @@ def run(work: Work) -> None:
         fitted.save(work.folder / FILE)
         report = fitted.report
     else:
-        refuse_types(profile, "a simulator of more co-locations than can be tabulated")
         oracle, report = lowrank_of(profile, chosen, quantities, progress)
         oracle.cautious(caution).save(work.folder / LOWRANK)
     work.write_json("report.json", report)

@@ -1,7 +1,7 @@
 """Oracles: quantities of co-locations computed when asked, for spaces that are too large to tabulate."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -72,6 +72,21 @@ class GrowingOracle(BoundedOracle, Protocol):
         ...
 
 
+@runtime_checkable
+class TypedOracle(Oracle, Protocol):
+    """An oracle that may tell node types apart."""
+
+    @property
+    def by_type(self) -> Mapping[str, "TypedOracle"]:
+        """Oracles of the nodes of single types, by name; empty where it does not tell them apart."""
+        ...
+
+    @property
+    def measured(self) -> float:
+        """Of the oracle of one type: the share of the co-locations that were measured on it."""
+        ...
+
+
 class _Listed(ColocationSpace):
     """Co-locations of a larger space that were asked for, the empty one first as in every space."""
 
@@ -138,14 +153,16 @@ class _GrowingOracleWorth(_BoundedOracleWorth):
         return total / containers(self.group, self.cluster)
 
 
-def types_of(known: Tables | Oracle) -> Mapping[str, Tables | Oracle]:
+def types_of(known: Tables | Oracle) -> Mapping[str, Tables | TypedOracle]:
     """Return what is known of the nodes of single types, by name; nothing where they are not told apart."""
-    return known.by_type if isinstance(known, Tables) else {}
+    return known.by_type if isinstance(known, Tables | TypedOracle) else {}
 
 
 def known_on(known: Tables | Oracle, name: str) -> Tables | Oracle:
     """Return what is known of the nodes of one type: of it, else of all types together."""
-    return known.of_type(name) if isinstance(known, Tables) else known
+    if isinstance(known, Tables):
+        return known.of_type(name)
+    return types_of(known).get(name, known)
 
 
 def worth_of(
@@ -160,7 +177,8 @@ def worth_of(
     """
     if cluster.stated is not None and types_of(known):
         types = {name: worth_of(objective, group, cluster, on) for name, on in types_of(known).items()}
-        other = worth_of(objective, group, cluster, known_on(known, ""))
+        alike = replace(cluster, stated=None)  # whose worth is that of all types together
+        other = worth_of(objective, group, alike, known)
         return WorthByType(
             {name: as_worth(cluster.space, worth) for name, worth in types.items()},
             as_worth(cluster.space, other),

@@ -78,7 +78,7 @@ def _fitted(
     if settings.kind == "lowrank" and not exact:
         oracle, judged = lowrank_of(profile, settings, quantities, progress)
         report |= {name: value for name, value in judged.items() if name != "measured"}
-        from metis.simulate.lowrank_oracle import written_out
+        from metis.simulate.lowrank_table import written_out
 
         return written_out(oracle, profile, report, overwrite=settings.overwrite, seed=settings.seed)
     if not exact and settings.held_out > 0:
@@ -93,7 +93,7 @@ def lowrank_of(
     quantities: Sequence[str] = ("rps",),
     progress: Callable[[int, int], None] | None = None,
 ) -> "tuple[LowRankOracle, dict[str, float]]":
-    """Fit the simulator of kind `lowrank` as an oracle, for spaces tabulated or not.
+    """Fit the simulator of kind `lowrank` as an oracle, for spaces tabulated or not, by node type.
 
     Args:
         profile: what was measured.
@@ -101,6 +101,12 @@ def lowrank_of(
         quantities: what to predict. The report is on the first.
         progress: called with the fits done and all.
     """
+    if profile.types:
+        from metis.simulate.node_types import oracle_by_type
+
+        return oracle_by_type(
+            profile, settings.type_doubt, lambda one: lowrank_of(one, settings, quantities, progress)
+        )
     from metis.simulate.lowrank_oracle import fit_lowrank_oracle
 
     return fit_lowrank_oracle(

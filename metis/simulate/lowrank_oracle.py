@@ -1,8 +1,9 @@
 """Low-rank models of the quantities that an objective needs, for any co-location, and what they doubt."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import exp
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -18,7 +19,6 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.simulate.fidelity import fidelity
 from metis.simulate.lowrank import LowRank, Rows, fit_lowrank, starting
-from metis.simulate.simulator import Doubt, FittedSimulator
 
 FORMAT = "metis-lowrank-1"
 COVERED = 0.8  # share of measurements that the reported interval should hold
@@ -54,6 +54,30 @@ class Fits:
 
 
 @dataclass(frozen=True)
+class OfType:
+    """What makes predictions those of the nodes of one type.
+
+    Attributes:
+        pace: what applications reach alone there, as a share of what they do on the type where that is most,
+            by quantity that is a share, float64 [apps].
+        doubt: deviation of the logarithm by which it may differ from what was measured on others; what is
+            predicted with their help is worse by so much.
+        alone: whether an application was measured alone there, bool [apps].
+        measured: share of the co-locations that were measured there.
+    """
+
+    pace: Mapping[str, FloatArray]
+    doubt: float
+    alone: NDArray[np.bool_]
+    measured: float
+
+    def guessed(self, colocations: IntArray) -> NDArray[np.bool_]:
+        """Return where others help to predict: all but what was measured alone, bool [n, apps]."""
+        single = colocations.sum(axis=1, keepdims=True) == 1
+        return np.asarray((colocations > 0) & ~(single & self.alone))
+
+
+@dataclass(frozen=True)
 class LowRankOracle:
     """A `BoundedOracle` of low-rank models, with doubts.
 
@@ -61,11 +85,22 @@ class LowRankOracle:
         space: the co-locations; they need not be tabulated.
         fits: by name of the quantity.
         caution: spreads by which everything is predicted worse than expected.
+        of_type: whose nodes it predicts; None where types are not told apart.
+        by_type: the same of the nodes of single types.
+        shift: deviations by which a draw differs from what is expected where other types help.
     """
 
     space: ColocationSpace
     fits: Mapping[str, Fits]
     caution: float = 0.0
+    of_type: OfType | None = None
+    by_type: Mapping[str, "LowRankOracle"] = field(default_factory=dict)
+    shift: float = -1.0
+
+    @property
+    def measured(self) -> float:
+        """Share of the co-locations measured on the type; 1 where types are not told apart."""
+        return 1.0 if self.of_type is None else self.of_type.measured
 
     def quantities_of(self, colocations: IntArray, names: Sequence[str]) -> dict[str, FloatArray]:
         """See `Oracle.quantities_of`."""
@@ -75,11 +110,24 @@ class LowRankOracle:
         fits = self._fits(name)
         shares = fits.expected.shares(colocations)
         if self.caution:
-            shares = shares * np.exp(-self.caution * fits.spread(colocations))
+            shares = shares * np.exp(-self.caution * self._spread(fits, colocations))
+        if self.of_type is not None and self.of_type.doubt:
+            worse = self.shift * self.of_type.doubt
+            shares = shares * np.exp(np.where(self.of_type.guessed(colocations), worse, 0.0))
         if name in SHARES:
+            shares = shares * self._pace(name)
             return np.where(np.isfinite(fits.alone), shares, np.nan)
         with np.errstate(divide="ignore"):
             return np.where(np.isnan(fits.alone) | (colocations > 0), fits.alone / shares, 0.0)
+
+    def _spread(self, fits: Fits, colocations: IntArray) -> FloatArray:
+        spread = fits.spread(colocations)
+        if self.of_type is None:
+            return spread
+        return np.hypot(spread, np.where(self.of_type.guessed(colocations), self.of_type.doubt, 0.0))
+
+    def _pace(self, name: str) -> FloatArray:
+        return np.ones(len(self.space.apps)) if self.of_type is None else self.of_type.pace[name]
 
     def _fits(self, name: str) -> Fits:
         if name not in self.fits:
@@ -88,8 +136,11 @@ class LowRankOracle:
         return self.fits[name]
 
     def most_rps(self, colocations: IntArray, later: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-        """See `BoundedOracle.most_rps`; caution only lowers what is predicted."""
-        return self._fits("rps").expected.most_shares(colocations, later)
+        """See `BoundedOracle.most_rps`; caution and the doubt of a type only lower what is predicted."""
+        there, more = self._fits("rps").expected.most_shares(colocations, later)
+        above = exp(max(self.shift, 0.0) * self.of_type.doubt) if self.of_type is not None else 1.0
+        most = self._pace("rps") * above
+        return there * most, more * most
 
     @property
     def branching(self) -> IntArray:
@@ -98,13 +149,21 @@ class LowRankOracle:
 
     def cautious(self, caution: float) -> "LowRankOracle":
         """Return it with every quantity worse by `caution` spreads."""
-        return replace(self, caution=caution)
+        types = {name: one.cautious(caution) for name, one in self.by_type.items()}
+        return replace(self, caution=caution, by_type=types)
 
     def drawn(self) -> Iterator["LowRankOracle"]:
         """Yield oracles that could be true as well, one for each member."""
-        for k in range(min(len(fits.members) for fits in self.fits.values())):
-            could_be = {name: replace(fits, expected=fits.members[k]) for name, fits in self.fits.items()}
-            yield LowRankOracle(self.space, could_be)
+        every = [fits for one in (self, *self.by_type.values()) for fits in one.fits.values()]
+        count = min(len(fits.members) for fits in every)
+        for k, shift in enumerate(np.random.default_rng(count).standard_normal(count).tolist()):
+            types = {name: one._draw(k, shift) for name, one in self.by_type.items()}
+            yield replace(self._draw(k, shift), by_type=types)
+
+    def _draw(self, k: int, shift: float) -> "LowRankOracle":
+        """Return the k-th oracle that could be true as well, types aside."""
+        could_be = {name: replace(fits, expected=fits.members[k]) for name, fits in self.fits.items()}
+        return LowRankOracle(self.space, could_be, of_type=self.of_type, shift=shift)
 
     @cached_property
     def tables(self) -> Tables:
@@ -118,13 +177,25 @@ class LowRankOracle:
             "apps": np.array(self.space.apps),
             "slots": np.array(self.space.slots),
             "caution": np.array(self.caution),
-            "quantities": np.array(list(self.fits)),
+            **self._arrays(),
         }
+        if self.by_type:
+            arrays["types"] = np.array(list(self.by_type))
+        for t, one in enumerate(self.by_type.values()):
+            arrays |= {f"type{t}_{name}": values for name, values in one._arrays().items()}
+        save_arrays(path, arrays)
+
+    def _arrays(self) -> dict[str, Any]:
+        arrays: dict[str, Any] = {"quantities": np.array(list(self.fits))}
+        if self.of_type is not None:
+            of = self.of_type
+            arrays |= {"doubt": np.array(of.doubt), "alone": of.alone, "measured": np.array(of.measured)}
+            arrays |= {f"pace_{name}": values for name, values in of.pace.items()}
         for name, fits in self.fits.items():
             models = (fits.expected, *fits.members)
             arrays |= {f"{part}_{name}": np.stack([getattr(m, part) for m in models]) for part in PARTS}
             arrays |= {f"own_{name}": np.array(fits.own), f"alone_{name}": fits.alone}
-        save_arrays(path, arrays)
+        return arrays
 
     @classmethod
     def load(cls, path: Path) -> "LowRankOracle":
@@ -137,17 +208,37 @@ class LowRankOracle:
         try:
             if str(stored["format"]) != FORMAT:
                 raise ValueError(f"format {stored['format']}")
-            fits = {}
-            for name in map(str, stored["quantities"]):
-                parts = zip(*(stored[f"{part}_{name}"] for part in PARTS), strict=True)
-                expected, *members = (LowRank(*part) for part in parts)
-                fits[name] = Fits(
-                    expected, tuple(members), float(stored[f"own_{name}"]), stored[f"alone_{name}"]
-                )
             space = ColocationSpace(tuple(map(str, stored["apps"])), int(stored["slots"]))
-            return cls(space, fits, float(stored["caution"]))
+            read = cls._of_arrays(space, stored, "")
+            types = {
+                str(name): replace(
+                    cls._of_arrays(space, stored, f"type{t}_"), caution=float(stored["caution"])
+                )
+                for t, name in enumerate(stored.get("types", ()))
+            }
+            return replace(read, caution=float(stored["caution"]), by_type=types)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no low-rank simulator, {error}") from None
+
+    @classmethod
+    def _of_arrays(
+        cls, space: ColocationSpace, stored: Mapping[str, NDArray[Any]], prefix: str
+    ) -> "LowRankOracle":
+        fits = {}
+        for name in map(str, stored[f"{prefix}quantities"]):
+            parts = zip(*(stored[f"{prefix}{part}_{name}"] for part in PARTS), strict=True)
+            expected, *members = (LowRank(*part) for part in parts)
+            own, alone = float(stored[f"{prefix}own_{name}"]), stored[f"{prefix}alone_{name}"]
+            fits[name] = Fits(expected, tuple(members), own, alone)
+        if f"{prefix}doubt" not in stored:
+            return cls(space, fits)
+        of_type = OfType(
+            {name: stored[f"{prefix}pace_{name}"] for name in fits if name in SHARES},
+            float(stored[f"{prefix}doubt"]),
+            stored[f"{prefix}alone"],
+            float(stored[f"{prefix}measured"]),
+        )
+        return cls(space, fits, of_type=of_type)
 
 
 def fit_models(
@@ -301,37 +392,3 @@ def _judge(fits: Fits, profile: Profile, rows: IntArray, name: str, noise: float
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = np.abs(np.log(values / predicted)) <= reach
     return report | {"coverage80": float(inside[varied].mean()) if varied.any() else float("nan")}
-
-
-def written_out(
-    oracle: LowRankOracle, profile: Profile, report: dict[str, float], *, overwrite: bool, seed: int
-) -> FittedSimulator:
-    """Write an oracle out over a tabulated space, with its doubts.
-
-    Args:
-        oracle: what was fitted.
-        profile: what it was fitted to.
-        report: of its fidelity.
-        overwrite: whether measured rows stand over predicted ones.
-        seed: of what co-locations deviate by in draws.
-    """
-    space, ids = oracle.space, profile.space.index(profile.colocations)
-    tables, doubts = {}, {}
-    for name, table in oracle.tables.quantities.items():
-        fits, values = oracle.fits[name], profile.quantity(name)
-        measured = np.isfinite(values) & np.isfinite(fits.alone) & overwrite & (profile.weights == 1)[:, None]
-        tables[name] = table.copy()
-        tables[name][ids] = np.where(measured, values, table[ids])
-        spread = fits.spread(space.counts)
-        sign = 1.0 if name in SHARES else -1.0
-        middle = fits.expected.log_shares(space.counts)
-        rng = np.random.default_rng([seed, len(fits.members)])
-        beside = spread > 0
-        draws = np.zeros((len(fits.members), *table.shape), dtype=np.float16)
-        for k, member in enumerate(fits.members):
-            own = rng.normal(0.0, fits.own, table.shape) if fits.own else 0.0
-            draws[k] = np.where(beside, sign * (member.log_shares(space.counts) - middle) + own, 0.0)
-        spread[ids] = np.where(measured, 0.0, spread[ids])
-        draws[:, ids] = np.where(measured, 0.0, draws[:, ids])
-        doubts[name] = Doubt(spread, draws)
-    return FittedSimulator(Tables(space, tables), report, doubts)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from metis.measure.profile import MEASURES, SHARES, Profile, median_known
 from metis.problem.counts import FloatArray
 from metis.problem.tables import Tables
+from metis.simulate.lowrank_oracle import LowRankOracle, OfType
 from metis.simulate.simulator import Doubt, FittedSimulator
 
 
@@ -41,6 +42,40 @@ def simulate_by_type(
         report[f"measured_{name}"] = found[name].tables.measured
     base = fit(together)
     return replace(_on_type(base, profile, None, doubt), report={**base.report, **report}, types=found)
+
+
+def oracle_by_type(
+    profile: Profile, doubt: float, fit: Callable[[Profile], tuple[LowRankOracle, dict[str, float]]]
+) -> tuple[LowRankOracle, dict[str, float]]:
+    """Fit an oracle to each node type of a profile, and one to all together, as `simulate_by_type` does.
+
+    Measured rows do not stand over predicted ones here: of a type to which others lend, all is worse by
+    `doubt` but what was measured alone there.
+
+    Args:
+        profile: with `types`.
+        doubt: deviation of the logarithm by which a type may differ from others.
+        fit: of one profile without types; returns the oracle and its report.
+    """
+    together = replace(profile, types={}, pace=None)
+    base, report = fit(together)
+    found = {}
+    for name, own in profile.types.items():
+        lent = _lent(own, together)
+        oracle, judged = fit(lent)
+        known = lent.space.size - 1
+        of = OfType(
+            {quantity: _pace(quantity, profile, own) for quantity in oracle.fits if quantity in SHARES},
+            doubt if len(lent) > len(own) else 0.0,
+            np.zeros(len(profile.apps), dtype=bool) if own.pace is None else np.isfinite(own.pace),
+            len(own) / known,
+        )
+        found[name] = replace(oracle, of_type=of)
+        report |= {f"r2_{name}": judged["r2"]} if "r2" in judged else {}
+        report[f"measured_{name}"] = of.measured
+    paces = {quantity: _pace(quantity, profile, None) for quantity in base.fits if quantity in SHARES}
+    of = OfType(paces, doubt, np.zeros(len(profile.apps), dtype=bool), 0.0)
+    return replace(base, of_type=of, by_type=found), report
 
 
 def speed_pace(profile: Profile, own: Profile | None) -> FloatArray:
@@ -94,7 +129,11 @@ def _on_type(fitted: FittedSimulator, profile: Profile, own: Profile | None, dou
 
 
 def _pace(name: str, profile: Profile, own: Profile | None) -> FloatArray:
-    """Return by what the shares on a type are multiplied, [apps]: the typical pace where it is not known."""
+    """Return by what the shares on a type are multiplied, [apps].
+
+    Of an application that was not measured alone on the type it is the median of those that were; of a type
+    without any, what the application has on others, in the median.
+    """
     if name not in SHARES:
         return np.ones(len(profile.apps))
     if name == "rps":
@@ -103,7 +142,8 @@ def _pace(name: str, profile: Profile, own: Profile | None) -> FloatArray:
         typical, here = speed_pace(profile, None), speed_pace(profile, own)
     assert typical is not None  # of a profile with types
     assert here is not None
-    found = np.where(np.isfinite(here), here, typical)
+    known = np.isfinite(here)
+    found = np.where(known, here, np.median(here[known])) if known.any() else typical
     return np.where(np.isfinite(found), found, 1.0)
 
 

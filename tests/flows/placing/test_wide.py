@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from flows.command.comparison import comparison_document, comparison_table
@@ -11,6 +12,7 @@ from flows.placing.known import known_tables
 from flows.stages.chain import STAGES
 from flows.stages.evaluate import read_results
 from metis.errors import InputError
+from metis.measure.profile import join_types
 from metis.measure.synthetic import SyntheticModel
 from metis.measure.testbed import EmbeddedTestbed, list_colocations
 from tests.flows.conftest import settings_of
@@ -91,6 +93,27 @@ def test_measurements_of_ones_own_may_be_of_many_applications(store, tmp_path):
     assert placed.error is not None
     assert placed.gain is not None
     assert placed.judged.value <= placed.bound
+
+
+def test_many_applications_are_placed_by_type_of_node(store, tmp_path):
+    testbed = EmbeddedTestbed(SyntheticModel.drawn(12, 0), 12, 0.02)
+    mixes = list_colocations(testbed.space, "mixes", mixes=40)
+    fast, slow = (testbed.measure(mixes, seed) for seed in (0, 1))
+    path = tmp_path / "typed.npz"
+    join_types({"fast": fast, "slow": slow}, np.array([np.ones(12), np.full(12, 0.25)]), {}).save(path)
+    words = [
+        *("profile=file", f"profile.path={path}", f"apps.names=[{','.join(testbed.space.apps)}]"),
+        "cluster.types=[{name: slow, count: 2, slots: 12}, {name: fast, count: 2, slots: 12}]",
+        *("group.size=12", "simulator=lowrank", "simulator.members=2", "simulator.held_out=0"),
+        *("scheduler=greedy", "columns.width=64", "tracking.orchestrate=false"),
+    ]
+    settings = settings_of(*words, f"tracking.path={store.root}")
+    assert settings.wide
+    placed = place(Memo(settings, STAGES, store))
+    held = placed.placement.sum(axis=1)
+    assert held[:2].sum() == 0  # a full fast node does more than an empty slow one
+    assert placed.judged.value <= placed.bound
+    assert placed.document["types"]["slow"]["measured"] > 0
 
 
 def test_groups_that_arrive_meet_what_is_there(memo_of):

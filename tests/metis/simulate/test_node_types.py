@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.measure.profile import describe_profile
+from metis.measure.profile import describe_profile, join_types
 from metis.measure.profile_files import load_profile
-from metis.measure.testbed import join_profiles
-from metis.simulate.fitting import fit_simulator
+from metis.measure.synthetic import SyntheticModel
+from metis.measure.testbed import EmbeddedTestbed, draw_mixes, join_profiles, list_colocations
+from metis.problem.oracle import known_on, types_of
+from metis.simulate.fitting import fit_simulator, lowrank_of
+from metis.simulate.lowrank_oracle import LowRankOracle
 from metis.simulate.replay import FileTestbed
 from metis.simulate.settings import SimulatorSettings
 from metis.simulate.simulator import FittedSimulator
@@ -93,13 +96,14 @@ def test_speed_is_a_share_of_the_fastest_type(profile):
     np.testing.assert_allclose(speed.of_type("slow").quantity("speed")[[alone, two], 0], [1 / 3, 0.1 / 0.9])
 
 
-def test_an_application_that_a_type_never_ran_has_the_typical_pace(tmp_path):
+def test_an_application_that_a_type_never_ran_is_as_slow_there_as_others(tmp_path):
     (tmp_path / "long.csv").write_text(LONG, encoding="utf-8")
     profile = load_profile(tmp_path / "long.csv")
     np.testing.assert_allclose(profile.types["slow"].pace, [0.5, NAN])
     fitted = fit_simulator(profile, SimulatorSettings(kind="boosted", trees=5, type_doubt=0.2))
     slow = fitted.tables.of_type("slow").rps
-    np.testing.assert_allclose(slow[profile.space.index([[1, 0], [0, 1]])], [[0.5, 0], [0, np.exp(-0.2)]])
+    both = slow[profile.space.index([[1, 0], [0, 1]])]
+    np.testing.assert_allclose(both, [[0.5, 0], [0, 0.5 * np.exp(-0.2)]])
 
 
 def test_doubts_are_wider_where_a_type_was_not_measured_and_all_is_kept_in_a_file(profile, tmp_path):
@@ -125,6 +129,37 @@ def test_doubts_are_wider_where_a_type_was_not_measured_and_all_is_kept_in_a_fil
             careful.rps[pair], one.tables.of_type("slow").rps[pair] * np.exp(-0.3), rtol=1e-6
         )
     assert again.tables.of_type("slow").measured == fitted.tables.of_type("slow").measured == 3 / 5
+
+
+def test_an_oracle_of_many_applications_goes_by_type_as_tables_do(tmp_path):
+    """Eight applications on two types: on the slow one all do half as much alone; the rest is lent."""
+    testbed = EmbeddedTestbed(SyntheticModel.drawn(8, 1), 4, 0.0)
+    fast = testbed.measure(list_colocations(testbed.space, "mixes", mixes=60, seed=1), 0)
+    slow = testbed.measure(np.eye(8, dtype=np.int64)[:7], 0)  # all but the last, alone
+    alone = np.array([np.ones(8), [0.5] * 7 + [NAN]])
+    profile = join_types({"fast": fast, "slow": slow}, alone, {})
+    chosen = SimulatorSettings(kind="lowrank", resources=2, members=3, held_out=0, type_doubt=0.2)
+    oracle, report = lowrank_of(profile, chosen)
+    assert report["measured_slow"] == 7 / (testbed.space.size - 1)
+    oracle.save(tmp_path / "lowrank.npz")
+    rows = np.concatenate([np.eye(8, dtype=np.int64), draw_mixes(testbed.space, 5, 9)])
+    for one in (oracle, LowRankOracle.load(tmp_path / "lowrank.npz")):
+        assert set(types_of(one)) == {"fast", "slow"}
+        on_fast, on_slow, on_new = (
+            known_on(one, name).quantities_of(rows, ("rps",))["rps"] for name in ("fast", "slow", "new")
+        )
+        np.testing.assert_allclose(on_slow[:7], on_fast[:7] * 0.5)  # measured alone
+        np.testing.assert_allclose(on_slow[7, 7], 0.5 * np.exp(-0.2))  # never, but others were
+        np.testing.assert_allclose(on_slow[8:, :7], on_fast[8:, :7] * 0.5 * np.exp(-0.2), rtol=0.05)
+        np.testing.assert_allclose(on_new[:7, :7], np.eye(7) * 0.75 * np.exp(-0.2), atol=1e-9)
+        for name, reached in (("fast", on_fast), ("slow", on_slow)):
+            there, _ = known_on(one, name).most_rps(rows, np.ones(rows.shape, dtype=bool))
+            assert (reached <= there + 1e-9)[rows > 0].all()
+        drawn = [known_on(k, "slow").quantities_of(rows, ("rps",))["rps"] for k in one.drawn()]
+        assert len({round(float(values[9].sum()), 6) for values in drawn}) == 3
+        assert all(np.allclose(values[:7], on_slow[:7]) for values in drawn)
+        careful = known_on(one.cautious(1.0), "slow").quantities_of(rows, ("rps",))["rps"]
+        assert (careful[8:] <= on_slow[8:] * np.exp(-0.2) + 1e-12).all()
 
 
 def test_a_replayed_profile_is_the_truth_where_every_type_is_full(profile, tmp_path):
