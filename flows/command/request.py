@@ -16,7 +16,10 @@ from metis.errors import InputError
 ALWAYS = ("output", "tracking", "seed")
 EVERY = ("*",)
 # what single verbs read, which have no effect where the whole chain is meant
-OF_ONE_VERB = ("out", "format", "force", "why", "why_not", "seconds", "load_cost", "gc", "runs")
+OF_ONE_VERB = (
+    *("out", "format", "force", "why", "why_not", "seconds", "load_cost", "gc", "runs"),
+    *("apply", "rebalance.guard", "rebalance.repeats", "rebalance.failures", "rebalance.back"),
+)
 KEY = re.compile(r"^[+~]*[A-Za-z_][\w./@-]*=")  # what an override begins with
 FLAGS = {"--dry-run": "dry_run=true"}
 # what an operator says of his cluster and its applications: the same words fit all verbs that work on it,
@@ -137,7 +140,7 @@ def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str], setti
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
         known = key in known_keys() or key.partition(".")[0] in section_names() or key.startswith("objective")
-        if key.partition(".")[0] in verb.unread:
+        if key in verb.unread or key.partition(".")[0] in verb.unread:
             raise InputError(f"{key}: has no effect for `metis {name}`")
         if reads == EVERY or not known or (is_choice(word) and _is_global(key)):
             continue

@@ -108,6 +108,7 @@ class Settings:
         moves: for `rebalance`: containers that may leave their node: a number, or a list of some to compare;
             null: as many as pay by `move_cost`, or the whole frontier.
         move_cost: for `rebalance`: value that a move must gain: for all, or by application (0 for others).
+        apply: for `rebalance`: make the moves on the live cluster; else they are only shown.
         why: for `rebalance`: a node whose change is to be explained, such as node-7.
         why_not: for `rebalance`: a container whose staying is to be explained, such as Redis-12.
         objective: what a placement is worth: its kind, and the parameters of that kind.
@@ -137,6 +138,7 @@ class Settings:
     seconds: Annotated[float, Gt(0), Le(86_400)] | None = None
     moves: Moves | tuple[Moves, ...] | None = None
     move_cost: MoveCost | Annotated[Mapping[str, MoveCost], NONE_IS_EMPTY] = 0.0
+    apply: bool = False
     why: str | None = None
     why_not: str | None = None
     dry_run: bool = False

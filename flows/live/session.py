@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.settings import Settings
-from flows.live.state import INVENTORY, cluster_state, opened, say_indented
+from flows.live.state import INVENTORY, MOVES, cluster_state, opened, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.measure.profile_files import load_profile
@@ -158,6 +158,7 @@ def undeploy(settings: Settings) -> list[str]:
         session = settings.deploy.session
         removed = [one.where for one in backend.standing(session)]
         say_indented(f"removing {len(removed)} containers of {session}")
+        (cluster_state(settings) / MOVES).unlink(missing_ok=True)
         backend.stop(backend.standing(session))
         backend.sweep()
         if not backend.standing():

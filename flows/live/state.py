@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cluster.provision.inventory import Inventory
 
 INVENTORY = "inventory.json"
+MOVES = "moves.json"  # the moves that were made last, or are under way
 
 
 def say_indented(line: str) -> None:

@@ -13,6 +13,7 @@ from flows.engine.work import TIMINGS, Work
 from flows.placing.rebalancing import group_given, propose
 from flows.placing.tables import tables_in
 from flows.stages.shared import PROBLEM, asks_for
+from metis.operate.settings import PLANNING
 
 RESULT = "rebalance.json"
 TIMED = ("seconds", "cpu_seconds")
@@ -55,7 +56,7 @@ STAGE = Stage(
     name="rebalance",
     about="Plan the few moves that improve what runs.",
     run=run,
-    settings=(*PROBLEM, "moves", "move_cost", "rebalance"),
+    settings=(*PROBLEM, "moves", "move_cost", *PLANNING),
     inputs=("simulator",),
     modules=("metis.operate.rebalance", "metis.problem.objectives", "metis.problem.placement_files"),
     present=has_moves,

@@ -7,6 +7,7 @@ from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.stages.shared import LIVE, asks_for
 from metis.errors import InputError
+from metis.operate.settings import PLANNING
 
 if TYPE_CHECKING:
     from flows.live.session import LiveSession
@@ -112,7 +113,7 @@ STAGE = Stage(
     name="watch",
     about="Measure what is deployed, back into the profile.",
     run=run,
-    settings=("watch", "load", "objective", "rules", "moves", "move_cost", "rebalance"),
+    settings=("watch", "load", "objective", "rules", "moves", "move_cost", *PLANNING),
     unkeyed=(*LIVE, "deploy"),
     inputs=("profile",),
     after=lambda settings: ("setup", "build"),

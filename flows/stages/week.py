@@ -13,6 +13,7 @@ from flows.engine.runs import ABOUT
 from flows.engine.work import TIMINGS, Work, read_json
 from flows.placing.week import run_week, week_document
 from flows.stages.shared import TESTBED, asks_for, packaged_coefficients
+from metis.operate.settings import PLANNING
 
 RESULT, FIGURE = "week.json", "week.svg"
 NUMBERS = ("share", "value", "moves", "above_slo", "waiting")
@@ -67,7 +68,7 @@ STAGE = Stage(
     name="week",
     about="Let policies look after a simulated week of arrivals, departures, lost nodes and drift.",
     run=run,
-    settings=("week", "rebalance", "cluster.nodes", "rules", "objective", *TESTBED),
+    settings=("week", *PLANNING, "cluster.nodes", "rules", "objective", *TESTBED),
     derived={"truth": knows_truth, "coefficients": packaged_coefficients},
     modules=("flows.placing.week", "metis.problem.objectives"),
     present=has_week,

@@ -79,6 +79,7 @@ class Rebalancing:
             "waves": as_named_waves(order, apps, self.nodes),
             "detours": order.detours,
             "takes": order.seconds,
+            "starts": list(order.starts),
             "down": {app: int(n) for app, n in zip(apps, order.down, strict=True) if n},
             "without_order": {
                 self.nodes[n]: self._words(order.left[n]) for n in np.flatnonzero(order.left.any(axis=1))

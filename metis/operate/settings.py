@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from metis.errors import InputError
-from metis.settings import Seed, settings
+from metis.settings import Seed, Share, settings
 
 # the same numbers as of the program, which these settings must not import: HiGHS, half a second
 GAP, TIME_LIMIT, STARTUP = 2e-4, 60.0, 10.0
 DAY = 24  # hours
+PLANNING = tuple(f"rebalance.{name}" for name in ("stay", "unavailable", "startup", "gap", "time_limit"))
 POLICIES = ("first_fit", "spread", "greedy", "greedy+rebalance", "greedy+descheduler", "metis")
 
 
@@ -26,6 +27,12 @@ class RebalanceSettings:
             others).
         gap: share of the proven bound that a plan may miss.
         time_limit: seconds for one number of moves.
+        guard: with `apply`: confidence at which what runs must measure worse after a wave than before it,
+            and than was predicted, for the wave to be undone and the moves to end.
+        repeats: with `apply`: loads of what runs before the moves and after each wave; several show how much
+            one load differs from the next.
+        failures: with `apply`: share of the requests during a wave that may fail; more undo it.
+        back: with `apply`: undo the moves that were made last, or that are under way, wave by wave.
     """
 
     stay: tuple[str, ...] = ()
@@ -33,6 +40,10 @@ class RebalanceSettings:
     startup: Annotated[float, Ge(0), Le(1e6)] | Mapping[str, float] = STARTUP
     gap: Annotated[float, Ge(0), Le(0.5)] = GAP
     time_limit: Annotated[float, Gt(0), Le(1e6)] = TIME_LIMIT
+    guard: Annotated[float, Gt(0), Lt(1)] = 0.95
+    repeats: Annotated[int, Ge(1), Le(100)] = 2
+    failures: Share = 0.01
+    back: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.startup, Mapping):

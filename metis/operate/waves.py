@@ -43,14 +43,19 @@ class Order:
     Attributes:
         waves: moves made together, wave after wave.
         left: containers per node and application that no safe order brings to their node, int [nodes, apps].
-        seconds: from the first start to the last response.
+        starts: seconds that the slowest start of each wave takes.
         down: most containers of an application that are down at once, int [apps].
     """
 
     waves: tuple[tuple[Move, ...], ...]
     left: IntArray
-    seconds: float
+    starts: tuple[float, ...]
     down: IntArray
+
+    @property
+    def seconds(self) -> float:
+        """From the first start to the last response."""
+        return float(sum(self.starts))
 
     @property
     def complete(self) -> bool:
@@ -103,7 +108,7 @@ class WaveOrder:
             for app, stopped in Counter(move.app for move in wave if move.stop_first).items():
                 down[app] = max(down[app], stopped)
         lasts = [max((times[m.app] for m in wave if m.target is not None), default=0.0) for wave in waves]
-        return Order(tuple(waves), state.left(), float(sum(lasts)), down)
+        return Order(tuple(waves), state.left(), tuple(lasts), down)
 
 
 def _closed(space: ColocationSpace, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -5,6 +5,8 @@ metis rebalance existing=running.csv cluster.nodes=81          the frontier: wha
 metis rebalance existing=running.csv move_cost=0.001 'rebalance.stay=[Redis]' cluster.nodes=81
 metis rebalance existing=running.csv moves=60 cluster.nodes=81 why=node-7    or why_not=Redis-12
 metis rebalance existing=live moves=5 cluster=lab                            what `metis deploy` started there
+metis rebalance existing=live moves=5 cluster=lab apply=true       make the moves, wave by wave, each measured
+metis rebalance existing=live cluster=lab apply=true rebalance.back=true                        take them back
 
 No group arrives unless one is given (`group.counts=`, `groups.path=`): then it is placed with the moves.
 """
@@ -15,8 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.command.applied import applied, check_apply, refuse_half_made
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
+from flows.engine.memo import Memo
 from flows.placing.known import known_tables
 from flows.placing.rebalancing import Proposal, group_given, propose
 from flows.stages.chain import open_memo
@@ -25,18 +29,27 @@ from metis.files import written_whole
 from metis.operate.prices import explain_container, explain_node
 
 MOVES_SHOWN = 40  # rows of the table
+STARTS_SHOWN = 12
 GROUP = ("group.", "groups.", "group=")  # what says that one arrives
 
 
 def run(request: Request) -> Result:
     """See the module's text."""
-    with request.progress() as progress:
-        memo = open_memo(request.settings, progress, request.command)
-        settings = memo.settings  # `existing` is a file there, also where a run was named
-        arrives = group_given(settings) or any(
+    check_apply(request.settings)
+
+    def plan(memo: Memo) -> Proposal:
+        arrives = group_given(memo.settings) or any(
             word.lstrip("+").startswith(GROUP) for word in request.overrides
         )
-        made = propose(settings, known_tables(memo), arrives, partial(progress, "plans"))
+        return propose(memo.settings, known_tables(memo), arrives, partial(progress, "plans"))
+
+    with request.progress() as progress:
+        if request.settings.apply:
+            return applied(request, progress, plan)
+        refuse_half_made(request.settings)
+        memo = open_memo(request.settings, progress, request.command)
+        settings = memo.settings  # `existing` is a file there, also where a run was named
+        made = plan(memo)
     document, views = made.document, _views(made)
     for reasons in _explained(made, settings.why, settings.why_not):
         document["why"] = reasons
@@ -98,6 +111,13 @@ def _waves(plan: dict[str, Any]) -> str:
     return f"{words}, some containers without an order" if plan["without_order"] else words
 
 
+def _starts(plan: dict[str, Any]) -> dict[str, str]:
+    """Return how long each wave takes, in words, where there are several."""
+    seconds = [f"{one:.0f} s" for one in plan["starts"]]
+    shown = [*seconds[:STARTS_SHOWN], *(["..."] if len(seconds) > STARTS_SHOWN else [])]
+    return {"starts, by wave": ", ".join(shown)} if len(seconds) > 1 else {}
+
+
 def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
     facts = {
         "moves": f"{plan['moves']}, {plan['detours']} more give way" if plan["detours"] else plan["moves"],
@@ -106,6 +126,7 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
         "mean RPS": f"{before['rps']:.4f} to {plan['rps']:.4f} of stand-alone",
         "next move": f"gains {plan['price']:.3g}",
         "waves": _waves(plan),
+        **_starts(plan),
     }
     if plan["down"]:
         facts["down at once"] = ", ".join(f"{count} {app}" for app, count in plan["down"].items())
@@ -145,6 +166,7 @@ VERB = Verb(
         "existing",
         "moves",
         "move_cost",
+        "apply",
         "why",
         "why_not",
         "rebalance",
@@ -153,6 +175,7 @@ VERB = Verb(
         "groups",
         "cluster.nodes",
         "deploy.session",
+        "profile.at_once",
         "rules",
         "objective",
     ),
