@@ -34,10 +34,15 @@ def check_apply(settings: Settings) -> None:
         raise InputError(f"existing {settings.existing}: apply=true moves what runs, so give existing=live")
     single = isinstance(settings.moves, int) or (settings.moves is None and bool(settings.move_cost))
     if not single and not settings.rebalance.back:
-        given = "none given" if settings.moves is None else list(settings.moves)
-        raise InputError(f"moves: {given}: apply=true makes one plan, so give moves=N, or move_cost=")
+        raise InputError(
+            f"moves {_listed(settings.moves)}: apply=true makes one plan, so give moves=N, or move_cost="
+        )
     if settings.why or settings.why_not:
         raise InputError("why and why_not: explain a plan, and have no effect with apply=true")
+
+
+def _listed(moves: Any) -> str:
+    return "are not given" if moves is None else f"[{','.join(map(str, moves))}]"
 
 
 def refuse_half_made(settings: Settings) -> None:
@@ -83,8 +88,8 @@ def applied(request: Request, progress: Progress, plan: Plan) -> Result:
             return Result({**document, "applied": None}, [Line("nothing to do: no move gains anything")])
         if document["without_order"]:
             raise InputError(
-                "these moves have no safe order, for all slots are taken: rebalance.unavailable=1 admits that "
-                "containers are stopped first"
+                "these moves have no safe order: all slots are taken; rebalance.unavailable=1 admits that "
+                "containers are stopped before they start elsewhere"
             )
     inputs = {name: memo.obtain(name).folder for name in ("setup", "build")}
     with connected(memo.settings, inputs, "rebalance") as session:
@@ -133,7 +138,7 @@ def _views(state: str, made: dict[str, Any], settings: Settings) -> list[View]:
     facts = {
         "waves made": f"{made['made']} of {made['of']}",
         "mean RPS": f"{made['before']:.3f} before, {made['after']:.3f} after: {_change(made)} ({level})",
-        "requests failed": f"{made['failures']} of {made['requests']} during the moves ({made['failed']:.2%})",
+        "requests failed": f"{made['failures']} of {made['requests']} in the moves ({made['failed']:.2%})",
     }
     views: list[View] = [Facts(f"Moves {state}", facts)]
     if rows and made["made"]:

@@ -339,14 +339,17 @@ def change_over(record: Record, first: int, last: int, after: Sequence[Load], le
     places = {place: place for place in held_after(record, first)}
     for steps in record.steps[first:last]:
         to = {one.old: one.new for one in steps if one.old}
-        places = {start: to.get(now, now) for start, now in places.items() if to.get(now, now)}
+        ends = {start: to.get(now, now) for start, now in places.items()}
+        places = {start: end for start, end in ends.items() if end}
     keys = [(_key(start), _key(now)) for start, now in places.items()]
     before = record.loads[first]
     pairs = [(a, b) for a, b in keys if all(a in one for one in before) and all(b in one for one in after)]
+    others = [loads for loads in (*record.loads, record.returned) if loads and loads not in (before, after)]
     return change_between(
         np.array([[one[a] for a, _ in pairs] for one in before]),
         np.array([[one[b] for _, b in pairs] for one in after]),
         level,
+        [np.array([list(one.values()) for one in loads]) for loads in others],
     )
 
 

@@ -1,8 +1,7 @@
 """Whether what runs got worse: the change between two states that were loaded, with its interval."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from metis.problem.counts import FloatArray
 
@@ -13,7 +12,7 @@ class Change:
 
     Attributes:
         mean: after less before.
-        half: half width of its interval; NaN where one container and one load give none.
+        half: half width of its interval; NaN where no state was loaded twice.
     """
 
     mean: float
@@ -28,27 +27,28 @@ class Change:
         return bool(self.mean + self.half < min(0.0, expected))
 
 
-def change_between(before: FloatArray, after: FloatArray, level: float) -> Change:
-    """Return the change of the mean over containers, with an interval of Student's t.
+def change_between(
+    before: FloatArray, after: FloatArray, level: float, others: Sequence[FloatArray] = ()
+) -> Change:
+    """Return the change of the mean over the same containers, with an interval of Student's t.
 
-    Its width has two parts. Containers change differently, and are compared each with itself. All of
-    them vary together from one load to the next, which only repeated loads show.
+    The containers are all there are, no sample of others, and on one machine they vary together from one
+    load to the next. So the width is how much the means of repeated loads of one state differ.
 
     Args:
         before: RPS, float64 [loads, containers].
         after: of the same containers, float64 [loads, containers].
         level: share of such intervals that hold the true change.
+        others: loads of further states, float64 [loads, containers] each, from which the deviation of a
+            load is known better.
     """
     from scipy.special import stdtrit  # scipy.stats has it too, and costs a second
 
-    each = after.mean(axis=0) - before.mean(axis=0)
-    parts = []
-    if each.size > 1:
-        parts.append(stdtrit(each.size - 1, (1 + level) / 2) * each.std(ddof=1) / each.size**0.5)
-    freedom = len(before) + len(after) - 2
-    if freedom > 0:
-        means = [loads.mean(axis=1) for loads in (before, after)]
-        squares = sum(float(((one - one.mean()) ** 2).sum()) for one in means)
-        spread = (squares / freedom * sum(1 / len(one) for one in means)) ** 0.5
-        parts.append(stdtrit(freedom, (1 + level) / 2) * spread)
-    return Change(float(each.mean()), float(np.hypot.reduce(parts)) if parts else float("nan"))
+    states = [loads.mean(axis=1) for loads in (before, after, *others)]
+    change = float(states[1].mean() - states[0].mean())
+    freedom = sum(len(means) - 1 for means in states)
+    if freedom == 0:
+        return Change(change, float("nan"))
+    variance = sum(float(((means - means.mean()) ** 2).sum()) for means in states) / freedom
+    error = (variance * (1 / len(before) + 1 / len(after))) ** 0.5
+    return Change(change, float(stdtrit(freedom, (1 + level) / 2) * error))

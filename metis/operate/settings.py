@@ -29,8 +29,8 @@ class RebalanceSettings:
         time_limit: seconds for one number of moves.
         guard: with `apply`: confidence at which what runs must measure worse after a wave than before it,
             and than was predicted, for the wave to be undone and the moves to end.
-        repeats: with `apply`: loads of what runs before the moves and after each wave; several show how much
-            one load differs from the next.
+        repeats: with `apply`: loads of what runs before the moves and after each wave; how much they differ
+            is how sure a change is, so that with 1 no wave is ever undone for what it measures.
         failures: with `apply`: share of the requests during a wave that may fail; more undo it.
         back: with `apply`: undo the moves that were made last, or that are under way, wave by wave.
     """
