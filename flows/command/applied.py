@@ -71,8 +71,9 @@ def applied(request: Request, progress: Progress, plan: Plan) -> Result:
         progress: receives how far it is.
         plan: makes the plan, where none is under way.
     """
-    from flows.live.moves import STOPPED, Moves, document_of
+    from flows.live.moves import Moves
     from flows.live.rebalancing import check_same, made_last, new_record, rules_of, under_way
+    from flows.live.record import STOPPED, document_of
 
     settings = request.settings
     back = settings.rebalance.back

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from cluster.deployment import placement_of
-from cluster.moves import Step, steps_of
+from cluster.steps import Step, steps_of
 from flows.configuration.settings import Settings
-from flows.live.moves import UNDER_WAY, Record, read_record
+from flows.live.record import UNDER_WAY, Record, read_record
 from flows.live.session import LiveSession
 from flows.live.state import MOVES, cluster_state
 from metis.errors import InputError, SurroundingsError

@@ -59,8 +59,11 @@ def chosen_steps(settings: Settings) -> list[Step]:
     """Return the steps that `stages` and `until` ask for, with all that they read, in order.
 
     Raises:
-        InputError: one of `stages`, `until` or `rerun` is no stage; lists those there are.
+        InputError: one of `stages`, `until` or `rerun` is no stage; lists those there are. Or moves are to be
+            made, which no stage does.
     """
+    if settings.apply:
+        raise InputError("apply: a run only proposes moves; `metis rebalance apply=true` makes them")
     steps = all_steps(settings)
     by_name = {step.name: step for step in steps}
     stages = list(dict.fromkeys(step.stage.name for step in steps))

@@ -9,8 +9,9 @@ import pytest
 
 from flows.command.applied import check_apply
 from flows.live import moves
-from flows.live.moves import BACK, MADE, STOPPED, UNDER_WAY, Moves, document_of, read_record
+from flows.live.moves import Moves
 from flows.live.rebalancing import check_same, made_last, new_record, record_path, under_way
+from flows.live.record import BACK, MADE, STOPPED, UNDER_WAY, document_of, read_record
 from flows.live.session import LiveSession
 from metis.errors import InputError, SurroundingsError
 from metis.operate.settings import RebalanceSettings
