@@ -210,19 +210,31 @@ def _build(materials: Materials) -> ImproveFunction:
 
 
 def improve_by_oracle(
-    placement: IntArray, cluster: Cluster, worth: Worth, settings: LocalSearchSettings | None = None
+    placement: IntArray,
+    cluster: Cluster,
+    worth: Worth,
+    settings: LocalSearchSettings | None = None,
+    progress: Progress | None = None,
 ) -> tuple[IntArray, Mapping[str, Any]]:
     """Improve `placement` as `improve` does where co-locations are too many to tabulate."""
     from metis.program.exchange import exchange
 
     settings = settings or LocalSearchSettings()
     problem, kind_of = problem_of(placement.sum(axis=0), cluster, worth)
-    better, steps = exchange(problem, kind_of, placement, settings.max_steps, settings.tolerance)
+    start = problem.value(kind_of, placement) if progress else 0.0
+
+    def report(steps: int, gained: float) -> None:
+        del steps
+        if progress:
+            progress({"value": start + gained})
+
+    better, steps = exchange(problem, kind_of, placement, settings.max_steps, settings.tolerance, report)
     return better, {"steps": steps}
 
 
 def _build_wide(materials: WideMaterials) -> WideImproveFunction:
-    return partial(improve_by_oracle, settings=materials.settings("local_search", LocalSearchSettings))
+    chosen = materials.settings("local_search", LocalSearchSettings)
+    return partial(improve_by_oracle, settings=chosen, progress=materials.progress)
 
 
 IMPROVER = Improver(_build, ("local_search",), _build_wide)

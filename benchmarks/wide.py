@@ -1,17 +1,19 @@
 """Shares of the bound, and seconds, where co-locations are too many to tabulate.
 
     python benchmarks/wide.py --apps 30 --nodes 81 --fill 0.6 1.0 --seeds 0 10
+    python benchmarks/wide.py --apps 1000 --nodes 5000 --fill 0.75 --seeds 0 1 --seconds 400
 
 One line per group as it goes, then means and worst cases on the synthetic testbed: `metis` with prices
 learned once per seed, `unproven`, which is `columns` without proof and so `metis` without learning, and the
 rest. The bound is that of `columns`, proven or estimated. `--trained SEED` learns on the testbed of one seed
 and serves the others, applications that it never saw, without training; `--checkpoints FOLDER` goes on where
 a training was stopped. `--out FILE` adds a line per group to a file, and `--read FILE...` prints means of
-such files: so ten seeds can be measured in pieces.
+such files: so ten seeds can be measured in pieces. Beside a group stands the most memory held so far.
 """
 
 import argparse
 import json
+import resource
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +44,7 @@ def main():
     parser.add_argument("--fill", type=float, nargs="+", default=[0.6, 1.0])
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 10), help="first, and one beyond the last")
     parser.add_argument("--schedulers", nargs="+", default=SCHEDULERS, choices=SCHEDULERS)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of wall time, for searching columns")
     parser.add_argument("--trained", type=int, help="seed to learn on; that of the group where not given")
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--out", type=Path)
@@ -61,7 +64,8 @@ def measured(chosen):
             size = round(fill * chosen.nodes * chosen.slots)
             rows.append(placed(chosen, size, seed))
             shares = ", ".join(f"{name} {found[0]:.3%}" for name, found in rows[-1]["found"].items())
-            print(f"seed {seed}, {size} containers: {shares}", flush=True)
+            took = rows[-1]["memory"]
+            print(f"seed {seed}, {size} containers: {shares}; {took:.2f} GiB at most", flush=True)
             if chosen.out:
                 with chosen.out.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
@@ -77,7 +81,7 @@ def placed(chosen, size, seed):
             learned_on = seed if chosen.trained is None else chosen.trained
             weights, training = learned(chosen.apps, chosen.slots, learned_on, chosen.checkpoints)
             excess = bound_of(weights, group, cluster, worth)
-        settings = ColumnsSettings(prove=False if name == "unproven" else None)
+        settings = ColumnsSettings(seconds=chosen.seconds, prove=False if name == "unproven" else None)
         materials = WideMaterials({"columns": settings}, weights=lambda learner, known=weights: known)
         scheduler = make_wide_scheduler("columns" if name == "unproven" else name, materials)
         made = scheduler.place(group, cluster, worth)
@@ -92,6 +96,8 @@ def placed(chosen, size, seed):
         "training": training,
         "excess": predicted,
         "found": found,
+        "bound": bound,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "of": f"{chosen.apps} applications on {chosen.nodes} nodes",
     }
 

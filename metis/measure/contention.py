@@ -26,7 +26,7 @@ def own_suffering(pressure: FloatArray, sensitivity: FloatArray) -> FloatArray:
 
 
 def contention_of_one_more(pressure: FloatArray, of_apps: FloatArray) -> NDArray[np.float32]:
-    """Return the contention with one more container of each application, float32 [n, apps, resources].
+    """Return the contention with one more container of each application, float32 [n, resources, apps].
 
     Args:
         pressure: on each resource already, float64 [n, resources].
@@ -34,8 +34,10 @@ def contention_of_one_more(pressure: FloatArray, of_apps: FloatArray) -> NDArray
     """
     # log(1 + exp(P + p)) = log(1 + exp(P) exp(p)), see below
     rising = np.exp(np.minimum(pressure - KNEE, LARGEST)).astype(np.float32)
-    further = np.exp(np.minimum(of_apps, LARGEST)).astype(np.float32)
-    return np.asarray(np.log(1 + rising[:, None] * further))
+    further = np.exp(np.minimum(of_apps.T, LARGEST)).astype(np.float32)
+    found = np.multiply(rising[:, :, None], further)
+    found += 1
+    return np.log(found, out=found)
 
 
 def share_of_one_more(

@@ -47,6 +47,7 @@ HELPERS, HELPED, HELP = 2, 0.5, (0.1, 0.6)
 SINGLE = 1e-4  # by which limits in single precision are raised, so that rounding makes none too low
 ARRAYS = ("pressure", "sensitivity", "helpers", "help")  # of a model, as they are stored
 MODEL = "model_"  # before their names in a file
+Float32Array = NDArray[np.float32]
 ALONE = (1.0, 2.0)  # p50 and p99 of every application alone, seconds
 
 
@@ -147,29 +148,35 @@ class SyntheticModel:
         A node holds few of many applications, so only those are worked out, [n, apps, held at most].
         """
         held = np.asarray(colocations)
-        there = held > 0
-        most = int(there.sum(axis=1).max(initial=0))
-        present = np.argsort(~there, axis=1, kind="stable")[:, :most]
-        times = np.take_along_axis(held, present, axis=1).astype(np.float32)
-        own = own_suffering(self.pressure, self.sensitivity)
-        helped = (own + there @ self._help_matrix.T).astype(np.float32)
-        suffered = contention_of_one_more(held @ self.pressure, self.pressure)
-        sensitivity, help_ = self.sensitivity.astype(np.float32), self._help_matrix.astype(np.float32)
-        joining = np.exp(helped - np.einsum("nar,ar->na", suffered, sensitivity))
-        log_rps = np.matmul(suffered, sensitivity[present].transpose(0, 2, 1))
-        np.subtract(np.take_along_axis(helped, present, axis=1)[:, None], log_rps, out=log_rps)
-        log_rps += help_[present].transpose(0, 2, 1) * ~there[:, :, None]
+        present, times = _present(held)
+        there = times > 0
+        sensitivity, own, help_ = self._single
+        suffered = contention_of_one_more(
+            np.einsum("nk,nkr->nr", times, self.pressure[present]), self.pressure
+        )
+        joining = np.tile(own, (len(held), 1))
+        for app, is_there in zip(present.T, there.T, strict=True):
+            joining += help_.T[app] * is_there[:, None]
+        helped = np.take_along_axis(joining, present, axis=1)
+        for r in range(len(sensitivity)):
+            joining -= suffered[:, r] * sensitivity[r]
+        np.exp(joining, out=joining)
+        log_rps = np.matmul(sensitivity.T[present], suffered)
+        np.subtract(helped[:, :, None], log_rps, out=log_rps)
+        log_rps += help_[present] * (held == 0)[:, None]
         rps = np.exp(log_rps, out=log_rps)
-        total = np.einsum("nak,nk->na", of_rps(rps), times)
+        total = np.einsum("nka,nk->na", of_rps(rps), times)
         joining[~there.any(axis=1)] = 1.0
         return np.asarray(total + of_rps(joining), dtype=np.float64)
 
     @cached_property
-    def _help_matrix(self) -> FloatArray:
-        """What each column's application brings each row's, float64 [apps, apps]."""
-        found = np.zeros((len(self.apps), len(self.apps)))
-        np.add.at(found, (np.arange(len(self.apps))[:, None], self.helpers), self.help)
-        return found
+    def _single(self) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Sensitivity [resources, apps], log-RPS before contention [apps], and help [apps, apps]."""
+        count = len(self.apps)
+        helped = np.zeros((count, count), dtype=np.float32)
+        np.add.at(helped, (np.arange(count)[:, None], self.helpers), self.help.astype(np.float32))
+        own = own_suffering(self.pressure, self.sensitivity).astype(np.float32)
+        return np.ascontiguousarray(self.sensitivity.T, dtype=np.float32), own, helped
 
     @property
     def branching(self) -> IntArray:
@@ -180,6 +187,17 @@ class SyntheticModel:
         """Return p50 and p99 in seconds, float64 [n, apps] each, at a given throughput; NaN where absent."""
         reached = np.where((np.asarray(colocations) > 0) & (rps > 0), rps, np.nan)
         return ALONE[0] / reached, ALONE[1] / reached
+
+
+def _present(held: IntArray) -> tuple[IntArray, Float32Array]:
+    """Return the applications that nodes hold, int [n, held at most], and how many containers; 0 for none."""
+    row, app = np.nonzero(held)
+    count = np.bincount(row, minlength=len(held))
+    at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    present = np.zeros((len(held), int(count.max(initial=0))), dtype=np.int64)
+    times = np.zeros(present.shape, dtype=np.float32)
+    present[row, at], times[row, at] = app, held[row, app]
+    return present, times
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Clusters: nodes with slots, and the containers already there."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,10 +79,15 @@ class Cluster:
             return np.asarray(self.allowed[self.space.index(colocations)])
         return self.rules.admits(colocations, self.space)
 
+    @cached_property
+    def running(self) -> int:
+        """The containers in place."""
+        return int(self.existing.sum())
+
     @property
     def empty(self) -> bool:
         """Whether nothing runs yet."""
-        return not self.existing.any()
+        return not self.running
 
     @property
     def slots(self) -> IntArray:

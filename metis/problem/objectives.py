@@ -296,4 +296,4 @@ def _imported(kind: str) -> type[Any]:
 
 def containers(group: IntArray, cluster: Cluster) -> float:
     """Return how many containers run once a group is placed, by which means over them are divided."""
-    return float(group.sum() + cluster.existing.sum())
+    return float(group.sum() + cluster.running)

@@ -12,7 +12,7 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.exchange import exchange
 from metis.program.filling import fill
-from metis.program.generation import BoundKind, Relaxation, Report, relax_by_columns
+from metis.program.generation import BoundKind, Relaxation, Report, fills_master, relax_by_columns
 from metis.program.refinement import CLOSE, refine
 from metis.program.rounding import dive
 
@@ -65,6 +65,11 @@ def bound_by_columns(
     nothing = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
     try:
         start = fill(problem, kind_of, nothing, problem.demand)
+        if report:
+            report(0, problem.value(kind_of, start), np.inf)
+        if fills_master(problem):  # which has many rows, and begins the better
+            sweeps = None if report is None else lambda steps, gained: report(0, gained, np.inf)
+            start, _ = exchange(problem, kind_of, start, report=sweeps)
     except PlacementError:
         start = nothing  # the master finds out whether there is a placement
     return relax_by_columns(
@@ -106,10 +111,14 @@ def solve_column_program(
     """
     until = perf_counter() + seconds
 
+    done = 0
+
     def report(rounds: int, value: float, bound: float) -> None:
-        del value, bound  # of the relaxation, which is no placement
+        nonlocal done
+        del rounds, value, bound  # of the relaxation, which is no placement
+        done += 1
         if progress:
-            progress({"share": SEARCHING * rounds / (rounds + TYPICAL)})
+            progress({"share": SEARCHING * done / (done + TYPICAL)})
 
     relaxed = bound_by_columns(
         problem,

@@ -6,6 +6,10 @@ import numpy as np
 
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
+from metis.program.exchange_sweeps import Report, exchange_in_sweeps
+
+REPORT_EVERY = 500  # steps
+DENSE = 50_000_000  # steps of all nodes whose gains are kept, 8 bytes each; beyond, see `exchange_in_sweeps`
 
 
 def exchange(
@@ -14,8 +18,9 @@ def exchange(
     placement: IntArray,
     max_steps: int = 100_000,
     tolerance: float = 1e-12,
+    report: Report | None = None,
 ) -> tuple[IntArray, int]:
-    """Improve a placement by best-improvement steps.
+    """Improve a placement by best-improvement steps, of thousands of nodes many at once.
 
     A move is a swap with idle room: idle is one more thing to give or take. A node gives only what it
     received, so of many applications few rows are evaluated: those that it gives times all that it may take.
@@ -26,17 +31,20 @@ def exchange(
         placement: new containers, int [nodes, apps].
         max_steps: moves and swaps at most.
         tolerance: a step must gain more than this share of the value, so that rounding never loops.
+        report: called now and then with the steps made and what they gained.
 
     Returns:
         The placement, and the steps made.
     """
+    if len(placement) * (placement.shape[1] + 1) ** 2 > DENSE:
+        return exchange_in_sweeps(problem, kind_of, placement, max_steps, tolerance, report)
     new = placement.copy()
     search = _Search(problem, kind_of)
     change = np.concatenate([search.gains(np.array([i]), new) for i in range(len(new))])
     smallest = tolerance * max(abs(problem.value(kind_of, new)), 1e-300)
     limits = _Limits(problem, kind_of, new, change) if problem.limits else None
     best = _Best(change, np.arange(len(new)))
-    steps = 0
+    steps, gained = 0, 0.0
     while steps < max_steps:
         gain, i, j, x, y = best.step() if limits is None else limits.best_step(smallest)
         if gain <= smallest:
@@ -54,7 +62,9 @@ def exchange(
             best.update(pair)
         else:
             limits.update(pair)
-        steps += 1
+        steps, gained = steps + 1, gained + gain
+        if report and steps % REPORT_EVERY == 0:
+            report(steps, gained)
     return new, steps
 
 

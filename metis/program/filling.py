@@ -5,6 +5,11 @@ import numpy as np
 from metis.errors import PlacementError
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
+from metis.program.growth import growing_worth, room_for_one_more, worth_of_one_more
+from metis.program.pool import hash_keys
+
+MANY = 200_000  # nodes x applications from which the gains of all are kept, rather than asked for in turn
+AT_ONCE = 8  # containers of one application, where those gains are kept
 
 
 def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArray) -> IntArray:
@@ -25,7 +30,8 @@ def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArra
     Raises:
         PlacementError: no node admits a container; names its application.
     """
-    filling = _Filling(problem, kind_of, placement)
+    many = placement.size > MANY and all(growing_worth(problem, kind) for kind in range(problem.kinds))
+    filling = (_GrownFilling if many else _Filling)(problem, kind_of, placement)
     waiting = [app for app in scarcest_first(problem) if left[app]]
     remaining = left.copy()
     while waiting:
@@ -79,7 +85,7 @@ class _Filling:
         for kind in range(self._problem.kinds):
             nodes = np.flatnonzero(self._kind_of == kind)
             gains[nodes] = self._gains(kind, nodes, app)
-        tolls = self._tolls(app)
+        tolls = self.tolls(app)
         for done in range(count):
             node = int((gains - tolls).argmax()) if tolls is not None else int(gains.argmax())
             if gains[node] == -np.inf or (tolls is not None and tolls[node] == np.inf):
@@ -90,11 +96,11 @@ class _Filling:
             self.progress = True
             if tolls is not None:
                 self._left -= self._problem.limit_where[:, self._kind_of[node], app]
-                tolls = self._tolls(app)
+                tolls = self.tolls(app)
             gains[node] = self._gains(int(self._kind_of[node]), np.array([node]), app)[0]
         return count
 
-    def _tolls(self, app: int) -> FloatArray | None:
+    def tolls(self, app: int) -> FloatArray | None:
         """Return what limits take for one more container of `app` on each node; None where none is on it."""
         problem = self._problem
         own = np.flatnonzero(problem.limit_where[:, :, app].any(axis=1))
@@ -112,3 +118,58 @@ class _Filling:
         gains = np.full(len(nodes), -np.inf)
         gains[fits] = self._problem.worth_of(kind, after[fits]) - self._worth[nodes[fits]]
         return gains
+
+
+class _GrownFilling(_Filling):
+    """The same, which keeps every node's gain by one more container of each application.
+
+    Several containers join at once, each another node: one alone would take up to a second of each.
+    """
+
+    def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray) -> None:
+        super().__init__(problem, kind_of, placement)
+        self._kept = np.empty(placement.shape, dtype=np.float32)
+        for kind in range(problem.kinds):
+            nodes = np.flatnonzero(kind_of == kind)
+            # nodes that hold the same gain the same: at first there are few different ones
+            first, back = np.unique(
+                placement[nodes] @ hash_keys(len(problem.apps)), return_index=True, return_inverse=True
+            )[1:]
+            self._kept[nodes] = self._gained(kind, nodes[first])[back]
+
+    def add(self, app: int, count: int) -> int:
+        """See `_Filling.add`."""
+        gains = self._kept[:, app].astype(np.float64)
+        tolls = self.tolls(app)
+        done = 0
+        while done < count:
+            # with limits one by one, since each container may use them up
+            best = gains if tolls is None else gains - tolls
+            most = min(AT_ONCE if tolls is None else 1, count - done, len(best))
+            nodes = np.argpartition(-best, most - 1)[:most]
+            nodes = np.sort(nodes[best[nodes] > -np.inf])
+            if not len(nodes):
+                return done
+            for kind in np.unique(self._kind_of[nodes]).tolist():
+                own = nodes[self._kind_of[nodes] == kind]
+                after = self.placement[own]
+                after[:, app] += 1
+                admitted = self._problem.admitted(kind, after)  # with what they hold now
+                gains[own[~admitted]] = -np.inf
+                taken = own[admitted]
+                self.placement[taken] = after[admitted]
+                self._worth[taken] += gains[taken]
+                self._kept[taken] = self._gained(kind, taken)
+                gains[taken] = self._kept[taken, app]
+                done += len(taken)
+                self.progress |= bool(len(taken))
+                if tolls is not None:
+                    self._left -= len(taken) * self._problem.limit_where[:, kind, app]
+                    tolls = self.tolls(app)
+        return done
+
+    def _gained(self, kind: int, nodes: IntArray) -> FloatArray:
+        """Return what nodes of a kind gain by one more of each application, -inf where it does not fit."""
+        rows = self.placement[nodes]
+        gains = worth_of_one_more(self._problem, kind, rows) - self._worth[nodes][:, None]
+        return np.where(room_for_one_more(self._problem, kind, rows), gains, -np.inf)

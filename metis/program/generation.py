@@ -17,7 +17,9 @@ import numpy as np
 from metis.errors import InputError
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
+from metis.program.growth import growing_worth
 from metis.program.master import Master, Solution
+from metis.program.neighbours import MANY, complete_each, exchange_around
 from metis.program.pool import Columns, Pool
 from metis.program.pricing import Priced, enumerate_columns, prove, search
 
@@ -31,6 +33,7 @@ LOOSE = 1e-3  # share by which a proven bound may exceed the estimated one and s
 IMPROVES = 1e-7  # reduced worth, as a share of the largest worth, above which a column improves the master
 FEASIBLE = 1e-6  # containers that may be left out by rounding
 STARTING = 2000  # columns of an enumerated kind that the master begins with
+FEW = 20  # applications for each neighbour that must join for more to be looked for
 JOINING = 200  # columns of a kind that join the master at once
 SMOOTHED = 0.5  # weight of the best prices so far in those that are searched with
 PARTNERS = 8  # that a last search tries where nothing is proven
@@ -93,6 +96,12 @@ def relax_by_columns(
     return generation.relaxation()
 
 
+def fills_master(problem: Problem) -> bool:
+    """Whether applications are so many that neighbours fill the master before searches do."""
+    known = (growing_worth(problem, kind) is not None for kind in range(problem.kinds))
+    return len(problem.apps) >= MANY and all(known)
+
+
 class _Generation:
     """The state of column generation."""
 
@@ -108,6 +117,7 @@ class _Generation:
     ) -> None:
         self.proving = proving
         self.problem, self.width, self.widest = problem, width, width * WIDEST
+        self.many = fills_master(problem)
         self.beam = max(1, width // NARROWER)
         self.until, self.report = until, report
         self.pools = _pools(problem)
@@ -136,12 +146,31 @@ class _Generation:
 
     def run(self) -> None:
         """Let columns join until none improves the master, or time is up."""
+        if self.many:
+            self._fill_master()
         while self._round() and self.rounds < ROUNDS and perf_counter() < self.until:
             for kind, pool in enumerate(self.pools):
                 pool.trim(self.problem.prices_in(kind, self.solution.duals))
         if self.proving and not all(self.whole.values()) and perf_counter() < self.until:
             self._search(self.solution.duals, proving=False, deep=True)  # for rounding to choose among
         self.solution = self._solve_on_pools()
+
+    def _fill_master(self) -> None:
+        """Let neighbours of the columns in use join until they no longer pay, or time is up."""
+        few = max(1, len(self.problem.apps) // FEW)
+        while perf_counter() < self.until:
+            solution = self.solution = self._solve_on_pools()
+            for kind, pool in enumerate(self.pools):
+                prices = self.problem.prices_in(kind, solution.duals)
+                least = float(solution.kinds[kind]) + IMPROVES * self.master.scale
+                exchange_around(pool, prices, least)
+                complete_each(pool, prices, least)
+                pool.trim(prices)
+            joined = self._join(solution)
+            if self.report:
+                self.report(self.rounds, solution.value, np.inf)
+            if joined < few:
+                return
 
     def relaxation(self) -> Relaxation:
         """Return what was reached.
@@ -151,6 +180,8 @@ class _Generation:
         """
         if self.solution.unplaced.max() > FEASIBLE:
             raise InputError(NO_PLACEMENT)
+        if not np.isfinite(min(self.estimate, self.deeply)):  # time was up before the first search
+            self._search(self.solution.duals, proving=False)
         value = self.solution.value
         # a search in breadth found what narrow ones had overlooked
         best = max(self.deeply if np.isfinite(self.deeply) else self.estimate, value)
@@ -247,7 +278,8 @@ def join(problem: Problem, master: Master, pools: list[Pool], solution: Solution
     joined = 0
     for kind, pool in enumerate(pools):
         least = float(solution.kinds[kind]) + IMPROVES * master.scale
-        columns, reduced = pool.best(problem.prices_in(kind, solution.duals), least, JOINING)
+        most = max(JOINING, len(problem.apps))
+        columns, reduced = pool.best(problem.prices_in(kind, solution.duals), least, most)
         better = reduced > least  # in double precision
         master.add(kind, Columns(columns.added[better], columns.worth[better]))
         joined += int(better.sum())

@@ -9,6 +9,7 @@ from metis.errors import SolverError
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.pool import Columns
+from metis.program.sparse_rows import SparseRows
 
 EXACT = 1e-9  # of duals
 UNPLACED = 100.0  # cost of leaving a container out; worths are scaled to at most 1
@@ -73,7 +74,8 @@ class Master:
             row, cost = np.array([self._apps + self._kinds + r]), float(problem.limit_penalty[r])
             self._highs.addCol(cost / self.scale, 0.0, np.inf, 1, row.astype(np.int32), np.array([-1.0]))
             self._before += 1
-        self.added: IntArray = np.zeros((0, self._apps), dtype=np.int64)
+        self._rows = SparseRows.of(np.zeros((0, self._apps), dtype=np.int64))
+        self._use: IntArray = np.zeros((0, len(problem.limits)), dtype=np.int64)
         self.worth: FloatArray = np.zeros(0)
         self.kind: IntArray = np.zeros(0, dtype=np.int64)
         self.usable: NDArray[np.bool_] = np.zeros(0, dtype=bool)
@@ -85,7 +87,8 @@ class Master:
             return
         added = columns.added.astype(np.int64)
         under = np.flatnonzero(self._problem.limit_where[:, kind].any(axis=1))
-        use = self._problem.limit_use(kind, added)[:, under]
+        of_limits = self._problem.limit_use(kind, added)
+        use = of_limits[:, under]
         # the rows of the program that a column meets: its applications, its kind, its limits
         entries = np.hstack([added, np.ones((count, 1), dtype=np.int64), use])
         rows = np.concatenate([np.arange(self._apps), [self._apps + kind], self._apps + self._kinds + under])
@@ -94,10 +97,15 @@ class Master:
         index, value = rows[at].astype(np.int32), entries[column, at].astype(np.float64)
         costs, zeros, no_limit = -columns.worth / self.scale, np.zeros(count), np.full(count, np.inf)
         self._highs.addCols(count, costs, zeros, no_limit, len(index), starts.astype(np.int32), index, value)
-        self.added = np.concatenate([self.added, added])
+        self._rows = self._rows.joined(SparseRows.of(added))
+        self._use = np.concatenate([self._use, of_limits])
         self.worth = np.concatenate([self.worth, columns.worth])
         self.kind = np.concatenate([self.kind, np.full(count, kind, dtype=np.int64)])
         self.usable = np.concatenate([self.usable, np.ones(count, dtype=bool)])
+
+    def column(self, number: int) -> IntArray:
+        """Return the containers of a column, int [apps]."""
+        return self._rows.dense(np.array([number]))[0]
 
     def restrict(self, demand: IntArray, nodes: IntArray, left: IntArray | None = None) -> None:
         """Place only what is left, [apps], on the nodes of each kind that are left, [kinds].
@@ -110,14 +118,15 @@ class Master:
             left: of each limit, int [limits]; None: all of it.
         """
         left = self._problem.limit_most if left is None else left
-        for row, value in enumerate(np.concatenate([demand, nodes]).tolist()):
-            self._highs.changeRowBounds(row, float(value), float(value))
-        for r, value in enumerate(left.tolist()):
-            self._highs.changeRowBounds(self._apps + self._kinds + r, -np.inf, float(value))
-        usable = np.zeros(len(self.added), dtype=bool)
-        for kind in range(self._kinds):
-            own = self.kind == kind
-            usable[own] = self._problem.fits(kind, self.added[own], demand, left)
+        exact = np.concatenate([demand, nodes]).astype(np.float64)
+        least, right = np.append(exact, np.full(len(left), -np.inf)), np.append(exact, left)
+        self._highs.changeRowsBounds(len(right), np.arange(len(right), dtype=np.int32), least, right)
+        problem = self._problem
+        most = np.tile(demand, (self._kinds, 1))
+        if problem.most is not None:
+            most = np.minimum(most, problem.most)
+        usable = self._rows.within(most, self.kind)
+        usable &= ~((self._use > left) & np.isinf(problem.limit_penalty)).any(axis=1)
         changed = np.flatnonzero(self.usable != usable)
         if len(changed):
             self.usable = usable

@@ -11,6 +11,14 @@ from metis.problem.kinds import Problem
 
 KEYS = 20_251_126  # seed of the random numbers by which rows are hashed: 64 bits, so that none collide
 MOST = 400_000  # columns kept; beyond, those that the prices favour least are dropped
+NUMBERS = 120_000_000  # counts kept at most, of eight bytes each
+SPARING = 256  # applications from which only columns that the prices favour are kept at all
+
+
+def hash_keys(apps: int) -> NDArray[np.int64]:
+    """Return the numbers by which rows of counts [n, apps] are hashed, as `rows @ keys`, int64 [apps]."""
+    limits = np.iinfo(np.int64)
+    return np.random.default_rng(KEYS).integers(limits.min, limits.max, apps)
 
 
 class Columns(NamedTuple):
@@ -68,8 +76,9 @@ class Pool:
     def __init__(self, problem: Problem, kind: int) -> None:
         self.problem, self.kind = problem, kind
         apps = len(problem.apps)
-        rng = np.random.default_rng(KEYS)
-        self.keys: NDArray[np.int64] = rng.integers(np.iinfo(np.int64).min, np.iinfo(np.int64).max, apps)
+        self.keys = hash_keys(apps)
+        self.sparing = apps >= SPARING
+        self.most = min(MOST, NUMBERS // apps)
         self.evaluated = 0
         self._shelves: dict[int, _Shelf] = {}
         self._admitted = _Rows(apps)
@@ -135,13 +144,13 @@ class Pool:
         return chosen, chosen.worth - chosen.added @ prices
 
     def trim(self, prices: FloatArray) -> None:
-        """Forget the columns that prices favour least, where there are more than `MOST`."""
-        if len(self) <= MOST:
+        """Forget the columns that prices favour least, where there are more than `most`."""
+        if len(self) <= self.most:
             return
         for total, shelf in self._shelves.items():
             reduced = shelf.worth - shelf.added @ prices
             keep = np.zeros(len(reduced), dtype=bool)
-            share = max(1, len(reduced) * MOST // (2 * len(self)))
+            share = max(1, len(reduced) * self.most // (2 * len(self)))
             keep[np.argpartition(reduced, -share)[-share:]] = True
             self._shelves[total] = _Shelf(
                 shelf.hashes[keep], shelf.added[keep], shelf.worth[keep], shelf.admitted[keep]

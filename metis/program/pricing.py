@@ -5,12 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.worth import BoundedWorth, GrowingWorth
+from metis.problem.worth import BoundedWorth
+from metis.program.growth import growing_worth
+from metis.program.neighbours import after_one_more, one_less
 from metis.program.pool import Pool
 
 EVERY = 60_000  # columns of a kind that are enumerated rather than searched
+SLACK = 0.02  # of the largest worth, by how much less reduced worth a column may have to join a sparing pool
 EXCHANGED = 200  # columns around which a search looks
-GROWING = 256  # columns whose growth is asked for at once, so that it fits a cache
 CHUNK = 20_000  # rows whose worth is asked for at once
 
 
@@ -41,24 +43,17 @@ def search(pool: Pool, prices: FloatArray, least: float, width: int, partners: i
         width: columns of equally many containers that are pursued.
         partners: of some containers of one application that are tried, where the worth knows its growth.
     """
-    worth = _growing(pool)
-    if worth is not None:
-        found = max(
-            _grow(pool, worth, prices, width), _complete(pool, worth, prices, min(partners, len(prices)))
-        )
-        found = max(found, _exchange_quickly(pool, worth, prices, width))
-        if partners > 1:  # in breadth: all that it meets joins the pool
+    if growing_worth(pool.problem, pool.kind) is not None:
+        close = -np.inf
+        if pool.sparing:
+            close, partners = least - SLACK * float(np.abs(pool.columns.worth).max()), min(partners, 2)
+        grown = _grow(pool, prices, width, close), _complete(pool, prices, min(partners, len(prices)), close)
+        found = max(*grown, _exchange_quickly(pool, prices, width, close))
+        if partners > 1 and not pool.sparing:  # in breadth: all that it meets joins the pool
             found = max(found, _beam_search(pool, prices, width // 8), _exchanged(pool, prices))
     else:
         found = max(_beam_search(pool, prices, width), _exchanged(pool, prices))
     return Priced(max(least, found), np.inf)
-
-
-def _growing(pool: Pool) -> GrowingWorth | None:
-    """Return the worth of a pool's columns where it knows their growth; soft rules take from it."""
-    problem = pool.problem
-    worth = problem.types[int(problem.type_of[pool.kind])].worth
-    return worth if isinstance(worth, GrowingWorth) and problem.penalty is None else None
 
 
 def prove(pool: Pool, prices: FloatArray, least: float, width: int, slack: float = 0.0) -> Priced:
@@ -144,15 +139,16 @@ def _exchanged(pool: Pool, prices: FloatArray) -> float:
     return float(reduced[problem.admitted(pool.kind, after)].max(initial=-np.inf))
 
 
-def _grow(pool: Pool, worth: GrowingWorth, prices: FloatArray, width: int) -> float:
+def _grow(pool: Pool, prices: FloatArray, width: int, close: float) -> float:
     """Search as `_beam_search` does, with the worth of all that one container makes of a column at once.
 
-    Only the `width` best of equally many containers and the best of each application join the pool.
+    Only the `width` best of equally many containers and the best of each application join the pool, those of
+    a reduced worth above `close`.
     """
     rows = np.zeros((1, len(prices)), dtype=np.int64)
     best = float(pool.look_up(rows)[0])
     while True:
-        reduced = _after_one_more(pool, worth, prices, rows)
+        reduced = after_one_more(pool, prices, rows)
         if reduced.max() == -np.inf:
             return best
         chosen = [_highest(reduced, width)]
@@ -160,10 +156,10 @@ def _grow(pool: Pool, worth: GrowingWorth, prices: FloatArray, width: int) -> fl
         chosen.append(reduced.argmax(axis=0) * len(prices) + np.arange(len(prices)))
         own = np.where(rows > 0, reduced.max(axis=1)[:, None], -np.inf).argmax(axis=0)
         chosen.append(own * len(prices) + reduced[own].argmax(axis=1))
-        rows, best = _joined(pool, prices, rows, reduced, np.concatenate(chosen), best)
+        rows, best = _joined(pool, prices, rows, reduced, np.concatenate(chosen), best, close)
 
 
-def _complete(pool: Pool, worth: GrowingWorth, prices: FloatArray, partners: int) -> float:
+def _complete(pool: Pool, prices: FloatArray, partners: int, close: float) -> float:
     """Complete some containers of one application by the best partner again and again, for all applications.
 
     What pays for a partner is often that it helps several containers, which a search that adds them one by
@@ -181,22 +177,12 @@ def _complete(pool: Pool, worth: GrowingWorth, prices: FloatArray, partners: int
     rows *= (1 + np.arange(len(rows)) - np.repeat(starts, most))[:, None]
     best = -np.inf
     while len(rows):
-        reduced = _after_one_more(pool, worth, prices, rows)
+        reduced = after_one_more(pool, prices, rows)
         partner = np.argpartition(-reduced, partners - 1, axis=1)[:, :partners]
         chosen = (np.arange(len(rows))[:, None] * len(prices) + partner).ravel()
-        rows, best = _joined(pool, prices, rows, reduced, chosen, best)
+        rows, best = _joined(pool, prices, rows, reduced, chosen, best, close)
         partners = 1
     return best
-
-
-def _after_one_more(pool: Pool, worth: GrowingWorth, prices: FloatArray, rows: IntArray) -> FloatArray:
-    """Return the reduced worth of `rows` [n, apps] with one more of each, -inf where it does not fit."""
-    problem, kind = pool.problem, pool.kind
-    room = problem.room(kind) - rows @ problem.requests
-    fits = (problem.requests <= room[:, None]).all(axis=2) & (rows < problem.receivable(kind))
-    total = problem.held[kind] + rows
-    after = np.concatenate([worth.of_one_more(total[i : i + GROWING]) for i in range(0, len(rows), GROWING)])
-    return np.asarray(np.where(fits, after - (rows @ prices)[:, None] - prices, -np.inf))
 
 
 def _highest(values: FloatArray, most: int) -> IntArray:
@@ -206,30 +192,37 @@ def _highest(values: FloatArray, most: int) -> IntArray:
 
 
 def _joined(
-    pool: Pool, prices: FloatArray, rows: IntArray, reduced: FloatArray, chosen: IntArray, best: float
+    pool: Pool,
+    prices: FloatArray,
+    rows: IntArray,
+    reduced: FloatArray,
+    chosen: IntArray,
+    best: float,
+    close: float,
 ) -> tuple[IntArray, float]:
-    """Let chosen ones of what one more container makes of `rows` join the pool; return them, and the best."""
+    """Let chosen ones of what one more container makes of `rows` join the pool; return them, and the best.
+
+    Those whose reduced worth is not above `close` are returned, but do not join.
+    """
     chosen = chosen[reduced.ravel()[chosen] > -np.inf]
     parent, app = np.divmod(chosen, len(prices))
     after = rows[parent]
     after[np.arange(len(after)), app] += 1
-    after = after[np.unique(after @ pool.keys, return_index=True)[1]]
-    exact = pool.look_up(after) - after @ prices
-    allowed = pool.problem.admitted(pool.kind, after)
+    first = np.unique(after @ pool.keys, return_index=True)[1]
+    after = after[first]
+    near = after[reduced.ravel()[chosen[first]] > close]
+    exact = pool.look_up(near) - near @ prices
+    allowed = pool.problem.admitted(pool.kind, near)
     return after, max(best, float(exact[allowed].max(initial=-np.inf)))
 
 
-def _exchange_quickly(pool: Pool, worth: GrowingWorth, prices: FloatArray, width: int) -> float:
+def _exchange_quickly(pool: Pool, prices: FloatArray, width: int, close: float) -> float:
     """Exchange as `_exchanged` does; only the `width` best join the pool."""
-    best = pool.best(prices, -np.inf, width // 2 + 1)[0].added.astype(np.int64)
-    row, app = np.nonzero(best)
-    less = best[row]
-    less[np.arange(len(less)), app] -= 1
-    less = less[np.unique(less @ pool.keys, return_index=True)[1]]
+    less = one_less(pool, pool.best(prices, -np.inf, width // 2 + 1)[0].added)
     if not len(less):
         return -np.inf
-    reduced = _after_one_more(pool, worth, prices, less)
-    return _joined(pool, prices, less, reduced, _highest(reduced, width), -np.inf)[1]
+    reduced = after_one_more(pool, prices, less)
+    return _joined(pool, prices, less, reduced, _highest(reduced, width), -np.inf, close)[1]
 
 
 def _branch_and_bound(

@@ -3,50 +3,53 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.generation import IMPROVES, Relaxation
 from metis.program.pool import Columns, Pool
+from metis.program.sparse_rows import SparseRows
 
 WHOLE = 1e-6  # slack granted to a whole number
 LEAST = 1e-7  # fraction of a node that counts as one
+AT_ONCE = 50  # nodes that are left for each that is fixed at once
 JOINING = 100  # columns of a kind that join the master at once
 NEAR = 30_000  # columns of a kind that may join, those of highest reduced worth
 
 
 @dataclass(frozen=True)
 class _Left:
-    """Columns that still may join."""
+    """Columns of a kind that still may join."""
 
-    added: IntArray
-    single: NDArray[np.float32]  # the same, whose products with prices are quick
+    rows: SparseRows
     worth: FloatArray
+    use: IntArray  # of the limits, [n, limits]
 
     @classmethod
-    def of(cls, pool: Pool, prices: FloatArray) -> "_Left":
-        columns, _ = pool.best(prices, -np.inf, NEAR)
-        return cls(columns.added.astype(np.int64), columns.added.astype(np.float32), columns.worth)
+    def of(cls, pool: Pool, kind: int, prices: FloatArray) -> "_Left":
+        added, worth = pool.best(prices, -np.inf, NEAR)[0]
+        return cls(SparseRows.of(added), worth, pool.problem.limit_use(kind, added.astype(np.int64)))
 
-    def chosen(self, rows: NDArray[np.bool_]) -> "_Left":
-        """Return some of them."""
-        return _Left(self.added[rows], self.single[rows], self.worth[rows])
+    def fitting(self, problem: Problem, kind: int, demand: IntArray, left: IntArray) -> "_Left":
+        """Return those that a node of a kind may receive of what is left of demand and limits."""
+        most = demand if problem.most is None else np.minimum(demand, problem.most[kind])
+        fits = self.rows.within(most[None], np.zeros(len(self.worth), dtype=np.int64))
+        fits &= ~((self.use > left) & np.isinf(problem.limit_penalty)).any(axis=1)
+        return _Left(self.rows.chosen(fits), self.worth[fits], self.use[fits])
 
     def above(self, least: float, prices: FloatArray) -> Columns:
         """Return the `JOINING` columns of highest reduced worth, those above `least`."""
-        reduced = self.worth - self.single @ prices.astype(np.float32)
+        reduced = self.worth - self.rows.times(prices)
         found = np.flatnonzero(reduced > least)
         found = found[np.argsort(-reduced[found], kind="stable")[:JOINING]]
-        columns = Columns(self.added[found].astype(np.int16), self.worth[found])
-        better = columns.worth - columns.added @ prices > least  # in double precision
-        return Columns(columns.added[better], columns.worth[better])
+        return Columns(self.rows.dense(found).astype(np.int16), self.worth[found])
 
 
 def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[list[IntArray], IntArray]:
     """Fix columns one after another and solve the rest anew, with all columns of the pools.
 
-    Whole nodes are fixed at once, then the column with the largest fraction of a node.
+    Whole nodes are fixed at once, then the column with the largest fraction of a node; of hundreds of nodes
+    that are left several.
 
     Args:
         problem: what is placed where.
@@ -64,17 +67,20 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
     limits = problem.limit_most.copy()
     fixed: list[list[IntArray]] = [[] for _ in range(problem.kinds)]
     left = [
-        _Left.of(pool, problem.prices_in(kind, solution.duals)) for kind, pool in enumerate(relaxed.pools)
+        _Left.of(pool, kind, problem.prices_in(kind, solution.duals))
+        for kind, pool in enumerate(relaxed.pools)
     ]
     while nodes.any():
         take = np.where(master.usable, np.floor(share * solution.nodes + WHOLE), 0).astype(np.int64)
         if not take.any():
-            largest = int(np.where(master.usable, solution.nodes, 0.0).argmax())
-            if solution.nodes[largest] <= LEAST or not master.usable[largest]:
+            fractions = np.where(master.usable, solution.nodes, 0.0)
+            largest = np.argsort(-fractions, kind="stable")[: max(1, int(nodes.sum()) // AT_ONCE)]
+            largest = largest[fractions[largest] > LEAST]
+            if not len(largest):
                 break
             take[largest] = 1
         for column in np.flatnonzero(take).tolist():
-            added, kind = master.added[column], int(master.kind[column])
+            added, kind = master.column(column), int(master.kind[column])
             count = min(int(take[column]), _fitting(problem, kind, added, demand, limits), int(nodes[kind]))
             fixed[kind] += [added] * count
             demand -= count * added
@@ -82,7 +88,7 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
             limits -= count * problem.limit_use(kind, added[None])[0]
         master.restrict(demand, nodes, limits)
         for kind, some in enumerate(left):
-            left[kind] = some.chosen(problem.fits(kind, some.added, demand, limits))
+            left[kind] = some.fitting(problem, kind, demand, limits)
         while True:
             solution = master.solve()
             joined = 0
