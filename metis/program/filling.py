@@ -9,7 +9,7 @@ from metis.program.growth import growing_worth, room_for_one_more, worth_of_one_
 from metis.program.pool import hash_keys
 
 MANY = 200_000  # nodes x applications from which the gains of all are kept, rather than asked for in turn
-AT_ONCE = 8  # containers of one application, where those gains are kept
+AT_ONCE = 600  # nodes for each container of an application that joins at once, where those gains are kept
 
 
 def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArray) -> IntArray:
@@ -123,7 +123,7 @@ class _Filling:
 class _GrownFilling(_Filling):
     """The same, which keeps every node's gain by one more container of each application.
 
-    Several containers join at once, each another node: one alone would take up to a second of each.
+    On thousands of nodes several containers join at once, each another node.
     """
 
     def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray) -> None:
@@ -145,7 +145,7 @@ class _GrownFilling(_Filling):
         while done < count:
             # with limits one by one, since each container may use them up
             best = gains if tolls is None else gains - tolls
-            most = min(AT_ONCE if tolls is None else 1, count - done, len(best))
+            most = min(max(1, len(best) // AT_ONCE) if tolls is None else 1, count - done)
             nodes = np.argpartition(-best, most - 1)[:most]
             nodes = np.sort(nodes[best[nodes] > -np.inf])
             if not len(nodes):
