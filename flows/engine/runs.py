@@ -1,7 +1,8 @@
 """Runs of MLflow as the rest of flows sees them: finished steps, attempts, jobs of sweeps, recordings."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,3 +165,19 @@ class Recording:
     ) -> str:
         """Record a finished child run, for MLflow's compare view; `files` are its artifacts by name."""
         return self._store.child(self.run_id, name, tags, params, metrics, datasets, files)
+
+
+def placer_of(tags: Mapping[str, str], tags_of: Callable[[str], Mapping[str, str]]) -> str | None:
+    """Return the id of the run that placed what a run that `metis runs` shows judges; None for another run.
+
+    Where it was not noted yet, it is among the inputs of the run's parent.
+
+    Args:
+        tags: of the run.
+        tags_of: returns the tags of another run by its id.
+    """
+    if "metis.placed_by" in tags or "metis.digest" in tags or "mlflow.parentRunId" not in tags:
+        return tags.get("metis.placed_by")
+    inputs = json.loads(tags_of(tags["mlflow.parentRunId"]).get("metis.inputs", "{}"))
+    judged = f"/{tags.get('metis.scheduler')}"
+    return next((str(run_id) for step, run_id in inputs.items() if step.endswith(judged)), None)

@@ -20,7 +20,7 @@ from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_ru
 from flows.engine.output import described, files_of, flaw
 from flows.engine.processes import is_gone, own_mark
 from flows.engine.provenance import Dataset, provenance, versions
-from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording
+from flows.engine.runs import ABOUT, Attempt, Job, Record, Recording, placer_of
 from flows.engine.secrets import masked, masked_value
 from flows.engine.startup import prepare_mlflow
 from flows.engine.view import TAGS
@@ -158,7 +158,7 @@ class Store:
                 if not _absent(error):
                     raise
                 raise InputError(f"MLflow run {run_id!r}: there is none under {self.root}") from None
-            if placer := run.data.tags.get("metis.placed_by"):  # a run that `metis runs` shows
+            if placer := placer_of(run.data.tags, lambda parent: self._client.get_run(parent).data.tags):
                 return self.record(placer)
             record = self._record(FoundRun.of(run)) if run.info.status == "FINISHED" else None
         if record is None:

@@ -49,6 +49,17 @@ def test_a_run_that_judges_a_scheduler_stands_for_the_run_that_placed(store, run
     assert given_placement(chosen, SPACE).tolist() == [[1, 1]]
 
 
+def test_a_run_of_before_that_was_noted_does_too(store, run_id):
+    inputs = {"simulator": "none", "highlevel/a": run_id}
+    with store.recording("evaluate", "evaluate", "judged before", inputs, {}, {}) as recording:
+        judged = recording.child("a", {"metis.stage": "scheduler", "metis.scheduler": "a"}, {}, {})
+        other = recording.child("b", {"metis.stage": "scheduler", "metis.scheduler": "b"}, {}, {})
+    chosen = with_files(replace(Settings(), placement=judged[:8]), store)
+    assert given_placement(chosen, SPACE).tolist() == [[1, 1]]
+    with pytest.raises(InputError, match=f"{other}': it has no whole output"):
+        with_files(replace(Settings(), placement=other), store)
+
+
 def test_a_beginning_that_several_runs_share_is_refused(store, monkeypatch):
     monkeypatch.setattr(store, "ids", lambda prefix: [f"{prefix}01", f"{prefix}02"])
     with pytest.raises(InputError, match="'abcdef': several MLflow runs begin so; give more of abcdef01"):
