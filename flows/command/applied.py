@@ -126,7 +126,7 @@ def _views(state: str, made: dict[str, Any], settings: Settings) -> list[View]:
     rows = [
         [
             str(number),
-            str(wave["moves"]),
+            f"{wave['moves']}, {wave['anew']} anew" if wave["anew"] else str(wave["moves"]),
             f"{wave['expected_seconds']:.0f} s",
             f"{wave['seconds']:.0f} s",
             f"{wave['rps']:.3f}",

@@ -159,7 +159,8 @@ def document_of(record: Record, level: float) -> dict[str, Any]:
         change = change_over(record, i, i + 1, record.loads[i + 1], level)
         waves.append(
             {
-                "moves": len(record.steps[i]),
+                "moves": sum(not one.anew for one in record.steps[i]),
+                "anew": sum(one.anew for one in record.steps[i]),
                 "expected_seconds": record.expected[i],
                 "seconds": seconds,
                 "rps": mean_of(record.loads[i + 1]),
