@@ -39,7 +39,7 @@ class Cluster:
 
     @property
     def inventory(self):
-        return SimpleNamespace(workers=[SimpleNamespace(name=name) for name in self.nodes])
+        return SimpleNamespace(workers=[SimpleNamespace(name=name, slots=None) for name in self.nodes])
 
     def specs(self, node: str, held: Held, session: str, purpose: str) -> list[ContainerSpec]:
         layout = Layout(
