@@ -5,6 +5,7 @@ A name is a key of `SCHEDULERS`, or `module:function` for a scheduler of your ow
 a file that exports `SCHEDULER = Entry(...)` (see `baselines.contract`) and a line in `SCHEDULERS`.
 """
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -182,9 +183,11 @@ def timed_place(
 def _location(name: str) -> tuple[str, str]:
     """Return module and constant of a scheduler's entry."""
     if name not in SCHEDULERS:
+        near = get_close_matches(name, SCHEDULERS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(
-            f"scheduler {name!r} is unknown: use one of {', '.join(SCHEDULERS)}, with +local_search after it "
-            "if you like, or module:function for your own"
+            f"scheduler {name!r} is unknown: {hint}use one of {', '.join(SCHEDULERS)}, with +local_search "
+            "after it if you like, or module:function for your own"
         )
     module, _, constant = SCHEDULERS[name].partition(":")
     return module, constant or "SCHEDULER"

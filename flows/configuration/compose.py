@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import islice
@@ -225,6 +226,9 @@ def _one_line(message: str) -> str:
         return f"~{kept_away.group(1)}: there is nothing to take away: it is null already, or no setting"
     absent = re.search(r"Could not find '([^']+)' Available options in '([^']+)':\s*(.*)", listed)
     if absent:
-        options = ", ".join(absent.group(3).split())
-        return f"{absent.group(1).replace('/', '=', 1)}: there is no such option; use one of {options}"
+        options = [one.rstrip(",") for one in absent.group(3).split()]
+        near = get_close_matches(absent.group(1).rpartition("/")[2], options, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        asked = absent.group(1).replace("/", "=", 1)
+        return f"{asked}: there is no such option; {hint}use one of {', '.join(options)}"
     return text

@@ -200,7 +200,10 @@ def test_a_scheduler_in_a_file_of_the_users(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gredy", "'gredy' is unknown: use one of optimum, columns, greedy, round_robin, spread"),
+        (
+            "gredy",
+            "'gredy' is unknown: did you mean greedy[?] use one of optimum, columns, greedy",
+        ),
         ("", "'' is unknown"),
         ("greedy+gredy", "'gredy' cannot be put after"),
         ("greedy+", "'' cannot be put after"),

@@ -58,7 +58,10 @@ def run(request: Request) -> Result:
     for name in asked.columns or ():
         _check(name, known, "runs.columns")
     kept = [{name: row.get(name) for name in columns} for row in rows]
-    views: list[View] = [_table(kept, columns, asked.most, len(found))]
+    shown: View = (
+        _table(kept, columns, asked.most, len(found)) if kept else Line(_none(len(found), asked.stage))
+    )
+    views: list[View] = [shown]
     if asked.most is not None and len(kept) > asked.most:
         views.append(
             Line(
@@ -125,6 +128,12 @@ def _check(name: str, known: Sequence[str], key: str) -> None:
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(known)[:30])}"
         raise InputError(f"{key}: no run has {name!r}{hint}")
+
+
+def _none(of: int, stage: str | None) -> str:
+    if of:
+        return f"0 of {of:,} runs: runs.filter holds for none"
+    return f"no runs of {stage or 'any stage'} yet: `metis run` records them"
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str], most: int | None, of: int) -> Table:

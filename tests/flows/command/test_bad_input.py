@@ -57,7 +57,10 @@ def place(store, full_profile, capfd):
         ([GROUP, "cluster.nodes=0"], "cluster.nodes 0: "),
         ([GROUP, "cluster.slots=-1"], "cluster.slots -1: "),
         ([GROUP, "cluster.slots=4"], "simulator=table needs every co-location measured"),
-        ([GROUP, "scheduler=gready"], "scheduler 'gready' is unknown: use one of optimum, columns, greedy"),
+        (
+            [GROUP, "scheduler=gready"],
+            "'gready' is unknown: did you mean greedy? use one of optimum",
+        ),
         ([GROUP, "scheduler=greedy+gready"], "'gready' cannot be put after"),
         ([GROUP, "scheduler=nowhere:place"], "No module named 'nowhere'"),
         ([GROUP, "objectiv=slo"], "objectiv"),

@@ -113,6 +113,17 @@ def test_what_is_not_understood_is_one_line(runs, words, message):
     assert (code, err) == (2, f"metis: {message}\n")
 
 
+def test_a_filter_that_holds_for_no_run_says_so(runs):
+    code, text, _ = runs("runs.filter=seed>99")
+    assert code == 0
+    assert "runs: runs.filter holds for none" in text
+    assert text.startswith("0 of ")
+
+
+def test_a_store_without_such_runs_says_so(runs):
+    assert runs("runs.stage=explore")[1] == "no runs of explore yet: `metis run` records them\n"
+
+
 def test_nothing_recorded_is_said_and_nothing_made(tmp_path, capfd):
     assert main(["runs", f"tracking.path={tmp_path / 'none'}"]) == 2
     assert "nothing is recorded there yet" in capfd.readouterr().err

@@ -95,6 +95,7 @@ def test_quoting_is_left_to_whoever_did_it():
             "objective=speed",
             "objective=speed: there is no such option; use one of .*latency, p99_below, rps, slo",
         ),
+        ("objective=latncy", "objective=latncy: there is no such option; did you mean latency[?] use one of"),
         ("size=huge", "size=huge: there is no such option; use one of large, medium, small"),
         ("simulator=oracle", "simulator=oracle: .*use one of boosted, .*forest, .*table"),
         ("experiment=nope", "experiment=nope: there is no such option; use one of .*quick"),
