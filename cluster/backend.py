@@ -227,6 +227,26 @@ class Backend(Protocol):
         """`launch`, and `stop` at the end, whatever happens in between."""
         ...
 
+    def paired(
+        self, node: str, counts: Sequence[int] | IntArray, room: int, session: str
+    ) -> AbstractContextManager[tuple[Sequence[Container], Mapping[str, Container]]]:
+        """`running` for one node, with a container of each application that can be loaded by itself.
+
+        That is one of the co-location, if it would be started alike without the others, else one that is
+        started besides, in the slots after.
+
+        Args:
+            node: its name.
+            counts: the co-location, [apps].
+            room: slots in which further containers may be started.
+            session: of the measurement.
+
+        Returns:
+            Those of the co-location, and by application the one to be loaded by itself; none at all where not
+            all of these find room.
+        """
+        ...
+
     def start(self, specs: Sequence[ContainerSpec]) -> list[Container]:
         """Start containers of one session; returns once each runs and responds to a client host.
 

@@ -132,6 +132,15 @@ def between(before: Reading, after: Reading) -> Circumstances:
     return _with_missing(found)
 
 
+def used_between(before: Reading, after: Reading) -> float:
+    """Share of a core that the measured containers used between two readings; NaN where unknown."""
+    seconds = after.uptime - before.uptime
+    used = [
+        end.cpu - before.used[i].cpu for i, end in after.used.items() if i in before.used and not end.support
+    ]
+    return sum(used) / seconds if used and seconds > 0 else UNKNOWN
+
+
 def _with_missing(found: Circumstances) -> Circumstances:
     words = {
         "stalled": "/proc/pressure",

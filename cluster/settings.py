@@ -82,6 +82,11 @@ class LoadSettings:
             application may have its own.
         most_failures: share of failed requests above which a measurement is refused; late responses are
             not failed.
+        duet: whether a co-location and its stand-alone runs take turns in short slices, in the same minute;
+            else RPS is divided by the stand-alone runs nearest in time.
+        precision: half width of the 95 % interval of every ratio, as a share of it, at which a duet ends
+            before `duration`, which all its slices together take at most.
+        turn: seconds of a slice; slow requests make it longer, little time shorter.
         most_taken: share of a node's processor time that others may take while it is measured; beside more a
             measurement is repeated (`explore.disturbed`), then kept with less weight. 1: whatever they take.
     """
@@ -92,6 +97,9 @@ class LoadSettings:
     timeout: Annotated[float, Ge(0.05), Le(600)] = 10.0
     sla: Annotated[float, Ge(0.001), Le(600)] | None = None
     most_failures: Share = 0.5
+    duet: bool = True
+    precision: Annotated[float, Ge(0), Le(10)] = 0.05
+    turn: Annotated[float, Ge(0.1), Le(3600)] = 1.0
     most_taken: Share = 0.15
 
 

@@ -2,24 +2,27 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cluster.images.catalog import Workload
+from cluster.load.duet import DuetResult, LoadInTurns, turns_of
 from cluster.load.generator import LoadResult, Target
 from cluster.load.measurement import target_of
+from cluster.load.run import Run, circumstances_of, paired_of
 from cluster.load.scoring import combine, implausible, refusal
 from cluster.load.sittings import Sittings
 from cluster.provision.inventory import Host
-from cluster.readings import Reading, between
+from cluster.readings import Reading, used_between
 from cluster.settings import LoadSettings
 from cluster.spec import Container
 from metis.errors import InputError, MetisError, SurroundingsError
-from metis.measure.circumstances import Circumstances, disturbance, weight_of
+from metis.measure.circumstances import disturbance
 from metis.measure.profile import MEASURES, Profile, make_profile
 from metis.measure.testbed import UnmeasuredError
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
@@ -30,53 +33,22 @@ if TYPE_CHECKING:
     from cluster.backend import Backend
     from metis.measure.journal import Journal
 
+IDLE = 1.0  # seconds for which an application is watched without requests
 LOOK_AGAIN = 300.0  # seconds until a host that was lost is looked at again
 TRIES_ALONE = 2  # of an application that does not run alone, in one sitting
 Load = Callable[[Host, Sequence[Target]], Mapping[str, LoadResult]]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One co-location measured once.
-
-    Attributes:
-        id: of the co-location.
-        at: when the load ended, seconds since 1970.
-        rps: per application, good responses per second of one container (mean), [apps]; NaN where absent.
-        p50: seconds (mean over its containers), likewise; also p99.
-        p99: see p50.
-        requests: of all its containers, [apps].
-        failures: of these, [apps].
-        worker: where it ran.
-        client: where the load came from.
-        seconds: that it all took.
-        overhead: of these, beyond warm-up and window.
-        circumstances: what else went on meanwhile.
-        looked: seconds that finding that out took.
-    """
-
-    id: int
-    at: float
-    rps: FloatArray
-    p50: FloatArray
-    p99: FloatArray
-    requests: FloatArray
-    failures: FloatArray
-    worker: str
-    client: str
-    seconds: float
-    overhead: float
-    circumstances: Circumstances
-    looked: float
 
 
 @dataclass
 class ClusterTestbed:
     """Measures co-locations on the workers of a cluster, several workers at once.
 
-    RPS is divided by what the same application reached alone in the same sitting: stand-alone runs are made
-    before anything else and again after every `every` runs of an application, and a run is divided by the
-    median of those nearest to it in time (see `cluster.load.sittings`). Nodes are taken to be alike.
+    RPS is divided by what the same application reached alone. With `duet` a co-location and a container of
+    each of its applications take turns in short slices, on the same node, in the same minute. Without, where
+    one works without requests, or where it finds no slot for a container by itself, there are runs
+    alone before anything else and again after every `every` runs of an application, and a run is divided by
+    the median of those of its sitting nearest to it in time (see `cluster.load.sittings`). Nodes are taken to
+    be alike.
 
     Attributes:
         workloads: the applications, in the order of the counts.
@@ -91,6 +63,7 @@ class ClusterTestbed:
         every: runs of an application after which it is measured alone again.
         report: called with a line where a host is lost or back, and where a measurement fails.
         begin: called with what is measured now, and where.
+        duet: loads sets of targets in turn from a client; None for what is measured one after the other.
     """
 
     workloads: tuple[Workload, ...]
@@ -105,6 +78,7 @@ class ClusterTestbed:
     every: int = 30
     report: Callable[[str], None] = lambda line: None
     begin: Callable[[str], None] = lambda what: None
+    duet: LoadInTurns | None = None
     _lost: dict[str, tuple[float, str]] = field(default_factory=dict)
     _mute: dict[str, list[str]] = field(default_factory=dict)
 
@@ -147,7 +121,7 @@ class ClusterTestbed:
         """Divide all runs anew, now that stand-alone runs after them are known as well as those before."""
         for run in journal.sound:
             note = run.get("note")
-            if note is not None:
+            if note is not None and "ratio" not in note:
                 raw = np.array([np.nan if value is None else value for value in note["raw"]])
                 run["rps"] = self._normalised(run["id"], raw, note["at"], note["sitting"]).tolist()
 
@@ -180,6 +154,8 @@ class ClusterTestbed:
         if len(self._mute.get(app, [])) >= TRIES_ALONE:
             return False
         runs = len(self.sittings.current().get(app, []))
+        if self.duet is not None and not self.sittings.restless(app):
+            return not runs
         return runs < self.alone or self.sittings.since(app) >= self.every
 
     def _alone_id(self, app: str) -> int:
@@ -263,21 +239,24 @@ class ClusterTestbed:
 
     def _once(self, worker: Host, client: Host, i: int) -> Run:
         """Launch, load, look, remove."""
-        session = f"{self.session}-{worker.name}"
+        session, counts = f"{self.session}-{worker.name}", self.space.counts[i]
         begun = time.monotonic()
-        self.begin(f"{describe_colocation(self.space.counts[i], self.space.apps)} on {worker.name}")
-        with self.backend.running({worker.name: self.space.counts[i]}, session) as containers:
+        self.begin(f"{describe_colocation(counts, self.space.apps)} on {worker.name}")
+        with self._started(worker, counts, session) as (containers, alone):
             before, looked = self._reading(worker, session)
-            results = self.load(client, [self._target(container) for container in containers])
+            results, duet = self._load(client, containers, alone)
             at = time.time()
             after, again = self._reading(worker, session)
+            idle = self._idle(worker, session, after) if self.duet and len(containers) == 1 else np.nan
             troubles = self.backend.troubles(session)
         seconds = time.monotonic() - begun
         if troubles:
             raise SurroundingsError("; ".join(troubles))
         for container in containers:
             self._check(container, results[container.name], alone=len(containers) == 1)
-        loading = self.settings.warm_up + self.settings.duration
+        for each, container in zip(duet.sets[1:] if duet else (), alone.values(), strict=False):
+            self._check(container, each[container.name], alone=True)
+        window = duet.seconds if duet else self.settings.duration
         measures = self._per_app(containers, results)
         return Run(
             i,
@@ -286,10 +265,45 @@ class ClusterTestbed:
             worker=worker.name,
             client=client.name,
             seconds=seconds,
-            overhead=seconds - loading,
-            circumstances=_circumstances(before, after, results),
+            overhead=seconds - self.settings.warm_up - window,
+            circumstances=circumstances_of(before, after, results),
             looked=looked + again,
+            paired=paired_of(duet, (counts > 0).tolist()) if duet else None,
+            idle=idle,
         )
+
+    @contextmanager
+    def _started(
+        self, worker: Host, counts: IntArray, session: str
+    ) -> Iterator[tuple[Sequence[Container], Mapping[str, Container]]]:
+        """Containers of a co-location, and by application those that are loaded by themselves, if any."""
+        apps = [app for app, count in zip(self.space.apps, counts, strict=True) if count]
+        if self.duet is None or counts.sum() == 1 or any(map(self.sittings.restless, apps)):
+            with self.backend.running({worker.name: counts}, session) as containers:
+                yield containers, {}
+            return
+        room = self.slots - int(counts.sum())
+        with self.backend.paired(worker.name, counts, room, session) as (containers, alone):
+            # in the order of the applications, as a duet has them
+            yield containers, {app: alone[app] for app in apps} if alone else {}
+
+    def _load(
+        self, client: Host, containers: Sequence[Container], alone: Mapping[str, Container]
+    ) -> tuple[Mapping[str, LoadResult], DuetResult | None]:
+        """What the containers reached, and the duet that it comes from, where there was one."""
+        if self.duet is None or not alone:
+            return self.load(client, [self._target(one) for one in containers]), None
+        targets = {one.name: self._target(one) for one in (*containers, *alone.values())}
+        mixed = {app: [one.name for one in containers if one.app == app] for app in alone}
+        turns = turns_of(mixed, {app: one.name for app, one in alone.items()})
+        found = self.duet(client, list(targets.values()), turns)
+        return found.sets[0], found
+
+    def _idle(self, worker: Host, session: str, before: Reading) -> float:
+        """Share of a core that what was loaded uses without requests; NaN where unknown."""
+        time.sleep(IDLE)
+        after, _ = self._reading(worker, session)
+        return used_between(before, after)
 
     def _reading(self, worker: Host, session: str) -> tuple[Reading, float]:
         """The counters of a worker, and the seconds that reading them took; a failure is no failed run."""
@@ -331,8 +345,16 @@ class ClusterTestbed:
         counts = self.space.counts[run.id]
         apps = [app for app, count in zip(self.space.apps, counts, strict=True) if count]
         if counts.sum() == 1:
-            self.sittings.enter_alone(apps[0], run.at, float(run.rps[counts > 0][0]))
+            self.sittings.enter_alone(apps[0], run.at, float(run.rps[counts > 0][0]), run.idle)
+            if self.sittings.restless(apps[0]):
+                self.report(
+                    f"{apps[0]} works without requests ({run.idle:.0%} of a core): it is measured alone, and "
+                    "beside others, one after the other"
+                )
         else:
+            if run.paired is not None:
+                for app, unit in zip(apps, run.paired.unit[counts > 0].tolist(), strict=True):
+                    self.sittings.enter_alone(app, run.at, unit)
             self.sittings.enter_shared(apps, run.at)
 
     def _normalised(self, i: int, raw: FloatArray, at: float, sitting: int) -> FloatArray:
@@ -345,42 +367,16 @@ class ClusterTestbed:
         ]
         return np.asarray(raw / np.array(unit))
 
-    def _judged(self, run: Run) -> dict[str, Any]:
-        """What the note of a run holds of its circumstances."""
-        most = self.settings.most_taken
-        why = disturbance(run.circumstances, most)
-        found = {"circumstances": run.circumstances.as_dict()}
-        return found | ({"disturbed": why, "weight": weight_of(run.circumstances, most)} if why else {})
-
     def _profile(self, runs: Sequence[Run]) -> Profile:
         """The runs as a profile, with a note for each co-location: of its last run."""
         sitting = self.sittings.number
         measures = {name: np.stack([getattr(run, name) for run in runs]) for name in MEASURES}
-        rps = [self._normalised(run.id, run.rps, run.at, sitting) for run in runs]
-        notes = {
-            run.id: {
-                "raw": [float(value) if np.isfinite(value) else None for value in run.rps],
-                "at": run.at,
-                "sitting": sitting,
-                "worker": run.worker,
-                "client": run.client,
-                "seconds": round(run.seconds, 3),
-                "overhead": round(run.overhead, 3),
-                "looked": round(run.looked, 3),
-                **self._judged(run),
-            }
+        rps = [
+            self._normalised(run.id, run.rps, run.at, sitting) if run.paired is None else run.paired.ratio
             for run in runs
-        }
+        ]
+        notes = {run.id: run.note(sitting, self.settings.most_taken) for run in runs}
         ids = [run.id for run in runs]
         provenance = {"source": "swarm", "cluster": self.backend.inventory.name, "notes": notes}
         measures["rps"] = np.stack(rps)
         return make_profile(self.space.apps, self.slots, self.space.counts[ids], measures, provenance)
-
-
-def _circumstances(before: Reading, after: Reading, results: Mapping[str, LoadResult]) -> Circumstances:
-    """What went on between two readings, and in the busiest load generator."""
-    known = [one for one in results.values() if one.generator == one.generator]
-    found = between(before, after)
-    if not known:
-        return found
-    return replace(found, generator=max(one.generator for one in known), late=max(one.lag for one in known))

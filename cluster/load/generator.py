@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from cluster.provision.inventory import Host, Inventory
@@ -20,6 +20,7 @@ from metis.errors import InputError, SurroundingsError
 if TYPE_CHECKING:
     from cluster.backend import Backend
 
+T = TypeVar("T")
 MARK = "METIS-LOAD "  # begins the line with the results; see loadimage/loadfile.py
 TARGETS = "METIS_LOAD"  # environment variable with the targets
 PARENT = "METIS_LOAD_PARENT"  # and with the process that Locust must not outlive
@@ -198,17 +199,28 @@ def read_results(output: str, errors: str, targets: Sequence[Target], ended: str
     Raises:
         SurroundingsError: there are none; says the last line of the errors.
     """
+    return read_line(
+        output, errors, ended, lambda found: {one.name: result_of(found[one.name]) for one in targets}
+    )
+
+
+def read_line(output: str, errors: str, ended: str, read: Callable[[Mapping[str, Any]], T]) -> T:
+    """What `read` makes of the line with the results in Locust's output.
+
+    Raises:
+        SurroundingsError: there is none, or none that it can read; says the last line of the errors.
+    """
     lines = [line for line in output.splitlines() if line.startswith(MARK)]
     try:
-        found: Mapping[str, Mapping[str, Any]] = json.loads(lines[-1].removeprefix(MARK))
-        return {target.name: _result(found[target.name]) for target in targets}
+        return read(json.loads(lines[-1].removeprefix(MARK)))
     except (IndexError, ValueError, KeyError, TypeError):
         lines = [line.strip() for line in errors.splitlines() if line.strip()]
         last = f": {lines[-1][:300]}" if lines else ""
         raise SurroundingsError(f"load: Locust {ended} without results{last}") from None
 
 
-def _result(found: Mapping[str, Any]) -> LoadResult:
+def result_of(found: Mapping[str, Any]) -> LoadResult:
+    """A result as the load file writes it; what is null there is unknown."""
     known: dict[str, Any] = {name: float("nan") if value is None else value for name, value in found.items()}
     return LoadResult(**known)
 

@@ -17,6 +17,7 @@ from metis.errors import InputError
 from metis.files import written_whole
 
 PAUSE = 3600.0  # seconds without a run after which the next one begins a new sitting
+MOST_IDLE = 0.1  # share of a core that one may use without requests and still count as idle
 NEAREST = 4  # stand-alone runs whose median is the unit
 
 
@@ -39,9 +40,10 @@ class Sittings:
     runs: list[dict[str, Any]] = field(default_factory=list)
     _since: dict[str, int] = field(default_factory=dict)
 
-    def enter_alone(self, app: str, at: float, rps: float) -> None:
-        """A stand-alone run; saved at once."""
-        self.runs.append({"sitting": self.number, "app": app, "at": at, "rps": rps})
+    def enter_alone(self, app: str, at: float, rps: float, idle: float = float("nan")) -> None:
+        """A stand-alone run, and the share of a core it used without requests; saved at once."""
+        known = {"idle": idle} if idle == idle else {}
+        self.runs.append({"sitting": self.number, "app": app, "at": at, "rps": rps} | known)
         self._since[app] = 0
         self._touch(at)
 
@@ -50,6 +52,11 @@ class Sittings:
         for app in apps:
             self._since[app] = self.since(app) + 1
         self._touch(at)
+
+    def restless(self, app: str) -> bool:
+        """Whether an application works without requests, so that it disturbs others when it is not loaded."""
+        found = [run["idle"] for run in self.runs if run["app"] == app and "idle" in run]
+        return bool(found) and found[-1] > MOST_IDLE
 
     def since(self, app: str) -> int:
         """Runs beside others since the application was last measured alone, in this process."""

@@ -23,6 +23,7 @@ from cluster.swarm.services import (
 from cluster.swarm.support import Support
 from cluster.swarm.tasks import DEAD, cause_of_death, nodes_up, responding, tasks_of
 from metis.errors import MetisError, SurroundingsError
+from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
     from cluster.provision.hosts import Fleet
@@ -104,6 +105,35 @@ class SwarmBackend:
         containers = self.launch(colocations, session)
         try:
             yield containers
+        except BaseException:
+            _quietly(lambda: self.stop(containers))
+            raise
+        self.stop(containers)
+
+    @contextmanager
+    def paired(
+        self, node: str, counts: Sequence[int] | IntArray, room: int, session: str
+    ) -> Iterator[tuple[list[Container], dict[str, Container]]]:
+        """See `Backend.paired`."""
+        mixed = self.layout.colocation(node, counts, session, "measured")
+        alone: dict[str, ContainerSpec] = {}
+        besides: list[ContainerSpec] = []
+        for one in mixed:
+            if one.app in alone:
+                continue
+            held = [(int(one.slot or 0), one.app)]
+            if self.layout.containers(node, held, session, "measured") == [one]:
+                alone[one.app] = one
+            else:
+                held = [(len(mixed) + len(besides), one.app)]
+                besides += self.layout.containers(node, held, session, "measured")
+                alone[one.app] = besides[-1]
+        if len(besides) > room:
+            besides, alone = [], {}
+        containers = self.start([*mixed, *besides])
+        by_slot = {one.slot: one for one in containers}
+        try:
+            yield containers[: len(mixed)], {app: by_slot[int(one.slot or 0)] for app, one in alone.items()}
         except BaseException:
             _quietly(lambda: self.stop(containers))
             raise

@@ -1,7 +1,7 @@
 """The live cluster as the testbed of a run: connections, backend and load put together, and its profile."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.provision.inventory import Inventory
+from cluster.provision.inventory import Host, Inventory
 from cluster.testbed import ClusterTestbed
 from flows.configuration.objects import chosen_colocations, onto_profile
 from flows.configuration.settings import Settings
@@ -29,7 +29,8 @@ from metis.measure.testbed import join_profiles
 PARTIAL = "partial.npz"  # what could be measured, where some co-locations could not
 DONE = "done"  # file of a finished measurement, so that `rerun` begins anew and a stopped one goes on
 FACTS = ("cores", "memory", "engine")
-NOTED = ("at", "sitting", "worker", "client", "seconds", "overhead", "looked")  # of a run, in `runs.csv`
+# of a run, in `runs.csv`
+NOTED = ("at", "sitting", "worker", "client", "seconds", "overhead", "looked", "cycles", "load_seconds")
 
 
 @contextmanager
@@ -50,7 +51,8 @@ def live_testbed(
     """
     from cluster.images.build import read_images
     from cluster.images.catalog import LOAD, load_catalog
-    from cluster.load.generator import load_from
+    from cluster.load.duet import DuetResult, Turns, load_in_turns
+    from cluster.load.generator import Target, load_from
     from cluster.load.sittings import open_sittings
 
     inventory = Inventory.load(inputs["setup"] / INVENTORY)
@@ -72,11 +74,16 @@ def live_testbed(
             say(f"  {line}")
         refuse_held_ports(occupied, ready[:at_once], slots, settings.launch.first_port)
         backend.ensure_support()
+
+        def in_turns(client: Host, targets: Sequence[Target], turns: Turns) -> DuetResult:
+            return load_in_turns(backend, client, targets, turns, load, sender[0], session)
+
         testbed = ClusterTestbed(
             workloads=workloads,
             slots=slots,
             backend=backend,
             load=lambda client, targets: load_from(backend, client, targets, load, sender[0], session),
+            duet=in_turns if load.duet else None,
             settings=load,
             sittings=open_sittings(state, digest(_hosts(inventory))),
             session=session,
@@ -263,6 +270,8 @@ def _write_runs(work: Work, journal: Journal) -> None:
         row |= {name: note.get(name) for name in NOTED}
         row |= {name: note.get("circumstances", {}).get(name) for name in CIRCUMSTANCES}
         row["weight"] = run.get("weight", 1.0)
+        widths = note.get("width") or [None] * len(apps)
+        row |= {f"half width {app}": value for app, value in zip(apps, widths, strict=True)}
         row |= {
             f"raw rps {app}": value
             for app, value in zip(apps, note.get("raw", [None] * len(apps)), strict=True)

@@ -19,6 +19,7 @@ WORDS = {
     "waited": "time in which something waited for a disk",
     "throttled": "time in which its limit stopped a container",
     "memory": "memory of a node that was free",
+    "width": "half of the 95 % interval of RPS within a measurement, as a share",
     "generator": "of a core, what the load generator used",
 }
 

@@ -35,6 +35,8 @@ def run(work: Work) -> None:
     work.write_json("profile.json", described)
     if noisy := noise_line(described):
         say(f"  {noisy}")
+    if _by_hosts(work.settings) and (wide := precision_line(described, work.settings.load.precision)):
+        say(f"  {wide}")
     work.recording.metrics({"colocations": len(profile), "coverage": described["coverage"]})
 
 
@@ -50,6 +52,22 @@ def noise_line(described: Mapping[str, Any]) -> str:
     return (
         f"noisy: repeated runs differ by {typical:.0%} of their RPS in the median, by {most:.0%} in "
         f"{described['spread_most_in']}; longer load.duration, more profile.repeats or quiet machines help"
+    )
+
+
+def precision_line(described: Mapping[str, Any], wanted: float) -> str:
+    """Return a line where RPS are not known as well as asked for; empty where they are, or nothing is known.
+
+    Args:
+        described: see `metis.measure.profile.describe_profile`.
+        wanted: half width of their 95 % intervals, as a share.
+    """
+    middle, worst = described.get("circumstances", {}).get("width", (0.0, 0.0))
+    if worst <= wanted:
+        return ""
+    return (
+        f"RPS are known to ±{middle:.1%} in the median, ±{worst:.1%} at worst (load.precision asks for "
+        f"±{wanted:.0%}); longer load.duration or quiet machines help"
     )
 
 

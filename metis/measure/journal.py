@@ -99,6 +99,10 @@ class Journal:
         found = {"weight": self.weights}
         if any(noted):
             found["circumstances"] = np.array([kept_row(each or {}) for each in noted])
+        widths = [run.get("note", {}).get("width") for run in self.sound]
+        if any(widths):
+            nothing = [None] * len(self.space.apps)
+            found["width"] = np.array([each or nothing for each in widths], dtype=np.float64)
         return found
 
     def profile(self) -> Profile:

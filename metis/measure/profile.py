@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "metis-profile-1"
+REACH = 1.96  # standard deviations to either end of a 95 % interval
 MEASURES = ("rps", "p50", "p99", "requests", "failures")
 SHARES = ("rps", "speed")  # quantities that are shares of what an application reaches alone
 QUANTITIES = (*SHARES, "p50", "p99")  # what can be simulated
-CONDITIONS = ("weight", "circumstances")  # how rows were measured, where that is known
+CONDITIONS = ("weight", "circumstances", "width")  # how rows were measured, where that is known
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Profile:
         pace: of the nodes of one type, what each application reaches alone there as a share of what it
             reaches on the type where that is most, [apps]; NaN where it was not measured alone there. Of all
             types together the median. None without types.
+        width: half the width of the 95 % interval of RPS within its measurement, as a share of it, [n, apps];
+            NaN where unknown; None where no measurement has one.
     """
 
     apps: tuple[str, ...]
@@ -68,6 +71,7 @@ class Profile:
     circumstances: FloatArray | None = None
     types: Mapping[str, "Profile"] = field(default_factory=dict)
     pace: FloatArray | None = None
+    width: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.colocations)
@@ -89,15 +93,19 @@ class Profile:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of the logarithm of one run's RPS, as repeated runs show; 0 without any.
+        """Standard deviation of the logarithm of one run's RPS, as its own interval or repeated runs show.
 
-        Half the mean square of the difference of two runs is their variance; a co-location that was run more
-        often differs by more, and counts as if it had been run twice.
+        The larger of both; 0 without either. Half the mean square of the difference of two runs is their
+        variance; a co-location that was run more often differs by more, and counts as if it was run twice.
         """
+        own = 0.0
+        if self.width is not None and (known := self.width[np.isfinite(self.width)]).size:
+            own = min(float(np.sqrt(np.mean(known**2))) / REACH, 1.0)
         if self.spread is None:
-            return 0.0
+            return own
         varied = np.isfinite(self.spread) & (self.colocations.sum(axis=1, keepdims=True) > 1)
-        return float(np.sqrt(np.mean(self.spread[varied] ** 2) / 2)) if varied.any() else 0.0
+        repeated = float(np.sqrt(np.mean(self.spread[varied] ** 2) / 2)) if varied.any() else 0.0
+        return max(repeated, own)
 
     def quantity(self, name: str) -> FloatArray:
         """A quantity by name: `rps`, `speed`, `p50` or `p99`, float64 [n, apps]; NaN where absent or unknown.
@@ -375,7 +383,11 @@ def _circumstances_of(profile: Profile) -> dict[str, Any]:
     """Median and worst of what else went on while measuring; nothing where nothing is known."""
     if profile.circumstances is None:
         return {}
-    return {"circumstances": summary(profile.circumstances, profile.weight)}
+    found = summary(profile.circumstances, profile.weight)
+    if profile.width is not None and np.isfinite(profile.width).any():
+        known = profile.width[np.isfinite(profile.width)]
+        found["width"] = [round(float(np.median(known)), 4), round(float(known.max()), 4)]
+    return {"circumstances": found}
 
 
 def _spread_in_words(profile: Profile) -> dict[str, Any]:

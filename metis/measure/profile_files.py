@@ -107,6 +107,7 @@ def _rows_of(path: Path, stored: Mapping[str, NDArray[Any]], names: tuple[str, .
         "spread": counts.shape,
         "weight": (len(counts),),
         "circumstances": (len(counts), len(CIRCUMSTANCES)),
+        "width": counts.shape,
     }
     for name, values in further.items():
         if values.shape != shapes[name]:

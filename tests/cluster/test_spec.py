@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from cluster.settings import LaunchSettings
 from cluster.spec import Layout, Link, Node, dns_name, refuse_alike
+from cluster.swarm.backend import SwarmBackend
+from cluster.swarm.services import container_of
 from metis.errors import InputError
 from tests.cluster.conftest import IMAGES, WORKLOADS
 
@@ -125,3 +127,30 @@ def test_names_are_those_of_dns_and_two_may_not_become_one():
             dns_name(odd)
     with pytest.raises(InputError, match=r"nodes 'a\.b' and 'a-b' would both be called 'a-b'"):
         refuse_alike("node", ["a.b", "a-b"])
+
+
+class Started(SwarmBackend):
+    """A backend that notes what it would start."""
+
+    def __init__(self, layout):
+        self.layout, self.started = layout, []
+
+    def start(self, specs):
+        self.started += specs
+        return [container_of(one) for one in specs]
+
+    def stop(self, containers):
+        self.started = []
+
+
+def test_what_is_loaded_by_itself_has_no_neighbour_in_its_environment(layout):
+    backend = Started(layout())
+    with backend.paired("w1", [1, 2, 1], 1, "s") as (containers, alone):
+        # MMS would read from the Redis beside it: one without is started besides; the others are as if alone
+        assert [one.slot for one in containers] == [0, 1, 2, 3]
+        assert {app: one.slot for app, one in alone.items()} == {"Redis": 0, "MMS": 4, "YCSB-A": 3}
+        assert backend.started[4].links == (ORIGIN,)
+    assert not backend.started
+    with backend.paired("w1", [1, 2, 1], 0, "s") as (containers, alone):
+        assert len(backend.started) == len(containers) == 4
+        assert alone == {}

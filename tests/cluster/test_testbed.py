@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cluster.images.catalog import Workload
+from cluster.load.duet import DuetResult, Ratio, Turns
 from cluster.load.generator import LoadResult, Target
 from cluster.load.sittings import PAUSE, Sittings, open_sittings
 from cluster.provision.inventory import Host, Inventory
@@ -46,6 +47,8 @@ class World:
     late: int = 0
     taken: list[float] = field(default_factory=list)  # of the processor, by load
     unread: bool = False
+    roomless: bool = False  # whether no container finds a slot by itself
+    restless: float = 0.0  # of a core, without requests
     second: float = 0.0
     others: float = 0.0
     own: float = 0.0
@@ -77,6 +80,29 @@ class World:
         finally:
             del self.running_[session]
 
+    @contextmanager
+    def paired(self, node, counts, room, session):
+        with self.running({node: counts}, session) as containers:
+            first = {one.app: one for one in reversed(containers)}
+            yield containers, ({} if self.roomless else first)
+
+    def in_turns(self, client: Host, targets: Sequence[Target], turns: Turns) -> DuetResult:
+        mixed = self.load(client, [one for one in targets if one.name in turns.sets[0]])
+        app_of = {one.name: app for one, app in zip(targets, self.apps(), strict=True)}
+        alone = [
+            {name: LoadResult(RAW[app_of[name]] * self.speed, 0.01, 0.02, 100, 0, 1.0)}
+            for (name,) in turns.sets[1:]
+        ]
+        ratios = tuple(
+            Ratio(mixed[of[1][0]].rps / one[to[1][0]].rps, 0.01)
+            for (of, to), one in zip(turns.ratios, alone, strict=True)
+        )
+        return DuetResult((mixed, *alone), ratios, 4, 8.0)
+
+    def apps(self) -> list[str]:
+        ((_, held),) = next(iter(self.running_.values())).items()
+        return [app for app, count in zip(APPS, held, strict=True) for _ in range(count)]
+
     def troubles(self, session: str) -> Sequence[str]:
         return self.trouble
 
@@ -102,6 +128,7 @@ class World:
         assert session in self.running_
         if self.unread:
             raise SurroundingsError(f"{host.name}: no docker")
+        self.own += self.restless
         self.second += 1  # one core, of which others take `taken` and the containers half of the rest
         used = Used(self.own, 0.0)
         return Reading(self.second, ((self.others + self.own, 0.0, self.second),), 1.0, 0.5, used={"a": used})
@@ -409,3 +436,41 @@ def test_what_cannot_be_read_fails_no_measurement():
     (note,) = profile.provenance["notes"].values()
     assert "/proc/pressure" in note["circumstances"]["missing"]
     assert "disturbed" not in note
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Nothing is waited for."""
+    monkeypatch.setattr("cluster.testbed.IDLE", 0.0)
+
+
+def in_turns(world: World, **changes: object) -> ClusterTestbed:
+    return swarm_in(world, duet=world.in_turns, **changes)
+
+
+def test_a_duet_divides_by_the_slices_in_turn_with_it(hasty, tmp_path):
+    world = World(drift=0.9)  # a tenth slower after every load
+    testbed = in_turns(world)
+    journal = measure_list(testbed, testbed.space.counts[1:], path=tmp_path / "p.npz")
+    testbed.settle(journal)
+    profile = load_profile(tmp_path / "p.npz")
+    beside = profile.colocations.sum(axis=1) == 2
+    shares = profile.rps[beside]
+    # the load itself made the machine slower once, between the mix and what is alone
+    np.testing.assert_allclose(shares[np.isfinite(shares)], 0.75 / 0.9)
+    np.testing.assert_allclose(profile.width[beside][np.isfinite(shares)], 0.01 / (0.75 / 0.9))
+    assert profile.noise == pytest.approx(0.01 / (0.75 / 0.9) / 1.96)
+    assert len(world.loads) == 5  # each alone once, and each other once
+    note = next(run["note"] for run in journal.runs if "ratio" in run["note"])
+    assert (note["cycles"], note["load_seconds"]) == (4, 8.0)
+    assert set(testbed.alone_rps()) == set(APPS)
+
+
+def test_without_room_or_rest_it_measures_one_after_the_other(hasty):
+    roomless = in_turns(World(roomless=True)).measure(np.array([[1, 1]]), seed=0)
+    np.testing.assert_allclose(roomless.rps, [[0.75, 0.75]])
+    lines = []
+    restless = in_turns(World(restless=0.3), report=lines.append).measure(np.array([[1, 1]]), seed=0)
+    np.testing.assert_allclose(restless.rps, [[0.75, 0.75]])
+    assert all("ratio" not in note for note in restless.provenance["notes"].values())
+    assert "cache works without requests (30% of a core)" in "\n".join(lines)

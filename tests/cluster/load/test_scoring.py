@@ -12,8 +12,9 @@ import pytest
 
 from cluster.backend import JobResult
 from cluster.images.catalog import Workload
+from cluster.load.duet import load_in_turns, turns_of
 from cluster.load.generator import LOADFILE, LoadResult, Target, load_from
-from cluster.load.measurement import LoadMeasurement, live_profile
+from cluster.load.measurement import LoadMeasurement, live_profile, target_of
 from cluster.load.scoring import combine, implausible, refusal
 from cluster.load.sittings import Sittings
 from cluster.provision.inventory import Host, Inventory
@@ -182,3 +183,22 @@ def test_what_is_always_late_counts_as_nothing_reached(backend):
     )["a"]
     assert result.late == result.requests > 0
     assert not refusal(result, most_failures=0.0)
+
+
+def test_sets_take_turns_in_one_locust_and_are_judged_alike(backend):
+    # one answers in 10 or 300 ms, one always in 300: neither disturbs the other
+    settings = replace(SETTINGS, turn=0.4, sla=None, duration=4.0)
+    slow, late = (
+        target_of(one, WORKLOADS[APPS.index(one.app)], settings)
+        for one in backend.containers([1, 0, 1], "duet")
+    )
+    turns = turns_of({"slow": [slow.name], "late": [late.name]}, {"slow": slow.name, "late": late.name})
+    found = load_in_turns(backend, HOSTS[1], [slow, late], turns, settings, "none")
+    assert found.cycles >= 2
+    mixed, *alone = found.sets
+    assert set(mixed) == {slow.name, late.name}
+    assert [list(one) for one in alone] == [[slow.name], [late.name]]
+    # how much is the machine's affair; that each set was loaded, and its targets alone, is not
+    assert all(sum(one.requests for one in each.values()) > 0 for each in found.sets)
+    assert mixed[slow.name].generator > 0
+    assert [len(side) for sides in found.rates for side in sides] == [found.cycles] * 4
