@@ -6,7 +6,7 @@ On a lab of its own (`make lab-deps`), two applications (tests/lab/workloads) sh
 other: rounds of a run of each alone and one of both, as `load.duet=false` measures them, the interval that of
 two means. In turn: one duet that takes as many seconds of load, its paired interval after each cycle. Both on
 the lab as it is, and beside a noisy neighbour: a process of the other worker that burns their common core for
-0.3 to 3 s, and pauses as long. Bar: the same width in half of the seconds. What others took of the core
+5 to 20 s, and pauses as long. Bar: the same width in half of the seconds. What others took of the core
 meanwhile stands beside.
 """
 
@@ -40,9 +40,9 @@ NOISE = """
 import random, time
 ends = time.time() + {seconds}
 while time.time() < ends:
-    until = time.time() + random.uniform(0.3, 3)
+    until = time.time() + random.uniform(5, 20)
     while time.time() < until: pass
-    time.sleep(random.uniform(0.3, 3))
+    time.sleep(random.uniform(5, 20))
 """
 
 
@@ -60,6 +60,7 @@ def main() -> None:
         for name in ("as it is", "noisy neighbour"):
             old, new, taken = measured(folder, given.rounds, given.seconds, noisy=name != "as it is")
             curves[name] = (old, new)
+            print(name, old, new, taken, flush=True)
             (total, width), last = old[-1], new[-1]
             soon = next((seconds for seconds, reached in new if reached <= width), float("nan"))
             row = (f"± {width:.1%}", f"± {last[1]:.1%}", f"{soon:.0f} s", f"{total:.0f} s", f"{taken:.0%}")

@@ -99,7 +99,7 @@ class LoadSettings:
     most_failures: Share = 0.5
     duet: bool = True
     precision: Annotated[float, Ge(0), Le(10)] = 0.05
-    turn: Annotated[float, Ge(0.1), Le(3600)] = 1.0
+    turn: Annotated[float, Ge(0.1), Le(3600)] = 0.5
     most_taken: Share = 0.15
 
 

@@ -11,7 +11,7 @@ LEAST = 4  # cycles before an interval may end the load: a luckier start must no
 FEWEST = 2  # cycles in any case, however long a slice must be
 WISHED = 6  # cycles that should fit into the time there is
 REQUESTS = 3  # that a user makes in a slice, at the least, where the time allows it
-SETTLE = 0.1  # seconds between two slices that do not count, at the least
+SETTLE = 0.05  # seconds between two slices that do not count, at the least
 LEVEL = 0.95
 
 
@@ -62,7 +62,7 @@ def lengths(wished: float, slowest: float, sets: int, budget: float) -> tuple[fl
         budget: seconds of all slices together.
     """
     settle = max(SETTLE, slowest)
-    seconds = max(min(wished, budget / (WISHED * sets) - settle), REQUESTS * slowest, 2 * SETTLE)
+    seconds = max(min(wished, budget / (WISHED * sets) - settle), REQUESTS * slowest, 4 * SETTLE)
     most = budget / (FEWEST * sets)
     return min(settle, most / 2), min(seconds, most / 2 if settle > most / 2 else most - settle)
 

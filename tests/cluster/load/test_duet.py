@@ -56,7 +56,7 @@ def test_it_stops_once_all_are_precise_and_never_on_a_lucky_start():
 
 @pytest.mark.parametrize(
     ("slowest", "budget", "expected"),
-    [(0.01, 300, (0.1, 1.0)), (0.01, 12, (0.1, 0.9)), (1.0, 300, (1.0, 3.0)), (5.0, 12, (1.5, 1.5))],
+    [(0.01, 300, (0.05, 1.0)), (0.01, 12, (0.05, 0.95)), (1.0, 300, (1.0, 3.0)), (5.0, 12, (1.5, 1.5))],
 )
 def test_slow_requests_make_slices_longer_and_little_time_shorter(slowest, budget, expected):
     assert lengths(1.0, slowest, 2, budget) == pytest.approx(expected)
