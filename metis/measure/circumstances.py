@@ -93,18 +93,21 @@ def kept_row(noted: Mapping[str, Any]) -> list[float]:
     return [float(noted.get(name, UNKNOWN)) for name in KEPT]
 
 
-def summary(rows: FloatArray, weights: FloatArray | None) -> dict[str, Any]:
+def summary(rows: FloatArray, weights: FloatArray | None, width: FloatArray | None = None) -> dict[str, Any]:
     """Median and worst of each circumstance over the rows of a profile, JSON-able.
 
     Args:
         rows: in the order of `KEPT`, float64 [n, circumstances].
         weights: of the rows, [n]; None for 1 each.
+        width: half the width of the interval of RPS, see `metis.measure.profile.Profile`; None for unknown.
 
     Returns:
         By name `[median, worst]` of those that are known, and `disturbed`, the rows of less weight.
     """
     found: dict[str, Any] = {}
-    for name, values in zip(KEPT, rows.T, strict=True):
+    columns = list(zip(KEPT, rows.T, strict=True))
+    columns += [("width", width.ravel())] if width is not None else []
+    for name, values in columns:
         known = values[np.isfinite(values)]
         if len(known):
             worst = known.min() if name == "memory" else known.max()

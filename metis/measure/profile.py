@@ -383,11 +383,7 @@ def _circumstances_of(profile: Profile) -> dict[str, Any]:
     """Median and worst of what else went on while measuring; nothing where nothing is known."""
     if profile.circumstances is None:
         return {}
-    found = summary(profile.circumstances, profile.weight)
-    if profile.width is not None and np.isfinite(profile.width).any():
-        known = profile.width[np.isfinite(profile.width)]
-        found["width"] = [round(float(np.median(known)), 4), round(float(known.max()), 4)]
-    return {"circumstances": found}
+    return {"circumstances": summary(profile.circumstances, profile.weight, profile.width)}
 
 
 def _spread_in_words(profile: Profile) -> dict[str, Any]:
