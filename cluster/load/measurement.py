@@ -185,8 +185,8 @@ def live_profile(
             f"the profile has no stand-alone RPS of {missing[0]}: only one measured on a live cluster does"
         )
     by_node = {node: [one for one in containers if one.node == node] for node in nodes}
-    rows, measures, silent = [], [], {}
-    for node, counts in zip(nodes, running, strict=True):
+    rows, measures, silent, places = [], [], {}, []
+    for place, (node, counts) in enumerate(zip(nodes, running, strict=True)):
         if not by_node[node]:
             continue
         found = _node(space, counts, by_node[node], results, alone)
@@ -195,10 +195,22 @@ def live_profile(
         else:
             rows.append(counts)
             measures.append(found)
+            places.append(place)
     shape = (-1, len(space.apps))
     columns = {name: np.array([one[name] for one in measures]).reshape(shape) for name in MEASURES}
     counts = np.array(rows, dtype=np.int64).reshape(shape)
-    return LiveMeasurement(make_profile(space.apps, space.slots, counts, columns, {"source": "live"}), silent)
+    source = {"source": "live"}
+    single = {
+        place: make_profile(
+            space.apps,
+            space.slots,
+            counts[i : i + 1],
+            {name: values[i : i + 1] for name, values in columns.items()},
+            source,
+        )
+        for i, place in enumerate(places)
+    }
+    return LiveMeasurement(make_profile(space.apps, space.slots, counts, columns, source), silent, single)
 
 
 def _node(

@@ -4,12 +4,13 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flows.configuration.settings import Settings
 from flows.live.state import say_indented
@@ -35,7 +36,18 @@ NOT_DEPLOYING = ("watch.", "stages=", "until=", "rerun=", "placement=", "output=
 
 See = Callable[[], tuple[IntArray, Measure]]
 PLAN = ("moves", "value", "bound", "gap", "price", "waves", "takes", "without_order")
-REMEMBERED = ("at", "value", "gain", "gain_interval", "cost", "proposed", "moves")
+REMEMBERED = (
+    "at",
+    "value",
+    "gain",
+    "gain_interval",
+    "cost",
+    "proposed",
+    "moves",
+    "bad_nodes",
+    "everything",
+    "changed",
+)
 Hold = Callable[[], AbstractContextManager[None]]
 
 
@@ -144,12 +156,15 @@ def _look(found: Watch, looking: _Looking) -> MetisError | None:
     row: dict[str, Any] = {"look": len(found.looks) + 1, "at": _now()}
     made: list[Proposed] = []
 
-    def plan(worth: FloatArray, group: IntArray, cluster: Cluster) -> IntArray:
+    def plan(worth: FloatArray, group: IntArray, cluster: Cluster, free: NDArray[np.bool_]) -> IntArray:
         del group
-        held = replace(cluster, existing=running)
+        part = Cluster(cluster.space, int(free.sum()), running[free], cluster.allowed)
+        names = tuple(name for name, one in zip(nodes, free, strict=True) if one)
         empty = Tables(cluster.space, {"rps": np.zeros((cluster.space.size, len(cluster.space.apps)))})
-        made[:] = [propose_moves(empty, worth, held, nodes, gave, looking.planning)]
-        return made[0].placement
+        made[:] = [propose_moves(empty, worth, part, names, gave[free], looking.planning)]
+        placement = running.copy()
+        placement[free] = made[0].placement
+        return placement
 
     try:
         with looking.hold():
@@ -158,7 +173,7 @@ def _look(found: Watch, looking: _Looking) -> MetisError | None:
             memory.saw(nodes, running, now)
             gave = memory.lately(nodes, now, looking.rest)
             new = inspect_running(
-                found.known, running, looking.cluster, measure, looking.objective, plan, looking.patrol
+                found.known, running, looking.cluster, measure, looking.objective, plan, looking.patrol, nodes
             )
     except MetisError as error:
         found.looks.append(row | {"error": str(error)})
@@ -220,12 +235,29 @@ def look_line(row: dict[str, Any]) -> str:
     words += [f"{len(row['drifted'])} drifted"] if row["drifted"] else ["none drifted"]
     words += [f"alone {app} serves {unit:.2f} of what it did" for app, unit in row["units"].items()]
     words += [f"{len(row['silent'])} nodes silent"] if row["silent"] else []
+    words += _causes(row)
     if row["proposed"]:
         low, high = row["gain_interval"]
         words += [f"{row['moves']} moves are proposed: {row['gain']:+.1%} ({low:+.1%} to {high:+.1%})"]
     else:
         words += [f"no moves to propose ({row['gain']:+.1%} at most)"]
     return f"  look {row['look']}: {', '.join(words)}"
+
+
+def _causes(row: dict[str, Any]) -> list[str]:
+    """What changed as a whole, in words: a node, an application, or what all share."""
+    words = [
+        f"{node} serves {share:.2f} of what it should, all applications on it alike: a bad machine, of which "
+        "nothing is learned and to or from which nothing is moved"
+        for node, share in row["bad_nodes"].items()
+    ]
+    words += [f"{app} serves {share:.2f} of what it did, everywhere" for app, share in row["changed"].items()]
+    if row["everything"] is not None:
+        words.append(
+            f"everything serves {row['everything']:.2f} of what it did: what all nodes share changed (a "
+            "core, the network, the load generator), so nothing is learned and no move could help"
+        )
+    return words
 
 
 def deploy_command(command: str, run_id: str) -> str:

@@ -6,12 +6,13 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.errors import InputError, SurroundingsError
-from metis.explore.acquisition import Plan
-from metis.measure.profile import Profile
+from metis.measure.profile import MEASURES, Profile, make_profile
 from metis.measure.testbed import join_profiles
-from metis.operate.drift import Drift, drift
+from metis.operate.diagnosis import Diagnosis, diagnose, nearer
+from metis.operate.drift import Drift, drift, expectation
 from metis.operate.knowledge import COVERED, Knowledge, fold
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
@@ -34,12 +35,26 @@ class LiveMeasurement:
         profile: a row per co-location that was measured, the median where several nodes hold it; may have
             no rows.
         silent: what could not be measured, by node, and why.
+        by_node: by row of the placement, what was measured on that node alone, a profile of one row; empty
+            where it is not known, and then no node can be told from an application.
     """
 
     profile: Profile
     silent: Mapping[str, str] = field(default_factory=dict)
+    by_node: Mapping[int, Profile] = field(default_factory=dict)
+
+    def of(self, rows: Sequence[int]) -> Profile:
+        """What was measured on some nodes, a row per co-location."""
+        chosen = [self.by_node[row] for row in rows if row in self.by_node]
+        if not chosen:
+            return self.profile.rows([])
+        parts = {name: np.concatenate([getattr(one, name) for one in chosen]) for name in MEASURES}
+        counts = np.concatenate([one.colocations for one in chosen])
+        first = chosen[0]
+        return make_profile(first.apps, first.slots, counts, parts, self.profile.provenance)
 
 
+Plan = Callable[[FloatArray, IntArray, Cluster, NDArray[np.bool_]], IntArray]
 Measure = Callable[[IntArray], LiveMeasurement]  # measures the nodes with these rows of the placement
 
 
@@ -87,6 +102,9 @@ class Inspection:
             low end of its gain less than its moves cost.
         unmeasured: nodes of the best placement whose co-location was never measured, or not since an
             application in it drifted.
+        diagnosis: what changed as a whole: nodes and what all share, of which nothing is learned, and
+            applications.
+        names: of the nodes.
     """
 
     fresh: Profile
@@ -103,6 +121,8 @@ class Inspection:
     cost: float
     proposal: IntArray | None
     unmeasured: int
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    names: tuple[str, ...] = ()
 
     @property
     def gain(self) -> float:
@@ -134,6 +154,9 @@ class Inspection:
             "gain_interval": [self._share(end) for end in self.interval],
             "cost": self._share(self.cost),
             "proposed": self.proposal is not None,
+            "bad_nodes": {self.names[row]: share for row, share in self.diagnosis.nodes.items()},
+            "everything": self.diagnosis.everything,
+            "changed": {self.fresh.apps[a]: share for a, share in self.diagnosis.apps.items()},
             "unmeasured": self.unmeasured,
         }
 
@@ -146,6 +169,7 @@ def inspect_running(
     objective: Objective,
     plan: Plan,
     thresholds: Thresholds | None = None,
+    names: Sequence[str] = (),
 ) -> Inspection:
     """Measure what runs, update the knowledge, and plan anew; what runs is not changed.
 
@@ -155,8 +179,10 @@ def inspect_running(
         cluster: the nodes and rules, nothing in place: every container may be proposed to move.
         measure: measures the co-locations of nodes, given the rows of these nodes, int [n].
         objective: what a placement is worth; one that needs RPS alone, the only quantity known here.
-        plan: (worth [size], group, cluster) -> placement [nodes, apps], as good as can be: the optimum.
+        plan: (worth [size], group, cluster, which nodes may take part [nodes]) -> placement [nodes, apps], as
+            good as can be; other nodes keep what they hold.
         thresholds: beyond which a measurement counts as drift.
+        names: of the nodes; numbers where none are given.
 
     Raises:
         InputError: nothing runs, or an objective that needs more than RPS.
@@ -173,18 +199,24 @@ def inspect_running(
         reasons = "; ".join(f"{node}: {why}" for node, why in first.silent.items())
         raise SurroundingsError(f"nothing that runs could be measured ({reasons})")
     words = [describe_colocation(row, known.base.apps) for row in running]
-    chosen = _suspects(known, first.profile, thresholds)
-    again = np.array([row for row, held in enumerate(words) if held in chosen], dtype=np.int64)
-    second = measure(again) if chosen else LiveMeasurement(first.profile.rows([]))
-    both = join_profiles(first.profile, second.profile, first.profile.provenance)
-    units = _units(known, both, second.profile, thresholds)
+    seen = _diagnosis(known, first, LiveMeasurement(first.profile.rows([])), thresholds)
+    chosen = _suspects(known, _sound(first, seen), thresholds)
+    again = _again(words, first, seen, chosen, thresholds)
+    second = measure(again) if len(again) else LiveMeasurement(first.profile.rows([]))
+    found = _diagnosis(known, first, second, thresholds)
+    one, other = _sound(first, found), _sound(second, found)
+    both = join_profiles(one, other, first.profile.provenance)
+    units = _units(known, both, other, thresholds)
     fresh = _divided(both, units)
-    drifted = _confirmed(known, fresh, _divided(second.profile, units), thresholds)
+    drifted = _confirmed(known, fresh, _divided(other, units), thresholds)
     still = {one.colocation for one in drifted} | {f"1 {app}" for app in units}
     after = known.after(fresh, drifted)
     group = running.sum(axis=0)
     worth, low = (objective.bind(group, cluster, tables) for tables in after.tables())
-    best = plan(worth, group, cluster)
+    # what slows everything no move can escape, and a bad node is to be mended, not planned around
+    free = np.zeros(len(running), dtype=bool)
+    free[found.sound(range(len(running)))] = True
+    best = plan(worth, group, cluster, free) if free.any() else running
     before, reached = value(running, cluster, worth), value(best, cluster, worth)
     interval = gain_interval(after, running, best, cluster, objective, thresholds.confidence)
     each = np.zeros(len(group)) if thresholds.move_cost is None else thresholds.move_cost
@@ -205,7 +237,55 @@ def inspect_running(
         cost=cost,
         proposal=best if pays else None,
         unmeasured=_unmeasured(after, best),
+        diagnosis=found,
+        names=tuple(names) or tuple(f"node {row}" for row in range(len(running))),
     )
+
+
+def _sound(live: LiveMeasurement, found: Diagnosis) -> Profile:
+    """What can be learned from of what was measured."""
+    if not live.by_node or (found.everything is None and not found.nodes):
+        return live.profile
+    return live.of(found.sound(list(live.by_node)))
+
+
+def _again(
+    words: Sequence[str],
+    first: LiveMeasurement,
+    found: Diagnosis,
+    chosen: Sequence[str],
+    thresholds: Thresholds,
+) -> IntArray:
+    """The nodes to measure again: those of suspect co-locations, and those that are thought to be bad."""
+    bad = list(first.by_node) if found.everything is not None else list(found.nodes)
+    if not thresholds.remeasure:
+        return np.array([], dtype=np.int64)
+    held = [row for row, one in enumerate(words) if one in chosen]
+    return np.array(sorted({*held, *bad}), dtype=np.int64)
+
+
+def _diagnosis(
+    known: Knowledge, first: LiveMeasurement, second: LiveMeasurement, thresholds: Thresholds
+) -> Diagnosis:
+    """What changed as a whole, by both measurements of a node where there are two."""
+    if not first.by_node:
+        return Diagnosis()
+    rows = list(first.by_node)
+    shape = (max(rows) + 1, len(known.base.apps))
+    residuals, deviation = np.full(shape, np.nan), np.ones(shape)
+    for row in rows:
+        apart = []
+        for live in (first, second):
+            if row in live.by_node:
+                measured = live.by_node[row]
+                mean, about = expectation(
+                    known.profile, thresholds.noise, thresholds.level, known.belief, measured
+                )
+                log = np.log(np.maximum(measured.rps, SMALLEST_SHARE))
+                apart.append((log - mean)[0])
+                deviation[row] = np.maximum(about[0], 1e-6)
+        residuals[row] = apart[0] if len(apart) == 1 else nearer(*apart)
+    return diagnose(residuals, deviation)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ apps:
 GROUP = np.array([4, 5, 3])
 
 
-def plan(worth, group, cluster):
+def plan(worth, group, cluster, free=None):
     return solve_colocation_program(worth, group, cluster, mip_rel_gap=1e-6).placement
 
 
@@ -236,3 +236,88 @@ def test_moves_that_cost_more_than_they_surely_gain_are_not_proposed(before, pro
         found = take(profile, running, Watched(before, running), noise=0.01, move_cost=cost)
         assert (found.proposal is not None) == proposed
         assert found.cost == pytest.approx(share * free.interval[0])
+
+
+class Planted(Watched):
+    """Measures each node by itself: some are slow, some applications changed, or everything is."""
+
+    def __init__(self, testbed, running, slow=None, changed=None, everything=1.0, first=False):
+        super().__init__(testbed, running)
+        self.slow, self.changed, self.everything, self.first = slow or {}, changed or {}, everything, first
+
+    def __call__(self, rows):
+        self.asked.append(rows.tolist())
+        singles, calm = {}, self.first and len(self.asked) > 1
+        for row in rows.tolist():
+            one = self.testbed.measure(self.running[[row]], self.seed + 100 * row + len(self.asked))
+            share = 1.0 if calm else self.slow.get(row, 1.0) * self.everything
+            apps = np.array([self.changed.get(app, 1.0) for app in one.apps])
+            singles[row] = replace(one, rps=one.rps * share * apps)
+        live = LiveMeasurement(one, {}, singles)
+        return replace(live, profile=live.of(rows.tolist()))
+
+
+RUNNING = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 1], [0, 2, 1], [1, 0, 1], [1, 1, 1]])
+
+
+def look(before, profile, **planted):
+    chosen = []
+
+    def noted(worth, group, cluster, free):
+        chosen.append(free)
+        part = Cluster(cluster.space, int(free.sum()))
+        placement = RUNNING.copy()
+        placement[free] = plan(worth, RUNNING[free].sum(axis=0), part)
+        return placement
+
+    measure = Planted(make_noisy(before), RUNNING, **planted)
+    known = Knowledge.of(profile, 0.05)
+    cluster = Cluster(profile.space, len(RUNNING))
+    names = tuple("abcdef")
+    found = inspect_running(known, RUNNING, cluster, measure, MeanRps(), noted, Thresholds(noise=0.05), names)
+    return found, chosen, measure
+
+
+def make_noisy(testbed):
+    return replace(testbed, noise=0.03)
+
+
+def test_a_bad_machine_is_named_and_not_learned_from(before, profile):
+    found, chosen, measure = look(before, profile, slow={2: 0.55})
+    assert list(found.as_dict()["bad_nodes"]) == ["c"]
+    assert found.as_dict()["bad_nodes"]["c"] == pytest.approx(0.55, abs=0.05)
+    assert not found.drifted
+    assert found.known.profile is profile
+    assert measure.asked[1] == [2]  # it was measured again
+    assert chosen[0].tolist() == [True, True, False, True, True, True]
+    assert found.proposal is None or (found.proposal[2] == RUNNING[2]).all()
+
+
+def test_a_changed_application_is_drift_wherever_it_runs(before, profile):
+    found, chosen, _ = look(before, profile, changed={"batch": 0.6})
+    assert list(found.as_dict()["changed"]) == ["batch"]
+    assert not found.diagnosis.nodes
+    assert {one.app for one in found.drifted} == {"batch"}
+    assert chosen[0].all()
+
+
+def test_what_slows_everything_is_learned_from_by_nothing_and_no_move_is_proposed(before, profile):
+    found, chosen, _ = look(before, profile, everything=0.5)
+    assert found.as_dict()["everything"] == pytest.approx(0.5, abs=0.05)
+    assert not chosen
+    assert found.proposal is None
+    assert not found.drifted
+    assert found.known.profile is profile
+
+
+def test_a_bad_machine_beside_a_changed_application(before, profile):
+    found, _, _ = look(before, profile, slow={5: 0.5}, changed={"batch": 0.6})
+    assert list(found.as_dict()["bad_nodes"]) == ["f"]
+    assert list(found.as_dict()["changed"]) == ["batch"]
+
+
+def test_a_disturbance_that_passed_names_nothing(before, profile):
+    for planted in ({"slow": {2: 0.55}}, {"everything": 0.5}):
+        found, _, _ = look(before, profile, **planted, first=True)
+        assert not found.diagnosis.nodes
+        assert found.diagnosis.everything is None
