@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,3 +215,40 @@ def test_a_proposal_that_was_made_is_never_proposed_back(before, after, profile,
         running = found.proposal
         proposed += 1
     assert proposed
+
+
+class Slowed(World):
+    """A cluster of which some nodes, or all, are slow; each is measured by itself."""
+
+    def __init__(self, testbed, running, slow):
+        super().__init__(testbed, running=running)
+        self.slow = slow
+
+    def see(self):
+        running, _ = super().see()
+
+        def measure(rows):
+            singles = {}
+            for row in rows.tolist():
+                one = self.testbeds[0].measure(running[[row]], seed=row)
+                singles[row] = replace(one, rps=one.rps * self.slow.get(row, 1.0))
+            live = LiveMeasurement(one, {}, singles)
+            return replace(live, profile=live.of(rows.tolist()))
+
+        return running, measure
+
+
+def test_nothing_moves_to_or_from_a_bad_machine_and_nothing_at_all_where_everything_fell(
+    before, profile, cluster, deployed
+):
+    nodes = tuple(f"w{row}" for row in range(NODES))
+    full = [row for row in range(NODES) if (deployed[row] > 0).sum() > 1]
+    found = run(Slowed(before, deployed, {full[0]: 0.5}), profile, cluster, nodes=nodes)
+    assert list(found.looks[0]["bad_nodes"]) == [nodes[full[0]]]
+    assert f"{nodes[full[0]]} serves 0." in look_line(found.looks[0])
+    assert found.proposal is None or (found.proposal[full[0]] == deployed[full[0]]).all()
+    hog = run(Slowed(before, deployed, dict.fromkeys(range(NODES), 0.5)), profile, cluster, nodes=nodes)
+    assert hog.looks[0]["everything"] == pytest.approx(0.5, abs=0.05)
+    assert "no move could help" in look_line(hog.looks[0])
+    assert hog.proposal is None
+    assert not hog.looks[0]["drifted"]
