@@ -161,7 +161,7 @@ class SyntheticModel:
         for r in range(len(sensitivity)):
             joining -= suffered[:, r] * sensitivity[r]
         np.exp(joining, out=joining)
-        log_rps = np.matmul(sensitivity.T[present], suffered)
+        log_rps: Any = np.matmul(sensitivity.T[present], suffered)  # in single precision
         np.subtract(helped[:, :, None], log_rps, out=log_rps)
         log_rps += help_[present] * (held == 0)[:, None]
         rps = np.exp(log_rps, out=log_rps)

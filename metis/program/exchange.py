@@ -7,9 +7,11 @@ import numpy as np
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.exchange_sweeps import Report, exchange_in_sweeps
+from metis.program.growth import growing_worth
 
 REPORT_EVERY = 500  # steps
 DENSE = 50_000_000  # steps of all nodes whose gains are kept, 8 bytes each; beyond, see `exchange_in_sweeps`
+QUICK = 1_000_000  # the same where a worth knows its growth, so that sweeps cost a fifth
 
 
 def exchange(
@@ -36,7 +38,9 @@ def exchange(
     Returns:
         The placement, and the steps made.
     """
-    if len(placement) * (placement.shape[1] + 1) ** 2 > DENSE:
+    gains = len(placement) * (placement.shape[1] + 1) ** 2
+    known = all(growing_worth(problem, kind) is not None for kind in range(problem.kinds))
+    if gains > (QUICK if known else DENSE):
         return exchange_in_sweeps(problem, kind_of, placement, max_steps, tolerance, report)
     new = placement.copy()
     search = _Search(problem, kind_of)

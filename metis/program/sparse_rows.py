@@ -30,7 +30,7 @@ class SparseRows:
     def of(cls, rows: NDArray[np.integer]) -> "SparseRows":
         """Return `rows` [n, apps]."""
         row, app = np.nonzero(rows)
-        return cls(*rows.shape, row, app, rows[row, app].astype(np.int64))
+        return cls(len(rows), rows.shape[1], row, app, rows[row, app].astype(np.int64))
 
     def joined(self, other: "SparseRows") -> "SparseRows":
         """Return these rows and others after them."""
@@ -54,7 +54,7 @@ class SparseRows:
 
     def times(self, prices: FloatArray) -> FloatArray:
         """Return what each row costs at `prices` [apps], float64 [size]."""
-        return np.bincount(self.row, weights=self.count * prices[self.app], minlength=self.size)
+        return np.asarray(np.bincount(self.row, weights=self.count * prices[self.app], minlength=self.size))
 
     def within(self, most: IntArray, kind: IntArray) -> NDArray[np.bool_]:
         """Return whether each row holds at most so many of each application, bool [size].
