@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,13 +161,13 @@ class SyntheticModel:
         for r in range(len(sensitivity)):
             joining -= suffered[:, r] * sensitivity[r]
         np.exp(joining, out=joining)
-        log_rps: Any = np.matmul(sensitivity.T[present], suffered)  # in single precision
+        log_rps = np.matmul(sensitivity.T[present], suffered)
         np.subtract(helped[:, :, None], log_rps, out=log_rps)
         log_rps += help_[present] * (held == 0)[:, None]
         rps = np.exp(log_rps, out=log_rps)
         total = np.einsum("nka,nk->na", of_rps(rps), times)
         joining[~there.any(axis=1)] = 1.0
-        return np.asarray(total + of_rps(joining), dtype=np.float64)
+        return np.asarray(total + of_rps(cast(FloatArray, joining)), dtype=np.float64)  # single is enough
 
     @cached_property
     def _single(self) -> tuple[Float32Array, Float32Array, Float32Array]:

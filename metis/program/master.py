@@ -105,7 +105,7 @@ class Master:
 
     def column(self, number: int) -> IntArray:
         """Return the containers of a column, int [apps]."""
-        return self._rows.dense(np.array([number]))[0]
+        return np.asarray(self._rows.dense(np.array([number]))[0])
 
     def restrict(self, demand: IntArray, nodes: IntArray, left: IntArray | None = None) -> None:
         """Place only what is left, [apps], on the nodes of each kind that are left, [kinds].

@@ -4,7 +4,10 @@ A master of hundreds of applications needs thousands of columns, of which a sear
 time. Columns that are in use, with one container exchanged for another, are most of what it still lacks.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.problem.counts import FloatArray, IntArray
 from metis.program.growth import room_for_one_more, worth_of_one_more
@@ -26,7 +29,7 @@ def after_one_more(pool: Pool, prices: FloatArray, rows: IntArray) -> FloatArray
     return found
 
 
-def one_less(pool: Pool, rows: IntArray) -> IntArray:
+def one_less(pool: Pool, rows: NDArray[np.integer[Any]]) -> IntArray:
     """Return what is left of `rows` [n, apps] without one container, each once."""
     row, app = np.nonzero(rows)
     less = rows[row].astype(np.int64)

@@ -1,6 +1,7 @@
 """Rows of counts of which few are not 0, as nodes hold few of many applications."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class SparseRows:
     count: IntArray
 
     @classmethod
-    def of(cls, rows: NDArray[np.integer]) -> "SparseRows":
+    def of(cls, rows: NDArray[np.integer[Any]]) -> "SparseRows":
         """Return `rows` [n, apps]."""
         row, app = np.nonzero(rows)
         return cls(len(rows), rows.shape[1], row, app, rows[row, app].astype(np.int64))
