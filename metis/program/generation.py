@@ -39,6 +39,7 @@ SMOOTHED = 0.5  # weight of the best prices so far in those that are searched wi
 PARTNERS = 8  # that a last search tries where nothing is proven
 NARROWER = 8  # a beam than the first attempt at a proof
 WIDER, WIDEST = 8, 64  # growth of the width of a search that was cut short, and how far it may go
+LIMITS = 12_000_000  # of columns by application, that a proof keeps at once
 ROUNDS = 500  # searches at most
 
 
@@ -116,7 +117,8 @@ class _Generation:
         proving: bool,
     ) -> None:
         self.proving = proving
-        self.problem, self.width, self.widest = problem, width, width * WIDEST
+        self.problem, self.width = problem, width
+        self.widest = max(width, min(width * WIDEST, LIMITS // len(problem.apps)))
         self.many = fills_master(problem)
         self.beam = max(1, width // NARROWER)
         self.until, self.report = until, report
@@ -218,7 +220,7 @@ class _Generation:
             elif complete or self.width >= self.widest:
                 return False
             else:
-                self.width *= WIDER
+                self.width = min(self.width * WIDER, self.widest)
 
     def _closed(self, value: float) -> bool:
         """Whether the relaxation counts as solved, by the proven bound or, without proof, the estimated."""

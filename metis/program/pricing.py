@@ -13,6 +13,7 @@ from metis.program.pool import Pool
 EVERY = 60_000  # columns of a kind that are enumerated rather than searched
 SLACK = 0.02  # of the largest worth, by how much less reduced worth a column may have to join a sparing pool
 EXCHANGED = 200  # columns around which a search looks
+COUNTS = 30_000_000  # that are written out at once, eight bytes each
 CHUNK = 20_000  # rows whose worth is asked for at once
 
 
@@ -31,6 +32,11 @@ class Priced(NamedTuple):
     def complete(self) -> bool:
         """Whether nothing that could be higher was left aside."""
         return self.limit <= self.found
+
+
+def affordable(columns: int, apps: int) -> int:
+    """Return of how many columns, `columns` at most, all that one more container makes can be written out."""
+    return min(columns, max(1, COUNTS // apps**2))
 
 
 def search(pool: Pool, prices: FloatArray, least: float, width: int, partners: int = 1) -> Priced:
@@ -88,6 +94,7 @@ def _beam_search(pool: Pool, prices: FloatArray, width: int) -> float:
     hashes = np.zeros(1, dtype=np.int64)
     room = problem.room(kind)[None, :].copy()
     best = float(pool.look_up(frontier)[0])
+    width = affordable(width, apps)
     total = 0
     while len(frontier):
         total += 1
@@ -126,7 +133,7 @@ def _exchanged(pool: Pool, prices: FloatArray) -> float:
     """Exchange one container of the best columns for another; the highest reduced worth that this reaches."""
     problem = pool.problem
     one = np.eye(len(problem.apps), dtype=np.int64)
-    best = pool.best(prices, -np.inf, EXCHANGED)[0].added.astype(np.int64)
+    best = pool.best(prices, -np.inf, affordable(EXCHANGED, len(prices)))[0].added.astype(np.int64)
     row, app = np.nonzero(best)
     less = best[row] - one[app]
     _, first = np.unique(less @ pool.keys, return_index=True)

@@ -18,6 +18,7 @@ from metis.program.exchange_sweeps import exchange_in_sweeps
 from metis.program.filling import fill
 from metis.program.growth import worth_of_one_more
 from metis.program.pool import Pool
+from metis.program.pricing import affordable
 from metis.program.sparse_rows import SparseRows
 
 
@@ -148,6 +149,12 @@ def test_a_master_filled_with_neighbours_reaches_the_bound_of_all_columns(monkey
 def test_a_pool_of_a_thousand_applications_holds_no_more_numbers_than_one_of_a_hundred():
     group, cluster, worth = drawn(apps=1000, nodes=1, each=1)
     assert Pool(problem_of(group, cluster, worth)[0], 0).most == pool.NUMBERS // 1000
+
+
+def test_searches_by_breadth_are_narrower_where_applications_are_many():
+    assert affordable(1024, 30) == 1024
+    assert affordable(1024, 1000) == 30  # of a thousand rows of a thousand counts each, 240 MB
+    assert affordable(200, 100_000) == 1
 
 
 def test_sparse_rows_are_rows_that_are_mostly_zero():
