@@ -1,7 +1,7 @@
 """The program's view of a problem: nodes by kind, what each kind has room for, what a node is worth."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -73,6 +73,10 @@ class Problem:
         penalty: what each co-location [n, apps] takes from the value by soft rules, float64 [n]; None for
             nothing.
         limits: on nodes of several kinds together; a limit treats all nodes of a kind alike.
+        origin: where containers move, those that a node of each kind had and that are part of `demand`, int
+            [kinds, apps]: one that does not come to a node of its kind again is a move. The last of `limits`
+            is then on moves. None where nothing moves.
+        move_cost: of moving a container of each application, float64 [apps]; None for nothing.
     """
 
     apps: tuple[str, ...]
@@ -87,6 +91,8 @@ class Problem:
     most: IntArray | None = None
     penalty: Callable[[IntArray], FloatArray] | None = None
     limits: tuple[KindLimit, ...] = ()
+    origin: IntArray | None = None
+    move_cost: FloatArray | None = None
 
     @property
     def kinds(self) -> int:
@@ -128,9 +134,50 @@ class Problem:
         found = np.array([limit.where for limit in self.limits], dtype=bool)
         return found.reshape(-1, self.kinds, len(self.apps))
 
-    def limit_use(self, kind: int, added: IntArray) -> IntArray:
-        """Return how many containers of `added` [n, apps] on a kind count for each limit, int [n, limits]."""
-        return np.asarray(added @ self.limit_where[:, kind].T.astype(np.int64))
+    def limit_use(self, kind: int | IntArray, added: IntArray) -> IntArray:
+        """Return how many containers of `added` [n, apps] on a kind count for each limit, int [n, limits].
+
+        Args:
+            kind: of all these nodes, or of each, int [n].
+            added: what they receive.
+        """
+        if isinstance(kind, np.ndarray):
+            use = np.stack([(where[kind] * added).sum(axis=1) for where in self.limit_where], axis=1)
+        else:
+            use = np.asarray(added @ self.limit_where[:, kind].T.astype(np.int64))
+        if self.origin is not None:
+            use[:, -1] = self.leaving(kind, added).sum(axis=1)
+        return use
+
+    def leaving(self, kind: int | IntArray, added: IntArray) -> IntArray:
+        """Return which containers leave nodes that end up with `added` [n, apps], int [n, apps].
+
+        Args:
+            kind: of all these nodes, or of each, int [n].
+            added: what they receive, of what they had as well.
+        """
+        assert self.origin is not None
+        return np.asarray(np.maximum(self.origin[kind] - added, 0))
+
+    def cost_of_moves(self, kind: int | IntArray, added: IntArray, price: float = 0.0) -> FloatArray:
+        """Return what the moves away from nodes cost that end up with `added` [n, apps], float64 [n].
+
+        Args:
+            kind: of all these nodes, or of each, int [n].
+            added: what they receive, of what they had as well.
+            price: of a move, beside what it costs by itself.
+        """
+        if self.origin is None:
+            return np.zeros(len(added))
+        each = np.zeros(len(self.apps)) if self.move_cost is None else self.move_cost
+        return np.asarray(self.leaving(kind, added) @ (each + price))
+
+    def under_limits(self, kind: int) -> NDArray[np.bool_]:
+        """Return which limits containers on nodes of a kind may count for, bool [limits]."""
+        found = self.limit_where[:, kind].any(axis=1)
+        if self.origin is not None:
+            found[-1] = True
+        return np.asarray(found)
 
     @cached_property
     def limit_most(self) -> IntArray:
@@ -153,7 +200,10 @@ class Problem:
         """Return how many containers of a placement [nodes, apps] count for each limit, int [limits]."""
         of_kind = np.zeros((self.kinds, len(self.apps)), dtype=np.int64)
         np.add.at(of_kind, kind_of, placement)
-        return np.asarray((self.limit_where * of_kind).sum(axis=(1, 2)))
+        use = np.asarray((self.limit_where * of_kind).sum(axis=(1, 2)))
+        if self.origin is not None:
+            use[-1] = self.leaving(kind_of, placement).sum()
+        return use
 
     def fits(self, kind: int, added: IntArray, demand: IntArray, left: IntArray) -> NDArray[np.bool_]:
         """Return whether one node of a kind may receive `added` [n, apps] of what is left, bool [n].
@@ -184,38 +234,64 @@ class Problem:
         return np.asarray(prices + duals[len(self.apps) :] @ self.limit_where[:, kind])
 
 
-def problem_of(group: IntArray, cluster: Cluster, worth: FloatArray | Worth) -> tuple[Problem, IntArray]:
+def problem_of(
+    group: IntArray, cluster: Cluster, worth: FloatArray | Worth, origin: IntArray | None = None
+) -> tuple[Problem, IntArray]:
     """Return the problem of placing a group, and the kind of each node, int [nodes].
 
     Args:
         group: containers to place, int [apps].
         cluster: where to; its statement, where it has one, says what nodes have and what rules ask.
         worth: of co-locations: a table [space.size], or an oracle.
+        origin: where some of the group run already, and may move, int [nodes, apps]; None: nothing moves.
+            Any number may; see `with_moves`.
     """
     space = cluster.space
     oracle = as_worth(space, worth)
     group = np.asarray(group, dtype=np.int64)
     if cluster.stated is not None:
-        return _stated(group, cluster, oracle)
-    held, kind_of, nodes = np.unique(cluster.existing, axis=0, return_inverse=True, return_counts=True)
+        return _stated(group, cluster, oracle, origin)
+    at_first = cluster.existing[:, :0] if origin is None else origin
+    rows = np.column_stack([cluster.existing, at_first])
+    _, first, kind_of, nodes = np.unique(
+        rows, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
     slots = NodeType("node", np.array([float(space.slots)]), oracle)
     problem = Problem(
         apps=space.apps,
         demand=group,
         requests=np.ones((len(space.apps), 1)),
         types=(slots,),
-        type_of=np.zeros(len(held), dtype=np.int64),
-        held=held,
+        type_of=np.zeros(len(first), dtype=np.int64),
+        held=cluster.existing[first],
         nodes=nodes.astype(np.int64),
         admits=cluster.admits,
+        limits=_on_moves(first, origin, len(space.apps)),
+        origin=None if origin is None else origin[first],
     )
     return problem, kind_of.ravel()
 
 
-def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, IntArray]:
+def with_moves(problem: Problem, moves: int) -> Problem:
+    """Return a problem whose containers may move, with at most so many moves."""
+    *others, on_moves = problem.limits
+    return replace(problem, limits=(*others, replace(on_moves, most=moves)))
+
+
+def _on_moves(first: IntArray, origin: IntArray | None, apps: int) -> tuple[KindLimit, ...]:
+    """Return the limit on moves, which any number of them keeps; none where nothing moves."""
+    if origin is None:
+        return ()
+    return (KindLimit("moves", np.zeros((len(first), apps), dtype=bool), int(origin.sum())),)
+
+
+def _stated(
+    group: IntArray, cluster: Cluster, oracle: Worth, origin: IntArray | None
+) -> tuple[Problem, IntArray]:
     """Return the problem that a statement makes, its nodes split by type, limits and what they hold."""
     stated, existing = cluster.stated, cluster.existing
     assert stated is not None
+    at_first = existing * 0 if origin is None else origin
     total = group + existing.sum(axis=0)
     limits = limits_of(stated, total)
     most = np.maximum(most_on_one(stated, total) - existing, 0)
@@ -224,7 +300,7 @@ def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, 
     )
     masks = [nodes for limit in limits for _, nodes in limit.parts]
     under = np.array(masks, dtype=np.int64).reshape(-1, len(existing)).T
-    rows = np.column_stack([make_of.ravel(), under, most, existing])
+    rows = np.column_stack([make_of.ravel(), under, most, existing, at_first])
     _, first, kind_of, nodes = np.unique(
         rows, axis=0, return_index=True, return_inverse=True, return_counts=True
     )
@@ -247,11 +323,14 @@ def _stated(group: IntArray, cluster: Cluster, oracle: Worth) -> tuple[Problem, 
             KindLimit(
                 words=limit.words,
                 where=_where(limit, first, len(stated.apps)),
-                most=max(limit.most - limit.used(existing), 0),
+                # what is over a hard limit already may stay, and not grow
+                most=max(limit.most - limit.used(existing), limit.used(at_first) if limit.hard else 0, 0),
                 penalty=limit.penalty * per,
             )
             for limit in limits
-        ),
+        )
+        + _on_moves(first, origin, len(stated.apps)),
+        origin=None if origin is None else origin[first],
     )
     return problem, kind_of.ravel()
 

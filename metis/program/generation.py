@@ -122,7 +122,7 @@ class _Generation:
         self.many = fills_master(problem)
         self.beam = max(1, width // NARROWER)
         self.until, self.report = until, report
-        self.pools = _pools(problem)
+        self.pools = pools_of(problem)
         self.whole = {id(pool): enumerate_columns(pool) for pool in self._shared()}
         begun = [np.unique(start[kind_of == kind], axis=0) for kind in range(problem.kinds)]
         for pool, rows in zip(self.pools, begun, strict=True):
@@ -288,7 +288,7 @@ def join(problem: Problem, master: Master, pools: list[Pool], solution: Solution
     return joined
 
 
-def _pools(problem: Problem) -> list[Pool]:
+def pools_of(problem: Problem) -> list[Pool]:
     """Return the pool of each kind; kinds that only limits tell apart share one, so worth is asked once."""
     alike: dict[bytes, Pool] = {}
     found = []

@@ -25,6 +25,7 @@ class Solution(NamedTuple):
         kinds: price of a node of each kind, float64 [kinds].
         unplaced: containers left out, float64 [apps].
         tolls: price of a container under each limit, float64 [limits].
+        overrun: moves beyond their limit.
     """
 
     nodes: FloatArray
@@ -33,6 +34,7 @@ class Solution(NamedTuple):
     kinds: FloatArray
     unplaced: FloatArray
     tolls: FloatArray = np.zeros(0)
+    overrun: float = 0.0
 
     @property
     def duals(self) -> FloatArray:
@@ -74,33 +76,43 @@ class Master:
             row, cost = np.array([self._apps + self._kinds + r]), float(problem.limit_penalty[r])
             self._highs.addCol(cost / self.scale, 0.0, np.inf, 1, row.astype(np.int32), np.array([-1.0]))
             self._before += 1
+        self._soft = self._before - self._apps
+        if problem.origin is not None:  # beyond their limit moves cost as much as containers left out
+            row = np.array([len(right) - 1], dtype=np.int32)
+            self._highs.addCol(UNPLACED, 0.0, np.inf, 1, row, np.array([-1.0]))
+            self._before += 1
         self._rows = SparseRows.of(np.zeros((0, self._apps), dtype=np.int64))
         self._use: IntArray = np.zeros((0, len(problem.limits)), dtype=np.int64)
         self.worth: FloatArray = np.zeros(0)
         self.kind: IntArray = np.zeros(0, dtype=np.int64)
         self.usable: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
-    def add(self, kind: int, columns: Columns) -> None:
-        """Let `columns` of a kind join the program."""
+    def add(self, kind: int | IntArray, columns: Columns) -> None:
+        """Let `columns` join the program: of a kind, or each of its own kind, int [n]."""
         count = len(columns.worth)
         if not count:
             return
         added = columns.added.astype(np.int64)
-        under = np.flatnonzero(self._problem.limit_where[:, kind].any(axis=1))
+        if isinstance(kind, np.ndarray):
+            under = np.arange(len(self._problem.limits))
+        else:
+            under = np.flatnonzero(self._problem.under_limits(kind))
         of_limits = self._problem.limit_use(kind, added)
         use = of_limits[:, under]
         # the rows of the program that a column meets: its applications, its kind, its limits
         entries = np.hstack([added, np.ones((count, 1), dtype=np.int64), use])
-        rows = np.concatenate([np.arange(self._apps), [self._apps + kind], self._apps + self._kinds + under])
+        rows = np.concatenate([np.arange(self._apps), [self._apps], self._apps + self._kinds + under])
         column, at = np.nonzero(entries)
         starts = np.searchsorted(column, np.arange(count))
-        index, value = rows[at].astype(np.int32), entries[column, at].astype(np.float64)
+        kinds = np.full(count, kind, dtype=np.int64)
+        index = np.where(at == self._apps, self._apps + kinds[column], rows[at]).astype(np.int32)
+        value = entries[column, at].astype(np.float64)
         costs, zeros, no_limit = -columns.worth / self.scale, np.zeros(count), np.full(count, np.inf)
         self._highs.addCols(count, costs, zeros, no_limit, len(index), starts.astype(np.int32), index, value)
         self._rows = self._rows.joined(SparseRows.of(added))
         self._use = np.concatenate([self._use, of_limits])
         self.worth = np.concatenate([self.worth, columns.worth])
-        self.kind = np.concatenate([self.kind, np.full(count, kind, dtype=np.int64)])
+        self.kind = np.concatenate([self.kind, kinds])
         self.usable = np.concatenate([self.usable, np.ones(count, dtype=bool)])
 
     def column(self, number: int) -> IntArray:
@@ -134,6 +146,10 @@ class Master:
             upper = np.where(usable[changed], np.inf, 0.0)
             self._highs.changeColsBounds(len(index), index, zeros, upper)
 
+    def limit(self, row: int, most: float) -> None:
+        """Change what a limit leaves."""
+        self._highs.changeRowBounds(self._apps + self._kinds + row, -np.inf, float(most))
+
     def solve(self) -> Solution:
         """Solve the program, from the last basis on.
 
@@ -152,8 +168,9 @@ class Master:
             raise SolverError(f"the linear program over columns was not solved: {named}")
         found: Any = self._highs.getSolution()
         values, duals = np.array(found.col_value), -np.array(found.row_dual) * self.scale
-        nodes, beyond = np.maximum(values[self._before :], 0.0), values[self._apps : self._before]
+        nodes, beyond = np.maximum(values[self._before :], 0.0), values[self._apps : self._apps + self._soft]
         penalty = self._problem.limit_penalty
         value = float(nodes @ self.worth) - float(beyond @ penalty[np.isfinite(penalty)])
         prices, kinds, tolls = np.split(duals, [self._apps, self._apps + self._kinds])
-        return Solution(nodes, value, prices, kinds, values[: self._apps], np.maximum(tolls, 0.0))
+        overrun = float(values[self._apps + self._soft : self._before].sum())
+        return Solution(nodes, value, prices, kinds, values[: self._apps], np.maximum(tolls, 0.0), overrun)

@@ -12,17 +12,19 @@ last row is what one move more would gain.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter, process_time
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.errors import InputError, SolverError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.evaluation import value
+from metis.problem.kinds import problem_of
+from metis.problem.worth import Worth
 from metis.program.colocation_program import ROUNDING, relative_gap, solve_colocation_program
-from metis.program.moves_columns import BoolArray, Kinds
-from metis.program.moves_master import FEASIBLE, Master, Prices, Relaxed
+from metis.program.generation import BoundKind
+from metis.program.moves_relaxation import FEASIBLE, MoveRelaxation, Relaxed
 from metis.program.moves_rounding import Whole, round_to_whole
 
 GAP = 2e-4  # share of the bound at which a plan counts as good enough
@@ -34,6 +36,30 @@ CEILING_LIMIT = 20.0  # seconds for the optimum from nothing
 BEND = 1.6  # the first moves gain most: the points of a frontier lie denser there
 
 Report = Callable[[int, int], None]
+BoolArray = NDArray[np.bool_]
+
+
+class Prices(NamedTuple):
+    """The prices of a program of moves.
+
+    Attributes:
+        container: of placing one container on a node of each kind, float64 [kinds, apps]: what the room is
+            worth that it takes.
+        move: what one move more would gain, 0 or more.
+        node: what a node of each kind adds beyond its containers' prices, float64 [kinds].
+    """
+
+    container: FloatArray
+    move: float
+    node: FloatArray
+
+
+class NoWorth:
+    """The worth of co-locations where only moves count."""
+
+    def of(self, colocations: IntArray) -> FloatArray:
+        """Return 0 for each of `colocations` [n, apps], float64 [n]."""
+        return np.zeros(len(colocations))
 
 
 @dataclass(frozen=True)
@@ -46,7 +72,8 @@ class MovePlan:
         moves: moves made: containers that leave a node for another one.
         value: of the placement by the objective, the cost of moves not subtracted.
         cost: of the moves made.
-        bound: no plan whose moves cost as much has a larger value.
+        bound: no plan whose moves cost as much has a larger value, as far as `bound_kind` goes.
+        bound_kind: `proven`, or `estimated` where co-locations were searched and not all looked at.
         gap: what is missing to the bound, as a share of it.
         prices: of containers, moves and kinds of nodes.
         kind_of: kind of every node, int [nodes], by which `prices.node` is numbered.
@@ -60,6 +87,7 @@ class MovePlan:
     value: float
     cost: float
     bound: float
+    bound_kind: BoundKind
     gap: float
     prices: Prices
     kind_of: IntArray
@@ -71,8 +99,8 @@ class MoveProgram:
     """A running cluster, to be improved by moves; what one number of moves found helps the next.
 
     Args:
-        worth: of every co-location, float64 [space.size]; always maximised.
-        cluster: nodes, what runs there, and the co-locations that rules admit. A node that holds what they
+        worth: of co-locations, a table [space.size] or an oracle; always maximised.
+        cluster: nodes, what runs there, and what rules and capacities admit. A node that holds what they
             forbid may keep it unchanged; every other node ends up holding what they admit.
         arriving: containers to place besides, int [apps]; None for none.
         leaving: containers to remove, int [apps]; they are no moves. None for none.
@@ -89,7 +117,7 @@ class MoveProgram:
 
     def __init__(
         self,
-        worth: FloatArray,
+        worth: FloatArray | Worth,
         cluster: Cluster,
         *,
         arriving: IntArray | None = None,
@@ -105,14 +133,19 @@ class MoveProgram:
         both = np.minimum(coming, going)  # one that arrives takes the place of one that leaves
         self._arriving, self._leaving = coming - both, going - both
         each = np.zeros(apps) if cost is None else np.asarray(cost, dtype=np.float64)
-        fixed: BoolArray = np.isposinf(each)
-        self._each = np.where(fixed, 0.0, each)
+        self._fixed: BoolArray = np.isposinf(each)
+        self._each = np.where(self._fixed, 0.0, each)
         self._worth, self._cluster = worth, cluster
         self._gap, self._time_limit, self._tight = gap, time_limit, tight
-        self._demand = self._checked_demand(fixed)
-        kinds = Kinds.of(cluster, self._demand, fixed)
-        self._scale = float(np.abs(worth).max()) or 1.0
-        self._master = Master(kinds, worth[kinds.ids] / self._scale, self._each / self._scale, self._demand)
+        self._demand = self._checked_demand()
+        self._stays = cluster.existing * self._fixed
+        problem, self._kind_of = problem_of(
+            self._demand - self._stays.sum(axis=0),
+            replace(cluster, existing=self._stays),
+            worth,
+            cluster.existing - self._stays,
+        )
+        self._relaxation = MoveRelaxation(replace(problem, move_cost=self._each), gap / 4)
         self._ceiling: float | None = None
         self._top: float | None = None
 
@@ -128,13 +161,12 @@ class MoveProgram:
         def left() -> float:
             return self._time_limit - (perf_counter() - wall)
 
-        # containers that leave the cluster also leave their node
-        budget = None if moves is None else float(moves + self._leaving.sum())
-        relaxed = self._master.solve(budget)
+        budget = self._leavers(moves)
+        relaxed = self._relaxation.solve(budget, left)
         whole = None
         if relaxed.short <= FEASIBLE:
             ceiling = self._optimum_bound() if self._tight and self._near_top(relaxed) else np.inf
-            whole = round_to_whole(self._master, relaxed, budget, self._gap, left, ceiling)
+            whole = round_to_whole(self._relaxation, relaxed, budget, self._gap, left, ceiling)
         if whole is None:
             if relaxed.short <= FEASIBLE and left() <= 0:
                 raise SolverError(f"no plan was found in {self._time_limit:g} s: raise rebalance.time_limit")
@@ -171,34 +203,41 @@ class MoveProgram:
     def least_moves(self) -> int | None:
         """Return the fewest moves with which everything can be placed; None where no number is enough."""
         counted = MoveProgram(
-            np.zeros(len(self._worth)),
+            NoWorth(),
             self._cluster,
             arriving=self._arriving,
             leaving=self._leaving,
-            cost=np.where(self._master.kinds.fixed, np.inf, 1.0),
+            cost=np.where(self._fixed, np.inf, 1.0),
             gap=0.0,
             time_limit=self._time_limit,
         )
-        relaxed = counted._master.solve(None)
+        budget, start = counted._leavers(None), perf_counter()
+
+        def left() -> float:
+            return self._time_limit - (perf_counter() - start)
+
+        relaxed = counted._relaxation.solve(budget, left)
         if relaxed.short > FEASIBLE:
             return None
-        start = perf_counter()
-        whole = round_to_whole(
-            counted._master, relaxed, None, 0.0, lambda: self._time_limit - (perf_counter() - start)
-        )
+        whole = round_to_whole(counted._relaxation, relaxed, budget, 0.0, left)
         return None if whole is None else round(-whole.value) - int(self._leaving.sum())
 
     def most_moves(self) -> int:
         """Return how many moves are as good as any number, by the bound."""
-        master, least = self._master, int(self._leaving.sum())
+        least = int(self._leaving.sum())
         top = self._unlimited()
         few, many = least, int(self._cluster.existing.sum())
         while few < many:
             middle = (few + many) // 2
-            relaxed = master.solve(float(middle))
+            relaxed = self._relaxation.solve(middle)
             enough = relaxed.short <= FEASIBLE and relaxed.bound >= top - SATURATED * abs(top)
             few, many = (few, middle) if enough else (middle + 1, many)
         return many - least
+
+    def _leavers(self, moves: int | None) -> int:
+        """How many containers may leave their node: those that leave the cluster do, too."""
+        any_number = int(self._cluster.existing.sum())
+        return any_number if moves is None else min(moves + int(self._leaving.sum()), any_number)
 
     def _points(self) -> list[int]:
         """Numbers of moves from the fewest possible to as many as help."""
@@ -212,26 +251,30 @@ class MoveProgram:
         shares = np.linspace(0, 1, POINTS) ** BEND
         return sorted({least + round(float(share) * (most - least)) for share in shares})
 
-    def _checked_demand(self, fixed: BoolArray) -> IntArray:
+    def _checked_demand(self) -> IntArray:
         apps, running = self._cluster.space.apps, self._cluster.existing.sum(axis=0)
         for a in np.flatnonzero(self._leaving > running):
             raise InputError(f"{self._leaving[a]} containers of {apps[a]} cannot leave: {running[a]} run")
         demand = np.asarray(running + self._arriving - self._leaving)
-        slots = self._cluster.nodes * self._cluster.space.slots
+        stated = self._cluster.stated
+        if stated is not None:
+            stated.check_demand(demand)
+        slots = self._cluster.free_slots + int(running.sum())
         if demand.sum() > slots:
+            each = f" of {self._cluster.space.slots} slots" if stated is None else ""
             raise InputError(
                 f"{self._arriving.sum()} containers do not fit at any number of moves: "
-                f"{self._cluster.nodes} nodes of {self._cluster.space.slots} slots hold {slots} containers, "
+                f"{self._cluster.nodes} nodes{each} hold {slots} containers, "
                 f"{running.sum() - self._leaving.sum()} run"
             )
-        for a in np.flatnonzero(fixed & (self._leaving > 0)):
+        for a in np.flatnonzero(self._fixed & (self._leaving > 0)):
             raise InputError(f"{self._leaving[a]} containers of {apps[a]} leave, none of which may move")
         return demand
 
     def _unlimited(self) -> float:
-        """The linear program's bound for any number of moves, scaled."""
+        """The linear program's bound for any number of moves."""
         if self._top is None:
-            self._top = self._master.solve(None).bound
+            self._top = self._relaxation.solve(self._leavers(None)).bound
         return self._top
 
     def _near_top(self, relaxed: Relaxed) -> bool:
@@ -240,18 +283,18 @@ class MoveProgram:
         return relaxed.bound >= top - NEAR_TOP * abs(top)
 
     def _optimum_bound(self) -> float:
-        """The bound of placing everything from nothing, scaled; infinite where a node breaks a rule."""
+        """The bound of placing everything from nothing; infinite where a node breaks a rule, or nodes differ."""
         if self._ceiling is None:
-            cluster = self._cluster
-            kept = cluster.allowed[cluster.space.index(cluster.existing)].all()
-            empty = Cluster(cluster.space, cluster.nodes, allowed=cluster.allowed)
+            cluster, worth = self._cluster, self._worth
             self._ceiling = np.inf
-            if kept and self._demand.any():
+            alike = cluster.stated is None and isinstance(worth, np.ndarray)
+            if alike and cluster.admits(cluster.existing).all() and self._demand.any():
+                empty = Cluster(cluster.space, cluster.nodes, allowed=cluster.allowed)
                 try:
                     found = solve_colocation_program(
-                        self._worth, self._demand, empty, mip_rel_gap=self._gap / 4, time_limit=CEILING_LIMIT
+                        worth, self._demand, empty, mip_rel_gap=self._gap / 4, time_limit=CEILING_LIMIT
                     )
-                    self._ceiling = found.bound / self._scale
+                    self._ceiling = found.bound
                 except SolverError:
                     self._ceiling = np.inf  # not in time: then it says nothing
         return self._ceiling
@@ -260,8 +303,7 @@ class MoveProgram:
         arriving = int(self._arriving.sum())
         least = self.least_moves() if moves is not None else None
         if least is None:
-            fixed = self._master.kinds.fixed
-            stay = [app for app, stays in zip(self._cluster.space.apps, fixed, strict=True) if stays]
+            stay = [app for app, stays in zip(self._cluster.space.apps, self._fixed, strict=True) if stays]
             reason = f"while containers of {', '.join(stay)} may not move" if stay else "the rules forbid it"
             raise InputError(f"{arriving} containers that arrive fit at no number of moves: {reason}")
         raise InputError(
@@ -269,16 +311,17 @@ class MoveProgram:
         )
 
     def _as_plan(self, whole: Whole, relaxed: Relaxed, budget: int | None) -> MovePlan:
-        kinds, cluster = self._master.kinds, self._cluster
+        cluster, problem, solution = self._cluster, self._relaxation.problem, relaxed.solution
         placement = np.zeros_like(cluster.existing)
         # nodes of a kind hold the same, so which becomes which makes no difference in moves
-        placement[np.argsort(kinds.kind_of, kind="stable")] = kinds.counts[
-            whole.reached[np.argsort(whole.rows, kind="stable")]
+        placement[np.argsort(self._kind_of, kind="stable")] = whole.added[
+            np.argsort(whole.kind, kind="stable")
         ]
+        reached = problem.value(self._kind_of, placement)
+        placement = placement + self._stays
         left = np.maximum(cluster.existing - placement, 0).sum(axis=0)
-        reached = value(placement - cluster.existing, cluster, self._worth)
-        bound = max(whole.bound * self._scale + float(left @ self._each), reached)
-        prices = relaxed.prices
+        bound = max(whole.bound + float(left @ self._each), reached)
+        containers = np.stack([problem.prices_in(k, solution.duals) for k in range(problem.kinds)])
         return MovePlan(
             placement=placement,
             budget=budget,
@@ -286,11 +329,10 @@ class MoveProgram:
             value=reached,
             cost=float((left - self._leaving) @ self._each),
             bound=bound,
+            bound_kind=relaxed.bound_kind,
             gap=relative_gap(reached, bound),
-            prices=Prices(
-                prices.container * self._scale, prices.move * self._scale, prices.node * self._scale
-            ),
-            kind_of=kinds.kind_of,
+            prices=Prices(containers, float(solution.tolls[-1]), solution.kinds),
+            kind_of=self._kind_of,
             seconds=0.0,
             cpu_seconds=0.0,
         )

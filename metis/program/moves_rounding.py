@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis.problem.counts import FloatArray, IntArray
-from metis.program.moves_columns import NO_LIMIT, add_program, highs
-from metis.program.moves_master import PRICED_OUT, Master, Relaxed
+from metis.problem.kinds import Problem
+from metis.program.families import as_columns
+from metis.program.moves_relaxation import PRICED_OUT, MoveRelaxation, Relaxed
+from metis.program.solver import NO_LIMIT, add_program, silent_highs
 
 SMALLEST_MARGIN = 1e-5  # share of the bound that the first columns may be worse by
 WIDER = 4.0  # how much larger the next margin is
@@ -31,41 +33,43 @@ class Whole:
     """A plan in whole nodes.
 
     Attributes:
-        rows: kind of each node of the plan, int [nodes].
-        reached: its co-location, as a position among the reachable ones, int [nodes].
+        kind: of each node of the plan, int [nodes].
+        added: what it ends up with, beside what stays, int [nodes, apps].
         value: worth of all of them less the cost of their moves.
         bound: no plan is worth more.
     """
 
-    rows: IntArray
-    reached: IntArray
+    kind: IntArray
+    added: IntArray
     value: float
     bound: float
 
 
 class _Pool(NamedTuple):
-    """Columns of a reduced cost up to `margin`, with `x` of the linear program."""
+    """Columns of a reduced cost up to `margin`, with `x` of the linear program; `every`: there are no others."""
 
-    rows: IntArray
-    reached: IntArray
+    kind: IntArray
+    added: IntArray
+    end: IntArray
     net: FloatArray
-    moves: IntArray
+    use: IntArray
     x: FloatArray
     margin: float
+    every: bool
 
 
 class _Part(NamedTuple):
     """The columns of the free kinds, and what the others leave to them."""
 
     net: FloatArray
-    counts: IntArray
-    rows: IntArray
-    moves: IntArray
-    reached: IntArray
+    added: IntArray
+    kind: IntArray
+    use: IntArray
+    end: IntArray
     demand: IntArray
-    kinds: IntArray
-    most: float | None
-    weighed: bool  # whether moves have a limit, and differ in cost besides
+    nodes: IntArray
+    left: IntArray
+    weighed: bool  # whether limits other than on moves alike in cost keep corners from being whole
 
 
 class _Solved(NamedTuple):
@@ -76,9 +80,9 @@ class _Solved(NamedTuple):
 
 
 def round_to_whole(
-    master: Master,
+    relaxation: MoveRelaxation,
     relaxed: Relaxed,
-    budget: float | None,
+    moves: int,
     gap: float,
     left: Callable[[], float],
     ceiling: float = np.inf,
@@ -86,9 +90,9 @@ def round_to_whole(
     """Return a plan within `gap` of the bound, or the best found when time or columns run out.
 
     Args:
-        master: the linear program, solved.
+        relaxation: the linear program, solved; all its limits are hard.
         relaxed: its solution.
-        budget: moves at most; None for any number.
+        moves: containers that may leave their node.
         gap: share of the bound that may be missed.
         left: seconds left.
         ceiling: another bound, as that of a placement from nothing.
@@ -96,32 +100,35 @@ def round_to_whole(
     Returns:
         The plan; None where there is none, or none was found in time.
     """
-    bound, best = min(relaxed.bound, ceiling), None
+    problem, bound, best = relaxation.problem, min(relaxed.bound, ceiling), None
+    limits = problem.limit_most.copy()
+    limits[-1] = moves
     margin = max(gap, SMALLEST_MARGIN) * abs(relaxed.bound)
+    small = PRICED_OUT * relaxation.master.scale
     while True:
-        pool = _pool(master, relaxed, margin)
-        for free in _freed(master, pool):
-            allowed = max(gap * abs(bound), PRICED_OUT)
-            solved = _decide(master, pool, budget, free, bound - allowed, left())
+        pool = _pool(relaxation, relaxed, margin)
+        for free in _freed(problem, pool):
+            allowed = max(gap * abs(bound), small)
+            solved = _decide(relaxation, pool, limits, free, bound - allowed, left())
             if solved.x is not None and (best is None or pool.net @ solved.x > best.value):
-                nodes = np.repeat(np.arange(len(pool.rows)), solved.x)
-                best = Whole(pool.rows[nodes], pool.reached[nodes], float(pool.net @ solved.x), bound)
+                nodes = np.repeat(np.arange(len(pool.kind)), solved.x)
+                best = Whole(pool.kind[nodes], pool.added[nodes], float(pool.net @ solved.x), bound)
             if free.all():
                 # a plan with a column that was left out is worse by the margin than the linear program
                 proven = max(solved.bound, relaxed.bound - pool.margin)
                 bound = min(bound, max(proven, best.value if best else -np.inf))
             if best is not None and best.value >= bound - allowed:
                 return replace(best, bound=max(bound, best.value))
-        if len(pool.rows) == master.pricing.count or pool.margin < margin or left() <= 0:
+        if pool.every or pool.margin < margin or left() <= 0:
             return None if best is None else replace(best, bound=max(bound, best.value))
         margin *= WIDER
 
 
-def _freed(master: Master, pool: _Pool) -> Iterator[NDArray[np.bool_]]:
+def _freed(problem: Problem, pool: _Pool) -> Iterator[NDArray[np.bool_]]:
     """Yield which kinds to decide about, more and more: split ones first, then those of most choices."""
-    kinds = len(master.kinds.held)
-    split = np.bincount(pool.rows, np.abs(pool.x - np.round(pool.x)) > WHOLE, kinds) > 0
-    choices = np.bincount(pool.rows, minlength=kinds)
+    kinds = problem.kinds
+    split = np.bincount(pool.kind, np.abs(pool.x - np.round(pool.x)) > WHOLE, kinds) > 0
+    choices = np.bincount(pool.kind, minlength=kinds)
     order = np.lexsort((-choices, ~split))
     count = int(split.sum()) + FEW_KINDS if split.any() else 0
     while True:
@@ -133,48 +140,65 @@ def _freed(master: Master, pool: _Pool) -> Iterator[NDArray[np.bool_]]:
         count = min(kinds, max(FEW_KINDS, GROWTH * count))
 
 
-def _pool(master: Master, relaxed: Relaxed, margin: float) -> _Pool:
-    """The columns of a reduced cost up to `margin`, and those that the linear program uses."""
-    prices, kinds, size = relaxed.prices, master.kinds, len(master.kinds.ids)
-    near = master.pricing.within(prices.container, prices.move, prices.node, margin)
-    found = near.row * size + near.reached
-    if len(found) > MOST_COLUMNS:
-        cut = np.argsort(near.cost, kind="stable")[: MOST_COLUMNS + 1]
-        found, margin = found[cut[:-1]], float(near.cost[cut[-1]])
-    used = np.flatnonzero(relaxed.x > WHOLE)
-    there = master.columns.rows[used] * size + master.columns.reached[used]
-    own = np.arange(len(kinds.held)) * size + kinds.own
-    keys = np.unique(np.concatenate([found, there, own]))
-    rows, reached = keys // size, keys % size
-    x = np.zeros(len(keys))
-    x[np.searchsorted(keys, there)] = relaxed.x[used]
-    moved = kinds.moved(rows, reached)
-    net = master.worth[reached] - moved @ master.cost
-    return _Pool(rows, reached, net, moved.sum(axis=1), x, margin)
+def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float) -> _Pool:
+    """The columns of a reduced cost up to `margin`, those that the linear program uses, and what nodes had."""
+    problem, solution, master = relaxation.problem, relaxed.solution, relaxation.master
+    assert problem.origin is not None
+    kinds, rows, nets, costs, every = [], [], [], [], True
+    for family in relaxation.families:
+        found = family.within(solution, solution.kinds[family.kinds] - margin, MOST_COLUMNS)
+        columns = as_columns(problem, family, found)
+        kinds.append(found.kind)
+        rows.append(columns.added.astype(np.int64))
+        nets.append(columns.worth)
+        costs.append(solution.kinds[found.kind] - found.reduced)
+        every = every and len(found.kind) == len(family.kinds) * len(family.pool)
+    kind, added, net, cost = (np.concatenate(part) for part in (kinds, rows, nets, costs))
+    if len(kind) > MOST_COLUMNS:
+        cut = np.argsort(cost, kind="stable")[: MOST_COLUMNS + 1]
+        margin, cut = float(cost[cut[-1]]), cut[:-1]
+        kind, added, net = kind[cut], added[cut], net[cut]
+    used = np.flatnonzero(solution.nodes > WHOLE)
+    own = np.arange(problem.kinds)
+    kind = np.concatenate([master.kind[used], own, kind])
+    added = np.concatenate([master.added[used], problem.origin, added])
+    net = np.concatenate([master.worth[used], relaxation.own_worth, net])
+    x = np.concatenate([solution.nodes[used], np.zeros(len(kind) - len(used))])
+    # of a column that is there several times the first stays, which is the one in use
+    keys = relaxation.pools[0].keys
+    family_of = np.zeros(problem.kinds, dtype=np.int64)
+    for number, family in enumerate(relaxation.families):
+        family_of[family.kinds] = number
+    ends = np.column_stack([family_of[kind], added @ keys])
+    first = np.sort(np.unique(np.column_stack([kind, ends]), axis=0, return_index=True)[1])
+    end = np.unique(ends[first], axis=0, return_inverse=True)[1].ravel()
+    kind, added = kind[first], added[first]
+    return _Pool(kind, added, end, net[first], problem.limit_use(kind, added), x[first], margin, every)
 
 
 def _decide(
-    master: Master,
+    relaxation: MoveRelaxation,
     pool: _Pool,
-    budget: float | None,
+    limits: IntArray,
     free: NDArray[np.bool_],
     target: float,
     seconds: float,
 ) -> _Solved:
     """Decide about the free kinds, all others as the linear program has them."""
-    some = np.flatnonzero(free[pool.rows])
-    fixed = np.where(free[pool.rows], 0, np.round(pool.x)).astype(np.int64)
-    kinds = master.kinds
-    demand = master.demand - fixed @ kinds.counts[pool.reached]
-    moves = None if budget is None else budget - float(fixed @ pool.moves)
-    if (demand < 0).any() or (moves is not None and moves < 0):
+    problem = relaxation.problem
+    some = np.flatnonzero(free[pool.kind])
+    fixed = np.where(free[pool.kind], 0, np.round(pool.x)).astype(np.int64)
+    demand = problem.demand - fixed @ pool.added
+    left = limits - fixed @ pool.use
+    if (demand < 0).any() or (left < 0).any():
         return _Solved(None, -np.inf)
     if not len(some):
         return _Solved(None if demand.any() else fixed, np.inf)
-    rows = (np.cumsum(free) - 1)[pool.rows[some]]  # numbers of the free kinds
+    kind = (np.cumsum(free) - 1)[pool.kind[some]]  # numbers of the free kinds
     part = _Part(
-        pool.net[some], kinds.counts[pool.reached[some]], rows, pool.moves[some], pool.reached[some],
-        demand, kinds.nodes[free], moves, moves is not None and not master.pricing.alike,
+        pool.net[some], pool.added[some], kind, pool.use[some], pool.end[some],
+        demand, problem.nodes[free], left,
+        len(limits) > 1 or (not relaxation.alike and limits[-1] < problem.limit_most[-1]),
     )  # fmt: skip
     already = float(pool.net @ fixed)
     solved = _integer_program(part, target - already, seconds)
@@ -192,32 +216,32 @@ def _integer_program(part: "_Part", target: float, seconds: float) -> _Solved:
     """
     if seconds <= 0:
         return _Solved(None, np.inf)
-    reached, at = np.unique(part.reached, return_inverse=True)
+    _, first, at = np.unique(part.end, return_index=True, return_inverse=True)
     at = at.ravel()
-    first = np.unique(at, return_index=True)[1]
-    count, ends = len(part.rows), len(reached)
-    model: Any = highs(integer=True)
-    add_program(model, _rows(part, at, first, ends), np.append(-part.net, np.zeros(ends)))
+    count, ends = len(part.kind), len(first)
+    scale = float(np.abs(part.net).max(initial=0.0)) or 1.0
+    model: Any = silent_highs(integer=True)
+    add_program(model, _rows(part, at, first, ends), np.append(-part.net / scale, np.zeros(ends)))
     every = np.arange(count + ends, dtype=np.int32)
     # bounded, because the presolve of HiGHS 1.15 does not end on some of these programs otherwise
-    most = np.append(part.kinds[part.rows], np.full(ends, part.kinds.sum())).astype(np.float64)
+    most = np.append(part.nodes[part.kind], np.full(ends, part.nodes.sum())).astype(np.float64)
     model.changeColsBounds(len(every), every, np.zeros(len(every)), most)
     # where moves are counted and cost by application besides, a corner need not be whole
     whole = every if part.weighed else every[count:]
     model.changeColsIntegrality(len(whole), whole, np.ones(len(whole), dtype=np.uint8))
     model.setOptionValue("time_limit", float(seconds))
-    model.setOptionValue("objective_target", -float(target))
+    model.setOptionValue("objective_target", -float(target) / scale)
     model.setOptionValue("mip_rel_gap", 1e-9)
     model.setOptionValue("mip_max_nodes", NODES)
     model.run()
     status = model.modelStatusToString(model.getModelStatus())
     if status == "Infeasible":
         return _Solved(None, -np.inf)
-    bound = -float(model.getInfo().mip_dual_bound)
+    bound = -float(model.getInfo().mip_dual_bound) * scale
     x = np.round(np.asarray(model.getSolution().col_value))
     if len(x) != count + ends:
         return _Solved(None, bound)
-    if not _feasible(x[:count], part):
+    if not _feasible(x[:count], part) and not part.weighed:
         x = _transport(model, part, x[count:])
     return _Solved(x[:count].astype(np.int64) if _feasible(x[:count], part) else None, bound)
 
@@ -226,24 +250,24 @@ def _rows(part: "_Part", at: IntArray, first: IntArray, ends: int) -> tuple[Any,
     """The program of a part: columns of nodes, then of co-locations in the end; matrix and bounds of rows."""
     from scipy import sparse
 
-    count, kinds, apps = len(part.rows), len(part.kinds), part.counts.shape[1]
+    count, kinds, apps = len(part.kind), len(part.nodes), part.added.shape[1]
     columns = np.arange(count)
-    of_kind = sparse.csr_array((np.ones(count), (part.rows, columns)), (kinds, count))
+    of_kind = sparse.csr_array((np.ones(count), (part.kind, columns)), (kinds, count))
     of_end = sparse.csr_array((np.ones(count), (at, columns)), (ends, count))
-    moves = sparse.csr_array(part.moves[None, :].astype(np.float64))
-    containers = sparse.csr_array(part.counts[first].T.astype(np.float64))
+    limits = sparse.csr_array(part.use.T.astype(np.float64))
+    containers = sparse.csr_array(part.added[first].T.astype(np.float64))
     matrix = sparse.block_array(
         [
             [sparse.csr_array((apps, count)), containers],
             [of_kind, None],
             [of_end, -sparse.eye_array(ends)],
-            [moves, None],
+            [limits, None],
         ],
         format="csc",
     )
-    equal = np.concatenate([part.demand, part.kinds, np.zeros(ends)]).astype(np.float64)
-    most = NO_LIMIT if part.most is None else part.most
-    return matrix, np.append(equal, -NO_LIMIT), np.append(equal, most)
+    equal = np.concatenate([part.demand, part.nodes, np.zeros(ends)]).astype(np.float64)
+    no_least = np.full(len(part.left), -NO_LIMIT)
+    return matrix, np.append(equal, no_least), np.append(equal, part.left.astype(np.float64))
 
 
 def _transport(model: Any, part: "_Part", ends: FloatArray) -> FloatArray:
@@ -251,10 +275,10 @@ def _transport(model: Any, part: "_Part", ends: FloatArray) -> FloatArray:
 
     A transport: its corners are in whole numbers.
     """
-    count, total = len(part.rows), len(part.rows) + len(ends)
+    count, total = len(part.kind), len(part.kind) + len(ends)
     model.changeColsIntegrality(total, np.arange(total, dtype=np.int32), np.zeros(total, dtype=np.uint8))
     model.changeColsBounds(len(ends), np.arange(count, total, dtype=np.int32), ends, ends)
-    cost = np.append(part.moves, np.zeros(len(ends))).astype(np.float64)
+    cost = np.append(part.use[:, -1], np.zeros(len(ends))).astype(np.float64)
     model.changeColsCost(total, np.arange(total, dtype=np.int32), cost)
     model.changeRowBounds(model.getNumRow() - 1, -NO_LIMIT, NO_LIMIT)
     model.setOptionValue("solver", "simplex")
@@ -265,9 +289,9 @@ def _transport(model: Any, part: "_Part", ends: FloatArray) -> FloatArray:
 def _feasible(x: FloatArray, part: "_Part") -> bool:
     """Whether a plan holds in whole numbers: at a limit HiGHS may return one that does not."""
     return bool(
-        len(x) == len(part.rows)
+        len(x) == len(part.kind)
         and (x >= 0).all()
-        and (x @ part.counts == part.demand).all()
-        and (np.bincount(part.rows, x, len(part.kinds)) == part.kinds).all()
-        and (part.most is None or x @ part.moves <= part.most)
+        and (x @ part.added == part.demand).all()
+        and (np.bincount(part.kind, x, len(part.nodes)) == part.nodes).all()
+        and (x @ part.use <= part.left).all()
     )

@@ -14,7 +14,6 @@ from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 from metis.program.colocation_program import solve_colocation_program
 from metis.program.moves import MoveProgram
-from metis.program.moves_columns import Kinds, Pricing
 
 SPACE = ColocationSpace(("a", "b"), 2)
 
