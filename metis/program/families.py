@@ -16,7 +16,7 @@ from metis.problem.kinds import Problem
 from metis.problem.worth import GrowingWorth
 from metis.program.master import Solution
 from metis.program.pool import Columns, Pool
-from metis.program.pricing import GROWING, growing_worth
+from metis.program.pricing import GROWING, growing_worth, search
 
 CHUNK = 4_000_000  # columns priced at a time: 32 MB of numbers
 KEPT = 80_000_000  # columns whose moves are kept between two pricings, one byte each
@@ -88,7 +88,21 @@ class Family:
             row, which = np.nonzero(values > least[part, None])
             found.append(Found(self.kinds[part][row], top[row, which], values[row, which]))
             best.append(values.max(axis=1))
-        return _joined(found), np.concatenate(best)
+        joined = _joined(found)
+        if self.whole:
+            return joined, np.concatenate(best)
+        exact = self._exact(joined, solution)
+        better = exact > least[np.searchsorted(self.kinds, joined.kind)]
+        return Found(joined.kind[better], joined.at[better], exact[better]), np.concatenate(best)
+
+    def _exact(self, found: Found, solution: Solution) -> FloatArray:
+        """Return the reduced worth of columns in double precision, float64 [n]."""
+        columns, problem, duals = self.pool.columns, self._problem, solution.duals
+        added = columns.added[found.at].astype(np.int64)
+        zone = np.searchsorted(self._zones, problem.zones[found.kind])
+        price = np.stack([problem.prices_in(kind, duals) for kind in self._first])[zone]
+        moves = problem.cost_of_moves(found.kind, added, float(solution.tolls[-1]))
+        return np.asarray(columns.worth[found.at] - (added * price).sum(axis=1) - moves)
 
     def within(self, solution: Solution, least: FloatArray, most: int) -> Found:
         """Return the columns of every kind that reach `least` [kinds], `most` of a kind at most."""
@@ -117,6 +131,11 @@ class Family:
         rows = np.concatenate([less, added])  # those with room may take one more as they are
         _, first = np.unique(np.column_stack([of, rows @ self.pool.keys]), axis=0, return_index=True)
         self._grow(rows[first], of[first], solution, JOINING)
+
+    def search_type(self, solution: Solution, width: int) -> None:
+        """Search what pays for a node whatever it had, where moves cost nothing: those of many moves."""
+        for kind in self._first:
+            search(self.pool, self._problem.prices_in(kind, solution.duals), -np.inf, width)
 
     def search(self, solution: Solution, width: int) -> None:
         """Search every kind in breadth, from nothing on, `width` columns of equally many containers each."""

@@ -23,6 +23,8 @@ IMPROVES = 1e-7  # the same where reduced worths are in single precision
 FEASIBLE = 1e-6  # containers that may be left out by rounding
 ROUNDS = 400  # pricings at most: the bound holds whenever it stops
 CLOSE = 1e-4  # share of the value that columns may still add when searching ends
+LAST = 2  # of the ways to search, each broader than the one before
+WIDTH = 128  # columns of equally many containers that a search for a type pursues
 BREADTH = 8  # columns of equally many containers that a search in breadth pursues for each kind
 
 
@@ -85,7 +87,7 @@ class MoveRelaxation:
         """
         self._moves = moves
         self.master.limit(len(self.problem.limits) - 1, moves)
-        best, broad = np.inf, False
+        best, stage = np.inf, 0
         for _ in range(ROUNDS):
             solution = self.master.solve()
             joined, excess = self._join(solution)
@@ -96,23 +98,33 @@ class MoveRelaxation:
                 continue
             if self.whole or left() <= 0:
                 break
-            for family in self.families:
-                if not family.whole:
-                    family.search(solution, BREADTH) if broad else family.look_around(solution)
+            self._search(solution, stage)
             joined, excess = self._join(solution)
-            if broad:
+            if stage == LAST:
                 best = min(best, value + excess)
             if joined and excess > self._close * abs(value):
-                broad = False
-            elif broad:
+                stage = 0
+            elif stage < LAST:
+                stage += 1
+            else:
                 solution = self.master.solve()
                 break
-            else:
-                broad = True
         bound = best if np.isfinite(best) else value + excess
         short = float(solution.unplaced.sum()) + solution.overrun
         kind: BoundKind = "proven" if self.whole else "estimated"
         return Relaxed(solution, max(bound, solution.value), kind, short)
+
+    def _search(self, solution: Solution, stage: int) -> None:
+        """Search for columns: near the best ones, then for each type as if nothing ran, then for each kind."""
+        for family in self.families:
+            if family.whole:
+                continue
+            if stage == 0:
+                family.look_around(solution)
+            elif stage == 1:
+                family.search_type(solution, WIDTH)
+            else:
+                family.search(solution, BREADTH)
 
     def reduced_own(self, solution: Solution) -> FloatArray:
         """Return the reduced worth of leaving a node as it is, of every kind, float64 [kinds]."""
