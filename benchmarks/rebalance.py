@@ -112,7 +112,7 @@ def main() -> None:
         cluster = Cluster(tables.space, nodes, existing=existing)
         worth = MeanRps().bind(np.zeros(len(tables.space.apps), dtype=np.int64), cluster, tables)
         top = solve_colocation_program(worth, existing.sum(axis=0), Cluster(tables.space, nodes)).value
-        rules = WaveOrder(tables.space, cluster.allowed)
+        rules = WaveOrder(cluster)
         start = time.process_time()
         if options.frontier:
             plans = MoveProgram(worth, cluster).frontier()

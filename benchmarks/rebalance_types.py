@@ -3,18 +3,15 @@
     OMP_NUM_THREADS=1 python benchmarks/rebalance_types.py
 
 100 synthetic applications on 300 nodes of three types with slots, cpu and memory; 3,000 containers placed at
-random within these, improved by K moves: value, gap to the bound and its kind, waves, CPU-seconds, beside taking
-the best move or swap of two containers again and again.
+random within these, improved by K moves: value, gap to the bound and its kind, waves, CPU-seconds, beside
+taking the best move or swap of two containers again and again.
 """
 
 import argparse
-import time
 
 import numpy as np
 
 from metis.measure.synthetic import SyntheticModel, SyntheticOracle
-from metis.operate.states import NodeStates
-from metis.operate.waves import WaveOrder
 from metis.problem.cluster import Cluster
 from metis.problem.groups import draw_groups
 from metis.problem.node_types import NodeTypeSettings, state_problem
@@ -76,8 +73,11 @@ def main():
         print(f"seed {seed}: value {before:.5f} before")
         for moves in chosen.moves:
             plan = MoveProgram(worth, cluster, time_limit=chosen.seconds).plan(moves)
-            print(f"  {moves:5d} moves ({plan.moves} made): {plan.value:.5f}, {plan.gap:.3%} below the bound "
-                  f"({plan.bound_kind}), {plan.cpu_seconds:.1f} CPU-s, {plan.seconds:.1f} s", flush=True)
+            print(
+                f"  {moves:5d} moves ({plan.moves} made): {plan.value:.5f}, {plan.gap:.3%} below the bound "
+                f"({plan.bound_kind}), {plan.cpu_seconds:.1f} CPU-s, {plan.seconds:.1f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

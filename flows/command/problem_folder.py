@@ -28,8 +28,12 @@ def by_worth(overrides: Sequence[str]) -> bool:
     return any(_section(word) in WORTH for word in overrides)
 
 
-def stated_in_folder(request: Request) -> Settings:
+def stated_in_folder(request: Request, *besides: str) -> Settings:
     """Return the settings of a request with nodes, slots and rules as its problem folder states them.
+
+    Args:
+        request: whose settings name the folder.
+        besides: sections that may be given with it.
 
     Raises:
         InputError: an override that the folder leaves no effect, or the folder is not as described.
@@ -37,7 +41,7 @@ def stated_in_folder(request: Request) -> Settings:
     settings = request.settings
     for word in request.overrides:
         key = word.partition("=")[0].lstrip("+~")
-        if _section(word) in STATED or key == "apps.requests":
+        if (_section(word) in STATED and _section(word) not in besides) or key == "apps.requests":
             raise InputError(f"{key}: has no effect with problem=; the folder says it")
     folder = Path(settings.problem or "")
     if has_arrivals(folder):

@@ -11,7 +11,7 @@ from metis.errors import InputError
 from metis.inputs.names import meant
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, whole_counts
-from metis.problem.folders import read_problem
+from metis.problem.folders import has_rows, read_problem, read_rows
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
 from metis.problem.node_types import NodeTypeSettings, state_problem
 from metis.problem.placement_files import named_nodes, read_placement
@@ -157,11 +157,14 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     made = Cluster(space, nodes, rules=rules, stated=make_statement(settings, space))
     if space.tabulated:
         made = replace(made, allowed=rules.mask(space))
-    if made.stated is not None and settings.problem:
+    if made.stated is not None and settings.problem and not settings.existing:
         return replace(made, existing=made.stated.running)
     if not settings.existing:
         return made
-    existing = placement_of(Path(settings.existing), space)
+    if made.stated is not None and (settings.problem or settings.cluster.types):
+        existing = _running(Path(settings.existing), made.stated, space, by_name=bool(settings.problem))
+    else:
+        existing = placement_of(Path(settings.existing), space)
     if len(existing) != nodes:
         raise InputError(
             f"existing {settings.existing}: names {len(existing)} nodes, cluster.nodes is {nodes}: give a "
@@ -171,6 +174,34 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     if named is not None and made.stated is not None and set(named) == set(made.stated.nodes):
         existing = existing[[named.index(node) for node in made.stated.nodes]]
     return replace(made, existing=existing)
+
+
+def _running(path: Path, stated: Statement, space: ColocationSpace, by_name: bool) -> IntArray:
+    """Return what runs on stated nodes, int [nodes, apps], in their order where the file names them.
+
+    Raises:
+        InputError: unreadable, or a node that is not stated, where `by_name` asks for those.
+    """
+    if has_rows(path):
+        rows = read_rows(path, stated.nodes, stated.apps)
+        return replace(stated, demand=stated.demand * 0, existing=rows).running
+    existing, names = placement_of(path, space), named_nodes(path, stated.apps)
+    if names is None or (not by_name and set(names) != set(stated.nodes)):
+        return existing
+    unknown = [name for name in names if name not in stated.nodes]
+    if unknown:
+        raise InputError(
+            f"existing {path}: no node {unknown[0]!r} is stated; {meant(unknown[0], stated.nodes)}"
+        )
+    found: IntArray = np.zeros((len(stated.nodes), existing.shape[1]), dtype=np.int64)
+    found[[stated.nodes.index(name) for name in names]] = existing
+    return found
+
+
+def waiting_in_folder(cluster: Cluster) -> IntArray:
+    """Return the containers that a problem folder asks for beyond those that run, int [apps]."""
+    assert cluster.stated is not None
+    return np.asarray(np.maximum(cluster.stated.demand - cluster.existing.sum(axis=0), 0))
 
 
 def make_statement(settings: Settings, space: ColocationSpace) -> Statement | None:

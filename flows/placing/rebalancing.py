@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.objects import make_cluster, one_group
+from flows.configuration.objects import make_cluster, one_group, waiting_in_folder
 from flows.configuration.settings import Settings
 from metis.errors import InputError
 from metis.operate.rebalance import Knee, Rebalancing, rebalance
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray
+from metis.problem.oracle import Oracle, worth_of
 from metis.problem.placement_files import named_nodes, node_names
 from metis.problem.tables import Tables
 
@@ -56,38 +59,42 @@ def _arriving(settings: Settings) -> str:
 
 
 def propose(
-    settings: Settings, tables: Tables, arrives: bool, report: Callable[[int, int], None] | None = None
+    settings: Settings,
+    known: Tables | Oracle,
+    arrives: bool,
+    report: Callable[[int, int], None] | None = None,
 ) -> Proposal:
     """Plan moves on the cluster of the settings.
 
     Args:
-        settings: with `existing`, a file.
-        tables: of the simulator.
-        arrives: whether a group is placed with the moves.
+        settings: with `existing`, a file, or a problem folder that says what runs.
+        known: tables or oracle of the simulator.
+        arrives: whether a group is placed with the moves; what a problem folder asks for beyond what runs is.
         report: receives how many of the plans are done.
 
     Raises:
         InputError: nothing runs, or what arrives does not fit.
     """
-    if not settings.existing:
+    if not settings.existing and not settings.problem:
         raise InputError("existing: give what runs, a file of a placement or the id of an MLflow run")
-    apps, path = tables.space.apps, Path(settings.existing)
-    cluster = make_cluster(settings, tables.space)
+    apps = known.space.apps
+    cluster = make_cluster(settings, known.space)
     if cluster.empty:
-        raise InputError(f"existing {path}: nothing runs; `metis place` places on empty nodes")
-    group = one_group(settings, apps) if arrives else cluster.existing[0] * 0
+        where = f"existing {settings.existing}" if settings.existing else f"problem {settings.problem}"
+        raise InputError(f"{where}: nothing runs; `metis place` places on empty nodes")
+    group, words = _group(settings, cluster, apps, arrives)
     moves = settings.moves
     single = isinstance(moves, int) or (moves is None and bool(settings.move_cost))
-    if arrives and group.sum() > cluster.free_slots:
+    if group.sum() > cluster.free_slots:
         raise InputError(
-            f"{group.sum()} containers of {_arriving(settings)} arrive with the moves and do not fit: "
+            f"{group.sum()} containers of {words} arrive with the moves and do not fit: "
             f"{cluster.free_slots} slots are free"
         )
     found = rebalance(
-        tables,
-        settings.objective.bind(group, cluster, tables),
+        known,
+        worth_of(settings.objective, group, cluster, known),
         cluster,
-        named_nodes(path, apps) or node_names(cluster.nodes),
+        _names(settings, cluster, apps),
         int(cluster.existing.sum()) if moves is None and single else moves,
         settings.rebalance,
         move_cost=settings.move_cost,
@@ -95,3 +102,22 @@ def propose(
         report=report,
     )
     return Proposal(settings.objective.name, found, single, Knee(0, "") if single else found.knee())
+
+
+def _group(
+    settings: Settings, cluster: Cluster, apps: tuple[str, ...], arrives: bool
+) -> tuple[IntArray, str]:
+    """Return the containers that arrive, int [apps], and where that is said."""
+    if settings.problem:
+        return waiting_in_folder(cluster), f"problem={settings.problem}"
+    if not arrives:
+        return cluster.existing[0] * 0, ""
+    return one_group(settings, apps), _arriving(settings)
+
+
+def _names(settings: Settings, cluster: Cluster, apps: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the nodes: as they are stated, or in the file of what runs."""
+    if cluster.stated is not None and (settings.problem or settings.cluster.types):
+        return cluster.stated.nodes
+    named = named_nodes(Path(settings.existing), apps) if settings.existing else None
+    return named or node_names(cluster.nodes)

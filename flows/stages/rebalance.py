@@ -11,7 +11,7 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import TIMINGS, Work
 from flows.placing.rebalancing import group_given, propose
-from flows.placing.tables import tables_in
+from flows.placing.tables import known_in, tables_of
 from flows.stages.shared import PROBLEM, asks_for
 from metis.operate.settings import PLANNING
 
@@ -26,8 +26,8 @@ def run(work: Work) -> None:
     from metis.files import save_arrays
 
     settings = work.settings
-    tables = tables_in(work.inputs["simulator"])
-    made = propose(settings, tables, group_given(settings), partial(work.progress, "plans"))
+    known = tables_of(known_in(work.inputs["simulator"]))
+    made = propose(settings, known, group_given(settings), partial(work.progress, "plans"))
     document = made.document
     points = document.get("frontier", [document])
     seconds = io.StringIO()
@@ -37,7 +37,7 @@ def run(work: Work) -> None:
     work.write(TIMINGS, seconds.getvalue().encode())
     work.write_json(RESULT, document)
     placement = made.found.plans[made.knee.index].placement
-    names = {"apps": np.array(tables.space.apps), "nodes": np.array(made.found.nodes)}
+    names = {"apps": np.array(known.space.apps), "nodes": np.array(made.found.nodes)}
     save_arrays(work.folder / "placement.npz", {"placement": placement, **names})
     work.recording.curve([_numbers(point) for point in points])
     (work.recording.about / "frontier.svg").write_bytes(frontier_figure(document))

@@ -17,10 +17,21 @@ from metis.problem.counts import FloatArray, IntArray, describe_colocation
 
 @dataclass(frozen=True)
 class _Choices:
-    """What a node may end up with: the surplus of each co-location, float64 [size]; -inf: not possible."""
+    """What a node may end up with, as far as it was looked at; what it holds comes first.
 
+    Attributes:
+        rows: co-locations, int [n, apps].
+        worth: of each, float64 [n].
+        surplus: of each beyond its containers' and moves' prices, float64 [n].
+        moved: containers that leave for it, int [n, apps].
+        becomes: which of them the plan chose.
+    """
+
+    rows: IntArray
+    worth: FloatArray
     surplus: FloatArray
     moved: IntArray
+    becomes: int
 
 
 def explain_node(found: Rebalancing, index: int, node: str) -> dict[str, Any]:
@@ -34,23 +45,23 @@ def explain_node(found: Rebalancing, index: int, node: str) -> dict[str, Any]:
         hint = f"did you mean {near[0]}?" if near else f"there are {found.nodes[0]} to {found.nodes[-1]}"
         raise InputError(f"why={node}: there is no such node; {hint}")
     n = found.nodes.index(node)
-    plan, space = found.plans[index], found.cluster.space
-    choices = _choices(found, index, n)
-    was, becomes = (int(space.index(rows[n])) for rows in (found.cluster.existing, plan.placement))
+    plan, choices = found.plans[index], _choices(found, index, n)
+    becomes = choices.becomes
     others = choices.surplus.copy()
     others[becomes] = -np.inf
     second = int(np.argmax(others))
+    price = plan.prices.container[plan.kind_of[n]]
     facts = {
         "node": node,
-        "holds": _words(found, was),
-        "becomes": _words(found, becomes),
-        "worth_before": float(found.worth[was]),
-        "worth_after": float(found.worth[becomes]),
+        "holds": _words(found, choices.rows[0]),
+        "becomes": _words(found, choices.rows[becomes]),
+        "worth_before": float(choices.worth[0]),
+        "worth_after": float(choices.worth[becomes]),
         "moves": int(choices.moved[becomes].sum()),
         "price": plan.prices.move,
-        "containers": float((space.counts[becomes] - space.counts[was]) @ plan.prices.container),
-        "surplus": _difference(choices.surplus[becomes], choices.surplus[was]),
-        "second": _words(found, second),
+        "containers": float((choices.rows[becomes] - choices.rows[0]) @ price),
+        "surplus": _difference(choices.surplus[becomes], choices.surplus[0]),
+        "second": _words(found, choices.rows[second]),
         "second_loses": _difference(choices.surplus[becomes], choices.surplus[second]),
     }
     return {**facts, "why": _node_words(facts)}
@@ -76,7 +87,7 @@ def explain_container(found: Rebalancing, index: int, container: str) -> dict[st
     facts: dict[str, Any] = {
         "container": container,
         "node": found.nodes[n],
-        "holds": _words(found, int(cluster.space.index(cluster.existing[n]))),
+        "holds": _words(found, cluster.existing[n]),
         "moves": rank <= leave,
         "price": plan.prices.move,
     }
@@ -84,37 +95,35 @@ def explain_container(found: Rebalancing, index: int, container: str) -> dict[st
         why = f"{container} does move off {facts['node']}: of {leave} of its kind there that do, it is one"
         return {**facts, "why": why}
     choices = _choices(found, index, n)
-    becomes = int(cluster.space.index(plan.placement[n]))
-    fewer = cluster.space.counts[:, a] < plan.placement[n, a]
+    becomes = choices.becomes
+    fewer = choices.rows[:, a] < plan.placement[n, a]
     best = int(np.argmax(np.where(fewer, choices.surplus, -np.inf)))
-    if not np.isfinite(choices.surplus[best]):
+    if not fewer.any():
         why = (
             f"{container} stays: {cluster.space.apps[a]} may not move, or a rule keeps it on {facts['node']}"
         )
         return {**facts, "without": None, "loses": None, "why": why}
     loses = _difference(choices.surplus[becomes], choices.surplus[best])
     further = int((choices.moved[best] - choices.moved[becomes]).sum())
-    facts |= {"without": _words(found, best), "worth_without": float(found.worth[best]), "loses": loses}
+    without, worth = _words(found, choices.rows[best]), float(choices.worth[best])
+    facts |= {"without": without, "worth_without": worth, "loses": loses}
     moves = f"{further} further move{'s' * (further != 1)}" if further > 0 else "no further move"
     why = (
-        f"{container} stays on {facts['node']}, which ends up with {_words(found, becomes)}. With one less "
-        f"the best it could hold is {facts['without']}: at the prices of the containers and {moves} at "
-        f"{plan.prices.move:.3g} each that loses {loses:.3g}"
+        f"{container} stays on {facts['node']}, which ends up with {_words(found, plan.placement[n])}. With "
+        f"one less the best it could hold is {facts['without']}: at the prices of the containers and {moves} "
+        f"at {plan.prices.move:.3g} each that loses {loses:.3g}"
     )
     return {**facts, "why": why if loses and loses > 0 else f"{why}: as good, and not needed"}
 
 
 def _choices(found: Rebalancing, index: int, n: int) -> _Choices:
-    plan, cluster = found.plans[index], found.cluster
-    space, held = cluster.space, cluster.existing[n]
-    moved = np.maximum(held - space.counts, 0)
-    fixed = np.isposinf(found.cost)
-    each = np.where(fixed, 0.0, found.cost) + plan.prices.move
-    surplus = found.worth - space.counts @ plan.prices.container - moved @ each
-    possible = cluster.allowed & ~moved[:, fixed].any(axis=1)
-    possible &= (space.counts <= plan.placement.sum(axis=0)).all(axis=1)
-    possible[space.index(held)] = True
-    return _Choices(np.where(possible, surplus, -np.inf), moved)
+    plan, held = found.plans[index], found.cluster.existing[n]
+    rows, worth = found.choices(n)
+    chosen = np.flatnonzero((rows == plan.placement[n]).all(axis=1))
+    moved = np.maximum(held - rows, 0)
+    each = np.where(np.isposinf(found.cost), 0.0, found.cost) + plan.prices.move
+    surplus = worth - rows @ plan.prices.container[plan.kind_of[n]] - moved @ each
+    return _Choices(rows, worth, surplus, moved, int(chosen[0]))
 
 
 def _parsed(found: Rebalancing, container: str) -> tuple[int, int]:
@@ -148,9 +157,8 @@ def _node_words(facts: dict[str, Any]) -> str:
     )
 
 
-def _words(found: Rebalancing, colocation: int) -> str:
-    space = found.cluster.space
-    return describe_colocation(space.counts[colocation], space.apps)
+def _words(found: Rebalancing, counts: IntArray) -> str:
+    return describe_colocation(counts, found.cluster.space.apps)
 
 
 def _difference(more: float, less: float) -> float | None:

@@ -1,7 +1,7 @@
 """Rebalancing: what runs, improved by few moves, each number of them with its bound and a safe order."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,13 @@ from metis.operate.settings import STARTUP, RebalanceSettings
 from metis.operate.waves import Order, WaveOrder, as_named_waves
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
-from metis.problem.evaluation import evaluate, value
+from metis.problem.evaluation import Evaluation, evaluate
+from metis.problem.limits import limits_of, most_on_one
+from metis.problem.oracle import Oracle
 from metis.problem.placement_files import as_named
+from metis.problem.statement import Statement
 from metis.problem.tables import Tables
+from metis.problem.worth import Worth
 from metis.program.moves import MovePlan, MoveProgram, Report
 
 
@@ -33,34 +37,43 @@ class Rebalancing:
     Attributes:
         cluster: with what runs.
         nodes: their names.
-        worth: of every co-location, float64 [size].
-        tables: predicted quantities.
+        worth: of co-locations, a table [size] or an oracle.
+        known: predicted quantities.
         cost: of moving one container by application, float64 [apps]; infinite for one that may not move.
         plans: by ascending number of moves.
         orders: of their moves.
+        choices: what a node may end up with, co-locations [n, apps] and their worth [n], by its number; what
+            it holds comes first.
     """
 
     cluster: Cluster
     nodes: tuple[str, ...]
-    worth: FloatArray
-    tables: Tables
+    worth: FloatArray | Worth
+    known: Tables | Oracle
     cost: FloatArray
     plans: Sequence[MovePlan]
     orders: Sequence[Order]
+    choices: Callable[[int], tuple[IntArray, FloatArray]]
+
+    def judged(self, placement: IntArray) -> Evaluation:
+        """Judge what all nodes hold, int [nodes, apps]."""
+        return evaluate(placement, replace(self.cluster, existing=None), self.known, self.worth)
 
     @property
     def before(self) -> dict[str, Any]:
-        """What runs, judged: `value`, `rps`, and the nodes that break a rule, with what they hold."""
-        nothing = np.zeros_like(self.cluster.existing)
-        judged = evaluate(nothing, self.cluster, self.tables, self.worth)
-        broken = self._broken(self.cluster.existing)
-        held = {self.nodes[n]: self._words(self.cluster.existing[n]) for n in broken}
-        return {"value": judged.value, "rps": judged.rps, "breaks": held}
+        """What runs, judged: `value`, `rps`, what nodes hold that a rule forbids, and limits exceeded."""
+        existing = self.cluster.existing
+        judged = self.judged(existing)
+        held = {self.nodes[n]: self._words(existing[n]) for n in self._broken(existing)}
+        found = {"value": judged.value, "rps": judged.rps, "breaks": held}
+        if self.cluster.stated is not None:
+            found["exceeds"] = _exceeded(self.cluster.stated, existing)
+        return found
 
     def document(self, index: int) -> dict[str, Any]:
         """One plan, JSON-able: figures, the placement in the end, and its waves."""
         plan, order, cluster = self.plans[index], self.orders[index], self.cluster
-        judged = evaluate(plan.placement - cluster.existing, cluster, self.tables, self.worth)
+        judged = self.judged(plan.placement)
         apps = cluster.space.apps
         mended = set(self._broken(cluster.existing)) - set(self._broken(plan.placement))
         return {
@@ -69,6 +82,7 @@ class Rebalancing:
             "value": plan.value,
             "rps": judged.rps,
             "bound": plan.bound,
+            "bound_kind": plan.bound_kind,
             "gap": plan.gap,
             "price": plan.prices.move,
             "cost": plan.cost,
@@ -87,8 +101,10 @@ class Rebalancing:
         }
 
     def _broken(self, placement: IntArray) -> list[int]:
-        space = self.cluster.space
-        return [int(n) for n in np.flatnonzero(~self.cluster.allowed[space.index(placement)])]
+        kept, stated = self.cluster.admits(placement), self.cluster.stated
+        if stated is not None:
+            kept &= (placement <= most_on_one(stated, placement.sum(axis=0))).all(axis=1)
+        return [int(n) for n in np.flatnonzero(~kept)]
 
     def _words(self, counts: IntArray) -> str:
         return describe_colocation(counts, self.cluster.space.apps)
@@ -113,9 +129,15 @@ class Rebalancing:
         return Knee(index, why)
 
 
+def _exceeded(stated: Statement, placement: IntArray) -> list[str]:
+    """Hard limits on several nodes that are exceeded, in words."""
+    used = [(one, one.used(placement)) for one in limits_of(stated, placement.sum(axis=0)) if one.hard]
+    return [f"{one.words}, and there are {count}" for one, count in used if count > one.most]
+
+
 def rebalance(
-    tables: Tables,
-    worth: FloatArray,
+    known: Tables | Oracle,
+    worth: FloatArray | Worth,
     cluster: Cluster,
     nodes: tuple[str, ...],
     moves: int | Sequence[int] | None,
@@ -128,8 +150,8 @@ def rebalance(
     """Plan the moves that improve what runs, and their order.
 
     Args:
-        tables: predicted quantities, with `rps`.
-        worth: of every co-location, float64 [size].
+        known: predicted quantities, with `rps`.
+        worth: of co-locations, a table [size] or an oracle.
         cluster: nodes with what runs there, and the rules.
         nodes: their names.
         moves: one number of them, several, or None for a frontier.
@@ -147,13 +169,13 @@ def rebalance(
     )
     several = None if moves is None else [moves] if isinstance(moves, int) else moves
     plans = program.frontier(several, report)
-    rules = WaveOrder(cluster.space, cluster.allowed)
+    rules = WaveOrder(cluster)
     startup = _by_app("rebalance.startup", settings.startup, cluster.space.apps, STARTUP)
     orders = [
         rules.order(cluster.existing, plan.placement, settings.unavailable, startup.tolist())
         for plan in plans
     ]
-    return Rebalancing(cluster, nodes, worth, tables, cost, plans, orders)
+    return Rebalancing(cluster, nodes, worth, known, cost, plans, orders, program.choices)
 
 
 def move_costs(
@@ -186,5 +208,5 @@ def _by_app(key: str, given: float | Mapping[str, float], apps: tuple[str, ...],
 
 def gain(found: Rebalancing, index: int) -> float:
     """What a plan gains, as a share of the value of what runs; 0 where that is worth nothing."""
-    before = value(np.zeros_like(found.cluster.existing), found.cluster, found.worth)
+    before = found.judged(found.cluster.existing).value
     return found.plans[index].value / before - 1 if before > 0 else 0.0

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metis.operate.states import LimitUse, StatedStates, States, TableStates
+from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
-from metis.problem.rules import placing_order
-from metis.problem.space import ColocationSpace
 
 
 @dataclass(frozen=True)
@@ -69,18 +68,16 @@ class Order:
 
 
 class WaveOrder:
-    """Orders plans on nodes of one space under one set of rules.
+    """Orders plans on the nodes of one cluster under its rules.
 
     Args:
-        space: the co-locations of a node.
-        allowed: those that the rules admit, bool [space.size].
+        cluster: its nodes, and what rules and capacities admit.
     """
 
-    def __init__(self, space: ColocationSpace, allowed: NDArray[np.bool_]) -> None:
-        self.space, self.allowed = space, allowed
-        self.plus, self.minus = space.plus, space.minus
-        self.closed = _closed(space, allowed)
-        self.by_app = list(range(len(space.apps))) if allowed.all() else placing_order(space, allowed)
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        tabulated = cluster.stated is None and cluster.space.tabulated
+        self._table = TableStates(cluster.space, cluster.allowed) if tabulated else None
 
     def order(
         self, before: IntArray, after: IntArray, unavailable: int = 0, startup: Sequence[float] | None = None
@@ -94,14 +91,16 @@ class WaveOrder:
                 before their new copy starts.
             startup: seconds from a container's start until it responds, by application, [apps].
         """
-        state = _State(self, before, after)
+        total = np.maximum(before.sum(axis=0), after.sum(axis=0))
+        states: States = self._table or StatedStates(self._cluster, total)
+        state = _State(states, LimitUse(self._cluster, before, after), before, after)
         waves: list[tuple[Move, ...]] = []
         while state.pending:
             made = state.starts() or state.detour() or state.together() or state.cycle(unavailable)
             if not made:
                 break
             waves.append(tuple(made))
-        apps = len(self.space.apps)
+        apps = before.shape[1]
         times = startup or [0.0] * apps
         down = np.zeros(apps, dtype=np.int64)
         for wave in waves:
@@ -111,30 +110,18 @@ class WaveOrder:
         return Order(tuple(waves), state.left(), tuple(lasts), down)
 
 
-def _closed(space: ColocationSpace, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The co-locations that are admitted with whatever of them is left, bool [space.size]."""
-    if allowed.all():
-        return allowed
-    closed = allowed.copy()
-    for total in range(1, space.slots + 1):
-        ids = np.flatnonzero(space.totals == total)
-        fewer = space.minus[ids]
-        closed[ids] &= (closed[fewer] | (fewer < 0)).all(axis=1)
-    return closed
-
-
 class _State:
     """What runs while a plan is carried out."""
 
-    def __init__(self, rules: WaveOrder, before: IntArray, after: IntArray) -> None:
-        self._rules = rules
+    def __init__(self, rules: States, limits: LimitUse, before: IntArray, after: IntArray) -> None:
+        self._rules, self._limits = rules, limits
         self._shape = before.shape
-        self._ids: list[int] = rules.space.index(before).tolist()
+        self._ids = rules.of(before)
         # that break a rule before anything moves, and got no container since
-        self._broken = {int(n) for n in np.flatnonzero(~rules.allowed[self._ids])}
+        self._broken = {n for n, held in enumerate(self._ids) if not rules.admitted(held)}
         change = after - before
-        self._go: list[Counter[int]] = [Counter() for _ in rules.space.apps]
-        self._come: list[Counter[int]] = [Counter() for _ in rules.space.apps]
+        self._go: list[Counter[int]] = [Counter() for _ in range(before.shape[1])]
+        self._come: list[Counter[int]] = [Counter() for _ in range(before.shape[1])]
         for node, a in np.argwhere(change).tolist():
             by = int(change[node, a])
             (self._come if by > 0 else self._go)[a][node] = abs(by)
@@ -156,7 +143,7 @@ class _State:
 
     def starts(self) -> list[Move]:
         """A wave of all moves that have room; made at once."""
-        rules, wave = self._rules, _Wave(self._rules, self._ids, self._broken)
+        rules, wave = self._rules, _Wave(self._rules, self._limits, self._ids, self._broken)
         moves: list[Move] = []
         crowded = {node for come in self._come for node in come}
         for a in rules.by_app:
@@ -182,23 +169,25 @@ class _State:
         for node, end in ends.items():
             self._ids[node] = end
         got = {move.target for move in moves}
-        allowed = self._rules.allowed
-        self._broken = {n for n in self._broken if n not in got and not allowed[self._ids[n]]}
+        admitted = self._rules.admitted
+        self._broken = {n for n in self._broken if n not in got and not admitted(self._ids[n])}
 
     def detour(self) -> list[Move]:
         """A move that gives way to another one, over a free slot."""
         rules = self._rules
         for a, node in self._waiting() if self._patience else ():
             for b in self._leavers(node):
-                after = rules.minus[self._ids[node], b]
-                then = rules.plus[after, a]
+                after = rules.minus(self._ids[node], b)
+                then = rules.plus(after, a)
                 if then < 0 or not self._legal(node, after) or not self._closed_or_legal(then):
                     continue
                 target = self._free_slot(node, b)
                 if target is None:
                     continue
                 move = Move(b, node, target, detour=True)
-                self._reach({node: int(after), target: int(rules.plus[self._ids[target], b])}, [move])
+                self._reach({node: after, target: rules.plus(self._ids[target], b)}, [move])
+                self._limits.change(target, b, +1)
+                self._limits.change(node, b, -1)
                 self._count(self._go[b], node, -1)
                 self._count(self._go[b], target, +1)
                 self._patience -= 1
@@ -208,7 +197,7 @@ class _State:
     def together(self) -> list[Move]:
         """Moves from one node to another that only together keep a rule, hosts first."""
         rules = self._rules
-        if rules.allowed.all():
+        if rules.free:
             return []
         for source in sorted({n for go in self._go for n in go}):
             for target in sorted({n for come in self._come for n in come}):
@@ -224,11 +213,16 @@ class _State:
         return []
 
     def cycle(self, unavailable: int) -> list[Move]:
-        """Containers that change places around a circle, all stopped before they start."""
+        """Containers that change places around a circle, or one alone, all stopped before they start."""
         if not unavailable:
             return []
-        for _, node in self._waiting():
-            for moves in self._circles(node):
+        alone = [
+            [Move(a, source, node, stop_first=True)]  # a limit on several nodes may have no room for two
+            for a, node in self._waiting()
+            for source in sorted(self._go[a])
+        ]
+        for ways in [*(self._circles(node) for _, node in self._waiting()), alone]:
+            for moves in ways:
                 stopped = Counter(move.app for move in moves)
                 if max(stopped.values()) > unavailable:
                     continue
@@ -248,17 +242,23 @@ class _State:
         return sum(self._come[a].values()) > sum(self._go[a].values())
 
     def _legal(self, node: int, reached: int) -> bool:
-        return bool(self._rules.allowed[reached]) or node in self._broken
+        return self._rules.admitted(reached) or node in self._broken
 
     def _closed_or_legal(self, reached: int) -> bool:
-        return bool(self._rules.closed[reached] or self._rules.allowed[reached])
+        return self._rules.closed(reached) or self._rules.admitted(reached)
 
     def _free_slot(self, node: int, app: int) -> int | None:
         waits = {n for come in self._come for n in come}
         best = None
         for n, held in enumerate(self._ids):
-            reached = self._rules.plus[held, app]
-            if n == node or reached < 0 or self._come[app][n] or not self._closed_or_legal(reached):
+            reached = self._rules.plus(held, app)
+            if (
+                n == node
+                or reached < 0
+                or not self._limits.may(n, app)
+                or self._come[app][n]
+                or not self._closed_or_legal(reached)
+            ):
                 continue
             if n not in waits:
                 return n
@@ -271,13 +271,16 @@ class _State:
         if source == target or not apps:
             return None
         for a in apps:
-            there = int(rules.plus[there, a])
-            if there < 0 or not rules.allowed[there]:
+            there = rules.plus(there, a)
+            if there < 0 or not rules.admitted(there):
                 return None
         for a in reversed(apps):
-            here = int(rules.minus[here, a])
+            here = rules.minus(here, a)
             if not self._legal(source, here):
                 return None
+        changes = [(target, a, +1) for a in apps] + [(source, a, -1) for a in apps]
+        if not self._limits.change_all(changes):
+            return None
         return {source: here, target: there}
 
     def _circles(self, node: int) -> list[list[Move]]:
@@ -304,16 +307,21 @@ class _State:
         """What the nodes of a circle hold after it turned; None where a state on the way is illegal."""
         rules = self._rules
         ends: dict[int, int] = {}
+        changes: list[tuple[int, int, int]] = []
         for move in moves:
             assert move.source is not None
-            ends[move.source] = int(rules.minus[self._ids[move.source], move.app])
+            changes.append((move.source, move.app, -1))
+            ends[move.source] = rules.minus(self._ids[move.source], move.app)
             if not self._legal(move.source, ends[move.source]):
                 return None
         for move in moves:
             assert move.target is not None
-            ends[move.target] = int(rules.plus[ends[move.target], move.app])
-            if ends[move.target] < 0 or not rules.allowed[ends[move.target]]:
+            changes.append((move.target, move.app, +1))
+            ends[move.target] = rules.plus(ends[move.target], move.app)
+            if ends[move.target] < 0 or not rules.admitted(ends[move.target]):
                 return None
+        if not self._limits.change_all(changes):
+            return None
         return ends
 
     def _made(self, move: Move) -> Move:
@@ -337,45 +345,50 @@ class _Wave:
     On another one, whose rules want a neighbour, one start and one removal are possible, each looked at.
     """
 
-    def __init__(self, rules: WaveOrder, ids: list[int], broken: set[int]) -> None:
-        self._rules, self._broken = rules, broken
+    def __init__(self, rules: States, limits: LimitUse, ids: list[int], broken: set[int]) -> None:
+        self._rules, self._limits, self._broken = rules, limits, broken
         self._during, self._after = list(ids), list(ids)
+        self._gone: list[tuple[int, int]] = []
         self._started: set[int] = set()
         self._removed: set[int] = set()
         self._locked: set[int] = set()  # on which nothing more happens in this wave
 
     def may_start(self, node: int, app: int) -> bool:
         """Whether a node has room for one more container beside all that runs during the wave."""
-        reached = self._rules.plus[self._during[node], app]
-        if reached < 0 or node in self._locked:
+        reached = self._rules.plus(self._during[node], app)
+        if reached < 0 or node in self._locked or not self._limits.may(node, app):
             return False
-        if self._rules.closed[reached]:
+        if self._rules.closed(reached):
             return True
         touched = node in self._started or node in self._removed
-        return bool(self._rules.allowed[reached]) and not touched
+        return self._rules.admitted(reached) and not touched
 
     def start(self, node: int, app: int) -> None:
         """Start a container that may."""
-        self._during[node] = int(self._rules.plus[self._during[node], app])
-        self._after[node] = int(self._rules.plus[self._after[node], app])
+        self._during[node] = self._rules.plus(self._during[node], app)
+        self._after[node] = self._rules.plus(self._after[node], app)
+        self._limits.change(node, app, +1)
         self._started.add(node)
-        if not self._rules.closed[self._during[node]] and node in self._removed:
+        if not self._rules.closed(self._during[node]) and node in self._removed:
             self._locked.add(node)
 
     def remove(self, node: int, app: int) -> bool:
         """Remove a container at the end of the wave; whether that was possible."""
-        reached = int(self._rules.minus[self._after[node], app])
-        if not self._rules.closed[self._during[node]]:
-            legal = self._rules.allowed[reached] or (node in self._broken and node not in self._started)
+        reached = self._rules.minus(self._after[node], app)
+        if not self._rules.closed(self._during[node]):
+            legal = self._rules.admitted(reached) or (node in self._broken and node not in self._started)
             if node in self._removed or node in self._locked or not legal:
                 return False
             self._locked.add(node)
         self._after[node] = reached
+        self._gone.append((node, app))
         self._removed.add(node)
         return True
 
     def end(self) -> list[int]:
-        """What every node holds when the wave is over."""
+        """Return what every node holds when the wave is over."""
+        for node, app in self._gone:
+            self._limits.change(node, app, -1)
         return self._after
 
 

@@ -12,7 +12,7 @@ from metis.files import written_whole
 from metis.inputs.documents import read_yaml
 from metis.inputs.names import LONGEST_HOST, check_names, meant, twice_in
 from metis.inputs.quantities import BETWEEN, read_quantities
-from metis.inputs.sheet import Sheet, read_sheet
+from metis.inputs.sheet import Sheet, is_sheet, read_sheet
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.rules import Rules
 from metis.problem.statement import SLOTS, Statement
@@ -68,7 +68,9 @@ def read_problem(folder: Path) -> Statement:
         capacity = np.column_stack([nodes.counts([SLOTS])[:, 0], capacity])
         dimensions = (SLOTS, *dimensions)
     found = _nodes(nodes)
-    existing = _existing(folder / EXISTING, found.names, names)
+    existing: IntArray = np.zeros((0, 3), dtype=np.int64)
+    if (folder / EXISTING).exists():
+        existing = read_rows(folder / EXISTING, found.names, names)
     rules, devices = _stated_rules(folder)
     demand = apps.counts([COUNT])[:, 0]
     np.add.at(demand, existing[:, 1], existing[:, 2])
@@ -284,9 +286,17 @@ def _apart(a: str, b: str) -> list[tuple[str, str, int]]:
     return [(a, a, 1)] if a == b else [(a, b, 0), (b, a, 0)]
 
 
-def _existing(path: Path, nodes: Sequence[str], apps: Sequence[str]) -> IntArray:
-    if not path.exists():
-        return np.zeros((0, 3), dtype=np.int64)
+def has_rows(path: Path) -> bool:
+    """Whether a table has rows of `node`, `app` and `count`, not a column for each application."""
+    return is_sheet(path) and {NODE, APP, COUNT} <= set(read_sheet(path).header)
+
+
+def read_rows(path: Path, nodes: Sequence[str], apps: Sequence[str]) -> IntArray:
+    """Read rows of (node, application, count) by name, each pair once, int [rows, 3].
+
+    Raises:
+        InputError: unreadable, an unknown node or application, or counts that are none; names the file.
+    """
     sheet = read_sheet(path)
     sheet.expect([NODE, APP, COUNT])
     counts = sheet.counts([COUNT])[:, 0].tolist()

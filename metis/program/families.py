@@ -1,12 +1,12 @@
 """Families of kinds: nodes that may end up with the same columns, and differ in what they had.
 
-A column (k, s) says that a node of kind k ends up with s. It is worth w(s), which all kinds of a type share, less
-what the moves away from the node cost, which is its own. So the worth of a column is asked for once, and every
-kind of the family has its price for it.
+A column (k, s) says that a node of kind k ends up with s. It is worth w(s), which all kinds of a type share,
+less what the moves away from the node cost, which is its own. So the worth of a column is asked for once, and
+every kind of the family has its price for it.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +144,9 @@ class Family:
         while len(rows):
             rows, of = self._grow(rows, of, solution, width)
 
-    def _grow(self, rows: IntArray, of: IntArray, solution: Solution, width: int) -> tuple[IntArray, IntArray]:
+    def _grow(
+        self, rows: IntArray, of: IntArray, solution: Solution, width: int
+    ) -> tuple[IntArray, IntArray]:
         """Add one container to `rows` [n, apps] of kinds `of` [n]; return the `width` best of each kind."""
         value = self._after_one_more(rows, of, solution)
         several = min(width, value.shape[1])
@@ -210,7 +212,10 @@ class Family:
             self._count_kept(more, slice(0, len(self.kinds)), fresh, np.ones(len(self._cost), dtype=np.int8))
             self._kept = np.concatenate([self._kept, more], axis=1)
 
-    def _count_kept(self, into: NDArray[np.generic], part: slice, columns: NDArray[np.int8], each) -> None:
+    def _count_kept(
+        self, into: NDArray[Any], part: slice, columns: NDArray[np.int8], each: NDArray[Any]
+    ) -> None:
+        """Add up what the containers count that stay on nodes of some kinds, [kinds of the part, columns]."""
         for i, had in enumerate(self._origin[part]):
             for a in np.flatnonzero(had):
                 into[i] += np.minimum(columns[a], np.int8(had[a])) * each[a]

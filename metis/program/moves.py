@@ -234,6 +234,19 @@ class MoveProgram:
             few, many = (few, middle) if enough else (middle + 1, many)
         return many - least
 
+    def choices(self, node: int) -> tuple[IntArray, FloatArray]:
+        """Return what a node may end up with, as far as it was looked at: co-locations [n, apps], worth [n].
+
+        What it holds comes first.
+        """
+        relaxation, kind = self._relaxation, int(self._kind_of[node])
+        columns, origin = relaxation.pools[kind].columns, relaxation.problem.origin
+        assert origin is not None
+        others = (columns.added != origin[kind]).any(axis=1)
+        added = np.concatenate([origin[kind][None], columns.added[others]])
+        worth = np.append(relaxation.own_worth[kind], columns.worth[others])
+        return added + self._stays[node], worth
+
     def _leavers(self, moves: int | None) -> int:
         """How many containers may leave their node: those that leave the cluster do, too."""
         any_number = int(self._cluster.existing.sum())
@@ -283,7 +296,7 @@ class MoveProgram:
         return relaxed.bound >= top - NEAR_TOP * abs(top)
 
     def _optimum_bound(self) -> float:
-        """The bound of placing everything from nothing; infinite where a node breaks a rule, or nodes differ."""
+        """The bound of placing all from nothing; infinite where nodes differ or one breaks a rule."""
         if self._ceiling is None:
             cluster, worth = self._cluster, self._worth
             self._ceiling = np.inf

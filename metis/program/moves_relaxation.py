@@ -1,8 +1,8 @@
 """The relaxation of the program of moves: kinds of nodes by what they have, one row for moves.
 
 The master, the pools and the worth are those of placing a group (`metis.program.generation`); what differs is
-that every kind has its own price for a column, by the moves that it takes. What a pricing costs is shared by
-the kinds of a family, and the program is kept between numbers of moves, so that each starts where the last ended.
+that every kind has its own price for a column, by the moves that it takes. Kinds of a family share what a
+pricing costs, and the program is kept between numbers of moves, so that each starts where the last ended.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 
 from metis.problem.counts import FloatArray
 from metis.problem.kinds import Problem
-from metis.program.families import Family, as_columns, families_of
+from metis.program.families import as_columns, families_of
 from metis.program.generation import BoundKind, pools_of
 from metis.program.master import Master, Solution
 from metis.program.pool import MOST, Columns
@@ -115,7 +115,7 @@ class MoveRelaxation:
         return Relaxed(solution, max(bound, solution.value), kind, short)
 
     def _search(self, solution: Solution, stage: int) -> None:
-        """Search for columns: near the best ones, then for each type as if nothing ran, then for each kind."""
+        """Search near the best columns, or for each type as if nothing ran, or for each kind."""
         for family in self.families:
             if family.whole:
                 continue
@@ -137,9 +137,7 @@ class MoveRelaxation:
         problem = self.problem
         most = problem.limit_most.astype(np.float64)
         most[-1] = self._moves
-        return float(
-            solution.duals @ np.concatenate([problem.demand, most]) + solution.kinds @ problem.nodes
-        )
+        return float(solution.duals @ np.concatenate([problem.demand, most]) + solution.kinds @ problem.nodes)
 
     def _join(self, solution: Solution) -> tuple[int, float]:
         """Let better columns join; return how many did, and what they could add to the value at most."""

@@ -46,7 +46,7 @@ class Whole:
 
 
 class _Pool(NamedTuple):
-    """Columns of a reduced cost up to `margin`, with `x` of the linear program; `every`: there are no others."""
+    """Columns of a reduced cost up to `margin`, `x` of the linear program, and whether there are others."""
 
     kind: IntArray
     added: IntArray
@@ -55,7 +55,7 @@ class _Pool(NamedTuple):
     use: IntArray
     x: FloatArray
     margin: float
-    every: bool
+    others: bool
 
 
 class _Part(NamedTuple):
@@ -119,7 +119,7 @@ def round_to_whole(
                 bound = min(bound, max(proven, best.value if best else -np.inf))
             if best is not None and best.value >= bound - allowed:
                 return replace(best, bound=max(bound, best.value))
-        if pool.every or pool.margin < margin or left() <= 0:
+        if not pool.others or pool.margin < margin or left() <= 0:
             return None if best is None else replace(best, bound=max(bound, best.value))
         margin *= WIDER
 
@@ -141,10 +141,10 @@ def _freed(problem: Problem, pool: _Pool) -> Iterator[NDArray[np.bool_]]:
 
 
 def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float) -> _Pool:
-    """The columns of a reduced cost up to `margin`, those that the linear program uses, and what nodes had."""
+    """The columns of a reduced cost up to `margin`, those that are in use, and what nodes had."""
     problem, solution, master = relaxation.problem, relaxed.solution, relaxation.master
     assert problem.origin is not None
-    kinds, rows, nets, costs, every = [], [], [], [], True
+    kinds, rows, nets, costs, others = [], [], [], [], False
     for family in relaxation.families:
         found = family.within(solution, solution.kinds[family.kinds] - margin, MOST_COLUMNS)
         columns = as_columns(problem, family, found)
@@ -152,7 +152,7 @@ def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float) -> _Pool:
         rows.append(columns.added.astype(np.int64))
         nets.append(columns.worth)
         costs.append(solution.kinds[found.kind] - found.reduced)
-        every = every and len(found.kind) == len(family.kinds) * len(family.pool)
+        others = others or len(found.kind) < len(family.kinds) * len(family.pool)
     kind, added, net, cost = (np.concatenate(part) for part in (kinds, rows, nets, costs))
     if len(kind) > MOST_COLUMNS:
         cut = np.argsort(cost, kind="stable")[: MOST_COLUMNS + 1]
@@ -173,7 +173,7 @@ def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float) -> _Pool:
     first = np.sort(np.unique(np.column_stack([kind, ends]), axis=0, return_index=True)[1])
     end = np.unique(ends[first], axis=0, return_inverse=True)[1].ravel()
     kind, added = kind[first], added[first]
-    return _Pool(kind, added, end, net[first], problem.limit_use(kind, added), x[first], margin, every)
+    return _Pool(kind, added, end, net[first], problem.limit_use(kind, added), x[first], margin, others)
 
 
 def _decide(

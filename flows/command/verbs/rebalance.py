@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.command.applied import applied, check_apply, refuse_half_made
+from flows.command.problem_folder import stated_in_folder
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
 from flows.engine.memo import Memo
-from flows.placing.known import known_tables
+from flows.placing.known import known_simulator
 from flows.placing.rebalancing import Proposal, group_given, propose
+from flows.placing.tables import tables_of
 from flows.stages.chain import open_memo
 from metis.errors import InputError
 from metis.files import written_whole
@@ -41,13 +43,17 @@ def run(request: Request) -> Result:
         arrives = group_given(memo.settings) or any(
             word.lstrip("+").startswith(GROUP) for word in request.overrides
         )
-        return propose(memo.settings, known_tables(memo), arrives, partial(progress, "plans"))
+        known = tables_of(known_simulator(memo))
+        return propose(memo.settings, known, arrives, partial(progress, "plans"))
 
+    given = request.settings
+    if given.problem is not None:
+        given = stated_in_folder(request, "existing")
     with request.progress() as progress:
-        if request.settings.apply:
+        if given.apply:
             return applied(request, progress, plan)
-        refuse_half_made(request.settings)
-        memo = open_memo(request.settings, progress, request.command)
+        refuse_half_made(given)
+        memo = open_memo(given, progress, request.command)
         settings = memo.settings  # `existing` is a file there, also where a run was named
         made = plan(memo)
     document, views = made.document, _views(made)
@@ -76,6 +82,7 @@ def _views(made: Proposal) -> list[View]:
     lines: list[View] = [
         Line(f"{node} holds {held}, which a rule forbids") for node, held in before["breaks"].items()
     ]
+    lines += [Line(f"exceeded already: {words}") for words in before.get("exceeds", ())]
     if made.single:
         return [*lines, *_plan_views(made.found.document(0), before)]
     frontier = made.document["frontier"]
@@ -145,8 +152,8 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
     views += [Line(f"mended: {node}") for node in plan["mends"]]
     views += [
         Line(
-            f"no safe order brings {held} to {node}: all slots are taken; a free slot, or "
-            "rebalance.unavailable=1 for stopping first, would help",
+            f"no safe order brings {held} to {node}: there is no room, or a rule's limit is reached, while both "
+            "copies run; a free slot, or rebalance.unavailable=1 for stopping first, would help",
             "red",
         )
         for node, held in plan["without_order"].items()
@@ -167,6 +174,7 @@ VERB = Verb(
         "moves",
         "move_cost",
         "apply",
+        "problem",
         "why",
         "why_not",
         "rebalance",

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from metis.operate.waves import Move, Order, WaveOrder, as_named_waves
+from metis.problem.cluster import Cluster
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 
 SPACE = ColocationSpace(("a", "b", "c"), 3)
-FREE = WaveOrder(SPACE, Rules().mask(SPACE))
+FREE = WaveOrder(Cluster(SPACE, 1))
 RULES = {
     "none": Rules(),
     "apart": Rules(never_together=(("a", "b"),), at_most={"c": 2}),
@@ -37,42 +38,43 @@ def states(order: Order, before):
     return np.array(seen).reshape(-1, *before.shape)
 
 
-def illegal_rows(rules: WaveOrder, rows, started):
+def illegal_rows(allowed, rows, started):
     """Co-locations on the way that break capacity or a rule, bool [rows].
 
     Args:
-        rules: of the order.
+        allowed: by the rules, bool [SPACE.size].
         rows: what a node holds on the way, int [rows, apps].
         started: what it held before everything: one that broke a rule may go on to while it only loses.
     """
-    lost = (rows < 0).any(axis=1) | (rows.sum(axis=1) > rules.space.slots)
-    ids = rules.space.index(np.where(lost[:, None], 0, rows))
-    kept = ~rules.allowed[rules.space.index(started)] & (rows <= started).all(axis=1)
-    return lost | ~(rules.allowed[ids] | kept)
+    lost = (rows < 0).any(axis=1) | (rows.sum(axis=1) > SPACE.slots)
+    ids = SPACE.index(np.where(lost[:, None], 0, rows))
+    kept = ~allowed[SPACE.index(started)] & (rows <= started).all(axis=1)
+    return lost | ~(allowed[ids] | kept)
 
 
-def filled(rng, rules, nodes, tries):
+def filled(rng, allowed, nodes, tries):
     """A placement within the rules, container by container."""
-    ids, plus, allowed = [0] * nodes, rules.space.plus, rules.allowed
+    ids, plus = [0] * nodes, SPACE.plus
     for node, app in zip(
         rng.integers(nodes, size=tries).tolist(), rng.integers(3, size=tries).tolist(), strict=True
     ):
         reached = plus[ids[node], app]
         if reached >= 0 and allowed[reached]:
             ids[node] = reached
-    return rules.space.counts[ids]
+    return SPACE.counts[ids]
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_ten_thousand_random_plans_pass_no_illegal_state(name):
     rng = np.random.default_rng(0)
-    rules = WaveOrder(SPACE, RULES[name].mask(SPACE))
+    allowed = RULES[name].mask(SPACE)
+    rules = WaveOrder(Cluster(SPACE, 1, allowed=allowed))
     rows, started, complete = [], [], 0
     for i in range(3400):
         nodes = int(rng.integers(2, 5))
-        before = filled(rng, rules, nodes, 3 * nodes + 6 * (i % 3))
+        before = filled(rng, allowed, nodes, 3 * nodes + 6 * (i % 3))
         # the same containers elsewhere, or others
-        after = before[rng.permutation(nodes)] if i % 2 else filled(rng, rules, nodes, 3 * nodes)
+        after = before[rng.permutation(nodes)] if i % 2 else filled(rng, allowed, nodes, 3 * nodes)
         unavailable = i % 4 // 2
         order = rules.order(before, after, unavailable)
         passed = states(order, before)
@@ -83,7 +85,7 @@ def test_ten_thousand_random_plans_pass_no_illegal_state(name):
         fewest = np.minimum(before.sum(axis=0), after.sum(axis=0)) - unavailable
         assert (passed.sum(axis=1) >= fewest).all()  # no container is lost on the way
         complete += order.complete
-    assert not illegal_rows(rules, np.concatenate(rows), np.concatenate(started)).any()
+    assert not illegal_rows(allowed, np.concatenate(rows), np.concatenate(started)).any()
     assert complete > 2000
 
 
@@ -127,7 +129,7 @@ def test_a_swap_without_any_room_is_impossible_unless_some_may_be_down():
 
 
 def test_a_container_and_the_one_it_needs_move_together():
-    rules = WaveOrder(SPACE, RULES["beside"].mask(SPACE))
+    rules = WaveOrder(Cluster(SPACE, 1, allowed=RULES["beside"].mask(SPACE)))
     order = rules.order(np.array([[1, 0, 1], [0, 0, 0]]), np.array([[0, 0, 0], [1, 0, 1]]))
     assert [[move.app for move in wave] for wave in order.waves] == [[0, 2]]  # the host starts first
 

@@ -1,5 +1,6 @@
 """The program of moves: by hand, against every plan there is, and what must hold of any plan."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.evaluation import value
+from metis.problem.kinds import problem_of
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 from metis.program.colocation_program import solve_colocation_program
+from metis.program.master import Solution
 from metis.program.moves import MoveProgram
+from metis.program.moves_relaxation import MoveRelaxation
 
 SPACE = ColocationSpace(("a", "b"), 2)
 
@@ -200,21 +204,22 @@ def test_no_plan_is_better_and_none_breaks_anything(data):
     assert (allowed[space.index(plan.placement)] | kept).all()
 
 
-@pytest.mark.parametrize("fixed", [[False, False], [True, False]])
-def test_pricing_looks_at_every_column_however_it_is_cut(monkeypatch, fixed):
+@pytest.mark.parametrize("cost", [[0.1, 0.1], [0.1, 0.2]])
+def test_pricing_looks_at_every_column_however_it_is_cut(monkeypatch, cost):
     space = ColocationSpace(("a", "b"), 3)
     rng = np.random.default_rng(1)
     existing = space.counts[rng.integers(space.size, size=9)]
-    cluster = Cluster(space, 9, existing=existing)
-    kinds = Kinds.of(cluster, existing.sum(axis=0), np.array(fixed))
-    worth, lam = rng.uniform(0, 1, len(kinds.ids)), np.array([0.3, 0.1])
+    worth = rng.uniform(0, 1, space.size)
+    problem, _ = problem_of(existing.sum(axis=0), Cluster(space, 9), worth, existing)
+    problem = replace(problem, move_cost=np.array(cost))
+    solution = Solution(np.zeros(0), 0.0, np.array([0.3, 0.1]), np.zeros(0), np.zeros(2), np.array([0.05]))
     expected = []
-    for held in kinds.held:
-        leave = np.maximum(held - kinds.counts, 0)
-        surplus = worth - kinds.counts @ lam - leave @ (0.05 + np.array([0.1, 0.2]))
-        surplus[leave[:, np.array(fixed)].any(axis=1)] = -np.inf
-        expected.append(surplus.max())
+    for origin in problem.origin:
+        leave = np.maximum(origin - space.counts, 0)
+        expected.append((worth - space.counts @ [0.3, 0.1] - leave @ (0.05 + np.array(cost))).max())
     for chunk in (4, 10_000):
-        monkeypatch.setattr("metis.program.moves_columns.CHUNK", chunk)
-        found = Pricing(kinds, worth, np.array([0.1, 0.2])).best(lam, 0.05)
-        assert found == pytest.approx(expected)
+        monkeypatch.setattr("metis.program.families.CHUNK", chunk)
+        (family,) = MoveRelaxation(problem).families
+        found, best = family.better(solution, np.zeros(problem.kinds))
+        assert best == pytest.approx(expected)
+        assert found.reduced.max() == pytest.approx(max(expected))
