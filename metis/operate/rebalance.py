@@ -57,7 +57,7 @@ class Rebalancing:
 
     def judged(self, placement: IntArray) -> Evaluation:
         """Judge what all nodes hold, int [nodes, apps]."""
-        return evaluate(placement, replace(self.cluster, existing=None), self.known, self.worth)
+        return evaluate(placement, replace(self.cluster, existing=placement * 0), self.known, self.worth)
 
     @property
     def before(self) -> dict[str, Any]:

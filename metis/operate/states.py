@@ -1,4 +1,4 @@
-"""What nodes may hold while containers move: states of one node, and limits on several of them."""
+"""What nodes may hold while containers move: states of one node, limits on several, and a wave of moves."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -201,7 +201,7 @@ class LimitUse:
         found: list[Limit] = []
         if cluster.stated is not None:
             total = np.maximum(before.sum(axis=0), after.sum(axis=0))
-            found = [one for one in limits_of(cluster.stated, total) if one.hard]
+            found = [one for one in limits_of(cluster.stated, total, twice=True) if one.hard]
         self._used = [one.used(before) for one in found]
         self._most = [max(one.most, one.used(before)) for one in found]
         self._on: dict[int, list[tuple[int, NDArray[np.bool_]]]] = {}
@@ -230,3 +230,57 @@ class LimitUse:
                 return False
             self.change(node, app, by)
         return True
+
+
+class Wave:
+    """The nodes during one wave.
+
+    A node whose co-location is admitted with whatever of it is left may start and lose several containers.
+    On another one, whose rules want a neighbour, one start and one removal are possible, each looked at.
+    """
+
+    def __init__(self, rules: States, limits: LimitUse, ids: list[int], broken: set[int]) -> None:
+        self._rules, self._limits, self._broken = rules, limits, broken
+        self._during, self._after = list(ids), list(ids)
+        self._gone: list[tuple[int, int]] = []
+        self._started: set[int] = set()
+        self._removed: set[int] = set()
+        self._locked: set[int] = set()  # on which nothing more happens in this wave
+
+    def may_start(self, node: int, app: int) -> bool:
+        """Whether a node has room for one more container beside all that runs during the wave."""
+        reached = self._rules.plus(self._during[node], app)
+        if reached < 0 or node in self._locked or not self._limits.may(node, app):
+            return False
+        if self._rules.closed(reached):
+            return True
+        touched = node in self._started or node in self._removed
+        return self._rules.admitted(reached) and not touched
+
+    def start(self, node: int, app: int) -> None:
+        """Start a container that may."""
+        self._during[node] = self._rules.plus(self._during[node], app)
+        self._after[node] = self._rules.plus(self._after[node], app)
+        self._limits.change(node, app, +1)
+        self._started.add(node)
+        if not self._rules.closed(self._during[node]) and node in self._removed:
+            self._locked.add(node)
+
+    def remove(self, node: int, app: int) -> bool:
+        """Remove a container at the end of the wave; whether that was possible."""
+        reached = self._rules.minus(self._after[node], app)
+        if not self._rules.closed(self._during[node]):
+            legal = self._rules.admitted(reached) or (node in self._broken and node not in self._started)
+            if node in self._removed or node in self._locked or not legal:
+                return False
+            self._locked.add(node)
+        self._after[node] = reached
+        self._gone.append((node, app))
+        self._removed.add(node)
+        return True
+
+    def end(self) -> list[int]:
+        """Return what every node holds when the wave is over."""
+        for node, app in self._gone:
+            self._limits.change(node, app, -1)
+        return self._after

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metis.operate.states import LimitUse, StatedStates, States, TableStates
+from metis.operate.states import LimitUse, StatedStates, States, TableStates, Wave
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
 
@@ -143,7 +143,7 @@ class _State:
 
     def starts(self) -> list[Move]:
         """A wave of all moves that have room; made at once."""
-        rules, wave = self._rules, _Wave(self._rules, self._limits, self._ids, self._broken)
+        rules, wave = self._rules, Wave(self._rules, self._limits, self._ids, self._broken)
         moves: list[Move] = []
         crowded = {node for come in self._come for node in come}
         for a in rules.by_app:
@@ -317,7 +317,7 @@ class _State:
         for move in moves:
             assert move.target is not None
             changes.append((move.target, move.app, +1))
-            ends[move.target] = rules.plus(ends[move.target], move.app)
+            ends[move.target] = rules.plus(ends.get(move.target, self._ids[move.target]), move.app)
             if ends[move.target] < 0 or not rules.admitted(ends[move.target]):
                 return None
         if not self._limits.change_all(changes):
@@ -336,60 +336,6 @@ class _State:
         counter[node] += by
         if not counter[node]:
             del counter[node]
-
-
-class _Wave:
-    """The nodes during one wave.
-
-    A node whose co-location is admitted with whatever of it is left may start and lose several containers.
-    On another one, whose rules want a neighbour, one start and one removal are possible, each looked at.
-    """
-
-    def __init__(self, rules: States, limits: LimitUse, ids: list[int], broken: set[int]) -> None:
-        self._rules, self._limits, self._broken = rules, limits, broken
-        self._during, self._after = list(ids), list(ids)
-        self._gone: list[tuple[int, int]] = []
-        self._started: set[int] = set()
-        self._removed: set[int] = set()
-        self._locked: set[int] = set()  # on which nothing more happens in this wave
-
-    def may_start(self, node: int, app: int) -> bool:
-        """Whether a node has room for one more container beside all that runs during the wave."""
-        reached = self._rules.plus(self._during[node], app)
-        if reached < 0 or node in self._locked or not self._limits.may(node, app):
-            return False
-        if self._rules.closed(reached):
-            return True
-        touched = node in self._started or node in self._removed
-        return self._rules.admitted(reached) and not touched
-
-    def start(self, node: int, app: int) -> None:
-        """Start a container that may."""
-        self._during[node] = self._rules.plus(self._during[node], app)
-        self._after[node] = self._rules.plus(self._after[node], app)
-        self._limits.change(node, app, +1)
-        self._started.add(node)
-        if not self._rules.closed(self._during[node]) and node in self._removed:
-            self._locked.add(node)
-
-    def remove(self, node: int, app: int) -> bool:
-        """Remove a container at the end of the wave; whether that was possible."""
-        reached = self._rules.minus(self._after[node], app)
-        if not self._rules.closed(self._during[node]):
-            legal = self._rules.admitted(reached) or (node in self._broken and node not in self._started)
-            if node in self._removed or node in self._locked or not legal:
-                return False
-            self._locked.add(node)
-        self._after[node] = reached
-        self._gone.append((node, app))
-        self._removed.add(node)
-        return True
-
-    def end(self) -> list[int]:
-        """Return what every node holds when the wave is over."""
-        for node, app in self._gone:
-            self._limits.change(node, app, -1)
-        return self._after
 
 
 def as_named_waves(

@@ -174,10 +174,10 @@ class Problem:
 
     def under_limits(self, kind: int) -> NDArray[np.bool_]:
         """Return which limits containers on nodes of a kind may count for, bool [limits]."""
-        found = self.limit_where[:, kind].any(axis=1)
+        found: NDArray[np.bool_] = np.asarray(self.limit_where[:, kind].any(axis=1))
         if self.origin is not None:
             found[-1] = True
-        return np.asarray(found)
+        return found
 
     @cached_property
     def limit_most(self) -> IntArray:

@@ -42,12 +42,13 @@ class Limit:
         return sum(int(held[nodes, app].sum()) for app, nodes in self.parts)
 
 
-def limits_of(statement: Statement, total: IntArray) -> list[Limit]:
+def limits_of(statement: Statement, total: IntArray, twice: bool = False) -> list[Limit]:
     """Return the limits on more nodes than one; those that cannot bind are left out.
 
     Args:
         statement: nodes and rules.
         total: containers of each application that will run, int [apps].
+        twice: whether each may run twice for a while, as where containers move.
 
     Raises:
         InputError: a rule names an unknown application, type, label, node or fault domain.
@@ -70,7 +71,8 @@ def limits_of(statement: Statement, total: IntArray) -> list[Limit]:
             most = int(soft.share * total.sum() + ROUNDING)
             words = f"{', '.join(soft.eligible)}: at most {most} where they are not eligible"
             found.append(Limit(words, elsewhere, most))
-    return [one for one in found if one.most < sum(total[a] for a, nodes in one.parts if nodes.any())]
+    there = 2 * total if twice else total
+    return [one for one in found if one.most < sum(there[a] for a, nodes in one.parts if nodes.any())]
 
 
 def eligible(statement: Statement) -> NDArray[np.bool_]:

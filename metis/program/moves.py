@@ -145,7 +145,8 @@ class MoveProgram:
             worth,
             cluster.existing - self._stays,
         )
-        self._relaxation = MoveRelaxation(replace(problem, move_cost=self._each), gap / 4)
+        self._relaxation = MoveRelaxation(replace(problem, move_cost=self._each))
+        self._found: dict[int, Whole] = {}  # by the number of containers that may leave their node
         self._ceiling: float | None = None
         self._top: float | None = None
 
@@ -166,11 +167,13 @@ class MoveProgram:
         whole = None
         if relaxed.short <= FEASIBLE:
             ceiling = self._optimum_bound() if self._tight and self._near_top(relaxed) else np.inf
-            whole = round_to_whole(self._relaxation, relaxed, budget, self._gap, left, ceiling)
+            known = None if self._relaxation.whole else self._known(budget)
+            whole = round_to_whole(self._relaxation, relaxed, budget, self._gap, left, ceiling, known)
         if whole is None:
             if relaxed.short <= FEASIBLE and left() <= 0:
                 raise SolverError(f"no plan was found in {self._time_limit:g} s: raise rebalance.time_limit")
             self._refuse(moves)
+        self._found[budget] = whole
         plan = self._as_plan(whole, relaxed, moves)
         return replace(plan, seconds=perf_counter() - wall, cpu_seconds=process_time() - cpu)
 
@@ -233,6 +236,11 @@ class MoveProgram:
             enough = relaxed.short <= FEASIBLE and relaxed.bound >= top - SATURATED * abs(top)
             few, many = (few, middle) if enough else (middle + 1, many)
         return many - least
+
+    def _known(self, budget: int) -> Whole | None:
+        """Return the best plan that is known of no more containers that leave their node."""
+        fewer = [whole for found, whole in self._found.items() if found <= budget]
+        return max(fewer, key=lambda whole: whole.value, default=Whole.unmoved(self._relaxation))
 
     def choices(self, node: int) -> tuple[IntArray, FloatArray]:
         """Return what a node may end up with, as far as it was looked at: co-locations [n, apps], worth [n].
@@ -300,8 +308,8 @@ class MoveProgram:
         if self._ceiling is None:
             cluster, worth = self._cluster, self._worth
             self._ceiling = np.inf
-            alike = cluster.stated is None and isinstance(worth, np.ndarray)
-            if alike and cluster.admits(cluster.existing).all() and self._demand.any():
+            kept = cluster.stated is None and bool(cluster.admits(cluster.existing).all())
+            if isinstance(worth, np.ndarray) and kept and self._demand.any():
                 empty = Cluster(cluster.space, cluster.nodes, allowed=cluster.allowed)
                 try:
                     found = solve_colocation_program(

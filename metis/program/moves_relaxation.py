@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metis.problem.counts import FloatArray
+from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.families import as_columns, families_of
 from metis.program.generation import BoundKind, pools_of
@@ -22,7 +22,7 @@ PRICED_OUT = 1e-9  # of the scale: a column better by less improves nothing
 IMPROVES = 1e-7  # the same where reduced worths are in single precision
 FEASIBLE = 1e-6  # containers that may be left out by rounding
 ROUNDS = 400  # pricings at most: the bound holds whenever it stops
-CLOSE = 1e-4  # share of the value that columns may still add when searching ends
+CLOSE = 2e-4  # share of the value that columns may still add when searching ends
 LAST = 2  # of the ways to search, each broader than the one before
 WIDTH = 128  # columns of equally many containers that a search for a type pursues
 BREADTH = 8  # columns of equally many containers that a search in breadth pursues for each kind
@@ -50,12 +50,11 @@ class MoveRelaxation:
 
     Args:
         problem: with `origin`.
-        close: share of the value that columns may still add where not all are known.
     """
 
-    def __init__(self, problem: Problem, close: float = CLOSE) -> None:
+    def __init__(self, problem: Problem) -> None:
         assert problem.origin is not None
-        self.problem, self._close, self._origin = problem, close, problem.origin
+        self.problem, self._origin = problem, problem.origin
         self.pools = pools_of(problem)
         shared = {id(pool): pool for pool in self.pools}
         whole = {key: enumerate_columns(pool, MOST) for key, pool in shared.items()}
@@ -102,7 +101,7 @@ class MoveRelaxation:
             joined, excess = self._join(solution)
             if stage == LAST:
                 best = min(best, value + excess)
-            if joined and excess > self._close * abs(value):
+            if joined and excess > CLOSE * abs(value):
                 stage = 0
             elif stage < LAST:
                 stage += 1
@@ -125,6 +124,13 @@ class MoveRelaxation:
                 family.search_type(solution, WIDTH)
             else:
                 family.search(solution, BREADTH)
+
+    def net_worth(self, kind: IntArray, added: IntArray) -> FloatArray:
+        """Return the worth of nodes that end up with `added` [n, apps] less their moves, float64 [n]."""
+        worth = np.zeros(len(kind))
+        for one in np.unique(kind).tolist():
+            worth[kind == one] = self.pools[one].look_up(added[kind == one])
+        return worth - self.problem.cost_of_moves(kind, added)
 
     def reduced_own(self, solution: Solution) -> FloatArray:
         """Return the reduced worth of leaving a node as it is, of every kind, float64 [kinds]."""

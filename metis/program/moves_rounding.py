@@ -17,7 +17,7 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
 from metis.program.families import as_columns
 from metis.program.moves_relaxation import PRICED_OUT, MoveRelaxation, Relaxed
-from metis.program.solver import NO_LIMIT, add_program, silent_highs
+from metis.program.solver import NO_LIMIT, add_program, begin_with, silent_highs
 
 SMALLEST_MARGIN = 1e-5  # share of the bound that the first columns may be worse by
 WIDER = 4.0  # how much larger the next margin is
@@ -26,6 +26,9 @@ GROWTH = 4  # how much larger the next one is
 NODES = 400  # of a branch-and-bound tree over some of the kinds
 WHOLE = 1e-6  # what is closer to a whole number is one
 MOST_COLUMNS = 6_000  # of an integer program: more take too long to be of use
+ESTIMATED = 1e-3  # gap to a bound that is only estimated, which is not known better than that
+EXACT = 1e-9  # the gap at which HiGHS ends an integer program otherwise
+LONGEST = 30.0  # seconds of one integer program where the bound is estimated
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,16 @@ class Whole:
     added: IntArray
     value: float
     bound: float
+
+    @classmethod
+    def unmoved(cls, relaxation: MoveRelaxation) -> "Whole | None":
+        """Return what runs as a plan, if it is one: with nothing that arrives or leaves."""
+        problem = relaxation.problem
+        assert problem.origin is not None
+        kind = np.repeat(np.arange(problem.kinds), problem.nodes)
+        if (problem.origin[kind].sum(axis=0) != problem.demand).any():
+            return None
+        return cls(kind, problem.origin[kind], float(relaxation.own_worth[kind].sum()), np.inf)
 
 
 class _Pool(NamedTuple):
@@ -86,6 +99,7 @@ def round_to_whole(
     gap: float,
     left: Callable[[], float],
     ceiling: float = np.inf,
+    known: Whole | None = None,
 ) -> Whole | None:
     """Return a plan within `gap` of the bound, or the best found when time or columns run out.
 
@@ -96,20 +110,23 @@ def round_to_whole(
         gap: share of the bound that may be missed.
         left: seconds left.
         ceiling: another bound, as that of a placement from nothing.
+        known: a plan of so many moves that is known.
 
     Returns:
         The plan; None where there is none, or none was found in time.
     """
-    problem, bound, best = relaxation.problem, min(relaxed.bound, ceiling), None
+    problem, bound, best = relaxation.problem, min(relaxed.bound, ceiling), known
+    gap = gap if relaxation.whole else max(gap, ESTIMATED)
     limits = problem.limit_most.copy()
     limits[-1] = moves
     margin = max(gap, SMALLEST_MARGIN) * abs(relaxed.bound)
     small = PRICED_OUT * relaxation.master.scale
     while True:
-        pool = _pool(relaxation, relaxed, margin)
+        pool = _pool(relaxation, relaxed, margin, known)
         for free in _freed(problem, pool):
             allowed = max(gap * abs(bound), small)
-            solved = _decide(relaxation, pool, limits, free, bound - allowed, left())
+            at = _positions(pool, best) if best is not None and free.all() else None
+            solved = _decide(relaxation, pool, limits, free, bound - allowed, left(), at)
             if solved.x is not None and (best is None or pool.net @ solved.x > best.value):
                 nodes = np.repeat(np.arange(len(pool.kind)), solved.x)
                 best = Whole(pool.kind[nodes], pool.added[nodes], float(pool.net @ solved.x), bound)
@@ -118,9 +135,12 @@ def round_to_whole(
                 proven = max(solved.bound, relaxed.bound - pool.margin)
                 bound = min(bound, max(proven, best.value if best else -np.inf))
             if best is not None and best.value >= bound - allowed:
-                return replace(best, bound=max(bound, best.value))
-        if not pool.others or pool.margin < margin or left() <= 0:
-            return None if best is None else replace(best, bound=max(bound, best.value))
+                break
+        close = best is not None and (best.value >= bound - allowed or not relaxation.whole)
+        if close or not pool.others or pool.margin < margin or left() <= 0:
+            # what is not known of all columns proves nothing of whole plans
+            shown = bound if relaxation.whole else relaxed.bound
+            return None if best is None else replace(best, bound=max(shown, best.value))
         margin *= WIDER
 
 
@@ -140,7 +160,21 @@ def _freed(problem: Problem, pool: _Pool) -> Iterator[NDArray[np.bool_]]:
         count = min(kinds, max(FEW_KINDS, GROWTH * count))
 
 
-def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float) -> _Pool:
+def _positions(pool: _Pool, plan: Whole) -> IntArray | None:
+    """Return how many nodes of a plan are on each column, int [columns]; None where one is missing."""
+    found: IntArray = np.zeros(len(pool.kind), dtype=np.int64)
+    by_row = {
+        (int(k), row.tobytes()): i for i, (k, row) in enumerate(zip(pool.kind, pool.added, strict=True))
+    }
+    for kind, row in zip(plan.kind.tolist(), plan.added.astype(np.int64), strict=True):
+        at = by_row.get((kind, row.tobytes()))
+        if at is None:
+            return None
+        found[at] += 1
+    return found
+
+
+def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float, known: Whole | None) -> _Pool:
     """The columns of a reduced cost up to `margin`, those that are in use, and what nodes had."""
     problem, solution, master = relaxation.problem, relaxed.solution, relaxation.master
     assert problem.origin is not None
@@ -153,7 +187,8 @@ def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float) -> _Pool:
         nets.append(columns.worth)
         costs.append(solution.kinds[found.kind] - found.reduced)
         others = others or len(found.kind) < len(family.kinds) * len(family.pool)
-    kind, added, net, cost = (np.concatenate(part) for part in (kinds, rows, nets, costs))
+    kind, added = np.concatenate(kinds), np.concatenate(rows)
+    net, cost = np.concatenate(nets), np.concatenate(costs)
     if len(kind) > MOST_COLUMNS:
         cut = np.argsort(cost, kind="stable")[: MOST_COLUMNS + 1]
         margin, cut = float(cost[cut[-1]]), cut[:-1]
@@ -163,6 +198,9 @@ def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float) -> _Pool:
     kind = np.concatenate([master.kind[used], own, kind])
     added = np.concatenate([master.added[used], problem.origin, added])
     net = np.concatenate([master.worth[used], relaxation.own_worth, net])
+    if known is not None:
+        kind, added = np.concatenate([kind, known.kind]), np.concatenate([added, known.added])
+        net = np.concatenate([net, relaxation.net_worth(known.kind, known.added)])
     x = np.concatenate([solution.nodes[used], np.zeros(len(kind) - len(used))])
     # of a column that is there several times the first stays, which is the one in use
     keys = relaxation.pools[0].keys
@@ -183,6 +221,7 @@ def _decide(
     free: NDArray[np.bool_],
     target: float,
     seconds: float,
+    at: IntArray | None = None,
 ) -> _Solved:
     """Decide about the free kinds, all others as the linear program has them."""
     problem = relaxation.problem
@@ -201,15 +240,20 @@ def _decide(
         len(limits) > 1 or (not relaxation.alike and limits[-1] < problem.limit_most[-1]),
     )  # fmt: skip
     already = float(pool.net @ fixed)
-    solved = _integer_program(part, target - already, seconds)
+    exact = (EXACT, seconds) if relaxation.whole else (ESTIMATED / 2, min(seconds, LONGEST))
+    solved = _integer_program(part, target - already, *exact, at)
     if solved.x is None:
         return solved
     fixed[some] = solved.x
     return _Solved(fixed, solved.bound + already)
 
 
-def _integer_program(part: "_Part", target: float, seconds: float) -> _Solved:
+def _integer_program(
+    part: "_Part", target: float, gap: float, seconds: float, known: IntArray | None
+) -> _Solved:
     """Maximise the worth of nodes less the cost of their moves, until a plan reaches `target`.
+
+    It begins with a plan that is `known`, if there is one.
 
     It branches on how many nodes hold each co-location in the end. With these numbers whole, which node
     becomes which is a transport of least moves, whose corners are whole by themselves.
@@ -231,8 +275,10 @@ def _integer_program(part: "_Part", target: float, seconds: float) -> _Solved:
     model.changeColsIntegrality(len(whole), whole, np.ones(len(whole), dtype=np.uint8))
     model.setOptionValue("time_limit", float(seconds))
     model.setOptionValue("objective_target", -float(target) / scale)
-    model.setOptionValue("mip_rel_gap", 1e-9)
+    model.setOptionValue("mip_rel_gap", gap)
     model.setOptionValue("mip_max_nodes", NODES)
+    if known is not None:
+        begin_with(model, np.append(known, np.bincount(at, known, ends)).astype(np.float64))
     model.run()
     status = model.modelStatusToString(model.getModelStatus())
     if status == "Infeasible":

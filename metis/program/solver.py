@@ -48,3 +48,12 @@ def add_columns(model: Any, matrix: Any, cost: FloatArray) -> None:
         matrix.indices.astype(np.int32),
         matrix.data.astype(np.float64),
     )
+
+
+def begin_with(model: Any, x: FloatArray) -> None:
+    """Let an integer program begin with a solution that is known, float64 [columns]."""
+    import highspy
+
+    known = highspy.HighsSolution()
+    known.col_value = x.tolist()
+    model.setSolution(known)

@@ -7,6 +7,7 @@ metis rebalance existing=running.csv moves=60 cluster.nodes=81 why=node-7    or 
 metis rebalance existing=live moves=5 cluster=lab                            what `metis deploy` started there
 metis rebalance existing=live moves=5 cluster=lab apply=true       make the moves, wave by wave, each measured
 metis rebalance existing=live cluster=lab apply=true rebalance.back=true                        take them back
+metis rebalance problem=FOLDER existing=running.csv profile=file profile.path=my.npz     nodes that differ
 
 No group arrives unless one is given (`group.counts=`, `groups.path=`): then it is placed with the moves.
 """
@@ -93,7 +94,7 @@ def _views(made: Proposal) -> list[View]:
             f"{point['value']:.4f}",
             f"{point['rps']:.4f}",
             f"{point['bound']:.4f}",
-            f"{point['gap']:.3%}",
+            f"{point['gap']:.3%}{_estimated(point)}",
             f"{point['price']:.3g}",
         ]
         for point in frontier
@@ -113,6 +114,10 @@ def _views(made: Proposal) -> list[View]:
     ]
 
 
+def _estimated(plan: dict[str, Any]) -> str:
+    return " (estimated)" if plan["bound_kind"] == "estimated" else ""
+
+
 def _waves(plan: dict[str, Any]) -> str:
     words = f"{len(plan['waves'])} in {plan['takes']:.0f} s"
     return f"{words}, some containers without an order" if plan["without_order"] else words
@@ -129,7 +134,7 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
     facts = {
         "moves": f"{plan['moves']}, {plan['detours']} more give way" if plan["detours"] else plan["moves"],
         "value": f"{before['value']:.4f} to {plan['value']:.4f}, {plan['bound']:.4f} at most",
-        "gap": f"{plan['gap']:.3%}",
+        "gap": f"{plan['gap']:.3%}{_estimated(plan)}",
         "mean RPS": f"{before['rps']:.4f} to {plan['rps']:.4f} of stand-alone",
         "next move": f"gains {plan['price']:.3g}",
         "waves": _waves(plan),
@@ -152,8 +157,8 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
     views += [Line(f"mended: {node}") for node in plan["mends"]]
     views += [
         Line(
-            f"no safe order brings {held} to {node}: there is no room, or a rule's limit is reached, while both "
-            "copies run; a free slot, or rebalance.unavailable=1 for stopping first, would help",
+            f"no safe order brings {held} to {node}: there is no room, or a rule's limit is reached, while "
+            "both copies run; a free slot, or rebalance.unavailable=1 for stopping first, would help",
             "red",
         )
         for node, held in plan["without_order"].items()

@@ -5,6 +5,8 @@ import pytest
 
 from metis.operate.waves import Move, Order, WaveOrder, as_named_waves
 from metis.problem.cluster import Cluster
+from metis.problem.limits import limits_of, most_on_one
+from metis.problem.node_types import NodeTypeSettings, state_problem
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 
@@ -151,3 +153,54 @@ def test_waves_are_named_by_application_and_node():
     before, after = np.array([[3, 0, 0], [0, 3, 0]]), np.array([[2, 1, 0], [1, 2, 0]])
     named = as_named_waves(FREE.order(before, after, unavailable=1), SPACE.apps, ["n1", "n2"])
     assert {"app": "a", "from": "n1", "to": "n2", "stop_first": True} in named[0]
+
+
+TYPES = (
+    NodeTypeSettings("small", count=3, slots=2, capacity={"cpu": 2}, domains={"zone": ("x", "y")}),
+    NodeTypeSettings("large", count=2, slots=3, capacity={"cpu": 4}, domains={"zone": ("x", "y")}),
+)
+REQUESTS = {"a": {"cpu": 1}, "b": {"cpu": 2}, "c": {"cpu": 0.5}}
+STATED = Rules(never_together=(("a", "b"),), spread={"a": {"zone": 2}, "c": {"node": 1}})
+
+
+def fits(cluster, held, before):
+    """Whether what runs keeps capacities, rules and limits, both copies counted; what broke them may stay."""
+    made, total = cluster.stated, np.full(3, 99)  # so that no limit is left out as one that cannot bind
+    if (held @ made.requests > made.capacity).any():
+        return False
+    kept = (held <= before).all(axis=1)
+    right = cluster.admits(held) & (held <= most_on_one(made, total)).all(axis=1)
+    limits = all(one.used(held) <= max(one.most, one.used(before)) for one in limits_of(made, total))
+    return (right | kept).all() and limits
+
+
+def test_random_plans_on_nodes_that_differ_pass_no_illegal_state():
+    rng = np.random.default_rng(2)
+    made = state_problem(TYPES, REQUESTS, STATED, SPACE.apps, 3, np.ones(3, dtype=np.int64))
+    cluster = Cluster(SPACE, 5, allowed=STATED.mask(SPACE), rules=STATED, stated=made)
+    rules, complete = WaveOrder(cluster), 0
+    for i in range(300):
+        before, after = np.zeros((2, 5, 3), dtype=np.int64)
+        for _ in range(12):
+            for held in (before, after):
+                node, app = rng.integers(5), rng.integers(3)
+                held[node, app] += 1
+                if not fits(cluster, held, held * 0):
+                    held[node, app] -= 1
+        order = rules.order(before, after, unavailable=i % 2)
+        passed = states(order, before)
+        assert not order.complete or ([before, *passed][-1] == after).all()
+        assert all(fits(cluster, held, before) for held in passed)
+        complete += order.complete
+    assert complete > 150
+
+
+def test_a_limit_that_is_reached_lets_a_container_stop_first():
+    rules = Rules(spread={"a": {"zone": 1}})
+    made = state_problem(TYPES[:1], REQUESTS, rules, SPACE.apps, 3, np.ones(3, dtype=np.int64))
+    cluster = Cluster(SPACE, 3, allowed=rules.mask(SPACE), rules=rules, stated=made)
+    before, after = np.zeros((2, 3, 3), dtype=np.int64)
+    before[0, 0] = after[2, 0] = 1  # both in zone x
+    assert not WaveOrder(cluster).order(before, after).complete
+    order = WaveOrder(cluster).order(before, after, unavailable=1)
+    assert order.waves == ((Move(0, 0, 2, stop_first=True),),)
