@@ -25,7 +25,7 @@ class RebalanceSettings:
             starts, where two that change places find no free slot; with 0 such a plan has no safe order.
         startup: seconds from a container's start until it responds: for all, or by application (10 for
             others).
-        gap: share of the proven bound that a plan may miss.
+        gap: share of the proven bound that a plan may miss; of one that is estimated 0.001 at least.
         time_limit: seconds for one number of moves.
         guard: with `apply`: confidence at which what runs must measure worse after a wave than before it,
             and than was predicted, for the wave to be undone and the moves to end.
