@@ -161,7 +161,7 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
         return replace(made, existing=made.stated.running)
     if not settings.existing:
         return made
-    if made.stated is not None and (settings.problem or settings.cluster.types):
+    if made.stated is not None:
         existing = _running(Path(settings.existing), made.stated, space, by_name=bool(settings.problem))
     else:
         existing = placement_of(Path(settings.existing), space)
@@ -170,9 +170,6 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
             f"existing {settings.existing}: names {len(existing)} nodes, cluster.nodes is {nodes}: give a "
             f"row for each node, also for empty ones, or cluster.nodes={len(existing)}"
         )
-    named = named_nodes(Path(settings.existing), space.apps) if made.stated is not None else None
-    if named is not None and made.stated is not None and set(named) == set(made.stated.nodes):
-        existing = existing[[named.index(node) for node in made.stated.nodes]]
     return replace(made, existing=existing)
 
 
