@@ -6,18 +6,26 @@ A line per seed and scheduler. RPS are shares of what a job does alone on the ty
 for all" and the like place by columns as if the profile of that type held on all nodes, "all together" as if
 the median of the three did; nodes are then alike, so which type gets what is drawn: the mean over 20 draws.
 All are judged by what each type really does.
+
+    python benchmarks/gavel.py ../shared/instances/gavel_oracle_throughputs.json --left-out 0 15
+
+One type in turn is new: of it so many runs are measured, of the others all. The same jobs on nodes of it
+alone are placed by columns on what is then known, and judged by what that type really does, against its
+proven bound. `pairs`: drawn so that each job comes about as often. `plans`: by and by what the plan so far
+has most of.
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from baselines.contract import WideMaterials
 from baselines.registry import make_wide_scheduler
+from metis.inputs.sheet import Sheet
 from metis.measure.gavel import SHARING, read_gavel
-from metis.measure.profile import profile_of_sheet
+from metis.measure.profile import Profile, profile_of_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.evaluation import value
 from metis.problem.groups import draw_groups
@@ -30,6 +38,7 @@ from metis.simulate.settings import SimulatorSettings
 
 SCHEDULERS = ("columns", "greedy+local_search", "greedy", "spread")
 DEALT = 20
+A_ROUND = 5  # measurements between plans
 
 
 def main():
@@ -38,7 +47,12 @@ def main():
     parser.add_argument("--nodes", type=int, default=36, help="of each type")
     parser.add_argument("--containers", type=int, default=160)
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 10), help="first, and one beyond the last")
+    parser.add_argument("--left-out", type=int, nargs="+", help="measurements of a type that is new")
+    parser.add_argument("--doubt", type=float, default=0.1)
     chosen = parser.parse_args()
+    if chosen.left_out is not None:
+        left_out(chosen)
+        return
     profile = profile_of_sheet(read_gavel(chosen.rates))
     truth = table_of(profile)
     ignoring = {f"{name} for all": table_of(one) for name, one in profile.types.items()}
@@ -67,6 +81,83 @@ def main():
         print(f"{name:20s} mean {np.mean(found):8.3%}, worst {min(found):8.3%}")
 
 
+def left_out(chosen):
+    sheet = read_gavel(chosen.rates)
+    profile = profile_of_sheet(sheet)
+    truth = table_of(profile)
+    for name in profile.types:
+        shares = {}
+        for seed in range(*chosen.seeds):
+            group, cluster = drawn(profile, chosen, seed, {name: chosen.nodes * len(profile.types)})
+            worth = worth_of(MeanRps(), group, cluster, truth)
+            bound = make_wide_scheduler("columns").place(group, cluster, worth).trace["bound"]
+            newcomer = NewType(sheet, profile, name, group, cluster, chosen.doubt)
+            for budget in chosen.left_out:
+                for way in (newcomer.pairs, newcomer.plans) if budget else (newcomer.pairs,):
+                    placement = newcomer.placed(way(budget, seed))
+                    reached = value(placement, cluster, worth) / bound
+                    shares.setdefault((budget, way.__name__), []).append(reached)
+        for (budget, way), found in shares.items():
+            mean, worst = np.mean(found), min(found)
+            print(f"{name} new, {budget:3d} {way}: mean {mean:7.2%}, worst {worst:7.2%}", flush=True)
+
+
+@dataclass(frozen=True)
+class NewType:
+    """A type of which little is measured, and jobs to be placed on it alone."""
+
+    sheet: Sheet
+    profile: Profile
+    name: str
+    group: np.ndarray
+    cluster: Cluster
+    doubt: float
+
+    def placed(self, measured, doubt=None):
+        """Place by columns on what is known of other types, and of this one of co-locations `measured`."""
+        runs = {run for run, counts in self._runs().items() if counts in measured}
+        names = zip(self.sheet.texts("type"), self.sheet.texts("run"), strict=True)
+        rows = [i for i, (of, run) in enumerate(names) if of != self.name or run in runs]
+        known = profile_of_sheet(self.sheet.take(rows), apps=self.profile.apps)
+        settings = SimulatorSettings(kind="table", type_doubt=self.doubt if doubt is None else doubt)
+        tables = fit_simulator(known, settings).tables
+        worth = worth_of(MeanRps(), self.group, self.cluster, tables)
+        return make_wide_scheduler("columns").place(self.group, self.cluster, worth).placement
+
+    def pairs(self, budget, seed):
+        """Draw pairs so that each job comes about as often."""
+        rng = np.random.default_rng(seed)
+        apps = len(self.profile.apps)
+        found = set()
+        while len(found) < budget:
+            for pair in rng.permutation(apps)[: apps // 2 * 2].reshape(-1, 2):
+                if len(found) < budget:
+                    found.add(tuple(np.bincount(pair, minlength=apps).tolist()))
+        return found
+
+    def plans(self, budget, seed):
+        """Measure, a few at a time, what the plan so far has most of."""
+        del seed
+        found = set()
+        while len(found) < budget:
+            rows, nodes = np.unique(self.placed(found, 0.0), axis=0, return_counts=True)
+            order = [tuple(rows[i].tolist()) for i in np.argsort(-nodes, kind="stable")]
+            fresh = [one for one in order if any(one) and one not in found]
+            if not fresh:
+                break
+            found |= set(fresh[: min(A_ROUND, budget - len(found))])
+        return found
+
+    def _runs(self):
+        """Return the counts of each run of this type, by its number."""
+        counts, apps = {}, self.profile.apps
+        columns = (self.sheet.texts(name) for name in ("run", "type", "app", "count"))
+        for run, of, app, count in zip(*columns, strict=True):
+            if of == self.name:
+                counts.setdefault(run, [0] * len(apps))[apps.index(app)] = int(count)
+        return {run: tuple(one) for run, one in counts.items()}
+
+
 def table_of(profile):
     """Every pair as measured."""
     return fit_simulator(profile, SimulatorSettings(kind="table")).tables
@@ -78,10 +169,11 @@ def dealt(placement, seed):
     return [rng.permutation(placement) for _ in range(DEALT)]
 
 
-def drawn(profile, chosen, seed):
-    """A group of random jobs, and the nodes of the three types."""
+def drawn(profile, chosen, seed, nodes=None):
+    """A group of random jobs, and nodes by type."""
     group = draw_groups(1, chosen.containers, len(profile.apps), np.random.default_rng(seed))[0]
-    types = tuple(NodeTypeSettings(name, count=chosen.nodes, slots=SHARING) for name in profile.types)
+    counts = nodes or dict.fromkeys(profile.types, chosen.nodes)
+    types = tuple(NodeTypeSettings(name, count=count, slots=SHARING) for name, count in counts.items())
     stated = state_problem(types, {}, Rules(), profile.apps, SHARING, (group > 0).astype(np.int64))
     return group, Cluster(profile.space, len(stated.nodes), stated=stated)
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -61,25 +62,42 @@ class Measurements:
     def alone(self) -> FloatArray:
         """RPS of one container alone on a node, median over its runs, [apps].
 
-        Of measurements on one type of node, NaN for an application that was never measured there.
-
         Raises:
             InputError: an application was not measured alone, did nothing, or its runs differ by more than
                 a factor of two; names it.
         """
+        found = self.alone_if_measured()
+        missing = [app for app, rps in zip(self.apps, found.tolist(), strict=True) if rps != rps]
+        if missing:
+            self.refuse_unknown(missing)
+        return found
+
+    def refuse_unknown(self, missing: Sequence[str]) -> NoReturn:
+        """Refuse measurements without some applications alone.
+
+        Raises:
+            InputError: always; says what is missing.
+        """
+        where, or_else = "", ""
+        if self.types:
+            where = f" of type {self.types[0]}"
+            or_else = ", or measure on another type, too, what is measured here"
+        raise InputError(
+            f"{self.places[0].partition(',')[0]}: no row measures {', '.join(missing)} alone: RPS are "
+            f"divided by what one container reaches alone on a node{where}; add a row with 1 {missing[0]} "
+            f"and nothing else{or_else}"
+        )
+
+    def alone_if_measured(self) -> FloatArray:
+        """RPS of one container alone on a node, median over its runs, [apps]; NaN where not measured.
+
+        Raises:
+            InputError: an application did nothing alone, or its runs differ by more than a factor of two.
+        """
         single = np.flatnonzero(self.counts.sum(axis=1) == 1)
         rps = self.measures[RPS]
-        measured = [a for a in range(len(self.apps)) if not self.types or self.counts[:, a].any()]
-        missing = [self.apps[a] for a in measured if not self.counts[single, a].any()]
-        if missing:
-            where = f" of type {self.types[0]}" if self.types else ""
-            raise InputError(
-                f"{self.places[0].partition(',')[0]}: no row measures {', '.join(missing)} alone: RPS are "
-                f"divided by what one container reaches alone on a node{where}; add a row with 1 "
-                f"{missing[0]} and nothing else"
-            )
         found = np.full(len(self.apps), np.nan)
-        for a in measured:
+        for a in np.flatnonzero(self.counts[single].any(axis=0)).tolist():
             app = self.apps[a]
             rows = single[self.counts[single, a] > 0]
             found[a] = np.median(rps[rows, a])
@@ -94,10 +112,60 @@ class Measurements:
                 )
         return found
 
-    def normalised(self) -> "Measurements":
-        """The same with RPS as shares of stand-alone: those of one container alone are near 1."""
-        shares = np.asarray(self.measures[RPS] / self.alone())
+    def normalised(self, alone: FloatArray) -> "Measurements":
+        """The same with RPS as shares of stand-alone: those of one container alone are near 1.
+
+        Args:
+            alone: RPS of one container alone, float64 [apps]; NaN where only runs of 0 RPS are known.
+        """
+        rps = self.measures[RPS]
+        shares = np.where(rps == 0, 0.0, rps / alone)
         return replace(self, measures={**self.measures, RPS: shares})
+
+
+def alone_by_type(parts: Mapping[str, Measurements]) -> FloatArray:
+    """Return the RPS of one container alone on each type of node, float64 [types, apps].
+
+    Of an application that was not measured alone on a type it is what it does there beside others, over the
+    share that it keeps in the same co-locations on other types; where it keeps nothing there, what makes it
+    as slow as others are on this type in the median. NaN where it was not measured on a type, or only with
+    0 RPS.
+
+    Args:
+        parts: measurements by type.
+
+    Raises:
+        InputError: an application was measured on a type neither alone nor as on another one; names it.
+    """
+    known = np.stack([part.alone_if_measured() for part in parts.values()])
+    shares: dict[bytes, list[FloatArray]] = {}
+    for part, alone in zip(parts.values(), known, strict=True):
+        for counts, rps in zip(part.counts, part.measures[RPS], strict=True):
+            shares.setdefault(counts.tobytes(), []).append(rps / alone)
+    found = known.copy()
+    for t, part in enumerate(parts.values()):
+        lacking: list[int] = []
+        for a in np.flatnonzero(np.isnan(known[t]) & part.counts.any(axis=0)).tolist():
+            reached = part.measures[RPS][:, a]
+            rows = np.flatnonzero((part.counts[:, a] > 0) & (reached > 0))
+            kept = [[one[a] for one in shares[part.counts[row].tobytes()] if one[a] > 0] for row in rows]
+            guesses = [rps / np.median(some) for rps, some in zip(reached[rows], kept, strict=True) if some]
+            if guesses:
+                found[t, a] = np.median(guesses)
+            elif len(rows):
+                lacking.append(a)
+        if lacking:
+            most = np.fmax.reduce(known, axis=0)
+            found[t, lacking] = _typical(found[t] / most) * most[lacking]
+        unknown = [part.apps[a] for a in lacking if not found[t, a] > 0]
+        if unknown:
+            part.refuse_unknown(unknown)
+    return found
+
+
+def _typical(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else np.nan
 
 
 def measurements_of(

@@ -12,7 +12,7 @@ from metis.errors import InputError
 from metis.files import save_arrays
 from metis.inputs.sheet import Sheet, sheet_of
 from metis.measure.circumstances import summary
-from metis.measure.measurement_sheet import Measurements, measurements_of
+from metis.measure.measurement_sheet import Measurements, alone_by_type, measurements_of
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 from metis.problem.space import ColocationSpace
 
@@ -290,22 +290,23 @@ def profile_of_sheet(
     of = slots or int(measured.counts.sum(axis=1).max())
     provenance = {"source": Path(sheet.name).name, "rows": len(sheet)}
     if not measured.types:
-        return _of_one_type(measured, of, provenance)
+        return _of_one_type(measured, measured.alone(), of, provenance)
     parts = measured.by_type()
-    return join_types(
-        {name: _of_one_type(part, of, provenance) for name, part in parts.items()},
-        np.stack([part.alone() for part in parts.values()]),
-        provenance,
-    )
+    alone = alone_by_type(parts)
+    types = {
+        name: _of_one_type(part, reached, of, provenance)
+        for (name, part), reached in zip(parts.items(), alone, strict=True)
+    }
+    return join_types(types, alone, provenance)
 
 
-def _of_one_type(measured: Measurements, slots: int, provenance: Mapping[str, Any]) -> Profile:
-    reached = zip(measured.apps, measured.alone().tolist(), strict=True)
-    alone = ", ".join(f"{app} {rps:g}" for app, rps in reached if rps == rps)
-    shares = measured.normalised()
-    return make_profile(
-        shares.apps, slots, shares.counts, shares.measures, {**provenance, "rps_alone": alone}
-    )
+def _of_one_type(
+    measured: Measurements, alone: FloatArray, slots: int, provenance: Mapping[str, Any]
+) -> Profile:
+    reached = zip(measured.apps, alone.tolist(), strict=True)
+    said = ", ".join(f"{app} {rps:g}" for app, rps in reached if rps == rps)
+    shares = measured.normalised(alone)
+    return make_profile(shares.apps, slots, shares.counts, shares.measures, {**provenance, "rps_alone": said})
 
 
 def join_types(types: Mapping[str, Profile], alone: FloatArray, provenance: Mapping[str, Any]) -> Profile:

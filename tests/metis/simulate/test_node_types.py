@@ -27,6 +27,7 @@ slow,1,0,400,,0.3
 slow,0,1,,40,
 slow,2,0,100,,0.9
 """
+UNKNOWN = f"{TYPED.partition('slow')[0]}slow,1,2,200,20,\n"  # on slow nodes nothing that is known elsewhere
 LONG = """run,type,app,count,rps
 1,fast,web,1,800
 2,fast,db,1,50
@@ -106,6 +107,25 @@ def test_an_application_that_a_type_never_ran_is_as_slow_there_as_others(tmp_pat
     np.testing.assert_allclose(both, [[0.5, 0], [0, 0.5 * np.exp(-0.2)]])
 
 
+def test_what_an_application_does_alone_on_a_type_follows_from_pairs_measured_on_others(tmp_path):
+    text = TYPED.replace("slow,0,1,,40,\n", "slow,1,1,200,20,\n")
+    text = text.replace("slow,2,0,100,,0.9\n", "slow,0,2,,0,\n")
+    (tmp_path / "typed.csv").write_text(text, encoding="utf-8")
+    profile = load_profile(tmp_path / "typed.csv")
+    # what was measured with nothing like it elsewhere: as slow as others
+    odd = TYPED.replace("slow,0,1,,40,\n", "slow,1,2,200,10,\n")
+    (tmp_path / "odd.csv").write_text(odd, encoding="utf-8")
+    np.testing.assert_allclose(load_profile(tmp_path / "odd.csv").types["slow"].pace, [0.5, 0.5])
+    # beside web db keeps 40 of 50 on fast nodes, so that 20 of it on a slow one are 25 alone
+    np.testing.assert_allclose(profile.types["slow"].pace, [0.5, 25 / 50])
+    slow = fit_simulator(profile, table()).tables.of_type("slow").rps
+    np.testing.assert_allclose(slow[profile.space.index([1, 1])], [200 / 800, 20 / 50])  # as measured
+    (tmp_path / "typed.csv").write_text(TYPED.replace("slow,0,1,,40,\n", "slow,0,2,,0,\n"), encoding="utf-8")
+    slow = load_profile(tmp_path / "typed.csv").types["slow"]
+    np.testing.assert_allclose(slow.pace, [0.5, NAN])  # of 0 RPS nothing follows but that
+    assert slow.rps[0, 1] == 0
+
+
 def test_doubts_are_wider_where_a_type_was_not_measured_and_all_is_kept_in_a_file(profile, tmp_path):
     part = profile.on(2)
     rows = ~(part.colocations == [0, 2]).all(axis=1)  # else all is exact
@@ -176,7 +196,10 @@ def test_a_replayed_profile_is_the_truth_where_every_type_is_full(profile, tmp_p
     ("text", "says"),
     [
         (TYPED.replace("slow,2", ",2"), "line 9, column type: is blank; name the type of the node"),
-        (TYPED.replace("slow,0,1,,40,\n", "slow,1,1,200,20,\n"), "alone on a node of type slow; add a row"),
+        (
+            TYPED.replace("slow,1,0,400,,0.3\nslow,0,1,,40,\nslow,2,0,100,,0.9", "slow,1,2,200,20,"),
+            "alone on a node of type slow; add a row",
+        ),
         (LONG.replace("3,fast,db", "3,slow,db"), "line 5, column type: run 3 is on a node of type fast in"),
         (TYPED.replace("slow", "a b"), "type 'a b': give letters"),
         ("type,rps_type\n1,3\n2,2\n", ""),  # an application of that name
