@@ -18,7 +18,6 @@ from metis.operate.rebalance import Rebalancing
 from metis.operate.waves import WaveOrder
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
-from metis.problem.tables import Tables
 
 ASKED = ("moves", "move_cost")  # with those of PLANNING, what decides a plan
 
@@ -124,7 +123,7 @@ def new_record(
         [(one.node, one.slot, one.app) for one in standing],
         steps,
         [_matters(order_rules, state, wave, session) for state, wave in zip(states, waves, strict=False)],
-        [_mean_rps(state, found.tables) for state in states],
+        [found.judged(state).rps for state in states],
         [
             _expected(settings, starts, wave, session)
             for starts, wave in zip(plan["starts"], steps, strict=True)
@@ -156,12 +155,7 @@ def _matters(rules: WaveOrder, state: IntArray, wave: Sequence[Any], session: Li
             during[session.nodes.index(move["to"]), session.space.apps.index(move["app"])] += 1
         if move.get("stop_first"):
             during[session.nodes.index(move["from"]), session.space.apps.index(move["app"])] -= 1
-    return not bool(rules.closed[rules.space.index(during)].all())
-
-
-def _mean_rps(state: IntArray, tables: Tables) -> float:
-    rps = tables.rps[tables.space.index(state)]
-    return float(np.nansum(rps * state) / state.sum())
+    return not rules.closed(during)
 
 
 def _expected(settings: Settings, starts: float, steps: Sequence[Step], session: LiveSession) -> float:
@@ -173,4 +167,4 @@ def _expected(settings: Settings, starts: float, steps: Sequence[Step], session:
 
 def rules_of(cluster: Cluster) -> WaveOrder:
     """Return the rules that waves keep on a cluster."""
-    return WaveOrder(cluster.space, cluster.allowed)
+    return WaveOrder(cluster)

@@ -79,6 +79,11 @@ class WaveOrder:
         tabulated = cluster.stated is None and cluster.space.tabulated
         self._table = TableStates(cluster.space, cluster.allowed) if tabulated else None
 
+    def closed(self, placement: IntArray) -> bool:
+        """Whether rules admit what all nodes hold [nodes, apps], and whatever of it is left."""
+        states: States = self._table or StatedStates(self._cluster, placement.sum(axis=0))
+        return all(states.closed(held) for held in states.of(placement))
+
     def order(
         self, before: IntArray, after: IntArray, unavailable: int = 0, startup: Sequence[float] | None = None
     ) -> Order:

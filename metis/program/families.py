@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem
-from metis.problem.worth import GrowingWorth
+from metis.program.growth import growing_worth, room_for_one_more, worth_of_one_more
 from metis.program.master import Solution
 from metis.program.pool import Columns, Pool
-from metis.program.pricing import GROWING, growing_worth, search
+from metis.program.pricing import search
 
 CHUNK = 4_000_000  # columns priced at a time: 32 MB of numbers
 KEPT = 80_000_000  # columns whose moves are kept between two pricings, one byte each
@@ -171,8 +171,7 @@ class Family:
         """Return the reduced worth of `rows` with one more of each, -inf where it does not fit, [n, apps]."""
         problem, pool = self._problem, self.pool
         assert problem.origin is not None
-        room = problem.room(pool.kind) - rows @ problem.requests
-        fits = (problem.requests <= room[:, None]).all(axis=2) & (rows < problem.receivable(pool.kind))
+        fits = room_for_one_more(problem, pool.kind, rows)
         zone = np.searchsorted(self._zones, problem.zones[of])
         price = np.stack([problem.prices_in(kind, solution.duals) for kind in self._first])[zone]
         each, had = self._cost + float(solution.tolls[-1]), problem.origin[of]
@@ -181,11 +180,8 @@ class Family:
         return np.where(fits, self._worth_of_one_more(rows, fits) - paid[:, None] - following, -np.inf)
 
     def _worth_of_one_more(self, rows: IntArray, fits: NDArray[np.bool_]) -> FloatArray:
-        growing: GrowingWorth | None = growing_worth(self.pool)
-        if growing is not None:
-            total = self._problem.held[self.pool.kind] + rows
-            parts = [growing.of_one_more(total[i : i + GROWING]) for i in range(0, len(rows), GROWING)]
-            return np.concatenate(parts)
+        if growing_worth(self._problem, self.pool.kind) is not None:
+            return worth_of_one_more(self._problem, self.pool.kind, rows)
         row, app = np.nonzero(fits)
         after = rows[row]
         after[np.arange(len(after)), app] += 1

@@ -115,6 +115,10 @@ class Master:
         self.kind = np.concatenate([self.kind, kinds])
         self.usable = np.concatenate([self.usable, np.ones(count, dtype=bool)])
 
+    def rows(self, numbers: IntArray) -> IntArray:
+        """Return the containers of several columns, int [n, apps]."""
+        return self._rows.dense(numbers)
+
     def column(self, number: int) -> IntArray:
         """Return the containers of a column, int [apps]."""
         return np.asarray(self._rows.dense(np.array([number]))[0])

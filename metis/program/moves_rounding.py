@@ -196,7 +196,7 @@ def _pool(relaxation: MoveRelaxation, relaxed: Relaxed, margin: float, known: Wh
     used = np.flatnonzero(solution.nodes > WHOLE)
     own = np.arange(problem.kinds)
     kind = np.concatenate([master.kind[used], own, kind])
-    added = np.concatenate([master.added[used], problem.origin, added])
+    added = np.concatenate([master.rows(used), problem.origin, added])
     net = np.concatenate([master.worth[used], relaxation.own_worth, net])
     if known is not None:
         kind, added = np.concatenate([kind, known.kind]), np.concatenate([added, known.added])
