@@ -117,7 +117,8 @@ class Master:
 
     def rows(self, numbers: IntArray) -> IntArray:
         """Return the containers of several columns, int [n, apps]."""
-        return self._rows.dense(numbers)
+        found: IntArray = self._rows.dense(numbers)
+        return found
 
     def column(self, number: int) -> IntArray:
         """Return the containers of a column, int [apps]."""

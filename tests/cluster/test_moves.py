@@ -15,11 +15,12 @@ from cluster.moves import DONE, UNDO, Mover, Wave
 from cluster.steps import read_step, steps_of
 from metis.errors import InputError, SurroundingsError
 from metis.operate.waves import WaveOrder, as_named_waves
+from metis.problem import cluster as problems
 from metis.problem.space import ColocationSpace
 from tests.cluster.test_deployment import APPS, NODES, SLOTS, Cluster, deploy
 
 SPACE = ColocationSpace(APPS, SLOTS)
-NO_RULES = WaveOrder(SPACE, np.ones(SPACE.size, dtype=bool))
+NO_RULES = WaveOrder(problems.Cluster(SPACE, 1))
 
 
 class Killed(BaseException):
