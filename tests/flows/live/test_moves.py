@@ -15,7 +15,6 @@ from flows.live.record import BACK, MADE, STOPPED, UNDER_WAY, document_of, read_
 from flows.live.session import LiveSession
 from metis.errors import InputError, SurroundingsError
 from metis.operate.settings import RebalanceSettings
-from metis.problem.tables import Tables
 from tests.cluster.test_deployment import APPS
 from tests.cluster.test_moves import NO_RULES, SPACE, Killed, at, waves_of
 from tests.flows.conftest import settings_of
@@ -52,8 +51,12 @@ class Site:
     def record(self, alone=ALONE, changed=()):
         before, order, waves = waves_of(self.swarm, AFTER)
         rps = np.where(SPACE.counts > 0, 1.0 / np.maximum(SPACE.totals, 1)[:, None], np.nan)
-        cluster = SimpleNamespace(existing=before, allowed=NO_RULES.allowed)
-        found = SimpleNamespace(cluster=cluster, tables=Tables(SPACE, {"rps": rps}))
+        cluster = SimpleNamespace(existing=before, allowed=np.ones(SPACE.size, dtype=bool))
+
+        def judged(state):
+            return SimpleNamespace(rps=float(np.nansum(rps[SPACE.index(state)] * state) / state.sum()))
+
+        found = SimpleNamespace(cluster=cluster, judged=judged)
         plan = {"waves": waves, "starts": [10.0] * len(waves), "moves": sum(map(len, waves))}
         assert order.complete
         self.swarm.stop(changed)
