@@ -3,8 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/rebalance_types.py
 
 100 synthetic applications on 300 nodes of three types with slots, cpu and memory; 3,000 containers placed at
-random within these, improved by K moves: value, gap to the bound and its kind, waves, CPU-seconds, beside
-taking the best move or swap of two containers again and again.
+random within these, improved by K moves: value, gap to the bound and its kind, CPU-seconds and seconds.
 """
 
 import argparse
@@ -65,7 +64,6 @@ def main():
     parser.add_argument("--moves", type=int, nargs="+", default=[50, 150, 500, 1500])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--no-swaps", action="store_true")
     chosen = parser.parse_args()
     for seed in chosen.seeds:
         cluster, worth = three_types(chosen.apps, chosen.nodes, chosen.containers, seed)
