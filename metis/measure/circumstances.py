@@ -12,6 +12,7 @@ UNKNOWN = float("nan")
 MOST_GENERATOR = 0.9  # share of a core from which a load generator, which uses one, limits what it measures
 MOST_LATE = 0.25  # seconds by which its timers may be late before it does, however little of a core it gets
 LEAST_WEIGHT = 0.02
+DISTURBED = 0.1  # deviation that a disturbance adds to the logarithm of a run that counts as half of one
 KEPT = ("taken", "stolen", "busy", "load", "stalled", "starved", "waited", "throttled", "memory", "generator")
 
 

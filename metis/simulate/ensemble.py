@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metis.errors import InputError
+from metis.measure.circumstances import DISTURBED
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
@@ -22,7 +23,6 @@ from metis.simulate.simulator import SMALLEST_SHARE
 
 COVERED = 0.8  # share of measurements that the reported interval should hold
 FEWEST = 30  # left-out errors below which a calibration would be noise
-DISTURBED = 0.1  # deviation that a disturbance adds to the logarithm of a run that counts as half of one
 NARROWEST, WIDEST = 1.0, 2.5  # what calibration may multiply a spread by: left-out errors flatter
 
 
