@@ -30,7 +30,7 @@ MOST_PAIRED = 20  # applications, up to which each pair of them has a coefficien
 
 # deviations of the priors, of logarithms: the unknown speed alone; per container, for any, per pair
 ALONE, PER_CONTAINER, PER_PRESENCE, PER_PAIR = 10.0, 0.1, 0.2, 0.015
-OWN = 0.1  # of a node's own deviation, as a share of those of a container and of any
+OWN = 0.15  # of a node's own deviation, as a share of those of a container and of any
 LEAST_NOISE, MOST_LASTING = 1e-4, 0.9
 WIDEST = 3.0  # what left-out hours may multiply a standard error by
 
