@@ -233,6 +233,26 @@ class WatchSettings:
             )
 
 
+@settings("metrics")
+class MetricsSettings:
+    """What is read of containers in service, to learn from it.
+
+    Attributes:
+        hours: until now.
+        interval: seconds between two samples.
+        requests: series of a Prometheus server that counts the requests served, by `node`, `app` and `slot`.
+        seconds: series that counts the seconds until they were, waiting included.
+        work: series that counts the seconds of work on them, waiting excluded; where there is none they are
+            reckoned from the others, for a container that serves one request after the other.
+    """
+
+    hours: Annotated[float, Ge(0.1), Le(24 * 366)] = 24.0
+    interval: Annotated[float, Ge(1), Le(1800)] = 300.0
+    requests: TypedText = "metis_request_seconds_count"
+    seconds: TypedText = "metis_request_seconds_sum"
+    work: TypedText = "metis_work_seconds_total"
+
+
 def _check_from(address: str) -> None:
     try:
         network = ip_network(address)

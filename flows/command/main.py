@@ -29,6 +29,7 @@ VERBS = {
     "constraints": "find the interference constraints of a profile",
     "import": "read a published problem and write it as a folder to place",
     "import-profile": "read measurements, as CSV or .npz, check them and write a profile",
+    "import-metrics": "learn a profile from the metrics of containers in service, and who slows down whom",
     "report": "write the report page of a run",
     "lab": "a Swarm of containers on this machine: up, down, status",
     "cluster": "the hosts of a live cluster: status, down, accept",

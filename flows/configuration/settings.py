@@ -26,6 +26,7 @@ from cluster.settings import (
     ExportSettings,
     LaunchSettings,
     LoadSettings,
+    MetricsSettings,
     WatchSettings,
 )
 from flows.configuration.sections import (
@@ -183,6 +184,7 @@ class Settings:
     ec2: Ec2Settings = Ec2Settings()
     deploy: DeploySettings = DeploySettings()
     watch: WatchSettings = WatchSettings()
+    metrics: MetricsSettings = MetricsSettings()
     export: ExportSettings = ExportSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
     week: WeekSettings = WeekSettings()

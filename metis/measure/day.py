@@ -4,7 +4,8 @@ A container takes part of a node only while it works. At any moment the neighbou
 that have a request in hand: with a container of c busy for a share u_c of the time, each of its n_c is there
 with that chance, and a container's speed is its mean over the co-locations that so come about,
 
-    speed_a(t) = E[rps(a beside those of its neighbours that are busy)],   u_a(t) = min(1, demand_a / speed_a).
+    speed_a(t) = E[rps(a beside those of its neighbours that are busy)],
+    u_a(t) = min(1, demand_a / speed_a).
 
 At full load that is the co-location's RPS of the testbed; where nothing else works, 1.
 """
@@ -120,4 +121,3 @@ def _odd(load: DailyLoad, rng: np.random.Generator, shape: tuple[int, ...]) -> N
         for t in range(1, shape[1]):
             drawn[:, t] = kept * drawn[:, t - 1] + np.sqrt(1 - kept**2) * drawn[:, t]
     return drawn
-

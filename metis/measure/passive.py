@@ -1,9 +1,10 @@
-"""Passive learning: rows of a profile, and aggressors, from what containers in service report of themselves."""
+"""Passive learning: rows of a profile, and aggressors, from what containers in service report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import erf, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from metis.measure.circumstances import DISTURBED
 from metis.measure.profile import Profile, make_profile
 from metis.measure.readings import Readings
 from metis.measure.sensitivity import Estimate, Sensitivity, learn_sensitivity
-from metis.problem.counts import IntArray
+from metis.problem.counts import FloatArray, IntArray
 
 HURT = 0.9  # normalised RPS under full load below which a container is hurt
 SURE = 0.95  # chance with which an aggressor is named
+FEWER = 2  # containers above which co-locations of one less are derived: a container alone is 1
 LEAST_RELIEF = 0.02  # of the logarithm of RPS: whoever gives back less is no aggressor
 
 
@@ -44,6 +46,14 @@ class Hurt:
     relieved: float
 
 
+class _Row(NamedTuple):
+    """A row of a profile: counts and logarithms of RPS, [apps] each, and what it counts as."""
+
+    counts: IntArray
+    logs: FloatArray
+    weight: float
+
+
 @dataclass(frozen=True)
 class Learnt:
     """What the readings of containers in service show.
@@ -62,29 +72,48 @@ class Learnt:
     def profile(self) -> Profile:
         """The co-locations that were in service, as if measured under full load; alone, RPS is 1.
 
-        `weight` is such that an ensemble adds a row's standard error (root mean square over its
-        applications) to what it doubts; `spread` is over the nodes that held the same.
+        And those that hold one container less, which hours of less load show. `weight` is such that an
+        ensemble adds a row's standard error (root mean square over its applications) to what it doubts;
+        `spread` is over the nodes that held the same.
         """
-        apps = self.readings.apps
-        rows: dict[tuple[int, ...], dict[int, Estimate]] = {}
+        apps = len(self.readings.apps)
+        seen, fewer = self._rows()
+        single = np.eye(apps, dtype=np.int64)[[one.app for one in self.sensitivities]]
+        counts = np.vstack([single, *(row.counts for row in seen), *(row.counts for row in fewer)])
+        shares = [np.where(single > 0, 1.0, np.nan), *(np.exp(row.logs) for row in [*seen, *fewer])]
+        weights = [np.ones(len(single)), *(row.weight for row in [*seen, *fewer])]
+        return make_profile(
+            self.readings.apps,
+            self.slots,
+            counts,
+            {"rps": np.vstack(shares)},
+            self._provenance,
+            {"weight": np.hstack(weights)},
+        )
+
+    def _rows(self) -> tuple[list[_Row], list[_Row]]:
+        """What each node held, and each co-location of one container less that no node held, once."""
+        found: dict[tuple[int, ...], list[tuple[int, Estimate]]] = {}
         for one in self.sensitivities:
             for made in one.estimates:
-                rows.setdefault((made.node, *made.counts.tolist()), {})[one.app] = made
-        whole = {key: found for key, found in rows.items() if len(found) == np.count_nonzero(key[1:])}
-        seen = np.array([one.app for one in self.sensitivities], dtype=np.int64)
-        counts = [np.eye(len(apps), dtype=np.int64)[a] for a in seen.tolist()]
-        shares, weights = [np.where(row > 0, 1.0, np.nan) for row in counts], [1.0] * len(counts)
-        for key, found in whole.items():
-            if sum(key[1:]) == 1:
-                continue
-            counts.append(np.array(key[1:], dtype=np.int64))
-            shares.append(np.full(len(apps), np.nan))
-            shares[-1][list(found)] = [np.exp(one.rps) for one in found.values()]
-            variance = np.mean([one.spread**2 for one in found.values()])
-            weights.append(float(1 / (1 + variance / DISTURBED**2)))
-        measures = {"rps": np.array(shares)}
-        conditions = {"weight": np.array(weights)}
-        return make_profile(apps, self.slots, np.array(counts), measures, self._provenance, conditions)
+                found.setdefault((made.node, *made.counts.tolist()), []).append((one.app, made))
+        seen: list[_Row] = []
+        fewer: dict[tuple[int, ...], list[_Row]] = {}
+        for key, estimates in found.items():
+            counts = np.array(key[1:], dtype=np.int64)
+            if len(estimates) < np.count_nonzero(counts) or counts.sum() == 1:
+                continue  # of one of its applications nothing is known, or it is alone
+            seen.append(_row(counts, [(a, made.rps, made.spread) for a, made in estimates]))
+            for gone in np.flatnonzero(counts) if counts.sum() > FEWER else []:
+                left = counts - np.eye(len(counts), dtype=np.int64)[gone]
+                values = [
+                    (a, made.rps + made.relief[gone], made.relieved_spread[gone])
+                    for a, made in estimates
+                    if left[a]
+                ]
+                fewer.setdefault(tuple(left.tolist()), []).append(_row(left, values))
+        held = {tuple(row.counts.tolist()) for row in seen}
+        return seen, [_mean_row(rows) for key, rows in fewer.items() if key not in held]
 
     @property
     def _provenance(self) -> dict[str, Any]:
@@ -110,6 +139,20 @@ class Learnt:
                 if now and made.rps + made.spread < np.log(HURT):
                     found.append(_judged(one.app, made))
         return sorted(found, key=lambda each: each.rps)
+
+
+def _row(counts: IntArray, values: Sequence[tuple[int, float, float]]) -> _Row:
+    """A row of `(column, logarithm, standard error)`."""
+    logs = np.full(len(counts), np.nan)
+    logs[[a for a, _, _ in values]] = [log for _, log, _ in values]
+    variance = float(np.mean([error**2 for _, _, error in values]))
+    return _Row(counts, logs, 1 / (1 + variance / DISTURBED**2))
+
+
+def _mean_row(rows: Sequence[_Row]) -> _Row:
+    """Rows of one co-location as one; it counts as they do: most of their errors are the same."""
+    weights = [row.weight for row in rows]
+    return _Row(rows[0].counts, np.average([row.logs for row in rows], axis=0), float(np.mean(weights)))
 
 
 def _judged(app: int, made: Estimate) -> Hurt:
@@ -149,4 +192,3 @@ def learn(readings: Readings, slots: int | None = None) -> Learnt:
     blocks = readings.blocks()
     seen = np.flatnonzero(blocks.counts.any(axis=0)).tolist()
     return Learnt(blocks, tuple(learn_sensitivity(blocks, a) for a in seen), slots or held)
-

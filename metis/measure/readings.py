@@ -80,6 +80,15 @@ class Readings:
             samples=np.bincount(order, minlength=rows).astype(np.float64),
         )
 
+    def last(self) -> IntArray:
+        """What each node held at last, int [nodes, apps]; nothing where that was over half an hour ago."""
+        found = np.zeros((max(len(self.nodes), int(self.node.max(initial=-1)) + 1), len(self.apps)), np.int64)
+        order = np.argsort(self.time, kind="stable")
+        late = order[self.time[order] > self.time.max(initial=0.0) - max(BLOCK, self.interval)]
+        for row in late.tolist():  # later ones over earlier ones
+            found[self.node[row]] = self.counts[row]
+        return found
+
     def joined(self, other: "Readings") -> "Readings":
         """These readings, and later ones of the same nodes and applications."""
         names = ("node", "time", "counts", "rate", "seconds")

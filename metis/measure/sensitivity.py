@@ -1,10 +1,11 @@
-"""Sensitivity of applications to what works beside them, from what containers in service report of themselves.
+"""Sensitivity of applications to what works beside them, from what containers in service report.
 
 A container that has capacity to spare serves what it is asked for, whatever its neighbours do. What shows
-their influence is its speed, 1 / seconds of work on a request. A neighbour presses on it only while it works:
-with one of c busy for a share u_c of the time, the speed is the mean over the co-locations that so come about,
+their influence is its speed, 1 / seconds of work on a request. A neighbour presses on it only while it
+works: with one of c busy for a share u_c of the time, the speed is the mean over the co-locations that so
+come about,
 
-    speed_a(t) = speed_a alone * sum over B of chance(B; u(t)) rps_a(a beside B),      B part of its neighbours,
+    speed_a(t) = speed_a alone * sum over B of chance(B; u(t)) rps_a(a beside B),    B part of its neighbours,
 
 whose logarithms are linear in features of B: containers of each application, whether there are any, and
 pairs. So a day of varying load shows what the node would reach under full load (all of B), and with one
@@ -47,6 +48,7 @@ class Estimate:
         relief: what it would gain in that logarithm if one container of each application left, float64
             [apps]; NaN where there is none.
         covariance: of the reliefs, float64 [apps, apps].
+        relieved_spread: standard error of `rps + relief`, float64 [apps]; NaN where there is none.
     """
 
     node: int
@@ -55,6 +57,7 @@ class Estimate:
     spread: float
     relief: FloatArray
     covariance: FloatArray
+    relieved_spread: FloatArray
 
 
 @dataclass(frozen=True)
@@ -284,9 +287,12 @@ def _estimate(fit: _Fit, stay: _Stay, k: int, app: int, paired: bool, widening: 
     covariance = covariance * widening**2
     change = np.hstack([-np.ones((len(there), 1)), np.eye(len(there))])
     relief, spread = np.full(len(beside), np.nan), np.zeros((len(beside), len(beside)))
+    relieved = relief.copy()
     relief[there] = change @ mean
     spread[np.ix_(there, there)] = change @ covariance @ change.T
-    return Estimate(stay.node, stay.counts, float(mean[0]), float(np.sqrt(covariance[0, 0])), relief, spread)
+    errors = np.sqrt(np.diag(covariance))
+    relieved[there] = errors[1:]
+    return Estimate(stay.node, stay.counts, float(mean[0]), float(errors[0]), relief, spread, relieved)
 
 
 def _beside(counts: IntArray, app: int) -> IntArray:

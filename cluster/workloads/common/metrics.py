@@ -20,13 +20,15 @@ class Metrics:
         self._requests = 0
         self._failures = 0
         self._seconds = 0.0
+        self._work = 0.0
         self._counts = [0] * (len(BUCKETS) + 1)
 
-    def good(self, seconds: float) -> None:
-        """Count a request that was served after `seconds`, waiting included."""
+    def good(self, seconds: float, work: float) -> None:
+        """Count a request that was served after `seconds`, waiting included, `work` without."""
         with self._lock:
             self._requests += 1
             self._seconds += seconds
+            self._work += work
             self._counts[bisect_left(BUCKETS, seconds)] += 1
 
     def failed(self) -> None:
@@ -38,17 +40,15 @@ class Metrics:
     def text(self) -> str:
         """The exposition, format version 0.0.4. The histogram holds the good requests only."""
         with self._lock:
-            requests, failures, seconds, counts = (
-                self._requests,
-                self._failures,
-                self._seconds,
-                list(self._counts),
-            )
+            requests, failures, counts = self._requests, self._failures, list(self._counts)
+            seconds, work = self._seconds, self._work
         lines = [
             *_head("metis_requests_total", "counter", "Requests for a unit of work."),
             f"metis_requests_total{{{self._labels}}} {requests}",
             *_head("metis_request_failures_total", "counter", "Those that failed."),
             f"metis_request_failures_total{{{self._labels}}} {failures}",
+            *_head("metis_work_seconds_total", "counter", "Seconds of work on those that did not."),
+            f"metis_work_seconds_total{{{self._labels}}} {work!r}",
             *_head("metis_request_seconds", "histogram", "Seconds of those that did not, waiting included."),
         ]
         so_far = 0

@@ -101,7 +101,7 @@ class Server(ThreadingHTTPServer):
             with self._lock:
                 self._waiting -= 1
         total = time.perf_counter() - arrived
-        self.metrics.good(total)
+        self.metrics.good(total, done.fetch + done.work)
         seconds = {"fetch": done.fetch, "work": done.work, "wait": begun - arrived, "total": total}
         rounded = {name: round(value, 6) for name, value in seconds.items()}
         known = {"scale": self.environment.scale, "source": done.source, "seconds": rounded}

@@ -151,6 +151,7 @@ def test_metrics_count_good_and_failed_requests():
     assert f"metis_requests_total{labels} 4\n" in text
     assert f"metis_request_failures_total{labels} 2\n" in text
     assert f"metis_request_seconds_count{labels} 2\n" in text
+    assert f"metis_work_seconds_total{labels} 0.0\n" in text
     for kind in ("metis_requests_total counter", "metis_request_seconds histogram"):
         assert f"# TYPE {kind}\n" in text
 
@@ -159,7 +160,7 @@ def test_metrics_count_good_and_failed_requests():
 def test_the_histogram_adds_up(seconds):
     metrics = Metrics({"app": 'a"b\\c'})
     for value in seconds:
-        metrics.good(value)
+        metrics.good(value, value)
     rows = [line for line in metrics.text().splitlines() if "_bucket" in line]
     counts = [int(row.rpartition(" ")[2]) for row in rows]
     assert counts[:-1] == [sum(value <= edge for value in seconds) for edge in BUCKETS]
