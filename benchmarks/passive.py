@@ -46,7 +46,7 @@ def rightly_named(one: Hurt, space: ColocationSpace, rps: FloatArray) -> bool:
 def one_day(
     start: IntArray, load: DailyLoad, seed: int, hours: list[float], optimism: float, caution: float
 ) -> list[float]:
-    """Shares of the true optimum: before, anew, by moves, by the best; hurt, named, right; coverage, CPU-s."""
+    """Shares of the true optimum: before, anew, by moves, by the best; hurt, named, right; coverage, CPU."""
     testbed = load_embedded(slots=8)
     space, truth = testbed.space, testbed.truth()
     group, empty = start.sum(axis=0), Cluster(space, len(start))
@@ -117,7 +117,8 @@ def main() -> None:
             rows.append(row)
             print(
                 f"{kind} {seed}: before {row[0]:.2%}, anew {row[1]:.2%} of the optimum; 20 moves "
-                f"{row[2]:.2%}, {row[2] / row[3]:.2%} of the best 20; {row[4]:.0f} hurt, {row[5]:.0f} named, {row[6]:.0f} "
+                f"{row[2]:.2%}, {row[2] / row[3]:.2%} of the best 20; {row[4]:.0f} hurt, "
+                f"{row[5]:.0f} named, {row[6]:.0f} "
                 f"right; in the 80 % interval {row[7]:.0%}; {row[8]:.1f} CPU-s",
                 flush=True,
             )
@@ -126,7 +127,8 @@ def main() -> None:
         gained = np.mean([row[2] / row[3] for row in rows])
         print(
             f"{kind}: anew {mean[1]:.2%} in the mean, {worst[1]:.2%} at worst; "
-            f"{gained:.2%} of the best 20 moves; aggressors named {mean[5] / mean[4]:.0%} of hurt, right {mean[6] / mean[5]:.1%}"
+            f"{gained:.2%} of the best 20 moves; "
+            f"aggressors named {mean[5] / mean[4]:.0%} of hurt, right {mean[6] / mean[5]:.1%}"
         )
 
 

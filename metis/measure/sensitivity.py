@@ -25,7 +25,8 @@ from metis.measure.readings import Readings
 from metis.problem.counts import FloatArray, IntArray
 
 FEWEST = 4  # blocks of an application, below which nothing is concluded from them
-STEPS = 4  # of Gauss and Newton; the third changes nothing that counts
+STEPS = 12  # of Gauss and Newton at most; with noise, five do
+SETTLED = 0.05  # change of the noise within a step below which more of them change nothing that counts
 MOST_PARTS = 512  # parts of a node's containers that are gone through one by one
 MOST_PAIRED = 20  # applications, up to which each pair of them has a coefficient
 
@@ -214,7 +215,9 @@ def _fit(stays: list[_Stay], widths: FloatArray, apps: int) -> _Fit:
         shared = covariance @ pull
         for stay, (inner, follows, moved) in zip(stays, solved, strict=True):
             stay.own = inner @ (moved - follows.T @ shared)
-        noise = _noise(stays, shared, few)
+        before, noise = noise, _noise(stays, shared, few)
+        if abs(noise / before - 1) < SETTLED:
+            break
     return _Fit(few, shared, covariance, [(inner, follows) for inner, follows, _ in solved], noise)
 
 

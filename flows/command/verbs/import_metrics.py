@@ -3,9 +3,10 @@
 metis import-metrics http://HOST:9090 out=day.npz          of a Prometheus server, the last metrics.hours=24
 metis import-metrics day.csv out=day.npz                   time, node, app, slot, requests, seconds, work
 
-Nothing is measured for it, no load is added. Writes the profile, and beside it what runs, so that
-`metis rebalance profile=file profile.path=day.npz simulator=ensemble existing=day.placement.json moves=20`
-proposes moves. See "Learn from what runs anyway" in docs/.
+Nothing is measured for it, no load is added. Writes the profile, and beside it what runs, as
+day.placement.json, so that with cluster.nodes=N moves=20 few moves are proposed by
+`metis rebalance profile=file profile.path=day.npz simulator=ensemble existing=day.placement.json`.
+See "Learn from what runs anyway" in docs/.
 """
 
 from pathlib import Path

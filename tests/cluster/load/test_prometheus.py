@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cluster.load.prometheus import PrometheusMeasurement
-from cluster.settings import LoadSettings, WatchSettings
+from cluster.load.prometheus import PrometheusMeasurement, counters_of
+from cluster.settings import LoadSettings, MetricsSettings, WatchSettings
 from cluster.spec import Container
 from metis.errors import InputError, SurroundingsError
 
@@ -36,7 +36,8 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = parse_qs(url.query)["query"][0]
         self.server.asked.append((url.path, query))
-        code, document = self.server.responses["failures" if "failures" in query else "requests"]
+        known = self.server.responses
+        code, document = known.get(query) or known["failures" if "failures" in query else "requests"]
         self.send_response(code)
         self.end_headers()
         self.wfile.write(document if isinstance(document, bytes) else json.dumps(document).encode())
@@ -118,3 +119,54 @@ def test_the_address_of_the_server_must_be_given(address):
     with pytest.raises(InputError, match="needs the server's address"):
         WatchSettings(source="prometheus", prometheus=address).check_source()
     WatchSettings(prometheus=address).check_source()  # another source needs none
+
+
+def matrix(*values, **labels):
+    """A response to a range query: samples of one container, 300 s apart."""
+    samples = [[1000.0 + 300 * i, str(value)] for i, value in enumerate(values)]
+    metric = {"app": "Redis", "node": "n1", "slot": "2", **labels}
+    result = [{"metric": metric, "values": samples}] if values else []
+    return 200, {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+SETTINGS = MetricsSettings(hours=8)
+CLOCK = (200, {"status": "success", "data": {"resultType": "scalar", "result": [90_000.0, "90000.0"]}})
+SERIES = {
+    "time()": CLOCK,
+    SETTINGS.requests: matrix(0, 30, "NaN", 60),
+    SETTINGS.seconds: matrix(0, 3, 4, 6),
+    SETTINGS.work: matrix(),
+}
+
+
+def counted(server):
+    return counters_of(f"http://127.0.0.1:{server.server_port}/", SETTINGS)
+
+
+def test_counters_of_hours_past_by_the_clock_of_the_server(server):
+    server.responses = dict(SERIES)
+    ((name, found),) = counted(server).items()
+    assert name == ("n1", "Redis", "2")
+    assert found.time.tolist() == [1000.0, 1300.0, 1900.0]
+    assert (found.requests.tolist(), found.seconds.tolist(), found.work) == ([0, 30, 60], [0, 3, 6], None)
+    assert server.asked[0] == ("/api/v1/query", "time()")
+    assert [path for path, _ in server.asked[1:]] == ["/api/v1/query_range"] * 6  # of each series 6 + 2 hours
+    server.responses[SETTINGS.work] = matrix(0, 2, 2, 5)
+    ((_, found),) = counted(server).items()
+    assert found.work.tolist() == [0, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("query", "response", "message"),
+    [
+        (SETTINGS.requests, matrix(), "has no series 'metis_request_seconds_count' with the labels node and"),
+        (SETTINGS.seconds, matrix(1, node=""), "has no series 'metis_request_seconds_sum'"),
+        (SETTINGS.work, vector(), "gives a vector, not series"),
+        ("time()", vector(), "no scalar"),
+        (SETTINGS.work, (400, {"status": "error", "error": "too many points"}), "too many points"),
+    ],
+)
+def test_hours_past_that_a_server_does_not_have_are_one_line(server, query, response, message):
+    server.responses = {**SERIES, query: response}
+    with pytest.raises(SurroundingsError, match=message):
+        counted(server)
