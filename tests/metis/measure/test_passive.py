@@ -177,7 +177,7 @@ def test_clocks_that_differ_and_what_else_is_refused():
         return Counters(time, time - begin, (time - begin) / 10)
 
     three = {Container(node, "web", ""): of(begin) for node, begin in (("a", 0), ("b", 0), ("c", 7200))}
-    with pytest.raises(InputError, match="samples of c lie 6600 s after those of the others: its clock"):
+    with pytest.raises(InputError, match=r"samples of c lie 6600 s after those of the others: its clock"):
         readings_of(three, 300.0)
     with pytest.raises(InputError, match="no container in service"):
         readings_of({}, 300.0)
@@ -187,5 +187,5 @@ def test_clocks_that_differ_and_what_else_is_refused():
         readings_of({Container("a", "web", ""): of(0, 1)}, 300.0)
     with pytest.raises(InputError, match="web: 1 half hours in which it served requests"):
         learn(readings_of({Container("a", "web", ""): of(0)}, 300.0))
-    with pytest.raises(InputError, match="a node holds 2 containers, cluster.slots is 1"):
+    with pytest.raises(InputError, match=r"a node holds 2 containers, cluster.slots is 1"):
         learn(one_pair(), slots=1)
