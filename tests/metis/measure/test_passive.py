@@ -181,7 +181,7 @@ def test_clocks_that_differ_and_what_else_is_refused():
         readings_of(three, 300.0)
     with pytest.raises(InputError, match="no container in service"):
         readings_of({}, 300.0)
-    with pytest.raises(InputError, match="web on a is not among apps.names"):
+    with pytest.raises(InputError, match=r"web on a is not among apps.names"):
         readings_of({Container("a", "web", ""): of(0)}, 300.0, ("db",))
     with pytest.raises(InputError, match="one sample of each container shows no rate"):
         readings_of({Container("a", "web", ""): of(0, 1)}, 300.0)
