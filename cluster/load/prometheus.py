@@ -121,10 +121,10 @@ def counters_of(
         # what was updated while it ran may count work from some hour on
         worked = work.get(one, {})
         times = sorted(both & worked.keys() if worked else both)
-        columns = [[values[t] for t in times] for values in (requests[one], seconds[one])]
+        served, spent = (np.array([values[t] for t in times]) for values in (requests[one], seconds[one]))
         own = np.array([worked[t] for t in times]) if worked else None
         if times:
-            made[one] = Counters(np.array(times), *map(np.array, columns), work=own)
+            made[one] = Counters(np.array(times), served, spent, own)
     return made
 
 

@@ -11,7 +11,7 @@ from metis.errors import InputError
 from metis.inputs.names import check_names
 from metis.inputs.sheet import read_sheet
 from metis.measure.readings import BLOCK, Readings, work_seconds
-from metis.problem.counts import FloatArray
+from metis.problem.counts import FloatArray, IntArray
 
 TIME, NODE, APP, SLOT = "time", "node", "app", "slot"
 REQUESTS, SECONDS, WORK = "requests", "seconds", "work"
@@ -124,7 +124,7 @@ def readings_of(
 
 def _sampled(
     counted: Counters, interval: float, begin: float, node: int, app: int
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[IntArray, FloatArray]:
     """One container: node, interval, application; requests per second, log-seconds (NaN: unknown)."""
     gaps = np.diff(counted.time)
     served = increments(counted.requests)
@@ -147,7 +147,7 @@ def _sampled(
 
 
 def _by_node(
-    cells: FloatArray,
+    cells: IntArray,
     values: FloatArray,
     apps: tuple[str, ...],
     nodes: tuple[str, ...],
@@ -172,7 +172,7 @@ def _by_node(
     rate = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     seconds = np.where(worked > 0, np.exp(logs / np.maximum(worked, 1)), np.nan)
     whole = ~((counts > 0) & np.isnan(rate)).any(axis=1)
-    time = begin + keys[whole, 1] * interval
+    time = np.asarray(begin + keys[whole, 1] * interval, dtype=np.float64)
     return Readings(apps, keys[whole, 0], time, counts[whole], rate[whole], seconds[whole], interval, nodes)
 
 

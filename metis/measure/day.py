@@ -70,7 +70,8 @@ def simulate_day(
     apps, nodes = len(space.apps), len(placement)
     phase = curves.uniform(0, 24, apps)
     shares = np.exp(load.uneven * curves.standard_normal((nodes, apps)))
-    work = np.exp(alone.uniform(*np.log(ALONE), apps))  # seconds
+    low, high = np.log(ALONE)
+    work = np.exp(alone.uniform(low, high, apps))  # seconds
     times = begin + np.arange(round(hours * 3600 / load.interval)) * load.interval / 3600
     rhythm = (1 + np.cos(2 * np.pi * (times[:, None] - phase) / 24)) / 2
     demand = load.low + (load.high - load.low) * rhythm  # [times, apps]
@@ -101,10 +102,10 @@ def _speeds(space: ColocationSpace, rps: FloatArray, counts: IntArray, wanted: F
     """The speed of a container of each application at every time, [times, apps]; 1 where absent."""
     share = np.minimum(wanted, 1.0) * (counts > 0)
     parts: list[tuple[int, IntArray, IntArray, FloatArray]] = []
-    for a in np.flatnonzero(counts):
+    for a in np.flatnonzero(counts).tolist():
         one = np.eye(len(counts), dtype=np.int64)[a]
         some = parts_of(counts - one)
-        parts.append((int(a), counts - one, some, rps[space.index(some + one), a]))
+        parts.append((a, counts - one, some, rps[space.index(some + one), a]))
     speed = np.ones_like(wanted)
     for _ in range(ROUNDS):
         for a, beside, some, values in parts:

@@ -81,14 +81,14 @@ class Learnt:
         single = np.eye(apps, dtype=np.int64)[[one.app for one in self.sensitivities]]
         counts = np.vstack([single, *(row.counts for row in seen), *(row.counts for row in fewer)])
         shares = [np.where(single > 0, 1.0, np.nan), *(np.exp(row.logs) for row in [*seen, *fewer])]
-        weights = [np.ones(len(single)), *(row.weight for row in [*seen, *fewer])]
+        weights = np.append(np.ones(len(single)), [row.weight for row in [*seen, *fewer]])
         return make_profile(
             self.readings.apps,
             self.slots,
             counts,
             {"rps": np.vstack(shares)},
             self._provenance,
-            {"weight": np.hstack(weights)},
+            {"weight": weights},
         )
 
     def _rows(self) -> tuple[list[_Row], list[_Row]]:

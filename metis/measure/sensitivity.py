@@ -19,6 +19,7 @@ S-PLUS, 2000, chapter 7). Only numpy: some hundred nodes of a few applications t
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metis.errors import InputError
 from metis.measure.readings import Readings
@@ -80,7 +81,7 @@ class Sensitivity:
     widening: float
 
 
-def features(beside: FloatArray, paired: bool) -> FloatArray:
+def features(beside: FloatArray | IntArray, paired: bool) -> FloatArray:
     """Features of what is beside a container: counts, presence and pairs.
 
     Args:
@@ -101,7 +102,7 @@ def features(beside: FloatArray, paired: bool) -> FloatArray:
 
 def parts_of(beside: IntArray) -> IntArray:
     """All that may work of some containers [apps], from nothing to all of them, int [parts, apps]."""
-    return np.indices(beside + 1).reshape(len(beside), -1).T
+    return np.asarray(np.indices((beside + 1).tolist()).reshape(len(beside), -1).T, dtype=np.int64)
 
 
 def chances(beside: IntArray, parts: IntArray, busy: FloatArray) -> FloatArray:
@@ -155,7 +156,7 @@ class _Stay:
         slopes = mixed @ self.inputs if self.inputs.ndim == 2 else self.inputs[:, 0]
         return np.log(total), slopes
 
-    def chosen(self, kept: FloatArray) -> "_Stay":
+    def chosen(self, kept: NDArray[np.bool_]) -> "_Stay":
         """The same of some of its blocks, bool [blocks]."""
         inputs = self.inputs if self.inputs.ndim == 2 else self.inputs[kept]
         parts = (self.target[kept], self.weight[kept], self.chance[kept], inputs, self.load[kept])
@@ -206,12 +207,12 @@ def _fit(stays: list[_Stay], widths: FloatArray, apps: int) -> _Fit:
             mine = slopes[:, :few]
             wanted = stay.target - log + slopes @ shared[1:] + mine @ stay.own
             each = stay.weight[:, None] / noise
-            inner = np.linalg.inv(own_prior + mine.T @ (mine * each))
+            inner = np.asarray(np.linalg.inv(own_prior + mine.T @ (mine * each)), dtype=np.float64)
             follows, moved = rows.T @ (mine * each), (mine * each).T @ wanted
             precision += rows.T @ (rows * each) - follows @ inner @ follows.T
             pull += (rows * each).T @ wanted - follows @ inner @ moved
             solved.append((inner, follows, moved))
-        covariance = np.linalg.inv(precision)
+        covariance = np.asarray(np.linalg.inv(precision), dtype=np.float64)
         shared = covariance @ pull
         for stay, (inner, follows, moved) in zip(stays, solved, strict=True):
             stay.own = inner @ (moved - follows.T @ shared)
@@ -236,10 +237,10 @@ def _widening(stays: list[_Stay], widths: FloatArray, apps: int) -> float:
     """How far the blocks of highest load lie off where they are left out, in standard errors; at least 1."""
     kept, left = [], []
     for stay in stays:
-        high = stay.load > np.quantile(stay.load, 0.75)
-        if high.any() and not high.all():
-            kept.append(stay.chosen(~high))
-            left.append(stay.chosen(high))
+        busiest = stay.load > np.quantile(stay.load, 0.75)
+        if busiest.any() and not busiest.all():
+            kept.append(stay.chosen(~busiest))
+            left.append(stay.chosen(busiest))
     if len(kept) < FEWEST:
         return 1.0
     fit = _fit(kept, widths, apps)
