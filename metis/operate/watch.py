@@ -85,7 +85,8 @@ class Inspection:
     """The result of one inspection of what runs.
 
     Attributes:
-        fresh: what was measured, a row per co-location.
+        fresh: what is learned from, a row per co-location.
+        measured: co-locations that were measured, with those of which nothing is learned.
         silent: what could not be measured, by node, and why.
         drifted: measurements that left their interval, also when measured again, the farthest first.
         calmed: co-locations that left it once and came back when measured again, in words.
@@ -108,6 +109,7 @@ class Inspection:
     """
 
     fresh: Profile
+    measured: int
     silent: Mapping[str, str]
     drifted: tuple[Drift, ...]
     calmed: tuple[str, ...]
@@ -141,7 +143,7 @@ class Inspection:
     def as_dict(self) -> dict[str, Any]:
         """The numbers and words of the inspection, JSON-able; profile, belief and proposal are left out."""
         return {
-            "colocations": len(self.fresh),
+            "colocations": self.measured,
             "silent": dict(self.silent),
             "drifted": [asdict(one) for one in self.drifted],
             "calmed": list(self.calmed),
@@ -224,6 +226,7 @@ def inspect_running(
     pays = reached > before and reached >= before * (1 + thresholds.min_gain) and interval[0] > cost
     return Inspection(
         fresh=fresh,
+        measured=len(join_profiles(first.profile, second.profile, first.profile.provenance)),
         silent={**first.silent, **second.silent},
         drifted=tuple(drifted),
         calmed=tuple(held for held in chosen if held not in still),

@@ -249,6 +249,7 @@ def test_nothing_moves_to_or_from_a_bad_machine_and_nothing_at_all_where_everyth
     assert found.proposal is None or (found.proposal[full[0]] == deployed[full[0]]).all()
     hog = run(Slowed(before, deployed, dict.fromkeys(range(NODES), 0.5)), profile, cluster, nodes=nodes)
     assert hog.looks[0]["everything"] == pytest.approx(0.5, abs=0.05)
+    assert hog.looks[0]["colocations"] == len(np.unique(deployed[deployed.any(axis=1)], axis=0))
     assert "no move could help" in look_line(hog.looks[0])
     assert hog.proposal is None
     assert not hog.looks[0]["drifted"]
