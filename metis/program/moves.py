@@ -158,15 +158,13 @@ class MoveProgram:
             SolverError: no plan was found within the time limit.
         """
         wall, cpu = perf_counter(), process_time()
-
-        def left() -> float:
-            return self._time_limit - (perf_counter() - wall)
-
+        left = self._left()
         budget = self._leavers(moves)
         relaxed = self._relaxation.solve(budget, left)
         whole = None
         if relaxed.short <= FEASIBLE:
-            ceiling = self._optimum_bound() if self._tight and self._near_top(relaxed) else np.inf
+            tight = self._tight and self._from_nothing() and self._near_top(relaxed)
+            ceiling = self._optimum_bound() if tight else np.inf
             known = None if self._relaxation.whole else self._known(budget)
             whole = round_to_whole(self._relaxation, relaxed, budget, self._gap, left, ceiling, known)
         if whole is None:
@@ -214,11 +212,7 @@ class MoveProgram:
             gap=0.0,
             time_limit=self._time_limit,
         )
-        budget, start = counted._leavers(None), perf_counter()
-
-        def left() -> float:
-            return self._time_limit - (perf_counter() - start)
-
+        budget, left = counted._leavers(None), self._left()
         relaxed = counted._relaxation.solve(budget, left)
         if relaxed.short > FEASIBLE:
             return None
@@ -232,10 +226,15 @@ class MoveProgram:
         few, many = least, int(self._cluster.existing.sum())
         while few < many:
             middle = (few + many) // 2
-            relaxed = self._relaxation.solve(middle)
+            relaxed = self._relaxation.solve(middle, self._left())
             enough = relaxed.short <= FEASIBLE and relaxed.bound >= top - SATURATED * abs(top)
             few, many = (few, middle) if enough else (middle + 1, many)
         return many - least
+
+    def _left(self) -> Callable[[], float]:
+        """Return what returns the seconds that are left of the time limit, which begins now."""
+        begun = perf_counter()
+        return lambda: self._time_limit - (perf_counter() - begun)
 
     def _known(self, budget: int) -> Whole | None:
         """Return the best plan that is known of no more containers that leave their node."""
@@ -295,7 +294,7 @@ class MoveProgram:
     def _unlimited(self) -> float:
         """The linear program's bound for any number of moves."""
         if self._top is None:
-            self._top = self._relaxation.solve(self._leavers(None)).bound
+            self._top = self._relaxation.solve(self._leavers(None), self._left()).bound
         return self._top
 
     def _near_top(self, relaxed: Relaxed) -> bool:
@@ -303,13 +302,18 @@ class MoveProgram:
         top = self._unlimited()
         return relaxed.bound >= top - NEAR_TOP * abs(top)
 
+    def _from_nothing(self) -> bool:
+        """Whether placing all from nothing gives a bound: nodes are alike, and none breaks a rule."""
+        cluster = self._cluster
+        tabulated = isinstance(self._worth, np.ndarray) and cluster.stated is None
+        return tabulated and bool(cluster.admits(cluster.existing).all())
+
     def _optimum_bound(self) -> float:
-        """The bound of placing all from nothing; infinite where nodes differ or one breaks a rule."""
+        """The bound of placing all from nothing; see `_from_nothing`."""
         if self._ceiling is None:
             cluster, worth = self._cluster, self._worth
             self._ceiling = np.inf
-            kept = cluster.stated is None and bool(cluster.admits(cluster.existing).all())
-            if isinstance(worth, np.ndarray) and kept and self._demand.any():
+            if isinstance(worth, np.ndarray) and self._demand.any():
                 empty = Cluster(cluster.space, cluster.nodes, allowed=cluster.allowed)
                 try:
                     found = solve_colocation_program(
