@@ -12,12 +12,14 @@ from flows.command.request import request_of
 
 PAGE = Path(flows.__file__).parents[1] / "docs" / "real-cluster.md"
 LIST = '"${SITE[@]}"'  # how its commands name the settings that they share
+NO_CLUSTER = "Learn from what runs anyway"  # a section whose commands are given no live cluster
 MEASURING, EXPLORING = "profile.choose=all", "profile=explore explore.budget=60"
 
 
 def walk():
     """The commands of the page, as words."""
     text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ")
+    text = re.sub(rf"^## {NO_CLUSTER}$.*?(?=^## )", "", text, flags=re.MULTILINE | re.DOTALL)
     site = re.search(r"^SITE=\((.*?)\)$", text, re.MULTILINE | re.DOTALL)
     assert site
     measuring = " ".join(site[1].split())
