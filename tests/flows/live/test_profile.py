@@ -21,7 +21,7 @@ from flows.stages.profile import noise_line
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import describe_profile, never_measured
 from metis.measure.profile_files import load_profile
-from tests.cluster.test_testbed import APPS, HOSTS, World, swarm_in
+from tests.cluster.world import APPS, HOSTS, World, swarm_in
 
 TWO = "cluster.slots=2"
 
