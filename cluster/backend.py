@@ -16,10 +16,10 @@ from metis.errors import InputError
 from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
+    from cluster.host_counters import HostCounters
     from cluster.images.build import Image
     from cluster.images.catalog import Workload
     from cluster.provision.hosts import Fleet
-    from cluster.readings import Reading
     from cluster.settings import LaunchSettings
 
 Report = Callable[[str], None]
@@ -275,8 +275,8 @@ class Backend(Protocol):
         """Names of the containers that respond to a client host within that time."""
         ...
 
-    def reading(self, host: Host, session: str) -> "Reading":
-        """The counters of a host now, with those of the containers of a session; see `Reading`."""
+    def counters(self, host: Host, session: str) -> "HostCounters":
+        """The counters of a host now, with those of the containers of a session; see `HostCounters`."""
         ...
 
     def unavailable(self, host: Host) -> str:

@@ -42,7 +42,7 @@ def render_placement(
         origin: hostname of the node where the origin of files runs; None for the first.
 
     Raises:
-        InputError: no container, another shape, or names that the backend cannot tell apart.
+        InputError: no container, another shape, or names that the backend cannot distinguish.
     """
     apps = [one.name for one in workloads]
     check_placement(placement, nodes, apps)

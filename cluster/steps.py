@@ -23,7 +23,7 @@ class Step:
         old: node and slot of the copy that goes; None for a container that arrives.
         new: node and slot of the copy that comes; None for one that leaves the cluster.
         stop_first: whether the old copy is removed before the new one starts.
-        was: signature of the old copy, which tells the two apart where they take the same slot.
+        was: signature of the old copy, which distinguishes the two where they take the same slot.
         becomes: of the new one.
     """
 

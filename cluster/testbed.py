@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cluster.host_counters import HostCounters, used_between
 from cluster.images.catalog import Workload
 from cluster.load.duet import DuetResult, LoadInTurns, turns_of
 from cluster.load.generator import LoadResult, Target
@@ -18,7 +19,6 @@ from cluster.load.run import Run, circumstances_of, paired_of
 from cluster.load.scoring import combine, implausible, refusal
 from cluster.load.sittings import Sittings
 from cluster.provision.inventory import Host
-from cluster.readings import Reading, used_between
 from cluster.settings import LoadSettings
 from cluster.spec import Container
 from metis.errors import InputError, MetisError, SurroundingsError
@@ -243,10 +243,10 @@ class ClusterTestbed:
         begun = time.monotonic()
         self.begin(f"{describe_colocation(counts, self.space.apps)} on {worker.name}")
         with self._started(worker, counts, session) as (containers, alone):
-            before, looked = self._reading(worker, session)
+            before, looked = self._counters(worker, session)
             results, duet = self._load(client, containers, alone)
             at = time.time()
-            after, again = self._reading(worker, session)
+            after, again = self._counters(worker, session)
             idle = self._idle(worker, session, after) if self.duet and len(containers) == 1 else np.nan
             troubles = self.backend.troubles(session)
         seconds = time.monotonic() - begun
@@ -299,19 +299,19 @@ class ClusterTestbed:
         found = self.duet(client, list(targets.values()), turns)
         return found.sets[0], found
 
-    def _idle(self, worker: Host, session: str, before: Reading) -> float:
+    def _idle(self, worker: Host, session: str, before: HostCounters) -> float:
         """Share of a core that what was loaded uses without requests; NaN where unknown."""
         time.sleep(IDLE)
-        after, _ = self._reading(worker, session)
+        after, _ = self._counters(worker, session)
         return used_between(before, after)
 
-    def _reading(self, worker: Host, session: str) -> tuple[Reading, float]:
+    def _counters(self, worker: Host, session: str) -> tuple[HostCounters, float]:
         """The counters of a worker, and the seconds that reading them took; a failure is no failed run."""
         begun = time.monotonic()
         try:
-            found = self.backend.reading(worker, session)
+            found = self.backend.counters(worker, session)
         except SurroundingsError:
-            found = Reading()
+            found = HostCounters()
         return found, time.monotonic() - begun
 
     def _target(self, container: Container) -> Target:

@@ -208,7 +208,7 @@ def _number(value: np.float64) -> float | None:
 
 
 def _effects_by_type(ids: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
-    """Return `_effects`, by the type of each node where types are told apart."""
+    """Return `_effects`, by the type of each node where types are distinguished."""
     if cluster.stated is None or not tables.by_type:
         return _effects(ids, tables)
     apps = len(cluster.space.apps)

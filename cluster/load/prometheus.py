@@ -14,8 +14,7 @@ from cluster.load.measurement import Results, scored
 from cluster.settings import LoadSettings, MetricsSettings, WatchSettings
 from cluster.spec import Container
 from metis.errors import SurroundingsError
-from metis.measure.counters import Container as ContainerName
-from metis.measure.counters import Counters
+from metis.measure.counters import ContainerName, Counters
 
 Progress = Callable[[int, int], None]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from cluster.host_counters import HostCounters, between
 from cluster.load.duet import DuetResult
 from cluster.load.generator import LoadResult
-from cluster.readings import Reading, between
 from metis.measure.circumstances import Circumstances, disturbance, weight_of
 from metis.problem.counts import FloatArray
 
@@ -116,7 +116,9 @@ def paired_of(duet: DuetResult, present: Sequence[bool]) -> Paired:
     return Paired(ratio, width, unit, duet.cycles, duet.seconds)
 
 
-def circumstances_of(before: Reading, after: Reading, results: Mapping[str, LoadResult]) -> Circumstances:
+def circumstances_of(
+    before: HostCounters, after: HostCounters, results: Mapping[str, LoadResult]
+) -> Circumstances:
     """What went on between two readings, and in the busiest load generator."""
     known = [one for one in results.values() if one.generator == one.generator]
     found = between(before, after)

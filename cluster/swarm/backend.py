@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cluster.backend import Capacity, Counts, Departure, HostState, JobResult, Occupancy, Report
+from cluster.host_counters import HostCounters, read_host, script_for
 from cluster.images.build import Image
 from cluster.images.catalog import Workload
 from cluster.provision.inventory import Host, Inventory
-from cluster.readings import Reading, read_host, script_for
 from cluster.settings import LaunchSettings
 from cluster.spec import ClusterSpec, Container, ContainerSpec, Held, Purpose, layout_of
 from cluster.swarm import departure, jobs, lock, membership, occupancy, stack
@@ -190,8 +190,8 @@ class SwarmBackend:
         """See `Backend.responding`."""
         return responding(self.fleet, self.inventory.clients[0], containers, seconds) if containers else set()
 
-    def reading(self, host: Host, session: str) -> Reading:
-        """See `Backend.reading`."""
+    def counters(self, host: Host, session: str) -> HostCounters:
+        """See `Backend.counters`."""
         return read_host(self.fleet.run(host, script_for(self.inventory.name, session), timeout=LOOK))
 
     def unavailable(self, host: Host) -> str:

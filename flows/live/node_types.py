@@ -8,7 +8,7 @@ from metis.errors import InputError
 from metis.problem.node_types import NodeTypeSettings
 
 MIB = 1 << 20
-SMALL = 2048  # MiB of memory below which types are told apart by quarters of a GiB
+SMALL = 2048  # MiB of memory below which types are distinguished by quarters of a GiB
 # a node's kernel keeps some of its memory: 64 GB of a machine are 62 GB of a node
 ENOUGH_MEMORY = 0.9
 

@@ -30,7 +30,7 @@ class Stated:
         broken: soft rules that are.
         prices: what changes would be worth; None where the bound has no duals.
         measured: of each type the share of co-locations that were measured on it; empty where the profile
-            does not tell types apart.
+            does not distinguish types.
         doubt: `simulator.type_doubt`, by which the others are worse.
     """
 
@@ -144,7 +144,7 @@ def stated_of(
 
 
 def _measured(known: Tables | Oracle, types: tuple[str, ...]) -> dict[str, float]:
-    """Return the share of co-locations measured on each type; nothing where types are not told apart."""
+    """Return the share of co-locations measured on each type; nothing where types are not distinguished."""
     by_type = types_of(known)
     return {name: by_type[name].measured if name in by_type else 0.0 for name in types if by_type}
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 Published = Mapping[str, Mapping[str, Sequence[float]]]
 OPTIMUM = "optimum"
-# light enough to tell apart, dark enough to be read on white; in the order in which schedulers are met
+# light enough to be distinguished, dark enough to be read on white; in the order in which schedulers are met
 COLOURS = ("#2f6db2", "#b2432f", "#3a8f5c", "#8a5fb0", "#c98a1b", "#4aa3a8", "#a0567c", "#666666")
 BOX = "Box: middle half of the groups, line: median, whiskers: 5-95 %"
 PUBLISHED = "diamond: published"

@@ -1,8 +1,8 @@
 """Beliefs that plans are made on: low-rank models, with Gaussian processes on top where tables can be held.
 
-A low-rank model says what is expected of co-locations nobody measured, also of those that hold an application
-of which little is known. Where all co-locations are tabulated, Gaussian processes learn what it misses: what
-a measured co-location deviates by, those near it are expected to deviate by, too.
+A low-rank model says what is expected of co-locations that were not measured, also of those that hold an
+application of which little is known. Where all co-locations are tabulated, Gaussian processes learn what it
+misses: what a measured co-location deviates by, those near it are expected to deviate by, too.
 """
 
 from collections.abc import Mapping, Sequence

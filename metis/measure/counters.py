@@ -17,7 +17,7 @@ TIME, NODE, APP, SLOT = "time", "node", "app", "slot"
 REQUESTS, SECONDS, WORK = "requests", "seconds", "work"
 
 
-class Container(NamedTuple):
+class ContainerName(NamedTuple):
     """A container, as its counters' labels name it."""
 
     node: str
@@ -48,7 +48,7 @@ def increments(values: FloatArray) -> FloatArray:
     return np.where(grown < 0, values[1:], grown)
 
 
-def read_counters(path: Path) -> dict[Container, Counters]:
+def read_counters(path: Path) -> dict[ContainerName, Counters]:
     """Read counters from a table.
 
     A row is a sample: `time` (Unix seconds), `node`, `app`, `slot` (which of an application's containers on
@@ -65,23 +65,23 @@ def read_counters(path: Path) -> dict[Container, Counters]:
     for i, j in np.argwhere(~np.isfinite(numbers) | (numbers < 0))[:1].tolist():
         raise InputError(f"{sheet.place(i, counted[j])}: give a number of 0 or more")
     slots = sheet.texts(SLOT) if SLOT in sheet.header else [""] * len(sheet)
-    rows: dict[Container, list[int]] = {}
+    rows: dict[ContainerName, list[int]] = {}
     for i, names in enumerate(zip(sheet.texts(NODE), sheet.texts(APP), slots, strict=True)):
-        rows.setdefault(Container(*names), []).append(i)
+        rows.setdefault(ContainerName(*names), []).append(i)
     found = {}
     for one, mine in rows.items():
         values = numbers[mine][np.argsort(numbers[mine, 0], kind="stable")]
         if (twice := np.flatnonzero(np.diff(values[:, 0]) == 0)).size:
             raise InputError(
                 f"{path}: {one.app} on {one.node} has two samples at time {values[twice[0], 0]:.0f}; "
-                f"tell containers apart by a column {SLOT!r}"
+                f"distinguish containers by a column {SLOT!r}"
             )
         found[one] = Counters(*values.T)
     return found
 
 
 def readings_of(
-    counters: Mapping[Container, Counters],
+    counters: Mapping[ContainerName, Counters],
     interval: float,
     apps: Sequence[str] | None = None,
     source: str = "metrics",
@@ -176,7 +176,7 @@ def _by_node(
     return Readings(apps, keys[whole, 0], time, counts[whole], rate[whole], seconds[whole], interval, nodes)
 
 
-def _refuse_clocks(counters: Mapping[Container, Counters], source: str) -> None:
+def _refuse_clocks(counters: Mapping[ContainerName, Counters], source: str) -> None:
     """Refuse a node whose samples lie before or after those of the others: its clock differs, or its day."""
     spans: dict[str, tuple[float, float]] = {}
     for one, counted in counters.items():

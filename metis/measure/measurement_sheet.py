@@ -32,7 +32,7 @@ class Measurements:
         measures: `rps` of one container, and `p50`, `p99`, `requests`, `failures`, each [runs, apps]; NaN
             where absent or not measured.
         places: where each run stands, for errors.
-        types: the type of node of each run; empty where the table does not tell types apart.
+        types: the type of node of each run; empty where the table does not distinguish types.
     """
 
     apps: tuple[str, ...]
@@ -206,12 +206,12 @@ def measurements_of(
 
 
 def _has_types(sheet: Sheet) -> bool:
-    """Whether a table tells node types apart; an application may be called `type` as well."""
+    """Whether a table distinguishes node types; an application may be called `type` as well."""
     return TYPE in sheet.header and f"{RPS}_{TYPE}" not in sheet.header
 
 
 def _types(sheet: Sheet) -> tuple[str, ...]:
-    """Return the type of node of each row; nothing where the table does not tell them apart."""
+    """Return the type of node of each row; nothing where the table does not distinguish them."""
     if not _has_types(sheet):
         return ()
     found = sheet.texts(TYPE)

@@ -49,7 +49,7 @@ class Profile:
             `metis.measure.circumstances.KEPT`, float64 [n, circumstances]; NaN where unknown; None where of
             no row anything is known.
         types: profiles of the nodes of single types, of the same applications and slots, where types were
-            told apart: this one then holds the median over them of each co-location.
+            distinguished: this one then holds the median over them of each co-location.
         pace: of the nodes of one type, what each application reaches alone there as a share of what it
             reaches on the type where that is most, [apps]; NaN where it was not measured alone there. Of all
             types together the median. None without types.
@@ -131,7 +131,7 @@ class Profile:
         return found
 
     def rows(self, chosen: Any) -> "Profile":
-        """The profile of some of its rows; types are no longer told apart."""
+        """The profile of some of its rows; types are no longer distinguished."""
         parts = {name: getattr(self, name)[chosen] for name in ("colocations", *MEASURES)}
         known = {name: getattr(self, name) for name in ("spread", *CONDITIONS)}
         parts |= {name: values[chosen] for name, values in known.items() if values is not None}

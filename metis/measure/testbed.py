@@ -225,7 +225,7 @@ def join_profiles(first: Profile, second: Profile, provenance: Mapping[str, Any]
     """Both profiles' rows; repeated co-locations are merged by their median, the largest spread is kept.
 
     Raises:
-        InputError: a profile tells node types apart.
+        InputError: a profile distinguishes node types.
     """
     refuse_types(first, "joining profiles")
     refuse_types(second, "joining profiles")
@@ -265,11 +265,11 @@ def refuse_types(profile: Profile, by: str) -> None:
     """Refuse a profile of several node types where they would be taken for one.
 
     Raises:
-        InputError: names the types, and what does not tell them apart.
+        InputError: names the types, and what does not distinguish them.
     """
     if profile.types:
         raise InputError(
-            f"a profile of node types ({', '.join(profile.types)}): {by} does not tell them apart; give one "
+            f"a profile of node types ({', '.join(profile.types)}): {by} does not distinguish them; give one "
             "without the column type"
         )
 

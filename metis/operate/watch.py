@@ -32,7 +32,7 @@ class LiveMeasurement:
             no rows.
         silent: what could not be measured, by node, and why.
         by_node: by row of the placement, what was measured on that node alone, a profile of one row; empty
-            where it is not known, and then no node can be told from an application.
+            where it is not known, and then no node can be distinguished from an application.
     """
 
     profile: Profile

@@ -65,7 +65,7 @@ def evaluate(
 def reached_on(
     total: IntArray, cluster: Cluster, known: Tables | Oracle, quantity: str = "rps"
 ) -> FloatArray:
-    """Return a quantity of each application on each node, by the node's type where types are told apart.
+    """Return a quantity of each application on each node, by the node's type where types are distinguished.
 
     Args:
         total: all containers, int [nodes, apps].

@@ -74,11 +74,11 @@ class GrowingOracle(BoundedOracle, Protocol):
 
 @runtime_checkable
 class TypedOracle(Oracle, Protocol):
-    """An oracle that may tell node types apart."""
+    """An oracle that may distinguish node types."""
 
     @property
     def by_type(self) -> Mapping[str, "TypedOracle"]:
-        """Oracles of the nodes of single types, by name; empty where it does not tell them apart."""
+        """Oracles of the nodes of single types, by name; empty where it does not distinguish them."""
         ...
 
     @property
@@ -154,7 +154,7 @@ class _GrowingOracleWorth(_BoundedOracleWorth):
 
 
 def types_of(known: Tables | Oracle) -> Mapping[str, Tables | TypedOracle]:
-    """Return what is known of the nodes of single types, by name; nothing where they are not told apart."""
+    """Return what is known by type of node; nothing where types are not distinguished."""
     return known.by_type if isinstance(known, Tables | TypedOracle) else {}
 
 
@@ -170,7 +170,7 @@ def worth_of(
 ) -> FloatArray | Worth:
     """Return what co-locations are worth: a table [size] where they are tabulated, else an oracle.
 
-    Where nodes have types, and what is known tells these apart, it is a `WorthByType`.
+    Where nodes have types, and what is known distinguishes these, it is a `WorthByType`.
 
     Raises:
         InputError: see `Objective.bind`.

@@ -101,7 +101,7 @@ class WorthByType:
 
 
 def on_type(worth: Worth, name: str) -> Worth:
-    """Return the worth on nodes of one type; the same on all where types are not told apart."""
+    """Return the worth on nodes of one type; the same on all where types are not distinguished."""
     return worth.on(name) if isinstance(worth, WorthByType) else worth
 
 

@@ -50,7 +50,7 @@ class Relaxation:
     Attributes:
         master: the program with its columns.
         solution: of it.
-        pools: the columns that were priced, a pool per kind; kinds that only limits tell apart share one.
+        pools: the columns that were priced, a pool per kind; kinds that only limits distinguish share one.
         bound: no placement is better, as far as `bound_kind` goes.
         bound_kind: `proven`, or `estimated` where a search may have overlooked columns.
         rounds: searches.
@@ -289,7 +289,7 @@ def join(problem: Problem, master: Master, pools: list[Pool], solution: Solution
 
 
 def pools_of(problem: Problem) -> list[Pool]:
-    """Return the pool of each kind; kinds that only limits tell apart share one, so worth is asked once."""
+    """Return the pool of each kind; kinds that only limits distinguish share one, so worth is asked once."""
     alike: dict[bytes, Pool] = {}
     found = []
     for kind in range(problem.kinds):

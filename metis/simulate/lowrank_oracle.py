@@ -85,7 +85,7 @@ class LowRankOracle:
         space: the co-locations; they need not be tabulated.
         fits: by name of the quantity.
         caution: spreads by which everything is predicted worse than expected.
-        of_type: whose nodes it predicts; None where types are not told apart.
+        of_type: whose nodes it predicts; None where types are not distinguished.
         by_type: the same of the nodes of single types.
         shift: deviations by which a draw differs from what is expected where other types help.
     """
@@ -99,7 +99,7 @@ class LowRankOracle:
 
     @property
     def measured(self) -> float:
-        """Share of the co-locations measured on the type; 1 where types are not told apart."""
+        """Share of the co-locations measured on the type; 1 where types are not distinguished."""
         return 1.0 if self.of_type is None else self.of_type.measured
 
     def quantities_of(self, colocations: IntArray, names: Sequence[str]) -> dict[str, FloatArray]:

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cluster.host_counters import HostCounters, Used
 from cluster.images.catalog import Workload
 from cluster.load.duet import DuetResult, Ratio, Turns
 from cluster.load.generator import LoadResult, Target
 from cluster.load.sittings import open_sittings
 from cluster.provision.inventory import Host, Inventory
-from cluster.readings import Reading, Used
 from cluster.settings import LoadSettings
 from cluster.spec import Container
 from cluster.testbed import ClusterTestbed
@@ -118,14 +118,16 @@ class World:
             for target, app in zip(targets, apps, strict=True)
         }
 
-    def reading(self, host: Host, session: str) -> Reading:
+    def counters(self, host: Host, session: str) -> HostCounters:
         assert session in self.running_
         if self.unread:
             raise SurroundingsError(f"{host.name}: no docker")
         self.own += self.restless
         self.second += 1  # one core, of which others take `taken` and the containers half of the rest
         used = Used(self.own, 0.0)
-        return Reading(self.second, ((self.others + self.own, 0.0, self.second),), 1.0, 0.5, used={"a": used})
+        return HostCounters(
+            self.second, ((self.others + self.own, 0.0, self.second),), 1.0, 0.5, used={"a": used}
+        )
 
     def unavailable(self, host: Host) -> str:
         return f"{host.name} does not respond" if host.name in self.down else ""

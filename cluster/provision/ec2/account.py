@@ -14,7 +14,7 @@ DEBIAN = "136693071363"  # the account that publishes Debian's images
 DEBIAN_NAME = "debian-12-{architecture}-*"
 DEBIAN_WORDS = {"x86_64": "amd64", "arm64": "arm64"}
 PRINTED_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+) (AAAA[A-Za-z0-9+/=]+)")
-PAGE_LETTERS = 60  # of a page that is no answer of the API, shown in the error
+PAGE_LETTERS = 60  # of a page that is no response of the API, shown in the error
 NOT_ALLOWED = ("UnauthorizedOperation", "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch")
 
 

@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a line per request would be work that nobody asked for."""
+        """Nothing: a line per request would be work of no use."""
 
 
 def serve(

@@ -96,7 +96,7 @@ def _views(placed: Placed) -> list[View]:
 def _types(placed: Placed) -> list[str]:
     """Return the name of the type of each node."""
     stated = placed.cluster.stated
-    assert stated is not None  # where types are told apart
+    assert stated is not None  # where types are distinguished
     return [stated.types[t] for t in stated.type_of]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cluster.backend import JobResult
+from cluster.host_counters import HostCounters
 from cluster.images.catalog import Workload
 from cluster.load.duet import load_in_turns, turns_of
 from cluster.load.generator import LOADFILE, LoadResult, Target, load_from
@@ -18,7 +19,6 @@ from cluster.load.measurement import LoadMeasurement, live_profile, target_of
 from cluster.load.scoring import combine, implausible, refusal
 from cluster.load.sittings import Sittings
 from cluster.provision.inventory import Host, Inventory
-from cluster.readings import Reading
 from cluster.settings import LoadSettings
 from cluster.spec import Container
 from cluster.testbed import ClusterTestbed
@@ -107,8 +107,8 @@ class Here:
     def troubles(self, session: str) -> list[str]:
         return []
 
-    def reading(self, host: Host, session: str) -> Reading:
-        return Reading()
+    def counters(self, host: Host, session: str) -> HostCounters:
+        return HostCounters()
 
     def unavailable(self, host: Host) -> str:
         return ""

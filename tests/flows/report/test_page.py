@@ -154,7 +154,7 @@ def test_the_headline_says_what_the_testbed_did_not_judge():
     assert "The testbed judged only 1 of 2 placements, so all of this is as predicted." in told
 
 
-def test_another_objective_than_rps_is_told_apart():
+def test_another_objective_than_rps_is_distinguished():
     results = rows_of({"optimum": [1.2], "greedy": [1.0]}).assign(rps=[0.8, 0.9])
     assert not value_is_rps(results)
     assert "a predicted objective value of 1.000 (RPS 0.900)" in headline(results)[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.measure.counters import Container, Counters, increments, read_counters, readings_of
+from metis.measure.counters import ContainerName, Counters, increments, read_counters, readings_of
 from metis.measure.day import DailyLoad, simulate_day
 from metis.measure.passive import learn
 from metis.measure.readings import Readings, work_seconds
@@ -70,7 +70,7 @@ def test_full_load_of_a_pair_is_read_off_its_slope():
 
 
 def test_load_that_never_varies_shows_little():
-    """Of readings at one load alone nothing can be told apart: the standard error says so."""
+    """Of readings at one load alone nothing can be distinguished: the standard error says so."""
     varied = one_pair()
     still = varied.rate.copy()
     still[:, 1] = 2.0
@@ -147,7 +147,7 @@ def test_an_interval_in_which_a_neighbour_was_not_sampled_is_left_out():
     web = Counters(time, time, time / 10, time / 10)
     gap = np.array([0.0, 300.0, 900.0])
     found = readings_of(
-        {Container("n", "web", ""): web, Container("n", "db", ""): Counters(gap, gap, gap)}, 300
+        {ContainerName("n", "web", ""): web, ContainerName("n", "db", ""): Counters(gap, gap, gap)}, 300
     )
     assert found.time.tolist() == [0.0]
     assert found.counts.tolist() == [[1, 1]]
@@ -176,16 +176,16 @@ def test_clocks_that_differ_and_what_else_is_refused():
         time = begin + np.arange(samples) * 300.0
         return Counters(time, time - begin, (time - begin) / 10)
 
-    three = {Container(node, "web", ""): of(begin) for node, begin in (("a", 0), ("b", 0), ("c", 7200))}
+    three = {ContainerName(node, "web", ""): of(begin) for node, begin in (("a", 0), ("b", 0), ("c", 7200))}
     with pytest.raises(InputError, match=r"samples of c lie 6600 s after those of the others: its clock"):
         readings_of(three, 300.0)
     with pytest.raises(InputError, match="no container in service"):
         readings_of({}, 300.0)
     with pytest.raises(InputError, match=r"web on a is not among apps.names"):
-        readings_of({Container("a", "web", ""): of(0)}, 300.0, ("db",))
+        readings_of({ContainerName("a", "web", ""): of(0)}, 300.0, ("db",))
     with pytest.raises(InputError, match="one sample of each container shows no rate"):
-        readings_of({Container("a", "web", ""): of(0, 1)}, 300.0)
+        readings_of({ContainerName("a", "web", ""): of(0, 1)}, 300.0)
     with pytest.raises(InputError, match="web: 1 half hours in which it served requests"):
-        learn(readings_of({Container("a", "web", ""): of(0)}, 300.0))
+        learn(readings_of({ContainerName("a", "web", ""): of(0)}, 300.0))
     with pytest.raises(InputError, match=r"a node holds 2 containers, cluster.slots is 1"):
         learn(one_pair(), slots=1)

@@ -188,7 +188,7 @@ def test_a_replayed_profile_is_the_truth_where_every_type_is_full(profile, tmp_p
     (tmp_path / "full.csv").write_text(TYPED + "slow,1,1,200,20,\nslow,0,2,,10,\n", encoding="utf-8")
     truth = FileTestbed(load_profile(tmp_path / "full.csv")).truth()
     np.testing.assert_allclose(truth.of_type("slow").rps[profile.space.index([1, 1])], [200 / 800, 20 / 50])
-    with pytest.raises(InputError, match=r"node types \(fast, slow\): joining profiles does not tell"):
+    with pytest.raises(InputError, match=r"node types \(fast, slow\): joining profiles does not distinguish"):
         join_profiles(profile, profile, {})
 
 

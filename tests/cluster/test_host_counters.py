@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cluster.readings import Reading, between, read_host, script_for
+from cluster.host_counters import HostCounters, between, read_host, script_for
 
 FIRST = """Cpus_allowed_list:\t0,2-3
 uptime 1000.00
@@ -70,7 +70,7 @@ def test_what_is_not_there_is_named_and_fails_nothing():
     found = between(read_host(bare), read_host(bare.replace("1000.00", "1010.00")))
     assert found.missing == ("/proc/pressure", "the containers' cgroups", "/proc/stat")  # no tick has passed
     assert found.taken != found.taken
-    nothing = between(Reading(), read_host("junk\ncpu\nload x\n"))
+    nothing = between(HostCounters(), read_host("junk\ncpu\nload x\n"))
     assert set(nothing.missing) == {
         "/proc/pressure",
         "the containers' cgroups",

@@ -1,4 +1,4 @@
-"""Readings of a host's own counters: one cheap command, and what two of them say about the time between."""
+"""The counters of a host, read by one cheap command, and what two readings say about the time between."""
 
 import math
 import shlex
@@ -55,7 +55,7 @@ class Used:
 
 
 @dataclass(frozen=True)
-class Reading:
+class HostCounters:
     """The counters of a host at one moment; NaN where unknown.
 
     Attributes:
@@ -86,13 +86,13 @@ def script_for(cluster: str, session: str) -> str:
     return made.replace("GROUPS", GROUPS)
 
 
-def read_host(text: str) -> Reading:
+def read_host(text: str) -> HostCounters:
     """The reading in what the command printed; what makes no sense is left out."""
     words = [line.split() for line in text.splitlines() if line.strip()]
     first = {line[0].rstrip(":"): line[1] for line in reversed(words) if len(line) > 1}
     allowed = set(_cores(first.get("Cpus_allowed_list", "")))
     total = _number(first.get("MemTotal"))
-    return Reading(
+    return HostCounters(
         _number(first.get("uptime")),
         tuple(_ticks(line) for line in words if _core(line[0]) in allowed and len(line) > 8),
         _number(first.get("load")),
@@ -102,7 +102,7 @@ def read_host(text: str) -> Reading:
     )
 
 
-def between(before: Reading, after: Reading) -> Circumstances:
+def between(before: HostCounters, after: HostCounters) -> Circumstances:
     """What went on between two readings of a host."""
     seconds = after.uptime - before.uptime
     cores = len(after.ticks)
@@ -132,7 +132,7 @@ def between(before: Reading, after: Reading) -> Circumstances:
     return _with_missing(found)
 
 
-def used_between(before: Reading, after: Reading) -> float:
+def used_between(before: HostCounters, after: HostCounters) -> float:
     """Share of a core that the measured containers used between two readings; NaN where unknown."""
     seconds = after.uptime - before.uptime
     used = [
