@@ -78,4 +78,4 @@ def _status(settings: Settings) -> Result:
     return Result(document, [Table(f"Lab {name}", list(COLUMNS), rows, styles)])
 
 
-VERB = Verb(run, settings=("cluster", "connect", "images"), words=1, implied=("cluster=lab",))
+VERB = Verb(run, settings=("cluster", "connect", "images"), site=True, words=1, implied=("cluster=lab",))

@@ -114,6 +114,9 @@ SITE_VERBS = (
     "undeploy",
     "watch",
     "export",
+    "rebalance",
+    "cluster",
+    "lab",
 )
 
 
