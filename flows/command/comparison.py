@@ -64,7 +64,7 @@ def comparison_table(results: "pd.DataFrame", title: str, *, exact: bool = False
         ["scheduler", *(Column(heading, right=True, wrap=False) for heading, _, _ in shown)],
         [
             [
-                OPTIMUM_LABEL if row["is_optimum"] else str(row["scheduler"]),
+                OPTIMUM_LABEL if row["is_optimum"] and not exact else str(row["scheduler"]),
                 *(_cell(row, key, form) for _, key, form in shown),
             ]
             for row in records
@@ -98,12 +98,9 @@ def _any_known(summary: "pd.DataFrame", column: str) -> bool:
 
 def _bounds(results: "pd.DataFrame") -> str:
     """Return what the bounds are worth, in words; nothing where the optimum is the limit."""
+    from flows.report.data import bound_kind_of
+
     return f"; bounds {bound_kind_of(results)}" if BOUND_KIND in results else ""
-
-
-def bound_kind_of(results: "pd.DataFrame") -> str:
-    """Return `proven` where the bound of every row is, else `estimated`."""
-    return "proven" if bool((results[BOUND_KIND] == "proven").all()) else "estimated"
 
 
 def _legend(groups: int, *, known: bool, exact: bool) -> str:
@@ -142,7 +139,7 @@ def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:
     the next scheduler is behind, as a share of its value. Of a simulator that knows its errors also the
     predicted value and the predicted lead, with the half widths by these errors.
     """
-    from flows.report.data import leads_over_next, ranking, truth_known
+    from flows.report.data import bound_kind_of, leads_over_next, ranking, truth_known
     from flows.report.intervals import drawn_columns, predicted, predicted_lead
 
     schedulers: dict[str, Any] = {}

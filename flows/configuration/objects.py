@@ -14,6 +14,7 @@ from metis.problem.counts import IntArray, whole_counts
 from metis.problem.folders import has_rows, read_problem, read_rows
 from metis.problem.groups import draw_groups, draw_skewed_groups, load_groups, make_group
 from metis.problem.node_types import NodeTypeSettings, state_problem
+from metis.problem.objectives import tabulated
 from metis.problem.placement_files import named_nodes, read_placement
 from metis.problem.space import ColocationSpace
 from metis.problem.statement import Statement
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from metis.measure.profile import Profile
     from metis.measure.synthetic import SyntheticModel, SyntheticOracle
     from metis.measure.testbed import Testbed
+    from metis.problem.oracle import Oracle
+    from metis.problem.tables import Tables
 
 
 def app_names(settings: Settings) -> tuple[str, ...] | None:
@@ -73,6 +76,13 @@ def knows_truth(settings: Settings) -> bool:
     if settings.simulator.kind == "testbed":
         return False  # what schedulers see is the truth already
     return settings.testbed.path is not None or settings.profile.path is None
+
+
+def make_truth(settings: Settings) -> "Tables | Oracle":
+    """Return what the testbed knows: an oracle where co-locations are too many to tabulate."""
+    if settings.testbed.kind == "synthetic" and settings.wide:
+        return make_oracle(settings)
+    return make_testbed(settings).truth(tabulated(settings.objective))
 
 
 def measure_profile(settings: Settings) -> "Profile":

@@ -37,7 +37,7 @@ def explore_groups(
         settings: groups, cluster, objective and `explore`.
         testbed: what is measured.
         path: profile kept up to date after every measurement; a stopped exploration goes on from it.
-        progress: called after every round.
+        progress: called after every round; on a live cluster after every measurement, too.
     """
     from metis.explore.loop import explore
     from metis.explore.plans import explore_by_plans
@@ -47,6 +47,10 @@ def explore_groups(
     again = settings.testbed.kind == "swarm"
 
     def report(row: Any) -> None:
+        if "pending" in row:
+            if again:  # a measurement there takes half a minute, elsewhere nothing
+                progress("measurements", row["measurements"], row["budget"], f", {row['pending']} pending")
+            return
         gain = row["gain_bound"] / row["value"] if row["value"] > 0 else 0.0
         truly = f", {row['ratio']:.2%} of the true optimum" if row["ratio"] == row["ratio"] else ""
         known = f", round {row['round']}{truly}, at most {gain:.1%} more to gain"

@@ -16,6 +16,7 @@ SPREAD = "spread"  # the scheduler that does what Docker Swarm does by itself
 COLUMNS = ("scheduler", "group", "rps", "value", "bound", "ratio", "gap", "seconds", "free_nodes")
 # may be missing: no testbed, or not recorded
 UNKNOWN = ("true_rps", "true_value", "true_best", "true_ratio", "cpu_seconds")
+BOUND_KIND = "bound_kind"  # column where the ratio is to a bound, not to the optimum
 SLO_PREFIX, TRUE_SLO_PREFIX = "slo_", "true_slo_"
 
 
@@ -121,6 +122,30 @@ def slo_level(column: str) -> float:
 def truth_known(results: pd.DataFrame) -> bool:
     """Whether the testbed has judged every placement, so that schedulers are ordered by truth."""
     return "true_value" in results and bool(results["true_value"].notna().all())
+
+
+def bound_kind_of(results: pd.DataFrame) -> str:
+    """Return `proven` where the bound of every row is, else `estimated`."""
+    return "proven" if bool((results[BOUND_KIND] == "proven").all()) else "estimated"
+
+
+def limit_of(results: pd.DataFrame) -> str:
+    """What ratios are shares of: the `true optimum`, `optimum of the simulator`, `proven bound`, ..."""
+    if BOUND_KIND in results:
+        return f"{bound_kind_of(results)} bound"
+    return "true optimum" if truth_known(results) else "optimum of the simulator"
+
+
+def prediction_differs(results: pd.DataFrame) -> bool:
+    """Whether predictions are shown beside the truth: not where schedulers read the truth itself."""
+    return not np.allclose(results["rps"], results["true_rps"], rtol=1e-9, equal_nan=True)
+
+
+def read_as_truth(results: pd.DataFrame) -> pd.DataFrame:
+    """Return results with the columns `true_*` of what the simulator said, which was the testbed's truth."""
+    true = {f"true_{name}": results[name] for name in ("rps", "value", "ratio")}
+    levels = {f"true_{name}": results[name] for name in slo_columns(results)}
+    return results.assign(**true, true_best=results["value"] / results["ratio"], **levels)
 
 
 def ranked_by(results: pd.DataFrame) -> str:

@@ -8,7 +8,17 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from flows.report.data import OPTIMUM, ReportData, slo_columns, slo_level, truth_known, value_is_rps
+from flows.report.data import (
+    BOUND_KIND,
+    OPTIMUM,
+    ReportData,
+    limit_of,
+    prediction_differs,
+    slo_columns,
+    slo_level,
+    truth_known,
+    value_is_rps,
+)
 from flows.report.intervals import interval
 from flows.report.scales import Scale, linear, logarithmic_seconds, vertical
 from flows.report.words import duration, number, percent, plus_minus
@@ -60,7 +70,7 @@ def mean_rps(data: ReportData, order: tuple[str, ...]) -> Figure:
     """
     results, true = data.results, truth_known(data.results)
     shown, other = ("true_rps", "rps") if true else ("rps", "true_rps")
-    beside = _any_known(results, other)
+    beside = _any_known(results, other) and prediction_differs(results)
     limit, limit_words = optimum_line(results)
     scale = linear([*results[shown], *(results[other] if beside else []), limit])
     rows = []
@@ -105,8 +115,9 @@ def ratio(data: ReportData, order: tuple[str, ...]) -> Figure:
     ).format(
         "truly" if true else "predicted to be", "" if true else " by the simulator", covered(data.results)
     )
-    title = "Ratio to the true optimum" if true else "Ratio to the optimum of the simulator"
-    return Figure("ratio", title, caption, "value / optimum", "mean ± 95 %", tuple(rows), scale.labels())
+    title = f"Ratio to the {limit_of(data.results)}"
+    unit = f"value / {'bound' if BOUND_KIND in data.results else 'optimum'}"
+    return Figure("ratio", title, caption, unit, "mean ± 95 %", tuple(rows), scale.labels())
 
 
 def seconds(data: ReportData, order: tuple[str, ...]) -> Figure:
@@ -175,7 +186,7 @@ def container_rps(data: ReportData, order: tuple[str, ...]) -> Figure | None:
         "True RPS, as the testbed knows it" if true else "RPS as the simulator predicts it",
         covered(data.results),
         names,
-        " The thin outline is the curve of the simulator's optimum, for comparison." if outline else "",
+        " The thin outline is the curve of the optimum, for comparison." if outline else "",
     )
     title, unit = "RPS of the single containers", "normalised RPS of a container"
     return Figure("containers", title, caption, unit, f"≥ {names}", tuple(rows), scale.labels(), height=54)
@@ -196,13 +207,18 @@ def _pooled(groups: Sequence[object]) -> tuple[FloatArray, FloatArray]:
     return np.concatenate(known), np.concatenate(weights)
 
 
+def _most(results: pd.DataFrame) -> str:
+    estimated = limit_of(results).startswith("estimated")
+    return (
+        "about the most that a placement can reach" if estimated else "the most that any placement can reach"
+    )
+
+
 def optimum_line(results: pd.DataFrame) -> tuple[float, str]:
     """Where the optimum's line stands on the RPS axis (NaN for nowhere), and what it means in words."""
     if truth_known(results) and value_is_rps(results) and _any_known(results, "true_best"):
         best = results.groupby("group")["true_best"].max()
-        return float(
-            best.mean()
-        ), "The dashed line is the true optimum, the most that any placement can reach."
+        return float(best.mean()), f"The dashed line is the {limit_of(results)}, {_most(results)}."
     own = results[results["scheduler"] == OPTIMUM]
     if len(own):
         what = "predicted RPS of the simulator's optimum, the most that any placement is predicted to reach"

@@ -13,7 +13,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.report import figures, words
-from flows.report.data import OPTIMUM, ReportData, slo_columns, slo_level, summarise, truth_known
+from flows.report.data import (
+    BOUND_KIND,
+    OPTIMUM,
+    ReportData,
+    limit_of,
+    prediction_differs,
+    slo_columns,
+    slo_level,
+    summarise,
+    truth_known,
+)
 from flows.report.heatmap import heat_maps, most_alike, shade
 from flows.report.intervals import Interval
 from metis.files import written_whole
@@ -58,7 +68,9 @@ def render_report(data: ReportData) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(breakable=breakable, unbroken=unbroken)
-    environment.globals["optimum"] = OPTIMUM
+    known = truth_known(data.results)
+    predicted = not known or prediction_differs(data.results)
+    environment.globals["tagged"] = OPTIMUM if predicted else ""
     order = data.schedulers
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -72,7 +84,9 @@ def render_report(data: ReportData) -> str:
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
         headline=words.headline(data.results),
-        known=truth_known(data.results),
+        known=known,
+        predicted=predicted,
+        bounded=BOUND_KIND in data.results,
         groups=int(data.results["group"].nunique()),
         header=header,
         rows=rows,
@@ -131,7 +145,7 @@ def _table(results: pd.DataFrame) -> tuple[list[tuple[str, str]], list[tuple[str
     summary = summarise(results)
     true = truth_known(results)
     columns = [*(_true_columns(results) if true else _predicted_columns(results)), *_cost_columns()]
-    if true:
+    if true and prediction_differs(results):
         columns += [
             Shown("predicted RPS", "mean RPS that the simulator predicts", _mean("rps_mean", words.number)),
             Shown(
@@ -160,8 +174,8 @@ def _true_columns(results: pd.DataFrame) -> list[Shown]:
             _mean("true_rps_mean", words.number),
         ),
         Shown(
-            "of the true optimum",
-            "true value as a share of the true optimum, mean and 95 % interval over groups",
+            f"of the {limit_of(results)}",
+            f"true value as a share of the {limit_of(results)}, mean and 95 % interval over groups",
             _with_half("true_ratio", 1.0),
         ),
         Shown("to the next", NEXT, _with_half("lead", 0.0)),
@@ -181,8 +195,8 @@ def _predicted_columns(results: pd.DataFrame) -> list[Shown]:
         Shown("worst", "worst group", _mean("rps_min", words.number)),
         Shown("true RPS", "mean RPS that the testbed says", _mean("true_rps_mean", words.number)),
         Shown(
-            "of the simulator's optimum",
-            "predicted value as a share of the optimum of the simulator, mean and 95 % interval over groups",
+            f"of the {limit_of(results)}",
+            f"predicted value as a share of the {limit_of(results)}, mean and 95 % interval over groups",
             _with_half("ratio", 1.0),
         ),
         Shown("to the next", NEXT, _with_half("lead", 0.0)),

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 
 from flows.report.data import (
+    BOUND_KIND,
     OPTIMUM,
     SPREAD,
+    limit_of,
+    prediction_differs,
     ranked_by,
     ranking,
     summarise,
@@ -83,7 +86,7 @@ def headline(results: pd.DataFrame) -> list[str]:
     rivals = [str(name) for name in summary.index if name != OPTIMUM]
     if not rivals:
         return [
-            f"Only the optimum of the simulator ran: {_reached(results, OPTIMUM)}.",
+            f"Only {_own_optimum(results)} ran: {_reached(results, OPTIMUM)}.",
             *_distance(results, OPTIMUM),
         ]
     best = rivals[0]
@@ -94,6 +97,12 @@ def headline(results: pd.DataFrame) -> list[str]:
             f"A decision takes {'it' if len(rivals) == 1 else best} {duration(seconds)} on average."
         )
     return sentences + _prediction(results, best) + simulator_error(results) + _incomplete(summary)
+
+
+def _own_optimum(results: pd.DataFrame) -> str:
+    """The scheduler `optimum` in words."""
+    read = truth_known(results) and not prediction_differs(results)
+    return "the optimum" if read else "the optimum of the simulator"
 
 
 def _reached(results: pd.DataFrame, name: str) -> str:
@@ -110,7 +119,7 @@ def _lead(results: pd.DataFrame, rivals: list[str]) -> str:
     best, column = rivals[0], ranked_by(results)
     own = f"{best}{SWARM if best == SPREAD else ''}"
     if len(rivals) == 1:
-        beside = " beside the optimum of the simulator" if OPTIMUM in set(results["scheduler"]) else ""
+        beside = f" beside {_own_optimum(results)}" if OPTIMUM in set(results["scheduler"]) else ""
         return f"{own} is the only scheduler that ran{beside}: {_reached(results, best)}."
     leads = {name: lead(results, best, name, column) for name in rivals[1:]}
     tied = list(takewhile(lambda name: leads[name].holds(0), rivals[1:]))
@@ -157,18 +166,26 @@ def _distance(results: pd.DataFrame, name: str) -> list[str]:
     mine = results[results["scheduler"] == name]
     if truth_known(results) and mine["true_ratio"].notna().any():
         reached = interval(mine["true_ratio"])
-        said = f"{name} reaches {plus_minus(reached)} of the true optimum, which no placement can pass"
+        said = f"{name} reaches {plus_minus(reached)} of the {limit_of(results)}, {_passed(results)}"
         verdict = reached.verdict(1.0)
         return [f"{said}: a tie with it." if verdict == TIE else f"{said}{f' ({ALONE})' if verdict else ''}."]
     missed = interval(mine["gap"])
     if not np.isfinite(missed.mean):
         return []
-    limit = "the optimum of the simulator" if OPTIMUM in set(results["scheduler"]) else "the proven bound"
+    limit = f"the {limit_of(results)}"
+    if BOUND_KIND not in results and OPTIMUM not in set(results["scheduler"]):
+        limit = "the proven bound"
     if missed.mean < NEGLIGIBLE:
         return [f"It is predicted to reach {limit}: no placement can be better there by as much as 0.05 %."]
     alone = f" ({ALONE})" if missed.groups == 1 else ""
     shown = percent(missed.mean) if alone else plus_minus(missed)
-    return [f"It stays {shown} below {limit}, which no scheduler can pass{alone}."]
+    return [f"It stays {shown} below {limit}, {_passed(results)}{alone}."]
+
+
+def _passed(results: pd.DataFrame) -> str:
+    """Whether a placement can be better than the limit."""
+    estimated = limit_of(results).startswith("estimated")
+    return "which a placement may pass" if estimated else "which no placement can pass"
 
 
 def _prediction(results: pd.DataFrame, best: str) -> list[str]:
@@ -177,6 +194,8 @@ def _prediction(results: pd.DataFrame, best: str) -> list[str]:
         judged = int(results["true_rps"].notna().sum()) if "true_rps" in results else 0
         of = f"The testbed judged only {judged} of {len(results)} placements, so all of this is as predicted."
         return [of] if judged else []
+    if not prediction_differs(results):
+        return ["Schedulers chose by the truth itself: nothing here is predicted."]
     mine = results[results["scheduler"] == best]
     sentences = [
         f"The simulator predicted a mean RPS of {number(float(mine['rps'].mean()))} of its placements."

@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.placing.tables import tables_in
+from flows.stages.shared import asks_for
 
 APPLIST = "interference_applist.csv"
 
@@ -25,6 +27,11 @@ def run(work: Work) -> None:
     work.recording.metrics({"constraints": len(found)})
 
 
+def has_constraints(settings: Settings) -> bool:
+    """Whether they are found: not where co-locations are too many to tabulate."""
+    return not settings.wide or asks_for(settings, "constraints")
+
+
 STAGE = Stage(
     name="constraints",
     about="Find the interference constraints that Medea and Paragon place by.",
@@ -32,4 +39,5 @@ STAGE = Stage(
     settings=("constraints",),
     inputs=("simulator",),
     modules=("baselines.constraints", "baselines.pairwise"),
+    present=has_constraints,
 )

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baselines.registry import learns
-from flows.configuration.objects import knows_truth, make_groups, make_oracle, make_testbed
+from flows.configuration.objects import knows_truth, make_groups, make_truth
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import Dataset, groups_dataset, run_name, run_params, run_tags
 from flows.engine.work import TIMINGS, Work
 from flows.placing.tables import known_in, tables_of
 from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
-from metis.problem.objectives import tabulated
-from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
 from metis.simulate.lowrank_oracle import LowRankOracle
 from metis.simulate.simulator import FittedSimulator
@@ -49,25 +47,19 @@ def run(work: Work) -> None:
     decisions = read_decisions(work.inputs)
     settings, known_true = work.settings, work.derived["truth"]
     if isinstance(known, FittedSimulator) and not settings.stated:
-        truth = make_testbed(settings).truth(tabulated(settings.objective)) if known_true else None
+        truth = make_truth(settings) if known_true else None
+        assert truth is None or isinstance(truth, Tables)
         true_optimum = None if truth is None else place_optima(settings, truth, groups, work.progress)
         drawn = list(known.drawn())
         results = judge(decisions, settings, known.tables, groups, truth, true_optimum, drawn)
     else:
         could_be = list(known.drawn()) if isinstance(known, LowRankOracle) else []
-        true = _truth(settings) if known_true else None
+        true = make_truth(settings) if known_true else None
         results = judge_wide(decisions, settings, tables_of(known), groups, work.progress, true, could_be)
     seconds = timings(decisions)
     work.write(RESULTS, results.to_csv(index=False).encode())
     work.write(TIMINGS, seconds.to_csv(index=False).encode())
     _child_runs(work, results.merge(seconds, on=["scheduler", "group"]), decisions, params, given)
-
-
-def _truth(settings: Settings) -> Tables | Oracle:
-    """Return what the testbed knows: an oracle where co-locations are too many to tabulate."""
-    if settings.wide:
-        return make_oracle(settings)
-    return make_testbed(settings).truth(tabulated(settings.objective))
 
 
 def read_decisions(inputs: Mapping[str, Path]) -> "dict[str, Decisions]":

@@ -24,6 +24,7 @@ from flows.stages.shared import (
     TESTBED,
     asks_for,
     hosts_ready,
+    is_profiled,
     measures_live,
     packaged_coefficients,
     workload_digests,
@@ -191,7 +192,10 @@ STAGE = Stage(
     after=hosts_ready,
     modules=lambda settings, part: ("metis.explore.plans" if by_plans(settings) else "metis.explore.loop",),
     view=explored_problem,
-    present=lambda settings: settings.profile.explored or asks_for(settings, "explore"),
+    present=lambda settings: (
+        (settings.profile.explored and (is_profiled(settings) or asks_for(settings, "profile")))
+        or asks_for(settings, "explore")
+    ),
     costly=measures_live,
     doing="explored",
 )

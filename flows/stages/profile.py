@@ -12,7 +12,9 @@ from flows.stages.shared import (
     LIVE,
     MEASURED,
     TESTBED,
+    asks_for,
     hosts_ready,
+    is_profiled,
     measures_live,
     packaged_coefficients,
     workload_digests,
@@ -116,5 +118,6 @@ STAGE = Stage(
         else ("metis.measure.testbed", "metis.simulate.replay", "metis.measure.profile_files")
     ),
     costly=_by_hosts,
+    present=lambda settings: is_profiled(settings) or asks_for(settings, "profile"),
     doing="measured",
 )

@@ -5,22 +5,23 @@ from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_testbed
+from flows.configuration.objects import knows_truth, make_cluster, make_groups, make_truth
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.links import run_link, ui_address
 from flows.engine.provenance import machine, provenance
 from flows.engine.secrets import masked
 from flows.engine.work import Work, read_json
-from flows.placing.tables import fitted_in
-from flows.stages.constraints import APPLIST
+from flows.placing.tables import known_in, tables_of
+from flows.stages.constraints import APPLIST, has_constraints
 from flows.stages.evaluate import placing_steps, read_decisions, read_results
 from flows.stages.rebalance import RESULT, has_moves
 from flows.stages.sample import has_sample, in_words
-from flows.stages.shared import PROBLEM, TESTBED, packaged_coefficients
+from flows.stages.shared import PROBLEM, TESTBED, is_profiled, packaged_coefficients
 from flows.stages.week import has_week, read_week
 from metis.problem.counts import IntArray
-from metis.problem.objectives import tabulated
+from metis.problem.oracle import Oracle, worth_of
+from metis.problem.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from flows.placing.decisions import Decisions
     from flows.report import ReportData, ReportSection
     from metis.problem.cluster import Cluster
-    from metis.problem.tables import Tables
 
 PAGE = "report.html"
 MOST_SPENT = 3  # steps whose CPU seconds the footer names
@@ -45,19 +45,21 @@ def report_data(work: Work) -> "ReportData":
     """Return what the page shows."""
     from flows.placing.decisions import cluster_before
     from flows.report import ReportData
+    from flows.report.data import read_as_truth
     from metis.problem.evaluation import evaluate
 
     settings = work.settings
-    fitted = fitted_in(work.inputs["simulator"])
-    tables = fitted.tables
+    tables = tables_of(known_in(work.inputs["simulator"]))
+    fit = read_json(work.inputs["simulator"] / "report.json")
     groups = make_groups(settings, tables.space.apps)
     results = read_results(work.inputs["evaluate"])
+    exact = settings.simulator.kind == "testbed"
+    if exact:
+        results = read_as_truth(results)
     cluster = make_cluster(settings, tables.space)
-    truth = None
-    if work.derived["truth"]:
-        truth = make_testbed(settings).truth(tabulated(settings.objective))
-    judging = truth or tables
-    worth = settings.objective.bind(groups[0], cluster, judging)
+    truth = make_truth(settings) if work.derived["truth"] else None
+    judging = tables if truth is None else truth
+    worth = worth_of(settings.objective, groups[0], cluster, judging)
     decisions = read_decisions(work.inputs)
     containers = {
         name: [
@@ -67,27 +69,33 @@ def report_data(work: Work) -> "ReportData":
         for name, decided in decisions.items()
     }
     example = {name: decided.placements[0] for name, decided in decisions.items()}
-    described = read_json(work.inputs["profile"] / "profile.json")
+    described = _described(work)
     return ReportData(
         title="Where to place long-running containers",
         subtitle=_subtitle(settings, groups, tables.space.slots),
-        facts=_facts(settings, described, fitted.report),
+        facts=_facts(settings, described, fit),
         apps=tables.space.apps,
         results=results,
         placements={name: placement + cluster.existing for name, placement in example.items()},
         container_rps=containers,
         command=masked(work.command),
         sections=[
-            _explained(work, results, example, judging, cluster, true=truth is not None),
+            *_explained(work, results, example, judging, cluster, true=exact or truth is not None),
             *_nodes(work, results, decisions, groups[0], cluster, tables),
             *_explored(work),
-            *_circumstances(described),
+            *_circumstances(described or {}),
             *_sample(work),
             *_moves(work),
             *_week(work),
         ],
         made=_made(work),
     )
+
+
+def _described(work: Work) -> Mapping[str, Any] | None:
+    """Return what is known of the profile; None where schedulers read the truth, and nothing is profiled."""
+    folder = work.inputs.get("profile")
+    return None if folder is None else dict(read_json(folder / "profile.json"))
 
 
 def _made(work: Work) -> dict[str, str]:
@@ -120,7 +128,7 @@ def _nodes(
     decisions: "Mapping[str, Decisions]",
     group: IntArray,
     cluster: "Cluster",
-    tables: "Tables",
+    tables: "Tables | Oracle",
 ) -> "list[ReportSection]":
     """Return the section on nodes that differ, as the best scheduler uses them; none where all are alike."""
     if cluster.stated is None:
@@ -141,12 +149,18 @@ def _explained(
     work: Work,
     results: "pd.DataFrame",
     example: Mapping[str, IntArray],
-    tables: "Tables",
+    tables: "Tables | Oracle",
     cluster: "Cluster",
     *,
     true: bool,
-) -> "ReportSection":
-    """Return the section that explains the placement of the best scheduler, the optimum aside."""
+) -> "list[ReportSection]":
+    """Return the section that explains the placement of the best scheduler, the optimum aside.
+
+    None where co-locations are too many to tabulate, and with them the constraints that it may violate.
+    """
+    if "constraints" not in work.inputs:
+        return []
+    assert isinstance(tables, Tables)
     from baselines.constraints import read_constraints
     from flows.report.explanation import explained_section
     from flows.report.words import best_rival
@@ -155,7 +169,7 @@ def _explained(
     path = work.inputs["constraints"] / APPLIST
     constraints = read_constraints(path, tables.space.apps, tables.space.slots)
     violated = constraints.node_extents(example[best], cluster)
-    return explained_section(best, example[best], cluster, tables, violated, true=true)
+    return [explained_section(best, example[best], cluster, tables, violated, true=true)]
 
 
 def _explored(work: Work) -> "list[ReportSection]":
@@ -215,15 +229,24 @@ def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     return f"{nodes} nodes of {slots} slots, {len(groups)} groups of {size} containers, objective {objective}"
 
 
-def _facts(settings: Settings, described: Mapping[str, Any], fit: Mapping[str, float]) -> dict[str, str]:
+def _facts(
+    settings: Settings, described: Mapping[str, Any] | None, fit: Mapping[str, float]
+) -> dict[str, str]:
     quality = ", exact where measured"
-    if "r2" in fit:
+    if described is None:
+        quality = ": the truth, nothing is predicted"
+    elif "r2" in fit:
         quality = f", R² {fit['r2']:.4f} on rows held out"
     elif "coverage80" in fit:
         quality = f", {fit['coverage80']:.0%} of left-out measurements in their 80 % intervals"
+    profile = "none: schedulers read the testbed itself"
+    if described is not None:
+        profile = (
+            f"{described['colocations']:,} of {described['space']:,} co-locations measured "
+            f"({described.get('source', 'file')})"
+        )
     return {
-        "profile": f"{described['colocations']:,} of {described['space']:,} co-locations measured "
-        f"({described.get('source', 'file')})",
+        "profile": profile,
         "simulator": f"{settings.simulator.kind}{quality}",
         "testbed": settings.testbed.path or f"{settings.testbed.kind}, noise {settings.testbed.noise:g}",
         "seeds": f"seed {settings.seed}; " + ", ".join(f"{name} {seed}" for name, seed in _seeds(settings)),
@@ -240,12 +263,14 @@ def _seeds(settings: Settings) -> list[tuple[str, int]]:
 
 def _inputs(settings: Settings, part: str) -> tuple[str, ...]:
     del part
-    explored = ("explore",) if settings.profile.explored else ()
+    profile = ("profile",) if is_profiled(settings) else ()
+    explored = ("explore",) if profile and settings.profile.explored else ()
     sample = ("sample",) if has_sample(settings) else ()
     moves = ("rebalance",) if has_moves(settings) else ()
     week = ("week",) if has_week(settings) else ()
+    constraints = ("constraints",) if has_constraints(settings) else ()
     placed = (*placing_steps(settings), "evaluate")
-    return ("simulator", "profile", "constraints", *placed, *explored, *sample, *moves, *week)
+    return ("simulator", *profile, *constraints, *placed, *explored, *sample, *moves, *week)
 
 
 def _mlflow(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from flows.configuration.objects import knows_truth, make_groups, make_testbed
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.work import Work, read_json
-from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, packaged_coefficients
+from flows.stages.shared import OPTIMUM, PROBLEM, TESTBED, is_profiled, packaged_coefficients
 from metis.errors import InputError
 from metis.problem.objectives import tabulated
 
@@ -64,7 +64,8 @@ def in_words(folder: Path) -> str:
 
 def has_sample(settings: Settings) -> bool:
     """Whether a random share is shown beside what was explored."""
-    return settings.sample.share is not None and settings.profile.explored and knows_truth(settings)
+    explored = settings.profile.explored and is_profiled(settings)
+    return settings.sample.share is not None and explored and knows_truth(settings)
 
 
 STAGE = Stage(

@@ -39,6 +39,11 @@ def asks_for(settings: Settings, stage: str) -> bool:
     return stage in (settings.stages or ()) or stage in settings.rerun or settings.until == stage
 
 
+def is_profiled(settings: Settings) -> bool:
+    """Whether a run measures a profile: not where schedulers read the testbed's truth, to be judged alone."""
+    return settings.simulator.kind != "testbed" or settings.cluster.live
+
+
 def measures_live(settings: Settings) -> bool:
     """Whether the testbed is the live cluster."""
     return settings.testbed.kind == "swarm"

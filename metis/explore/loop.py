@@ -88,7 +88,7 @@ def explore(
         path: profile that is kept up to date after every measurement, with a journal beside it from which a
             stopped exploration goes on; None to keep nothing.
         again: whether co-locations that an earlier call gave up may be measured again.
-        progress: called after every round with its row of the history and `budget`.
+        progress: called after every round and within it; see `run_rounds`.
         wait: how to pause, in seconds, before a testbed that could not be reached is called again.
 
     Raises:

@@ -81,7 +81,8 @@ def run_rounds(
         begin: makes the starting design pending; returns whether any of it is left to measure.
         one_round: fits, proposes and adds a row to the history; returns why the exploration ends, or nothing.
         path: see `measure_pending`.
-        progress: called after every round with its row of the history and `budget`.
+        progress: called after every round with its row of the history and `budget`; within a round, after
+            every call of the testbed, with `measurements`, `budget` and `pending` only.
         wait: see `measure_pending`.
 
     Raises:
@@ -98,6 +99,7 @@ def run_rounds(
             patience=settings.patience,
             path=path,
             wait=wait,
+            progress=lambda entered: _midway(entered, settings, progress),
         )
         if not journal.history and not journal.pending and begin():
             journal.save(path)
@@ -110,6 +112,14 @@ def run_rounds(
             progress(journal.history[-1] | {"budget": settings.runs})
         if ended:
             return ended
+
+
+def _midway(journal: Journal, settings: ExploreSettings, progress: Progress | None) -> None:
+    """Report how far a round is: on a live cluster one of them takes minutes."""
+    if progress and journal.pending:
+        progress(
+            {"measurements": len(journal.runs), "budget": settings.runs, "pending": len(journal.pending)}
+        )
 
 
 def begin_with(journal: Journal, design: Sequence[tuple[int, str]], settings: ExploreSettings) -> bool:

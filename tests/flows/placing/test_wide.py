@@ -50,6 +50,9 @@ def test_schedulers_are_compared_with_a_bound_that_none_exceeds(memo_of):
     table = comparison_table(results, "title", exact=True)
     assert table.title.endswith("bounds proven")
     assert "of the\nbound, %" in [column.heading for column in table.columns[1:]]
+    page = (memo.obtain("report").folder / "report.html").read_text(encoding="utf-8")
+    assert "Ratio to the proven bound" in page
+    assert "Schedulers chose by what the testbed knows: nothing is predicted." in page
 
 
 def test_the_bound_is_found_without_the_scheduler_columns_too(memo_of):

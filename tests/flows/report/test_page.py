@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.report import render_report, summarise, write_report
-from flows.report.data import value_is_rps
+from flows.report.data import read_as_truth, value_is_rps
 from flows.report.figures import container_rps, mean_rps, optimum_line
 from flows.report.heatmap import heat_maps, node_order, shade
 from flows.report.page import breakable, unbroken
@@ -77,7 +77,7 @@ def test_the_headline_says_who_is_best_by_how_much_and_how_far_from_the_optimum(
     )
     assert (
         sentences[1]
-        == "It stays 6.7 ± 5.5 % below the optimum of the simulator, which no scheduler can pass."
+        == "It stays 6.7 ± 5.5 % below the optimum of the simulator, which no placement can pass."
     )
     assert sentences[2] == "A decision takes local_search 130 ms on average."
 
@@ -108,6 +108,15 @@ def test_the_page_says_in_truth_only_where_it_is_known(known):
     assert ("Best first, in truth" in page) == known
     assert ("Best first, as predicted" in page) != known
     assert ("<dt>True optimum</dt>" in page) == known
+
+
+def test_where_schedulers_read_the_truth_nothing_is_called_predicted():
+    results = read_as_truth(rows_of({"optimum": [1.2, 1.1], "greedy": [1.0, 1.05]}))
+    page = render_report(report(results))
+    assert "Schedulers chose by what the testbed knows: nothing is predicted." in page
+    assert "Ratio to the true optimum" in page
+    assert not any(word in page for word in ("predicts", "predicted RPS", "of the simulator"))
+    assert "of the simulator" in render_report(report(rows_of({"optimum": [1.2], "greedy": [1.0]})))
 
 
 def test_a_tie_is_called_one():

@@ -81,6 +81,7 @@ def test_a_random_share_is_placed_by_and_judged(do, small):
         ([], True),
         (["sample.share=null"], False),
         (["profile=testbed"], False),
+        (["simulator=testbed"], False),
         (["profile=file", "profile.path=p.npz"], False),
     ],
 )
@@ -88,3 +89,24 @@ def test_it_stands_beside_explorations_whose_truth_is_known(words, there):
     steps = {step.name: step for step in all_steps(settings_of("schedulers=[greedy]", *words))}
     assert ("sample" in steps) == there
     assert ("sample" in steps["report"].inputs) == there
+
+
+def test_nothing_is_profiled_where_schedulers_read_the_truth():
+    read = {step.name: step for step in all_steps(settings_of("schedulers=[greedy]", "simulator=testbed"))}
+    assert not {"explore", "profile", "sample"} & set(read)
+    assert not {"explore", "profile", "sample"} & set(read["report"].inputs)
+    asked = {step.name for step in all_steps(settings_of("simulator=testbed", "stages=[profile]"))}
+    assert {"explore", "profile"} <= asked
+
+
+def test_where_co_locations_are_too_many_no_constraints_are_tabulated():
+    many = (
+        "testbed=synthetic",
+        "apps.count=30",
+        "cluster.slots=8",
+        "simulator=lowrank",
+        "schedulers=[greedy]",
+    )
+    steps = {step.name: step for step in all_steps(settings_of(*many))}
+    assert "constraints" not in {*steps, *steps["report"].inputs}
+    assert {"explore", "profile", "evaluate", "report"} <= set(steps)

@@ -38,6 +38,10 @@ def test_reaches_the_optimum_without_measuring_everything(testbed: EmbeddedTestb
 def test_the_history_says_what_was_bought(testbed: EmbeddedTestbed) -> None:
     rows: list[dict[str, object]] = []
     found = run(testbed, QUICK, progress=lambda row: rows.append(dict(row)))
+    midway = [row for row in rows if "pending" in row]
+    assert [row["measurements"] for row in midway] == sorted({row["measurements"] for row in midway})
+    assert all(row["pending"] > 0 and row["budget"] == 22 for row in midway)
+    rows = [row for row in rows if "pending" not in row]
     assert [row["measurements"] for row in rows] == [row["measurements"] for row in found.history]
     assert all(row["budget"] == 22 for row in rows)
     assert all(row["gain_bound"] >= 0 for row in found.history)
