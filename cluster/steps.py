@@ -61,7 +61,7 @@ def steps_of(
     session: str,
     standing: Sequence[Container],
     waves: Sequence[Sequence[Move]],
-    slots: int,
+    slots: Mapping[str, int],
     *,
     beside: bool = True,
     unavailable: int = 0,
@@ -76,7 +76,7 @@ def steps_of(
         session: name of the deployment.
         standing: its containers.
         waves: moves by name.
-        slots: of a node.
+        slots: of each node, by name.
         beside: whether rules admit one more copy on a node.
         unavailable: containers of an application that may be down at once.
 
@@ -108,7 +108,9 @@ def steps_of(
     return found
 
 
-def _moved(now: Mapping[Place, tuple[str, str]], moves: Sequence[Move], slots: int) -> list[Step]:
+def _moved(
+    now: Mapping[Place, tuple[str, str]], moves: Sequence[Move], slots: Mapping[str, int]
+) -> list[Step]:
     going: list[Place | None] = []
     for move in moves:
         # the highest slot: the Redis that its neighbours read from is in the lowest one
@@ -134,7 +136,7 @@ def _anew(
     session: str,
     now: Mapping[Place, tuple[str, str]],
     steps: Sequence[Step],
-    slots: int,
+    slots: Mapping[str, int],
     *,
     beside: bool,
 ) -> list[Step]:
@@ -174,5 +176,5 @@ def _signatures(
     return found
 
 
-def _free(node: str, busy: set[Place], slots: int) -> Place | None:
-    return next(((node, slot) for slot in range(slots) if (node, slot) not in busy), None)
+def _free(node: str, busy: set[Place], slots: Mapping[str, int]) -> Place | None:
+    return next(((node, slot) for slot in range(slots[node]) if (node, slot) not in busy), None)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from flows.command.request import Request
 from flows.command.result import Column, Facts, Line, Result, Table, View
 from flows.configuration.settings import Settings
 from flows.engine.console import say
@@ -63,11 +62,12 @@ def refuse_half_made(settings: Settings) -> None:
         )
 
 
-def applied(request: Request, progress: Progress, plan: Plan) -> Result:
+def applied(settings: Settings, command: str, progress: Progress, plan: Plan) -> Result:
     """Make the moves of one plan, or go on with those under way, or take the last ones back.
 
     Args:
-        request: with `apply`.
+        settings: with `apply`, and what a problem folder states.
+        command: that is repeated to go on.
         progress: receives how far it is.
         plan: makes the plan, where none is under way.
     """
@@ -75,14 +75,13 @@ def applied(request: Request, progress: Progress, plan: Plan) -> Result:
     from flows.live.rebalancing import check_same, made_last, new_record, rules_of, under_way
     from flows.live.record import STOPPED, document_of
 
-    settings = request.settings
     back = settings.rebalance.back
     known = made_last(settings) if back else under_way(settings)
     if known:
         check_same(known, settings)
-        memo, proposal = open_memo(replace(settings, existing=None), progress, request.command), None
+        memo, proposal = open_memo(replace(settings, existing=None), progress, command), None
     else:
-        memo = open_memo(settings, progress, request.command)
+        memo = open_memo(settings, progress, command)
         proposal = plan(memo)
         document = proposal.document
         if not document["waves"]:

@@ -18,6 +18,8 @@ from metis.operate.rebalance import Rebalancing
 from metis.operate.waves import WaveOrder
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
+from metis.problem.rules import Rules
+from metis.problem.statement import SLOTS
 
 ASKED = ("moves", "move_cost")  # with those of PLANNING, what decides a plan
 
@@ -95,12 +97,14 @@ def new_record(
         alone: RPS of an application alone on a node; empty where that was not profiled.
 
     Raises:
-        InputError: containers would be down that may not be.
+        InputError: containers would be down that may not be, or a node is no worker of the cluster.
         SurroundingsError: what runs is not what was planned from.
     """
     settings, standing = session.settings, session.standing()
-    cluster = found.cluster
-    if not np.array_equal(placement_of(standing, session.nodes, session.space.apps), cluster.existing):
+    cluster, apps = found.cluster, found.cluster.space.apps
+    _refuse_others(found.nodes, session.nodes)
+    # rows are in the order of the plan: where nodes differ, that of their types or of the problem folder
+    if not np.array_equal(placement_of(standing, found.nodes, apps), cluster.existing):
         raise SurroundingsError(
             "what runs was changed by others while the moves were planned; nothing was moved"
         )
@@ -110,11 +114,11 @@ def new_record(
         session.name,
         standing,
         waves,
-        session.space.slots,
-        beside=bool(cluster.allowed.all()),
+        dict(zip(found.nodes, cluster.slots.tolist(), strict=True)),
+        beside=_admits_one_more(cluster),
         unavailable=settings.rebalance.unavailable,
     )
-    states = _states(cluster.existing, waves, session)
+    states = _states(found, waves)
     return Record(
         record_path(settings),
         session.name,
@@ -122,40 +126,59 @@ def new_record(
         plan,
         [(one.node, one.slot, one.app) for one in standing],
         steps,
-        [_matters(order_rules, state, wave, session) for state, wave in zip(states, waves, strict=False)],
+        [_matters(order_rules, state, wave, found) for state, wave in zip(states, waves, strict=False)],
         [found.judged(state).rps for state in states],
         [
             _expected(settings, starts, wave, session)
             for starts, wave in zip(plan["starts"], steps, strict=True)
         ],
-        units={app: alone[app] for app in session.space.apps}
-        if set(session.space.apps) <= set(alone)
-        else {},
+        units={app: alone[app] for app in apps} if set(apps) <= set(alone) else {},
     )
 
 
-def _states(existing: IntArray, waves: Sequence[Any], session: LiveSession) -> list[IntArray]:
+def _refuse_others(planned: Sequence[str], workers: Sequence[str]) -> None:
+    """Refuse nodes that are stated and are not there."""
+    for node in planned:
+        if node not in workers:
+            raise InputError(f"node {node!r} is no worker of this cluster: it has {', '.join(workers)}")
+
+
+def _admits_one_more(cluster: Cluster) -> bool:
+    """Return whether nothing but slots limits one more copy on a node for a while."""
+    stated = cluster.stated
+    if stated is None:
+        return bool(cluster.allowed.all()) if cluster.space.tabulated else cluster.rules == Rules()
+    bare = set(stated.dimensions) == {SLOTS} and not len(stated.beside) and stated.rules == Rules()
+    return bare and bool(cluster.allowed.all())
+
+
+def _states(found: Rebalancing, waves: Sequence[Any]) -> list[IntArray]:
     """Return what stands before the moves and after each wave, int [nodes, apps] each."""
-    states = [existing]
+    states = [found.cluster.existing]
     for wave in waves:
         state = states[-1].copy()
         for move in wave:
             for end, by in (("from", -1), ("to", 1)):
                 if move[end] is not None:
-                    state[session.nodes.index(move[end]), session.space.apps.index(move["app"])] += by
+                    state[_cell(found, move, end)] += by
         states.append(state)
     return states
 
 
-def _matters(rules: WaveOrder, state: IntArray, wave: Sequence[Any], session: LiveSession) -> bool:
+def _matters(rules: WaveOrder, state: IntArray, wave: Sequence[Any], found: Rebalancing) -> bool:
     """Return whether a rule needs the copies of a wave to start in order."""
     during = state.copy()
     for move in wave:
         if move["to"] is not None:
-            during[session.nodes.index(move["to"]), session.space.apps.index(move["app"])] += 1
+            during[_cell(found, move, "to")] += 1
         if move.get("stop_first"):
-            during[session.nodes.index(move["from"]), session.space.apps.index(move["app"])] -= 1
+            during[_cell(found, move, "from")] -= 1
     return not rules.closed(during)
+
+
+def _cell(found: Rebalancing, move: Mapping[str, Any], end: str) -> tuple[int, int]:
+    """Return row and column of a move's old or new place."""
+    return found.nodes.index(move[end]), found.cluster.space.apps.index(move["app"])
 
 
 def _expected(settings: Settings, starts: float, steps: Sequence[Step], session: LiveSession) -> float:

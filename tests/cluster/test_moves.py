@@ -20,6 +20,7 @@ from metis.problem.space import ColocationSpace
 from tests.cluster.test_deployment import APPS, NODES, SLOTS, Cluster, deploy
 
 SPACE = ColocationSpace(APPS, SLOTS)
+EACH = dict.fromkeys(NODES, SLOTS)
 NO_RULES = WaveOrder(problems.Cluster(SPACE, 1))
 
 
@@ -106,7 +107,7 @@ def at(placement):
 def planned(swarm, after, unavailable=3):
     _, order, waves = waves_of(swarm, after, unavailable)
     assert order.complete
-    return steps_of(swarm, "deploy", swarm.standing(), waves, SLOTS, unavailable=unavailable)
+    return steps_of(swarm, "deploy", swarm.standing(), waves, EACH, unavailable=unavailable)
 
 
 def is_fresh(swarm):
@@ -149,7 +150,7 @@ def test_killed_anywhere_a_wave_goes_on_or_back(before, order, killed, back):
         after[spot, app] += 1
     swarm = at(before)
     _, plan, waves = waves_of(swarm, after, 3)
-    steps = steps_of(swarm, "deploy", swarm.standing(), waves, SLOTS, unavailable=9)
+    steps = steps_of(swarm, "deploy", swarm.standing(), waves, EACH, unavailable=9)
     for made in steps:
         stood, saved, wave = swarm.placement(), [], Wave(made)
         swarm.actions = killed
@@ -214,6 +215,19 @@ def test_where_no_slot_is_free_a_reader_is_stopped_first_if_it_may_be_down():
     mover(swarm, back).make(back)
     assert swarm.placement() == [[1, 1, 1], [0, 0, 1], [0, 0, 0]]
     assert is_fresh(swarm)
+
+
+def test_a_reader_is_started_anew_within_the_slots_of_its_own_node():
+    """A third slot is there on the largest node, not on worker-1."""
+    swarm = at([[1, 1, 0], [0, 0, 1], [0, 0, 0]])
+    _, _, waves = waves_of(swarm, [[0, 1, 0], [1, 0, 1], [0, 0, 0]])
+    slots = EACH | {"worker-1": 2}
+    with pytest.raises(
+        InputError, match="MMS on worker-1 reads from the Redis that moves, and no slot is free"
+    ):
+        steps_of(swarm, "deploy", swarm.standing(), waves, slots)
+    ((_, anew),) = steps_of(swarm, "deploy", swarm.standing(), waves, slots, unavailable=1)
+    assert (anew.old, anew.new) == (("worker-1", 1), ("worker-1", 1))
 
 
 def test_a_copy_that_fails_under_load_is_undone():

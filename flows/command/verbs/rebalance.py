@@ -52,7 +52,7 @@ def run(request: Request) -> Result:
         given = stated_in_folder(request, "existing")
     with request.progress() as progress:
         if given.apply:
-            return applied(request, progress, plan)
+            return applied(given, request.command, progress, plan)
         refuse_half_made(given)
         memo = open_memo(given, progress, request.command)
         settings = memo.settings  # `existing` is a file there, also where a run was named

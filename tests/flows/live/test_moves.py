@@ -14,8 +14,16 @@ from flows.live.rebalancing import check_same, made_last, new_record, record_pat
 from flows.live.record import BACK, MADE, STOPPED, UNDER_WAY, document_of, read_record
 from flows.live.session import LiveSession
 from metis.errors import InputError, SurroundingsError
+from metis.operate.rebalance import rebalance
 from metis.operate.settings import RebalanceSettings
-from tests.cluster.test_deployment import APPS
+from metis.operate.waves import WaveOrder
+from metis.problem.cluster import Cluster
+from metis.problem.node_types import NodeTypeSettings, state_problem
+from metis.problem.objectives import MeanRps
+from metis.problem.oracle import worth_of
+from metis.problem.rules import Rules
+from metis.problem.tables import Tables
+from tests.cluster.test_deployment import APPS, NODES, SLOTS
 from tests.cluster.test_moves import NO_RULES, SPACE, Killed, at, waves_of
 from tests.flows.conftest import settings_of
 
@@ -51,12 +59,12 @@ class Site:
     def record(self, alone=ALONE, changed=()):
         before, order, waves = waves_of(self.swarm, AFTER)
         rps = np.where(SPACE.counts > 0, 1.0 / np.maximum(SPACE.totals, 1)[:, None], np.nan)
-        cluster = SimpleNamespace(existing=before, allowed=np.ones(SPACE.size, dtype=bool))
+        cluster = Cluster(SPACE, len(NODES), before)
 
         def judged(state):
             return SimpleNamespace(rps=float(np.nansum(rps[SPACE.index(state)] * state) / state.sum()))
 
-        found = SimpleNamespace(cluster=cluster, judged=judged)
+        found = SimpleNamespace(cluster=cluster, nodes=NODES, judged=judged)
         plan = {"waves": waves, "starts": [10.0] * len(waves), "moves": sum(map(len, waves))}
         assert order.complete
         self.swarm.stop(changed)
@@ -214,3 +222,41 @@ def test_taking_back_and_applying_need_one_another_and_a_cluster():
         check_apply(settings_of("rebalance.back=true"))
     with pytest.raises(InputError, match="cluster=local has no hosts"):
         check_apply(settings_of("apply=true", "moves=2", "existing=live"))
+
+
+TYPES = (
+    NodeTypeSettings("big", nodes=("worker-3", "worker-1"), slots=SLOTS),
+    NodeTypeSettings("small", nodes=("worker-2",), slots=1),
+)
+
+
+def planned_on_types(site, moves, types=TYPES, requests=None):
+    """A plan where nodes differ, whose rows are in the order of the types: Checksum suffers from MMS."""
+    stated = state_problem(types, requests or {}, Rules(), APPS, SLOTS, np.array([0, 1, 1]))
+    runs = [site.swarm.placement()[NODES.index(node)] for node in stated.nodes]
+    cluster = Cluster(SPACE, len(runs), np.array(runs), stated=stated)
+    counts = SPACE.counts
+    rps = np.where(counts > 0, np.where((counts[:, [1]] > 0) & (counts[:, [2]] > 0), 0.5, 1.0), 0.0)
+    tables = Tables(SPACE, {"rps": rps})
+    worth = worth_of(MeanRps(), np.zeros(3, dtype=np.int64), cluster, tables)
+    return rebalance(tables, worth, cluster, stated.nodes, moves, RebalanceSettings())
+
+
+def test_moves_are_made_on_nodes_of_several_types(site):
+    """The one slot of worker-2 is free: Checksum gets it. Rows of the plan are not in the hosts' order."""
+    site.swarm = at([[0, 2, 1], [0, 0, 0], [0, 3, 0]])
+    site.session = replace(site.session, backend=site.swarm)
+    site.swarm.sweep_jobs = lambda session: None
+    found = planned_on_types(site, 1)
+    record = new_record(site.session, found.document(0), found, WaveOrder(found.cluster), ALONE)
+    assert site.run(record).state == MADE
+    assert site.swarm.placement() == [[0, 2, 0], [0, 0, 1], [0, 3, 0]]
+    assert record.predicted == [pytest.approx(0.75), pytest.approx(1.0)]
+
+
+def test_a_node_that_is_stated_and_not_there_is_refused(site):
+    site.swarm = at([[0, 2, 1], [0, 0, 0], [0, 3, 0]])
+    found = planned_on_types(site, 1)
+    other = replace(found, nodes=("worker-9", *found.nodes[1:]))
+    with pytest.raises(InputError, match="node 'worker-9' is no worker of this cluster: it has worker-1, "):
+        new_record(site.session, other.document(0), other, WaveOrder(other.cluster), ALONE)

@@ -1,6 +1,7 @@
 """`existing=live`: what stands on a live cluster as a file of a placement."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from metis.problem.space import ColocationSpace
 from tests.flows.conftest import settings_of
 
 NODES = ("w1", "w2", "w3")
+SLOTS: dict[str, int] = {}  # of those that have another number than the others
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def stands(tmp_path, monkeypatch):
 
     def put(*held):
         (tmp_path / "inventory.json").write_text("{}")
-        workers = [SimpleNamespace(name=name) for name in NODES]
+        workers = [SimpleNamespace(name=name, slots=SLOTS.get(name)) for name in NODES]
         found = [Container(app, node, i, f"c{i}", 8081, "127.0.0.1") for i, (app, node) in enumerate(held)]
         asked = []
 
@@ -67,3 +69,16 @@ def test_without_a_live_cluster_it_is_refused(tmp_path):
     with pytest.raises(SurroundingsError, match="is not set up"):
         with_live(settings_of("existing=live", "cluster=lab", f"cluster.state={tmp_path}"))
     assert with_live(settings_of("existing=plan.csv")).existing == "plan.csv"
+
+
+def test_hosts_that_differ_need_types_that_say_so(stands, monkeypatch):
+    monkeypatch.setitem(SLOTS, "w2", 1)
+    settings, _ = stands(("Redis", "w1"))
+    with pytest.raises(InputError, match="w2: has slots: 1 in the inventory, not 2; nodes that differ need"):
+        with_live(settings)
+
+
+def test_a_problem_folder_says_which_nodes_there_are(stands):
+    settings, _ = stands(("Redis", "w1"))
+    found = with_live(replace(settings, problem="folder", cluster=replace(settings.cluster, nodes=2)))
+    assert found.cluster.nodes == 2
