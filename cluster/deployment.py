@@ -96,6 +96,28 @@ def plan(
     return gone + changes
 
 
+def plan_back(
+    backend: "Backend", session: str, standing: Iterable[Container], held: Mapping[str, Mapping[int, str]]
+) -> list[Change]:
+    """What must change so that the very containers run that ran before, each in its slot.
+
+    Args:
+        backend: of the cluster.
+        session: name of the deployment.
+        standing: its containers.
+        held: application by slot, by node; nodes left out hold nothing.
+    """
+    by_node: dict[str, list[Container]] = {host.name: [] for host in backend.inventory.workers}
+    for one in standing:
+        by_node.setdefault(one.node, []).append(one)
+    changes = []
+    for name, stands in by_node.items():
+        wanted = held.get(name, {})
+        specs = backend.specs(name, sorted(wanted.items()), session, "deployed") if wanted else []
+        changes.append(_change(backend, name, stands, wanted, specs))
+    return changes
+
+
 def _slots(
     standing: Sequence[Container], counts: Mapping[str, int], slots: int
 ) -> tuple[dict[int, str], list[tuple[int, str]]]:

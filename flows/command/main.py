@@ -34,6 +34,7 @@ VERBS = {
     "lab": "a Swarm of containers on this machine: up, down, status",
     "cluster": "the hosts of a live cluster: status, down, accept",
     "deploy": "deploy a placement to the live cluster and measure it",
+    "trial": "try schedulers against one another on the live cluster, with intervals",
     "undeploy": "remove what was deployed",
     "watch": "measure what is deployed, report drift, propose a better placement",
     "export": "write a placement as a Swarm stack, Kubernetes manifests or CSV",

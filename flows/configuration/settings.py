@@ -52,7 +52,7 @@ from metis.learn.paper.high_level import HighLevelSettings
 from metis.learn.paper.sub_scheduler import SubSchedulerSettings
 from metis.learn.prices.settings import PricesSettings
 from metis.learn.value.settings import DealerSettings, DecodeSettings, ValueSettings
-from metis.operate.settings import RebalanceSettings, WeekSettings
+from metis.operate.settings import RebalanceSettings, TrialSettings, WeekSettings
 from metis.problem.arrivals import ArrivalsSettings
 from metis.problem.load_cost import LoadCost
 from metis.problem.objectives import MeanRps, kind_of, make_objective
@@ -188,6 +188,7 @@ class Settings:
     export: ExportSettings = ExportSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
     week: WeekSettings = WeekSettings()
+    trial: TrialSettings = TrialSettings()
     gc: GcSettings = GcSettings()
     runs: RunsSettings = RunsSettings()
     serve: ServeSettings = ServeSettings()

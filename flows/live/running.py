@@ -6,7 +6,7 @@ from pathlib import Path
 from flows.configuration.settings import Settings
 from flows.live.node_types import refuse_unequal
 from flows.live.session import check_live
-from flows.live.state import INVENTORY, cluster_state, opened
+from flows.live.state import INVENTORY, TRIAL, cluster_state, opened
 from metis.errors import InputError, SurroundingsError
 from metis.problem.placement_files import write_plan
 
@@ -36,6 +36,11 @@ def with_live(settings: Settings) -> Settings:
         raise SurroundingsError(
             f"existing=live: {state / INVENTORY}: there is none, so cluster {settings.cluster.name!r} is not "
             "set up"
+        )
+    if (state / TRIAL).is_file():
+        raise SurroundingsError(
+            "existing=live: a trial is under way here, or was killed, so that what runs is not what ran before "
+            "it: the same `metis trial` goes on with it and puts that back"
         )
     session = settings.deploy.session
     with opened(settings, Inventory.load(state / INVENTORY), "") as backend:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.settings import Settings
-from flows.live.state import INVENTORY, MOVES, cluster_state, opened, say_indented
+from flows.live.state import INVENTORY, MOVES, TRIAL, cluster_state, opened, say_indented
 from metis.errors import InputError, SurroundingsError
 from metis.measure.profile import Profile
 from metis.measure.profile_files import load_profile
@@ -68,17 +68,21 @@ class LiveSession:
         """Return what must change for `placement`; what stands and does not respond is started anew."""
         from cluster.deployment import plan
 
+        found = self._responding()
+        return plan(self.backend, self.name, found, placement, self.space.apps, self.space.slots)
+
+    def plan_back(self, held: Mapping[str, Mapping[int, str]]) -> "list[Change]":
+        """Return what must change for what ran before, application by slot by node; see `plan`."""
+        from cluster.deployment import plan_back
+
+        return plan_back(self.backend, self.name, self._responding(), held)
+
+    def _responding(self) -> "list[Container]":
+        """Return what stands; without its signature what does not respond, so that it is started anew."""
         standing = self.standing()
         reachable = [one for one in standing if one.node in self.nodes]
         sound = self.backend.responding(reachable, RESPOND_WITHIN)
-        return plan(
-            self.backend,
-            self.name,
-            [one if one.name in sound else replace(one, signature="") for one in standing],
-            placement,
-            self.space.apps,
-            self.space.slots,
-        )
+        return [one if one.name in sound else replace(one, signature="") for one in standing]
 
     def obstacles(self, changes: "Sequence[Change]") -> list[str]:
         """Return why these changes would fail midway; see `cluster.deployment.obstacles`."""
@@ -158,7 +162,8 @@ def undeploy(settings: Settings) -> list[str]:
         session = settings.deploy.session
         removed = [one.where for one in backend.standing(session)]
         say_indented(f"removing {len(removed)} containers of {session}")
-        (cluster_state(settings) / MOVES).unlink(missing_ok=True)
+        for record in (MOVES, TRIAL):
+            (cluster_state(settings) / record).unlink(missing_ok=True)
         backend.stop(backend.standing(session))
         backend.sweep()
         if not backend.standing():

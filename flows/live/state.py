@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INVENTORY = "inventory.json"
 MOVES = "moves.json"  # the moves that were made last, or are under way
+TRIAL = "trial.json"  # what ran before a trial that is under way, or was killed
 
 
 def say_indented(line: str) -> None:

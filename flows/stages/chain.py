@@ -24,6 +24,7 @@ from flows.stages import (
     setup,
     simulator,
     subscheduler,
+    trial,
     watch,
     week,
 )
@@ -45,6 +46,7 @@ CHAIN: tuple[Stage, ...] = (
     week.STAGE,
     report.STAGE,
     deploy.STAGE,
+    trial.STAGE,
     watch.STAGE,
 )
 STAGES: Mapping[str, Stage] = {stage.name: stage for stage in CHAIN}

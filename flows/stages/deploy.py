@@ -6,7 +6,7 @@ from flows.configuration.settings import Settings
 from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import Work
-from flows.live.state import MOVES, cluster_state
+from flows.live.state import MOVES, TRIAL, cluster_state
 from flows.stages.evaluate import placing_steps
 from flows.stages.shared import LIVE, asks_for
 from metis.errors import SurroundingsError
@@ -59,8 +59,10 @@ def _bring(work: Work, session: "LiveSession", placement: IntArray) -> None:
     against = session.obstacles(changes)
     if against:
         raise SurroundingsError(f"{'; '.join(against)}; nothing was changed")
-    # moves made before, or half made, are not to be taken back or gone on with from another placement
-    (cluster_state(work.settings) / MOVES).unlink(missing_ok=True)
+    # moves made before, or half made, are not to be taken back or gone on with from another placement; nor
+    # is what ran before a trial that was killed to be put back in its place
+    for record in (MOVES, TRIAL):
+        (cluster_state(work.settings) / record).unlink(missing_ok=True)
     carry_out(
         session.backend,
         changes,

@@ -94,3 +94,26 @@ class WeekSettings:
     move_cost: Annotated[float, Ge(0), Le(1e6)] = 0.3
     rest: Annotated[int, Ge(0), Le(10_000)] = DAY
     seed: Seed = 0
+
+
+@settings("trial")
+class TrialSettings:
+    """Schedulers tried against one another on live machines.
+
+    Attributes:
+        rounds: at most; in each one every placement is deployed and measured once.
+        seconds: wall time after which no further placement is deployed; what ran before is put back then.
+        early: whether the trial ends as soon as every interval has separated from 0. Its intervals are wider
+            for that: they hold at whichever round it ends.
+        alone: whether stand-alone RPS are measured at the start of the trial; else those of the profile are
+            taken, where there are any.
+        repeats: loads of a placement while it is deployed; their mean counts.
+        seed: of the order.
+    """
+
+    rounds: Annotated[int, Ge(2), Le(200)] = 20
+    seconds: Annotated[float, Gt(0), Le(1e6)] = 3600.0
+    early: bool = True
+    alone: bool = False
+    repeats: Annotated[int, Ge(1), Le(100)] = 1
+    seed: Seed = 0

@@ -1,0 +1,227 @@
+"""The placements of a trial: by which schedulers, which of them are the same, and what is predicted of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.registry import learns
+from flows.configuration.objects import knows_truth, make_cluster, make_oracle, make_testbed
+from flows.configuration.settings import Settings
+from flows.placing.given import chosen_placement
+from flows.placing.tables import tables_of
+from metis.errors import InputError
+from metis.measure.intervals import LEVEL, interval
+from metis.operate.rehearsal import Rehearsal
+from metis.operate.trial import alike, differences, look_level
+from metis.operate.trial_journal import TrialJournal
+from metis.operate.trial_prediction import COVERED, Predicted, coverage
+from metis.problem.cluster import Cluster
+from metis.problem.counts import IntArray, describe_colocation
+from metis.problem.evaluation import reached_on
+from metis.problem.oracle import Oracle
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
+from metis.simulate.lowrank_oracle import LowRankOracle
+from metis.simulate.simulator import FittedSimulator
+
+FEWEST = 2
+
+
+def contenders(settings: Settings) -> tuple[str, ...]:
+    """Return the schedulers of a trial, each once, in order; the others are held against the first.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
+    names = tuple(dict.fromkeys(settings.schedulers))
+    if len(names) < FEWEST:
+        raise InputError(
+            f"schedulers [{','.join(settings.schedulers)}]: a trial needs two at least, such as "
+            f"schedulers=[{names[0]},{'spread' if names[0] != 'spread' else 'metis'}]"
+        )
+    return names
+
+
+def trial_steps(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the steps that place, one per scheduler of the trial."""
+    names = dict.fromkeys(settings.schedulers)
+    return tuple(f"{'highlevel' if learns(name) else 'baselines'}/{name}" for name in names)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is tried against what.
+
+    Attributes:
+        schedulers: by placement, the names of those that made it.
+        placements: int [nodes, apps] each, distinct.
+    """
+
+    schedulers: tuple[tuple[str, ...], ...]
+    placements: tuple[IntArray, ...]
+
+    @property
+    def shared(self) -> list[str]:
+        """Those that place alike, and so share measurements, in words; empty where all differ."""
+        return [
+            f"{' and '.join(names)} place alike, and share measurements"
+            for names in self.schedulers
+            if len(names) > 1
+        ]
+
+
+def contest_of(inputs: Mapping[str, Path], settings: Settings, space: ColocationSpace) -> Contest:
+    """Return the distinct placements of the first group by the schedulers of a trial.
+
+    Args:
+        inputs: output folders of the steps that place.
+        settings: of the run.
+        space: whose applications are the columns.
+
+    Raises:
+        InputError: fewer than two schedulers, or all place alike.
+    """
+    names = contenders(settings)
+    placements = [chosen_placement(inputs, name, space) for name in names]
+    same = alike(placements, nodes_alike=not settings.stated)
+    if len(same) == 1:
+        held = ", ".join(_words(placements[0], space.apps))
+        raise InputError(f"nothing to try: {', '.join(names)} all place alike ({held})")
+    return Contest(
+        tuple(tuple(names[i] for i in group) for group in same),
+        tuple(placements[group[0]] for group in same),
+    )
+
+
+def _words(placement: IntArray, apps: Sequence[str], most: int = 4) -> list[str]:
+    rows = [describe_colocation(row, apps) for row in placement if row.any()]
+    return rows if len(rows) <= most else [*rows[:most], f"and {len(rows) - most} nodes more"]
+
+
+def rehearsal(settings: Settings, cluster: Cluster, nodes: tuple[str, ...], done: int) -> Rehearsal:
+    """Return the testbed of the settings as a place to try placements.
+
+    Args:
+        settings: of the run.
+        cluster: whose nodes are placed on.
+        nodes: their names.
+        done: loads that were made before.
+
+    Raises:
+        InputError: the testbed knows no truth, or other applications.
+    """
+    if not (knows_truth(settings) or settings.simulator.kind == "testbed"):
+        raise InputError(
+            "a trial without a live cluster is rehearsed on a testbed that knows the truth: give "
+            "testbed=embedded, testbed=file testbed.path=FILE, or cluster=lab or cluster=hosts"
+        )
+    truth: Tables | Oracle = (
+        make_oracle(settings) if settings.wide else make_testbed(settings).truth(("rps",))
+    )
+    if truth.space != cluster.space:
+        raise InputError(
+            f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
+            f"the profile {list(cluster.space.apps)} on {cluster.space.slots}; both must be alike"
+        )
+    return Rehearsal(cluster, truth, nodes, settings.testbed.noise, settings.trial.seed, done)
+
+
+def predictions(
+    settings: Settings, simulator: FittedSimulator | Oracle, journal: TrialJournal
+) -> list[Predicted]:
+    """Return what the simulator predicts of each placement; nothing where it knows other applications."""
+    known = tables_of(simulator)
+    space = known.space
+    if sorted(space.apps) != sorted(journal.apps):
+        return []
+    columns = [journal.apps.index(app) for app in space.apps]
+    back = [space.apps.index(app) for app in journal.apps]
+    cluster = _whole(settings, space, len(journal.nodes))
+    drawn = list(simulator.drawn()) if isinstance(simulator, FittedSimulator | LowRankOracle) else []
+    found = []
+    for placement in journal.placements:
+        held = placement[:, columns]
+        rates = reached_on(held, cluster, known)[:, back]
+        could_be = [reached_on(held, cluster, one)[:, back] for one in drawn]
+        found.append(Predicted(placement, rates, np.array(could_be).reshape(-1, *placement.shape)))
+    return found
+
+
+def _whole(settings: Settings, space: ColocationSpace, nodes: int) -> Cluster:
+    """Return the cluster with all its nodes, of which a placement may have fewer."""
+    cluster = make_cluster(settings, space)
+    if cluster.nodes == nodes or cluster.stated is not None:
+        return cluster
+    return replace(cluster, nodes=nodes, existing=np.zeros((nodes, len(space.apps)), dtype=np.int64))
+
+
+def document_of(
+    journal: TrialJournal, settings: Settings, predicted: Sequence[Predicted], ended: str
+) -> dict[str, Any]:
+    """Return what a trial found, JSON-able.
+
+    Args:
+        journal: of the trial.
+        settings: of the run.
+        predicted: of each placement; empty where nothing is.
+        ended: why it ended; see `metis.operate.trial_rounds.Rounds.run`.
+    """
+    chosen = settings.trial
+    means = journal.means()
+    level = look_level(chosen.rounds) if chosen.early else LEVEL
+    beside = differences(means, 0, level)
+    rows = []
+    for p, names in enumerate(journal.schedulers):
+        own = [one for one in journal.measured if one.placement == p]
+        reached = interval(means[:, p])
+        row: dict[str, Any] = {
+            "rps": reached.document() | {"tie": None},
+            "rounds": reached.groups,
+            "difference": None if p == 0 else beside[p].document(),
+            "started": sum(one.started for one in own),
+            "disturbed": sum(bool(one.disturbed) for one in own),
+            "placement": journal.placements[p].tolist(),
+        }
+        row["rps"].pop("tie")
+        if predicted:
+            row |= _predicted(predicted, p)
+        rows += [{"scheduler": name, "as": [one for one in names if one != name]} | row for name in names]
+    order = {name: i for i, name in enumerate(dict.fromkeys(settings.schedulers))}
+    rates = journal.rates()
+    held, of = coverage(predicted, rates, nodes_alike=not settings.stated) if predicted else (0, 0)
+    return {
+        "beside": journal.schedulers[0][0],
+        "schedulers": sorted(rows, key=lambda row: order[row["scheduler"]]),
+        "ended": ended,
+        "rounds": int(means.shape[0]),
+        "level": LEVEL,
+        "look_level": level,
+        "seconds": journal.seconds,
+        "coverage": {"level": COVERED, "held": held, "of": of} if of else None,
+        "units": journal.units,
+        "apps": list(journal.apps),
+        "nodes": list(journal.nodes),
+        "by_round": [
+            {
+                journal.schedulers[p][0]: (float(value) if np.isfinite(value) else None)
+                for p, value in enumerate(row)
+            }
+            for row in means
+        ],
+    }
+
+
+def _predicted(predicted: Sequence[Predicted], p: int) -> dict[str, Any]:
+    one = predicted[p]
+    more, half = one.beyond(predicted[0])
+    return {
+        "predicted": {"mean": one.mean, "half_width": _known(one.half)},
+        "predicted_difference": None if p == 0 else {"mean": more, "half_width": _known(half)},
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
