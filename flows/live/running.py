@@ -39,8 +39,8 @@ def with_live(settings: Settings) -> Settings:
         )
     if (state / TRIAL).is_file():
         raise SurroundingsError(
-            "existing=live: a trial is under way here, or was killed, so that what runs is not what ran before "
-            "it: the same `metis trial` goes on with it and puts that back"
+            "existing=live: a trial is under way here, or was killed, so that what runs is not what ran "
+            "before it: the same `metis trial` goes on with it and puts that back"
         )
     session = settings.deploy.session
     with opened(settings, Inventory.load(state / INVENTORY), "") as backend:

@@ -1,4 +1,4 @@
-"""A live cluster on which placements are tried: deployed, loaded, and at the end what ran before runs again."""
+"""Placements tried on a live cluster: deployed and loaded; in the end what ran before runs again."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -150,8 +150,8 @@ def _reading(
 def in_place_of(session: LiveSession, note: Callable[[str], None]) -> Iterator[LiveSite]:
     """Try placements within the block in place of what a deployment runs, which runs again at its end.
 
-    What ran before is kept in a file until it runs again, so that a trial that was killed, or could not put it
-    back, does so when it goes on.
+    What ran before is kept in a file until it runs again, so that a trial that was killed, or could not put
+    it back, does so when it goes on.
 
     Args:
         session: the live cluster, kept from others.
@@ -196,8 +196,8 @@ def _stands(session: LiveSession) -> Held:
     for one in session.standing():
         if one.app not in session.space.apps or one.node not in session.nodes:
             raise InputError(
-                f"{one.app} on {one.node} runs in deployment {session.name!r} and could not be put back after a "
-                "trial: name it among apps.names, or give deploy.session=NAME of another deployment"
+                f"{one.app} on {one.node} runs in deployment {session.name!r} and could not be put back "
+                "after a trial: name it among apps.names, or give deploy.session=NAME of another deployment"
             )
         held.setdefault(one.node, {})[one.slot] = one.app
     return held

@@ -1,4 +1,4 @@
-"""The placements of a trial: by which schedulers, which of them are the same, and what is predicted of them."""
+"""The placements of a trial: by which schedulers, which of them are alike, and what is predicted of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,14 +28,18 @@ from metis.simulate.lowrank_oracle import LowRankOracle
 from metis.simulate.simulator import FittedSimulator
 
 FEWEST = 2
+SAME = {"mean": 0.0, "half_width": 0.0, "tie": True}  # of those that place as the first one does
 
 
 def contenders(settings: Settings) -> tuple[str, ...]:
     """Return the schedulers of a trial, each once, in order; the others are held against the first.
 
     Raises:
-        InputError: there are fewer than two.
+        InputError: there are fewer than two, or something else than whole groups is to be placed.
     """
+    for key in ("existing", "problem"):
+        if getattr(settings, key):
+            raise InputError(f"{key}: a trial places a group on nodes that are empty; it has no effect there")
     names = tuple(dict.fromkeys(settings.schedulers))
     if len(names) < FEWEST:
         raise InputError(
@@ -96,7 +100,7 @@ def contest_of(inputs: Mapping[str, Path], settings: Settings, space: Colocation
     )
 
 
-def _words(placement: IntArray, apps: Sequence[str], most: int = 4) -> list[str]:
+def _words(placement: IntArray, apps: tuple[str, ...], most: int = 4) -> list[str]:
     rows = [describe_colocation(row, apps) for row in placement if row.any()]
     return rows if len(rows) <= most else [*rows[:most], f"and {len(rows) - most} nodes more"]
 
@@ -140,7 +144,9 @@ def predictions(
     columns = [journal.apps.index(app) for app in space.apps]
     back = [space.apps.index(app) for app in journal.apps]
     cluster = _whole(settings, space, len(journal.nodes))
-    drawn = list(simulator.drawn()) if isinstance(simulator, FittedSimulator | LowRankOracle) else []
+    drawn: list[Tables | Oracle] = []
+    if isinstance(simulator, FittedSimulator | LowRankOracle):
+        drawn += simulator.drawn()
     found = []
     for placement in journal.placements:
         held = placement[:, columns]
@@ -177,18 +183,19 @@ def document_of(
     for p, names in enumerate(journal.schedulers):
         own = [one for one in journal.measured if one.placement == p]
         reached = interval(means[:, p])
+        mean, half = reached.document()["mean"], reached.document()["half_width"]
         row: dict[str, Any] = {
-            "rps": reached.document() | {"tie": None},
+            "rps": {"mean": mean, "half_width": half},
             "rounds": reached.groups,
-            "difference": None if p == 0 else beside[p].document(),
+            "difference": beside[p].document() if p else SAME,
             "started": sum(one.started for one in own),
             "disturbed": sum(bool(one.disturbed) for one in own),
             "placement": journal.placements[p].tolist(),
         }
-        row["rps"].pop("tie")
         if predicted:
             row |= _predicted(predicted, p)
         rows += [{"scheduler": name, "as": [one for one in names if one != name]} | row for name in names]
+    rows[0] |= {"difference": None} | ({"predicted_difference": None} if predicted else {})
     order = {name: i for i, name in enumerate(dict.fromkeys(settings.schedulers))}
     rates = journal.rates()
     held, of = coverage(predicted, rates, nodes_alike=not settings.stated) if predicted else (0, 0)
@@ -219,7 +226,7 @@ def _predicted(predicted: Sequence[Predicted], p: int) -> dict[str, Any]:
     more, half = one.beyond(predicted[0])
     return {
         "predicted": {"mean": one.mean, "half_width": _known(one.half)},
-        "predicted_difference": None if p == 0 else {"mean": more, "half_width": _known(half)},
+        "predicted_difference": {"mean": more, "half_width": _known(half)},
     }
 
 

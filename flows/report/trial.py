@@ -95,8 +95,8 @@ def _table(found: Mapping[str, Any]) -> str:
     text = html_table(headings, rows, named=True)
     if covered := found["coverage"]:
         text += (
-            f"<p>The predicted {covered['level']:.0%} intervals hold {covered['held']} of {covered['of']} RPS "
-            "that were measured.</p>"
+            f"<p>The predicted {covered['level']:.0%} intervals hold {covered['held']} of {covered['of']} "
+            "RPS that were measured.</p>"
         )
     return text
 

@@ -1,7 +1,7 @@
 """Stage trial: schedulers tried against one another, on a live cluster or rehearsed on the testbed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from flows.stages.shared import (
     workload_digests,
 )
 from metis.errors import InputError
+from metis.problem.counts import IntArray
 from metis.problem.placement_files import names_of_nodes
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _rehearsed(work: Work, path: Path) -> "tuple[Site, TrialJournal]":
     cluster = make_cluster(settings, tables_of(known_in(work.inputs["simulator"])).space)
     contest = contest_of(work.inputs, settings, cluster.space)
     nodes = cluster.stated.nodes if cluster.stated else names_of_nodes(None, cluster)
+    if cluster.stated is None:
+        contest = Contest(contest.schedulers, _near(contest.placements, contest.placements[0]))
     journal = _journal(path, contest, cluster.space.apps, tuple(nodes))
     journal.units = dict.fromkeys(cluster.space.apps, 1.0)
     done = sum(len(one.readings) + one.again for one in journal.measured)
@@ -122,9 +125,8 @@ def _live(work: Work, path: Path) -> "Iterator[tuple[Site, TrialJournal]]":
             yield site, journal
 
 
-def _on_nodes(contest: Contest, session: "LiveSession", settings: Settings) -> tuple[Any, ...]:
+def _on_nodes(contest: Contest, session: "LiveSession", settings: Settings) -> tuple[IntArray, ...]:
     """Return the placements on the nodes of a live cluster, so that few containers differ between them."""
-    from cluster.deployment import aligned
     from flows.live.deployment import by_name, whole_placement
 
     nodes = len(session.nodes)
@@ -137,8 +139,15 @@ def _on_nodes(contest: Contest, session: "LiveSession", settings: Settings) -> t
             f"cluster.nodes {settings.cluster.nodes}: this cluster has {nodes} nodes "
             f"({', '.join(session.nodes)}); give cluster.nodes={nodes}"
         )
-    first = aligned(whole[0], session.placement())
-    return (first, *(aligned(placement, first) for placement in whole[1:]))
+    return _near(whole, session.placement())
+
+
+def _near(placements: Sequence[IntArray], running: IntArray) -> tuple[IntArray, ...]:
+    """Return placements on nodes that are alike, the first near what runs and the others near the first."""
+    from cluster.deployment import aligned
+
+    first = aligned(placements[0], running)
+    return (first, *(aligned(placement, first) for placement in placements[1:]))
 
 
 def _journal(path: Path, contest: Contest, apps: tuple[str, ...], nodes: tuple[str, ...]) -> "TrialJournal":

@@ -69,10 +69,10 @@ def separated(found: Sequence[Interval], reference: int = 0) -> bool:
 def look_level(rounds: int, level: float = LEVEL) -> float:
     """Return the level of each interval of a trial that looks after every round and may stop there.
 
-    Whoever looks often, and stops when an interval leaves out 0, finds differences where there are none: of
-    ten looks at 95 % intervals some 15 % of trials do. Intervals of this level hold the truth at every look of
-    a trial at once in a share `level` of trials, so also at the one at which it stops. Found from made-up
-    trials of normal differences, of which the level does not depend on their mean and deviation.
+    Whoever looks often, and stops when an interval leaves out 0, finds differences where there are none.
+    Intervals of this level hold the truth at every look of a trial at once in a share `level` of trials, so
+    also at the one at which it stops. Found from made-up trials of normal differences, on whose mean and
+    deviation the level does not depend.
 
     Source: C. Jennison and B. W. Turnbull, Interim analyses: the repeated confidence interval approach, 1989,
     with the same level at every look as S. J. Pocock, 1977.

@@ -101,8 +101,8 @@ class TrialJournal:
         """Return what the containers reached as a share of stand-alone, mean over the loads.
 
         Returns:
-            float64 [rounds, placements, nodes, apps], the mean over the containers of an application on a node;
-            NaN where there are none, and for what was not measured.
+            float64 [rounds, placements, nodes, apps], the mean over the containers of an application on a
+            node; NaN where there are none, and for what was not measured.
         """
         rounds = 1 + max((one.round for one in self.measured), default=-1)
         shape = (rounds, len(self.placements), len(self.nodes), len(self.apps))
@@ -122,7 +122,7 @@ class TrialJournal:
         rates, held = self.rates(), np.stack(self.placements)
         served = np.where(held > 0, np.nan_to_num(rates) * held, 0.0).sum(axis=(2, 3))
         known = (np.isfinite(rates) | (held == 0)).all(axis=(2, 3))
-        return np.where(known, served / held.sum(axis=(1, 2)), np.nan)
+        return np.asarray(np.where(known, served / held.sum(axis=(1, 2)), np.nan))
 
     def save(self) -> None:
         """Write the file, whole or not at all."""

@@ -19,8 +19,8 @@ class Predicted:
     Attributes:
         placement: int [nodes, apps].
         rates: RPS of a container as a share of stand-alone, float64 [nodes, apps].
-        drawn: rates that could be true as well, float64 [draws, nodes, apps]; without draws the simulator knows
-            nothing of its errors.
+        drawn: rates that could be true as well, float64 [draws, nodes, apps]; without draws the simulator
+            knows nothing of its errors.
     """
 
     placement: IntArray

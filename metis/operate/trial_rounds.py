@@ -13,6 +13,7 @@ from metis.operate.trial_journal import Measurement, Reading, TrialJournal
 from metis.problem.counts import IntArray
 
 SEPARATED, ROUNDS, SECONDS = "separated", "rounds", "seconds"  # why a trial ended
+AGAIN = 3  # disturbed loads in a row, also when made again, after which none is: it is how it is here
 TRIES = 2  # of deploying and measuring a placement, where a host or container fails
 
 
@@ -55,6 +56,7 @@ class Rounds:
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[int, int], None] = lambda done, total: None
     clock: Callable[[], float] = time.monotonic
+    _disturbed: int = 0
 
     def run(self) -> str:
         """Return why the trial ended: `separated`, `rounds` or `seconds`.
@@ -115,13 +117,19 @@ class Rounds:
         first = self.site.measure()
         why = first.saturated or first.disturbed
         if not why:
+            self._disturbed = 0
+        if not why or self._disturbed >= AGAIN:
             return first, False
         self.say(f"disturbed, and loaded again: {why}")
         second = self.site.measure()
         if second.saturated and first.saturated and not self.journal.measured:
             raise InputError(second.saturated)
-        if second.disturbed or second.saturated:
-            self.say(f"disturbed again, and kept: {second.saturated or second.disturbed}")
+        if not (second.disturbed or second.saturated):
+            self._disturbed = 0
+            return second, True
+        self._disturbed += 1
+        rest = "" if self._disturbed < AGAIN else "; as that is how it is here, no more is loaded again"
+        self.say(f"disturbed again, and kept: {second.saturated or second.disturbed}{rest}")
         return second, True
 
     def _report(self, number: int, found: list[Interval]) -> None:

@@ -3,11 +3,11 @@
 metis trial cluster=lab schedulers=[metis,spread,greedy+local_search] group.counts='{Redis:2,MMS:2}'
 metis trial cluster=hosts cluster.inventory=hosts.yaml schedulers=[metis,spread] trial.rounds=30
 metis trial schedulers=[metis,spread] group.size=200 cluster.nodes=81       rehearsed on the embedded testbed
-metis trial ... --dry-run                                                   what would be tried, and how long
+metis trial ... --dry-run                                                   what would be tried
 
-Every round deploys and measures each placement once, in a random balanced order. The trial ends as soon as all
-95 % intervals have separated from 0, or with `trial.rounds` or `trial.seconds`; then what ran before runs again.
-After a kill the same command goes on.
+Every round deploys and measures each placement once, in a random balanced order. The trial ends as soon as
+all 95 % intervals have separated from 0, or with `trial.rounds` or `trial.seconds`; then what ran before runs
+again. After a kill the same command goes on.
 """
 
 from collections.abc import Mapping
@@ -111,8 +111,8 @@ def notes(found: Mapping[str, Any]) -> list[str]:
     lines += [f"{' and '.join(names)} place alike, and share measurements" for names in sorted(groups)]
     if covered := found["coverage"]:
         lines.append(
-            f"predicted {covered['level']:.0%} intervals hold {covered['held']} of {covered['of']} measured RPS "
-            f"({covered['held'] / covered['of']:.0%})"
+            f"predicted {covered['level']:.0%} intervals hold {covered['held']} of {covered['of']} measured "
+            f"RPS ({covered['held'] / covered['of']:.0%})"
         )
     disturbed = sum({tuple(map(tuple, r["placement"])): r["disturbed"] for r in found["schedulers"]}.values())
     if disturbed:
@@ -124,7 +124,7 @@ def _title(found: Mapping[str, Any]) -> str:
     rounds, seconds = found["rounds"], found["seconds"]
     return (
         f"Trial beside {found['beside']}, {rounds} rounds in {seconds:.0f} s: {ENDED[found['ended']]}\n"
-        f"shares of stand-alone RPS; ±: {found['level']:.0%} interval, paired by round; a tie where it holds 0"
+        f"shares of stand-alone RPS; ±: 95 % interval, paired by round; a tie where it holds 0"
     )
 
 
@@ -155,4 +155,5 @@ VERB = Verb(
     settings=("schedulers", "trial", "dry_run", "group", "groups", "deploy"),
     stages=("trial",),
     site=True,
+    unread=("existing", "problem"),
 )

@@ -1,0 +1,92 @@
+"""A trial rehearsed as a step: recorded with a child for each scheduler, found again, gone on with."""
+
+import json
+
+import pytest
+
+from flows.command.main import main
+from flows.engine.runs import ABOUT
+from flows.stages.trial import JOURNAL, PAGE, RESULT
+
+TRIED = (
+    "schedulers=[greedy+local_search,greedy,spread]",
+    "group.counts={Redis:3,MMS:3,ISR:3}",
+    "trial.rounds=4",
+)
+
+
+@pytest.fixture(scope="module")
+def memo(memo_of, full_profile):
+    """The small chain, with the full profile as the truth."""
+    return memo_of(*TRIED, "testbed=file", f"testbed.path={full_profile}", "testbed.noise=0.01")
+
+
+@pytest.fixture(scope="module")
+def record(memo):
+    """A trial, made."""
+    return memo.obtain("trial")
+
+
+def test_its_document_holds_intervals_beside_what_is_predicted(record):
+    found = json.loads((record.folder / RESULT).read_text())
+    assert [row["scheduler"] for row in found["schedulers"]] == ["greedy+local_search", "greedy", "spread"]
+    first, same, other = found["schedulers"]
+    assert first["difference"] is None
+    assert same["as"] == ["greedy+local_search"]
+    assert same["difference"] == {"mean": 0.0, "half_width": 0.0, "tie": True}
+    assert other["difference"]["mean"] == pytest.approx(other["predicted_difference"]["mean"], abs=0.03)
+    assert other["difference"]["half_width"] > 0
+    assert other["difference"]["tie"] is False
+    for row in found["schedulers"]:
+        assert row["rps"]["mean"] == pytest.approx(
+            row["predicted"]["mean"], abs=0.02
+        )  # the table is the truth
+        assert row["rounds"] == found["rounds"] == len(found["by_round"])
+    assert (record.folder / ABOUT / PAGE).read_text().count("<svg") == 1
+    assert "<script" not in (record.folder / ABOUT / PAGE).read_text()
+
+
+def test_it_is_a_parent_with_a_child_for_each_scheduler(memo, record):
+    wanted = f"tags.`mlflow.parentRunId` = '{record.run_id}'"
+    client = memo.store._client
+    children = client.search_runs([memo.store.experiment], wanted)
+    by_name = {run.data.tags["metis.scheduler"]: run for run in children}
+    assert set(by_name) == set(memo.settings.schedulers)
+    found = json.loads((record.folder / RESULT).read_text())
+    for row in found["schedulers"]:
+        run = by_name[row["scheduler"]]
+        assert run.data.metrics["rps"] == pytest.approx(row["rps"]["mean"])
+        assert run.data.params["beside"] == "greedy+local_search"
+
+
+def test_the_same_trial_is_found_again_and_another_seed_is_another_one(memo, record, memo_of, full_profile):
+    again = memo_of(*TRIED, "testbed=file", f"testbed.path={full_profile}", "testbed.noise=0.01")
+    assert again.find("trial").run_id == record.run_id
+    other = memo_of(*TRIED, "trial.seed=1", "testbed=file", f"testbed.path={full_profile}")
+    assert other.find("trial") is None
+
+
+def test_its_journal_is_kept(record):
+    made = json.loads((record.folder / JOURNAL).read_text())["measured"]
+    assert len({(one["round"], one["placement"]) for one in made}) == len(made)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["schedulers=[greedy]"], "a trial needs two at least, such as schedulers=[greedy,spread]"),
+        (
+            ["schedulers=[greedy,spread]", "group.counts={Redis:30}"],
+            "30 containers do not fit: 6 nodes of 3 slots",
+        ),
+        (["schedulers=[greedy,nothing]"], "nothing"),
+        (["schedulers=[greedy,spread]", "existing=plan.csv"], "existing: has no effect for `metis trial`"),
+        (["schedulers=[greedy,spread]", "cluster=lab", "group.counts={Redis:1}"], "apps.names"),
+    ],
+)
+def test_bad_input_is_one_line(small, words, says, capsys):
+    kept = [word for word in small if not word.startswith(("groups.", "value.", "dealer.", "scheduler="))]
+    assert main(["trial", *kept, *words]) == 2
+    err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("metis: ")]
+    assert len(err) == 1
+    assert says in err[0]
