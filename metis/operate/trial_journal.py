@@ -115,7 +115,8 @@ class TrialJournal:
                     at = (made.round, made.placement, rows[node], columns[app])
                     total[at] += rps / self.units.get(app, np.nan)
                     count[at] += 1
-        return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+        found: FloatArray = np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+        return found
 
     def means(self) -> FloatArray:
         """Return the mean share of stand-alone RPS over the containers, float64 [rounds, placements]."""
