@@ -112,7 +112,7 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
             raise InputError(f"{word.partition('=')[0]}: has no effect but in a sweep, `metis run -m`")
     settings = validated(compose_plain([*implied, *typed]))
     refuse_without_effect(name, verb, typed, settings)
-    if name in ("run", "compare", "place"):
+    if name in ("run", "compare", "place", "trial"):
         refuse_unused_variant(typed, settings)
     return Request(name, tuple(words), tuple(typed), settings)
 

@@ -155,5 +155,4 @@ VERB = Verb(
     settings=("schedulers", "trial", "dry_run", "group", "groups", "deploy"),
     stages=("trial",),
     site=True,
-    unread=("existing", "problem"),
 )

@@ -80,7 +80,10 @@ def test_its_journal_is_kept(record):
             "30 containers do not fit: 6 nodes of 3 slots",
         ),
         (["schedulers=[greedy,nothing]"], "nothing"),
-        (["schedulers=[greedy,spread]", "existing=plan.csv"], "existing: has no effect for `metis trial`"),
+        (
+            ["schedulers=[greedy,spread]", "existing=plan.csv"],
+            "existing: a trial places a group on nodes that are empty",
+        ),
         (["schedulers=[greedy,spread]", "cluster=lab", "group.counts={Redis:1}"], "apps.names"),
     ],
 )
