@@ -18,7 +18,7 @@ from flows.placing.known import known_simulator, known_weights, trained, unmeasu
 from flows.placing.problem import check_problem, check_scheduler
 from flows.placing.stated import Stated, stated_of
 from flows.placing.tables import tables_of
-from flows.placing.wide import COLUMNS, Bound, bound_in, bound_of
+from flows.placing.wide import BOUNDING, Bound, bound_in, bound_of
 from flows.stages.shared import OPTIMUM
 from metis.errors import MetisError
 from metis.files import save_arrays, written_whole
@@ -246,12 +246,12 @@ def _bound(
 
     In a tabulated space it is the linear relaxation's: a few milliseconds, and tight to three or four digits.
     """
-    if settings.scheduler == OPTIMUM:
+    if settings.scheduler == OPTIMUM and not settings.by_oracle:
         return Bound(float(decision.trace["bound"]), "")
     if isinstance(worth, np.ndarray) and cluster.stated is None:
         from metis.program.relaxation import relax  # with scipy, which placing alone does not need
 
         return Bound(relax(worth, group, cluster).bound, "")
-    if settings.scheduler == COLUMNS:
+    if settings.scheduler in BOUNDING:
         return bound_in(decision.trace)
     return bound_of(group, cluster, worth, settings)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from baselines.registry import check_name, check_wide
-from flows.configuration.objects import app_names, make_cluster, make_groups, make_testbed
+from flows.configuration.objects import app_names, make_cluster, make_groups, make_oracle, make_testbed
 from flows.configuration.settings import Settings
 from metis.errors import InputError
 from metis.problem.groups import check_group
 from metis.problem.space import ColocationSpace
 from metis.program.contradiction import check_rules
+
+OPTIMUM = "optimum"
 
 
 def check_problem(settings: Settings) -> None:
@@ -34,12 +36,20 @@ def check_scheduler(settings: Settings, name: str) -> None:
     """Refuse a scheduler that cannot place under these settings, before anything is made for it.
 
     Raises:
-        InputError: there is none of that name, or it needs a table or nodes that are alike; lists the others.
+        InputError: there is none of that name, or it needs a table or nodes that are alike, and lists the
+            others; or it goes through all columns, and these are too many.
     """
-    if settings.by_oracle:
-        check_wide(name, stated=settings.stated and not settings.wide)
-    else:
+    if not settings.by_oracle:
         check_name(name)
+        return
+    check_wide(name, stated=settings.stated and not settings.wide)
+    space = known_space(settings) if name.split("+")[0] == OPTIMUM else None
+    if space is not None:
+        from metis.program.kinds_program import check_enumerable
+
+        cluster = make_cluster(settings, space)
+        for group in make_groups(settings, space.apps):
+            check_enumerable(group, cluster)
 
 
 def known_space(settings: Settings) -> ColocationSpace | None:
@@ -52,7 +62,7 @@ def known_space(settings: Settings) -> ColocationSpace | None:
         return ColocationSpace(names, slots) if names and slots else None
     try:
         if settings.profile.path is None:
-            return make_testbed(settings).space
+            return make_oracle(settings).space if settings.wide else make_testbed(settings).space
         from metis.measure.profile_files import load_profile
 
         return load_profile(Path(settings.profile.path), app_names(settings), settings.cluster.slots).space

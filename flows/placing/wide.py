@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from metis.program.shadow_prices import Duals
 
 COLUMNS = "columns"
+BOUNDING = ("optimum", COLUMNS)  # schedulers that record a bound of theirs, the tightest first
 
 
 class Bound(NamedTuple):
@@ -60,7 +61,7 @@ def bound_of(group: IntArray, cluster: Cluster, worth: "FloatArray | Worth", set
 
 
 def bound_in(trace: Mapping[str, Any]) -> Bound:
-    """Return the bound that the scheduler `columns` recorded in its trace."""
+    """Return the bound that a scheduler of `BOUNDING` recorded in its trace where worth is by an oracle."""
     from metis.program.shadow_prices import Duals
 
     duals = Duals.of(trace["duals"]) if "duals" in trace else None
@@ -80,8 +81,8 @@ def judge_wide(
 
     Columns: scheduler, group, rps, value, bound, bound_kind, ratio (value / bound), gap (1 - ratio),
     free_nodes, slo_<level>; with a testbed also true_rps, true_value, true_best (a bound on it), true_ratio.
-    The bound is that of the scheduler `columns` where it is among those that placed. Of a simulator that
-    knows its errors drawn_<k>, the value were its k-th draw true.
+    The bound is that of `optimum` or `columns` where one of them is among those that placed. Of a simulator
+    that knows its errors drawn_<k>, the value were its k-th draw true.
 
     Args:
         decisions: by scheduler.
@@ -102,7 +103,8 @@ def judge_wide(
             cluster = cluster_before(decided, i, settings, known)
             worth = worth_of(settings.objective, group, cluster, known)
             if settings.groups.arrive or not kind:
-                found_already = _known_bound(decisions, i, settings)
+                # of the cluster as each meets it, where groups arrive
+                found_already = None if settings.groups.arrive else known_bound(decisions, i)
                 bound, kind, _ = found_already or bound_of(group, cluster, worth, settings)
             found = evaluate(decided.placements[i], cluster, known, worth)
             own = max(bound, found.value)  # an estimated bound may be passed
@@ -174,8 +176,9 @@ def _rate_in_truth(
         row |= {"true_best": best, "true_ratio": ratio(row["true_value"], best)}
 
 
-def _known_bound(decisions: Mapping[str, Decisions], i: int, settings: Settings) -> Bound | None:
-    """Return the bound that the scheduler `columns` found for group i, where all met the same cluster."""
-    if settings.groups.arrive or COLUMNS not in decisions:
-        return None
-    return bound_in(decisions[COLUMNS].traces[i])
+def known_bound(decisions: Mapping[str, Decisions], i: int) -> Bound | None:
+    """Return the bound that one of the schedulers found for group i; None where none of them knows one."""
+    for name in BOUNDING:
+        if name in decisions:
+            return bound_in(decisions[name].traces[i])
+    return None

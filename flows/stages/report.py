@@ -134,12 +134,12 @@ def _nodes(
     if cluster.stated is None:
         return []
     from flows.placing.stated import stated_of
-    from flows.placing.wide import COLUMNS, Bound, bound_in
+    from flows.placing.wide import Bound, known_bound
     from flows.report.nodes import nodes_section
     from flows.report.words import best_rival
 
     best = best_rival(results)
-    bound = bound_in(decisions[COLUMNS].traces[0]) if COLUMNS in decisions else Bound(0.0, "")
+    bound = known_bound(decisions, 0) or Bound(0.0, "")
     stated = stated_of(decisions[best].placements[0], group, cluster, tables, bound, work.settings)
     assert stated is not None  # as the cluster is
     return [nodes_section(best, stated.heads, stated.uses(), stated.lines(), stated.gains())]

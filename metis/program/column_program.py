@@ -13,6 +13,7 @@ from metis.problem.kinds import Problem
 from metis.program.exchange import exchange
 from metis.program.filling import fill
 from metis.program.generation import BoundKind, Relaxation, Report, fills_master, relax_by_columns
+from metis.program.pricing import EVERY
 from metis.program.refinement import CLOSE, refine
 from metis.program.rounding import dive
 
@@ -56,6 +57,7 @@ def bound_by_columns(
     report: Report | None = None,
     prices: FloatArray | None = None,
     proving: bool = True,
+    every: int = EVERY,
 ) -> Relaxation:
     """Solve the relaxation, from a greedy placement on; see `relax_by_columns`.
 
@@ -81,6 +83,7 @@ def bound_by_columns(
         report=report,
         first=prices,
         proving=proving,
+        every=every,
     )
 
 
@@ -145,12 +148,16 @@ def solve_column_program(
 def _rounded(
     problem: Problem, kind_of: IntArray, relaxed: Relaxation, until: float, progress: Progress | None
 ) -> tuple[IntArray, float]:
-    """Return the best of several dives, improved by exchanges and refined, and its value."""
-    best, highest = None, -np.inf
+    """Return the best of several dives, improved by exchanges and refined, and its value.
+
+    What the relaxation began with counts as well: no result is worse.
+    """
+    best = relaxed.start
+    highest = -np.inf if best is None else problem.value(kind_of, best)
     for done, share in enumerate(SHARES):
-        if best is not None and (
-            perf_counter() > until or relaxed.bound - highest <= CLOSE * abs(relaxed.bound)
-        ):
+        if done and best is not None and perf_counter() > until:
+            break
+        if best is not None and relaxed.bound - highest <= CLOSE * abs(relaxed.bound):
             break
         received, left = dive(problem, relaxed, share)
         placement = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)

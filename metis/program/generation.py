@@ -8,7 +8,7 @@ were enumerated or a branch and bound finished, and *estimated* where a search f
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Literal
 
@@ -21,7 +21,7 @@ from metis.program.growth import growing_worth
 from metis.program.master import Master, Solution
 from metis.program.neighbours import MANY, complete_each, exchange_around
 from metis.program.pool import Columns, Pool
-from metis.program.pricing import Priced, enumerate_columns, prove, search
+from metis.program.pricing import EVERY, Priced, enumerate_columns, prove, search
 
 BoundKind = Literal["proven", "estimated"]
 Report = Callable[[int, float, float], None]
@@ -54,6 +54,8 @@ class Relaxation:
         bound: no placement is better, as far as `bound_kind` goes.
         bound_kind: `proven`, or `estimated` where a search may have overlooked columns.
         rounds: searches.
+        start: the placement of all containers that it began with, int [nodes, apps]; None where that was of
+            some.
     """
 
     master: Master
@@ -62,6 +64,7 @@ class Relaxation:
     bound: float
     bound_kind: BoundKind
     rounds: int
+    start: IntArray | None = None
 
 
 def relax_by_columns(
@@ -74,6 +77,7 @@ def relax_by_columns(
     report: Report | None = None,
     first: FloatArray | None = None,
     proving: bool = True,
+    every: int = EVERY,
 ) -> Relaxation:
     """Solve the relaxation by column generation.
 
@@ -86,15 +90,17 @@ def relax_by_columns(
         report: called after every search with its number, the master's value and the bound.
         first: prices that are searched with first, [apps], as a learner predicts them.
         proving: whether limits are sought when a search finds no more; else the bound is estimated.
+        every: columns of a kind that are enumerated rather than searched, at most.
 
     Raises:
         InputError: no placement was found that satisfies the rules.
     """
-    generation = _Generation(problem, start, kind_of, width, perf_counter() + seconds, report, proving)
+    generation = _Generation(problem, start, kind_of, width, perf_counter() + seconds, report, proving, every)
     if first is not None:
         generation.begin(first)
     generation.run()
-    return generation.relaxation()
+    relaxed = generation.relaxation()
+    return replace(relaxed, start=start) if (start.sum(axis=0) == problem.demand).all() else relaxed
 
 
 def fills_master(problem: Problem) -> bool:
@@ -115,6 +121,7 @@ class _Generation:
         until: float,
         report: Report | None,
         proving: bool,
+        every: int,
     ) -> None:
         self.proving = proving
         self.problem, self.width = problem, width
@@ -123,7 +130,7 @@ class _Generation:
         self.beam = max(1, width // NARROWER)
         self.until, self.report = until, report
         self.pools = pools_of(problem)
-        self.whole = {id(pool): enumerate_columns(pool) for pool in self._shared()}
+        self.whole = {id(pool): enumerate_columns(pool, every) for pool in self._shared()}
         begun = [np.unique(start[kind_of == kind], axis=0) for kind in range(problem.kinds)]
         for pool, rows in zip(self.pools, begun, strict=True):
             pool.look_up(rows)

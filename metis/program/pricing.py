@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.kinds import Problem
 from metis.problem.worth import BoundedWorth
 from metis.program.growth import growing_worth
 from metis.program.neighbours import after_one_more, one_less
@@ -290,7 +291,22 @@ def _branch_and_bound(
 
 def enumerate_columns(pool: Pool, most: int = EVERY) -> bool:
     """Put every column of the pool's kind into it, if there are `most` at most; whether it did."""
-    problem, kind = pool.problem, pool.kind
+    rows = _every_column(pool.problem, pool.kind, min(most, pool.most))
+    if rows is None:
+        return False
+    for start in range(0, len(rows), CHUNK):
+        pool.look_up(rows[start : start + CHUNK])
+    return True
+
+
+def count_columns(problem: Problem, kind: int, most: int) -> int | None:
+    """Return how many columns a kind has, rules aside; None where there are more than `most`."""
+    rows = _every_column(problem, kind, most)
+    return None if rows is None else len(rows)
+
+
+def _every_column(problem: Problem, kind: int, most: int) -> IntArray | None:
+    """Return all that a node of a kind may receive, int [n, apps]; None where that is more than `most`."""
     rows = np.zeros((1, 0), dtype=np.int64)
     room = problem.room(kind)[None, :]
     for app, wanted in enumerate(problem.receivable(kind).tolist()):
@@ -299,11 +315,9 @@ def enumerate_columns(pool: Pool, most: int = EVERY) -> bool:
             fits = np.floor(np.where(request > 0, room / np.where(request > 0, request, 1.0), np.inf))
         repeats = np.minimum(fits.min(axis=1), wanted).astype(np.int64) + 1
         if repeats.sum() > most:
-            return False
+            return None
         starts = np.cumsum(repeats) - repeats
         new = np.arange(int(repeats.sum())) - np.repeat(starts, repeats)
         rows = np.column_stack([np.repeat(rows, repeats, axis=0), new])
         room = np.repeat(room, repeats, axis=0) - new[:, None] * request
-    for start in range(0, len(rows), CHUNK):
-        pool.look_up(rows[start : start + CHUNK])
-    return True
+    return rows

@@ -55,11 +55,20 @@ def test_places_on_types_as_settings_and_as_a_folder_state_them(tmp_path, proble
 
     assert main(["place", f"problem={problem}", tracking]) == 2  # by load, whose packing keeps no such rules
     assert "rules.eligible: packing by load keeps" in capsys.readouterr().err
-    compared = ["compare", *SYNTHETIC, TYPES, REQUESTS, GROUP, "schedulers=[columns,greedy]", tracking]
+    compared = [
+        "compare",
+        *SYNTHETIC,
+        TYPES,
+        REQUESTS,
+        GROUP,
+        "schedulers=[optimum,columns,greedy]",
+        tracking,
+    ]
     assert main([*compared, "output=json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["bound_kind"] == "proven"
     assert found["schedulers"]["columns"]["ratio"]["min"] >= 0.999
+    assert found["schedulers"]["optimum"]["ratio"]["min"] == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize(

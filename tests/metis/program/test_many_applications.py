@@ -137,7 +137,7 @@ def test_a_master_filled_with_neighbours_reaches_the_bound_of_all_columns(monkey
     problem, kind_of = problem_of(group, cluster, worth)
     every = solve_column_program(problem, kind_of)
     assert every.bound_kind == "proven"  # all columns were enumerated
-    monkeypatch.setattr(generation, "enumerate_columns", lambda pool: False)
+    monkeypatch.setattr(generation, "enumerate_columns", lambda pool, most: False)
     monkeypatch.setattr(generation, "MANY", 2)
     monkeypatch.setattr(pool, "SPARING", 2 if sparing else 1000)
     found = solve_column_program(problem, kind_of, proving=False)
