@@ -91,14 +91,9 @@ def check_wide(name: str, *, stated: bool = False) -> None:
     check_name(name)
     base, *improvers = name.split("+")
 
-    def serves(one: str) -> bool:
-        # prices are learned on what is too wide to tabulate alone
-        entry = entry_of(one)
-        return entry.wide is not None and not (stated and entry.wide_learner)
-
-    needs_table = ":" not in base and not serves(base)
+    needs_table = ":" not in base and entry_of(base).wide is None
     if needs_table or any(_improver_of(improver).wide is None for improver in improvers):
-        others = ", ".join(one for one in SCHEDULERS if serves(one))
+        others = ", ".join(one for one in SCHEDULERS if entry_of(one).wide is not None)
         lacks = (
             "keeps no node types, resources and rules of nodes or fault domains"
             if stated

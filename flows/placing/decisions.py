@@ -119,12 +119,13 @@ def scheduler_for(
         options: sections of settings that replace those of `settings`.
         progress: receives what a scheduler that takes its time knows midway.
     """
-    sections = sections_of(name, wide=not isinstance(known, Tables))
+    by_oracle = settings.stated or not isinstance(known, Tables)
+    sections = sections_of(name, wide=by_oracle)
     if "learn" in sections:
         open_device(settings)
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections}
-    if not isinstance(known, Tables) or settings.stated:
+    if by_oracle:
         return make_wide_scheduler(name, WideMaterials(chosen, progress, weights))
     return make_scheduler(name, Materials(known, chosen, weights, progress))
 

@@ -48,7 +48,7 @@ def trained(memo: Memo) -> bool:
     """Whether the scheduler of the settings places at once: it needs no training, or that was done."""
     from baselines.registry import learner_of
 
-    learner = learner_of(memo.settings.scheduler, wide=memo.settings.wide)
+    learner = learner_of(memo.settings.scheduler, wide=memo.settings.by_oracle)
     return learner is None or memo.find(f"subscheduler/{learner}") is not None
 
 

@@ -54,7 +54,7 @@ def train_weights(
             judged = f", a bound {row['excess']:.1%} above the best"
         progress(f"training {learner}{row.get('part', '')}", done, steps, judged + which)
 
-    if not isinstance(known, Tables):
+    if learner == "prices" or not isinstance(known, Tables):
         return _train_prices(settings, known, folder, report)
     return (_train_value if learner == "value" else _train_paper)(settings, known, folder, report)
 
@@ -62,7 +62,7 @@ def train_weights(
 def load_weights(settings: Settings, learner: str, known: Tables | Oracle, path: Path) -> Any:
     """Read weights; those of another space, objective, slot count or worth are refused by name."""
     objective = settings.objective
-    if not isinstance(known, Tables):
+    if learner == "prices" or not isinstance(known, Tables):
         from metis.learn.prices.weights import PriceWeights
 
         return PriceWeights.load(path, objective.name)
@@ -86,13 +86,13 @@ def save_weights(settings: Settings, weights: Any, known: Tables | Oracle, path:
 
 
 def _train_prices(
-    settings: Settings, oracle: Oracle, folder: Path, report: Callable[[Mapping[str, Any]], None]
+    settings: Settings, known: Tables | Oracle, folder: Path, report: Callable[[Mapping[str, Any]], None]
 ) -> tuple[Any, Curve]:
     """Train the network that predicts prices, on sub-problems that the column solver solves."""
     from metis.learn.loop import Budget, train
     from metis.learn.prices.learner import PricesLearner
 
-    learner = PricesLearner(oracle, settings.objective, settings.prices)
+    learner = PricesLearner(known, settings.objective, settings.prices)
     curve = train(
         learner,
         Budget(learner.settings.problems),

@@ -20,14 +20,14 @@ def placing_settings(settings: Settings, part: str) -> tuple[str, ...]:
 
     Interference constraints count by the output of their stage, not by how they were found.
     """
-    sections = sections_of(part, wide=settings.wide)
+    sections = sections_of(part, wide=settings.by_oracle)
     return (*PROBLEM, *(name for name in sections if name != "constraints"), "seed")
 
 
 def placing_inputs(settings: Settings, part: str) -> tuple[str, ...]:
     """Return the steps that the scheduler `part` reads."""
-    constraints = ("constraints",) if "constraints" in sections_of(part, wide=settings.wide) else ()
-    learner = learner_of(part, wide=settings.wide)
+    constraints = ("constraints",) if "constraints" in sections_of(part, wide=settings.by_oracle) else ()
+    learner = learner_of(part, wide=settings.by_oracle)
     return ("simulator", *constraints, *((f"subscheduler/{learner}",) if learner else ()))
 
 

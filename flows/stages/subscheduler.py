@@ -30,7 +30,7 @@ def run(work: Work) -> None:
 
 
 def _learners(settings: Settings) -> Sequence[str]:
-    learners = (learner_of(name, wide=settings.wide) for name in all_schedulers(settings))
+    learners = (learner_of(name, wide=settings.by_oracle) for name in all_schedulers(settings))
     return list(dict.fromkeys(learner for learner in learners if learner))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis.learn.paper.device import open_tensorflow
-from metis.learn.prices.examples import Example, drawn_problem, solved
+from metis.learn.prices.examples import KINDS, Example, solved_example
 from metis.learn.prices.features import EDGE, NODE
 from metis.learn.prices.network import drawn_weights, forward
 from metis.learn.prices.settings import PricesSettings
@@ -22,9 +22,10 @@ from metis.learn.prices.weights import PriceWeights, predicted
 from metis.learn.value.fitting import Adam
 from metis.problem.objectives import Objective
 from metis.problem.oracle import Oracle
+from metis.problem.tables import Tables
 
 ALONE = 8  # steps before predicted prices are used to solve sub-problems
-FIELDS = ("node", "edge", "share", "added", "worth", "demand", "best")
+FIELDS = ("node", "edge", "share", "added", "worth", "of", "nodes", "demand", "best")
 PADDING = -1e6  # worth of a column that is none
 
 
@@ -32,15 +33,15 @@ class PricesLearner:
     """Solves a sub-problem in every step, then updates the network on those remembered.
 
     Args:
-        oracle: the simulator.
+        known: the simulator, by tables or an oracle.
         objective: what a placement is worth.
         settings: of the training.
     """
 
-    def __init__(self, oracle: Oracle, objective: Objective, settings: PricesSettings) -> None:
+    def __init__(self, known: Tables | Oracle, objective: Objective, settings: PricesSettings) -> None:
         self.settings = settings
-        self._oracle, self._objective = oracle, objective
-        self._apps = min(len(oracle.space.apps), settings.apps)
+        self._known, self._objective = known, objective
+        self._apps = min(len(known.space.apps), settings.apps)
         self._layers = drawn_weights(settings.hidden, settings.layers, np.random.default_rng(settings.seed))
         self._adam = Adam.start(self._layers)
         self._steps = 0
@@ -49,9 +50,8 @@ class PricesLearner:
     def step(self) -> dict[str, float]:
         """See `Learner.step`."""
         rng = np.random.default_rng([self.settings.seed, self._steps])
-        problem = drawn_problem(self._oracle, self._objective, self.settings, rng)
-        prices = self.weights().prices(problem) if self._steps >= ALONE else None
-        example = solved(problem, self.settings, rng, prices)
+        predict = self.weights().prices if self._steps >= ALONE else None
+        example = solved_example(self._known, self._objective, self.settings, rng, predict)
         found = {"excess": example.excess(predicted(self._layers, example.seen))}
         self._memory.append(self._padded(example))
         done = self._steps / self.settings.problems
@@ -90,6 +90,8 @@ class PricesLearner:
             "share": _fill((apps,), seen.share),
             "added": _fill((most, apps), example.added),
             "worth": np.append(example.worth, np.full(most - columns, np.float32(PADDING))),
+            "of": _fill((most, KINDS), np.eye(KINDS, dtype=np.int8)[example.kind]),
+            "nodes": _fill((KINDS,), example.nodes),
             "demand": _fill((apps,), example.demand),
             "best": np.array(example.best, dtype=np.float32),
         }
@@ -97,7 +99,7 @@ class PricesLearner:
     def _update(self, rng: np.random.Generator, rate: float) -> float:
         chosen = rng.integers(len(self._memory), size=self.settings.minibatch)
         batch = [np.stack([self._memory[i][name] for i in chosen]) for name in FIELDS]
-        batch[3] = batch[3].astype(np.float32)
+        batch[3], batch[5] = batch[3].astype(np.float32), batch[5].astype(np.float32)
         loss, *gradients = _gradients()(self._layers, batch, np.float32(self.settings.smoothing))
         self._layers, self._adam = self._adam.update(self._layers, [g.numpy() for g in gradients], rate)
         return float(loss)
@@ -116,14 +118,15 @@ def _gradients() -> Callable[..., Sequence[Any]]:
     import tensorflow as tf
 
     def gradients(layers: Any, batch: Any, smoothing: Any) -> Any:
-        node, edge, share, added, worth, demand, best = batch
+        node, edge, share, added, worth, of, nodes, demand, best = batch
         with tf.GradientTape() as tape:
             tape.watch(layers)
             every = tf.range(tf.shape(share)[1])
             prices = forward(tf.experimental.numpy, layers, node, edge, share, every)
             reduced = worth - tf.einsum("bca,ba->bc", added, prices)
-            highest = smoothing * tf.reduce_logsumexp(reduced / smoothing, axis=1)
-            bound = tf.reduce_sum(prices * demand, axis=1) + highest
+            of_kind = reduced[:, :, None] + (1 - of) * PADDING  # [problems, columns, kinds]
+            highest = smoothing * tf.reduce_logsumexp(of_kind / smoothing, axis=1)
+            bound = tf.reduce_sum(prices * demand, axis=1) + tf.reduce_sum(highest * nodes, axis=1)
             loss = tf.reduce_mean(bound / best - 1)
         return [loss, *tape.gradient(loss, layers)]
 

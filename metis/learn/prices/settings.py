@@ -26,6 +26,7 @@ class PricesSettings:
         nodes: of a sub-problem: prices depend on containers per node alone.
         min_load: least share of the slots that a sub-problem takes.
         full_share: share of the sub-problems that take all slots.
+        typed_share: share of the sub-problems whose nodes are of several types, with resources.
         min_mix, max_mix: concentration of the Dirichlet that mixes the applications, drawn log-uniformly
             between the two: small is skewed, large is even.
         width: of the search for columns.
@@ -44,6 +45,7 @@ class PricesSettings:
     nodes: Count = 40
     min_load: PositiveShare = 0.3
     full_share: Share = 0.3
+    typed_share: Share = 0.5
     min_mix: Positive = 1.0
     max_mix: Positive = 30.0
     width: Count = 256
