@@ -76,7 +76,8 @@ def drawn_problem(
     mix[chosen] = rng.dirichlet(np.full(count, np.exp(rng.uniform(low, high))))
     if settings.typed_share and rng.random() < settings.typed_share:
         return _on_types(known, objective, settings.nodes, mix, min(load, FULLEST), rng)
-    group = rng.multinomial(max(1, round(load * settings.nodes * slots)), mix)
+    group = np.zeros(every, dtype=np.int64)
+    group[chosen] = rng.multinomial(max(1, round(load * settings.nodes * slots)), mix[chosen])
     cluster = Cluster(known.space, settings.nodes)
     return problem_of(group, cluster, worth_of(objective, group, cluster, known))[0]
 

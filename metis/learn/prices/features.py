@@ -25,6 +25,7 @@ DIGITS = 9  # that distinguish applications, in stand-alone containers
 ALONE = (1, 2)  # containers of an application alone on a node, beside half and all that fit
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 NODE, EDGE = 20, 2  # features of an application, and of a pair
+OF_TYPES = 5  # of them, the last, are 0 where all nodes are alike
 TYPICAL = 4  # the feature of an application that a price is near: its mean gain in company
 
 

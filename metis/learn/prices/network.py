@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metis.learn.prices.features import EDGE, NODE, TYPICAL, Float32Array
+from metis.learn.prices.features import EDGE, NODE, OF_TYPES, TYPICAL, Float32Array
 
 Weights = list[Float32Array]
 PER_LAYER = 9  # weights of a round of messages
@@ -23,7 +23,8 @@ def drawn_weights(hidden: int, layers: int, rng: np.random.Generator) -> Weights
         return drawn
 
     nothing = np.zeros(hidden, dtype=np.float32)
-    weights = [matrix(NODE), nothing.copy()]
+    of_types = np.zeros((OF_TYPES, hidden), dtype=np.float32)
+    weights = [np.concatenate([matrix(NODE - OF_TYPES), of_types]), nothing.copy()]
     for _ in range(layers):
         weights += [matrix(hidden), matrix(hidden), matrix(EDGE), nothing.copy()]
         weights += [matrix(hidden, 0.5) for _ in range(4)] + [nothing.copy()]

@@ -11,21 +11,33 @@ from baselines.contract import WideMaterials
 from baselines.registry import make_wide_scheduler
 from metis.errors import InputError
 from metis.learn.loop import Budget, train
-from metis.learn.prices.examples import drawn_problem, solved
-from metis.learn.prices.features import features_of
+from metis.learn.prices.examples import drawn_problem, solved, solved_example
+from metis.learn.prices.features import NODE, OF_TYPES, features_of
 from metis.learn.prices.learner import PricesLearner
 from metis.learn.prices.network import drawn_weights
 from metis.learn.prices.settings import PricesSettings
 from metis.learn.prices.weights import PriceWeights, predicted
 from metis.measure.synthetic import SyntheticModel, SyntheticOracle
+from metis.measure.testbed import EmbeddedTestbed
 from metis.problem.cluster import Cluster
 from metis.problem.kinds import problem_of
+from metis.problem.node_types import NodeTypeSettings, state_problem
 from metis.problem.objectives import MeanRps
 from metis.problem.oracle import worth_of
+from metis.problem.rules import Rules
 from metis.program.column_program import bound_by_columns
 
 SMALL = PricesSettings(
-    hidden=16, layers=1, problems=24, updates=10, apps=6, nodes=10, width=64, kept=200, learning_rate=1e-2
+    hidden=16,
+    layers=1,
+    problems=24,
+    updates=10,
+    apps=6,
+    nodes=10,
+    width=64,
+    kept=200,
+    learning_rate=1e-2,
+    typed_share=0.0,
 )
 ORACLE = SyntheticOracle(SyntheticModel.drawn(8, 3), 4)
 
@@ -79,6 +91,45 @@ def test_predicted_prices_bound_held_out_problems_within_six_percent():
     before = excess()
     train(learner, Budget(SMALL.problems))
     assert excess() < 0.06 < before
+
+
+def test_on_types_that_it_never_saw_prices_bound_within_eight_percent():
+    typed = replace(SMALL, typed_share=1.0)
+    learner = PricesLearner(ORACLE, MeanRps(), typed)
+    rng = np.random.default_rng(98)
+    held_out = [solved_example(ORACLE, MeanRps(), typed, rng, None) for _ in range(8)]
+    assert max(len(one.nodes) for one in held_out) > 2
+
+    def excess():
+        layers = learner.weights().layers
+        return float(np.mean([one.excess(predicted(layers, one.seen)) for one in held_out]))
+
+    before = excess()
+    train(learner, Budget(typed.problems))
+    assert excess() < 0.08 < before
+
+
+def test_tables_of_single_types_are_learned_from_as_an_oracle_is():
+    tables = EmbeddedTestbed(SyntheticModel.drawn(3, 1), 3, 0.0).truth()
+    known = replace(tables, by_type={"big": tables, "old": tables})
+    typed = replace(SMALL, typed_share=1.0)
+    problem = drawn_problem(known, MeanRps(), typed, np.random.default_rng(2))
+    assert {one.name for one in problem.types} <= {"big", "old"}
+    assert PricesLearner(known, MeanRps(), typed).step()["excess"] > 0
+
+
+def test_an_application_that_a_type_has_no_room_for_is_seen_as_such():
+    types = (NodeTypeSettings("s", count=3, slots=4, capacity={"cpu": 1}),)
+    types += (NodeTypeSettings("l", count=1, slots=4, capacity={"cpu": 8}),)
+    space, group = ORACLE.space, np.full(8, 1)
+    requests = {app: {"cpu": 2 if app == "app-1" else 0.5} for app in space.apps}
+    stated = state_problem(types, requests, Rules(), space.apps, 4, group)
+    cluster = Cluster(space, 4, stated=stated)
+    problem, _ = problem_of(group, cluster, worth_of(MeanRps(), group, cluster, ORACLE))
+    shut = features_of(problem).node[:, NODE - OF_TYPES]
+    assert shut[0] == 0.75
+    assert not shut[1:].any()
+    assert not features_of(problem_on(ORACLE, group)).node[:, NODE - OF_TYPES :].any()
 
 
 def test_the_same_seed_gives_the_same_digits_and_an_interrupted_training_goes_on():
