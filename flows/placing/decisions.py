@@ -119,15 +119,15 @@ def scheduler_for(
         options: sections of settings that replace those of `settings`.
         progress: receives what a scheduler that takes its time knows midway.
     """
-    by_oracle = settings.stated or not isinstance(known, Tables)
-    sections = sections_of(name, wide=by_oracle)
+    tables = known if isinstance(known, Tables) and not settings.stated else None
+    sections = sections_of(name, wide=tables is None)
     if "learn" in sections:
         open_device(settings)
     given = options or {}
     chosen = {s: given[s] if s in given else getattr(settings, s) for s in sections}
-    if by_oracle:
+    if tables is None:
         return make_wide_scheduler(name, WideMaterials(chosen, progress, weights))
-    return make_scheduler(name, Materials(known, chosen, weights, progress))
+    return make_scheduler(name, Materials(tables, chosen, weights, progress))
 
 
 def open_device(settings: Settings) -> None:

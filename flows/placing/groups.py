@@ -49,7 +49,7 @@ def place_all(work: Work, weights: Callable[[str, Tables | Oracle], Any] | None 
     given = [groups_dataset(work.settings, groups, apps)]
     work.recording.describe(run_tags(params), params, given)
     tabulated = known if isinstance(known, Tables) else None
-    learner = learner_of(work.part, wide=work.settings.by_oracle)
+    learner = learner_of(work.part, wide=tabulated is None or work.settings.stated)
     trained = weights(learner, known) if weights and learner else None
     options = _options(work)
     place = partial(_place_some, work.settings, work.part, known, trained, options)
