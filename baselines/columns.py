@@ -25,7 +25,8 @@ class ColumnsSettings:
     Attributes:
         width: co-locations of equally many containers that a search pursues at first; it grows where the
             proof needs more.
-        seconds: per group, after which no more are searched; rounding comes on top.
+        seconds: wall time per group, from the placement that it begins with to the last rounding; one step of
+            a long search may pass it.
         prove: whether limits are sought that prove the bound, which takes longer than finding the columns;
             null: by `columns`, not by `metis`.
     """

@@ -20,6 +20,7 @@ from metis.program.rounding import dive
 Progress = Callable[[Mapping[str, Any]], None]
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.95, 0.85, 0.75, 0.6)  # of the relaxation's nodes, by which dives differ
 SEARCHING, TYPICAL = 0.8, 20  # share of the time that goes into searches, and how many there are, about
+BEGINNING = 0.25  # of that, the share that improving a greedy placement may take
 PROGRAMS = 100  # integer programs that refine the best of them, at most
 
 
@@ -61,9 +62,12 @@ def bound_by_columns(
 ) -> Relaxation:
     """Solve the relaxation, from a greedy placement on; see `relax_by_columns`.
 
+    `seconds` count from now on: a quarter of them may go into the placement that it begins with.
+
     Raises:
         InputError: no placement satisfies the rules.
     """
+    begun = perf_counter()
     nothing = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
     try:
         start = fill(problem, kind_of, nothing, problem.demand)
@@ -71,7 +75,8 @@ def bound_by_columns(
             report(0, problem.value(kind_of, start), np.inf)
         if fills_master(problem):  # which has many rows, and begins the better
             sweeps = None if report is None else lambda steps, gained: report(0, gained, np.inf)
-            start, _ = exchange(problem, kind_of, start, report=sweeps)
+            until = begun + BEGINNING * seconds
+            start, _ = exchange(problem, kind_of, start, report=sweeps, until=until)
     except PlacementError:
         start = nothing  # the master finds out whether there is a placement
     return relax_by_columns(
@@ -79,7 +84,7 @@ def bound_by_columns(
         start,
         kind_of,
         width=width,
-        seconds=seconds,
+        seconds=begun + seconds - perf_counter(),
         report=report,
         first=prices,
         proving=proving,
@@ -103,7 +108,7 @@ def solve_column_program(
         problem: what is placed where.
         kind_of: kind of each node, int [nodes].
         width: columns of equally many containers that a search pursues.
-        seconds: wall time after which no more columns are searched.
+        seconds: wall time of the whole, about: after four fifths no more columns are searched.
         progress: receives `share` of the work done, about, and once there is a placement `best` and `bound`.
         prices: of a container, to begin with, float64 [apps]; None to begin from nothing.
         proving: whether limits are sought that prove the bound.
@@ -127,7 +132,7 @@ def solve_column_program(
         problem,
         kind_of,
         width=width,
-        seconds=seconds,
+        seconds=SEARCHING * seconds,
         report=report,
         prices=prices,
         proving=proving,
@@ -155,11 +160,11 @@ def _rounded(
     best = relaxed.start
     highest = -np.inf if best is None else problem.value(kind_of, best)
     for done, share in enumerate(SHARES):
-        if done and best is not None and perf_counter() > until:
+        if best is not None and perf_counter() > until:
             break
         if best is not None and relaxed.bound - highest <= CLOSE * abs(relaxed.bound):
             break
-        received, left = dive(problem, relaxed, share)
+        received, left = dive(problem, relaxed, share, until)
         placement = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
         for kind, rows in enumerate(received):
             placement[kind_of == kind] = rows
@@ -169,7 +174,7 @@ def _rounded(
             if share == SHARES[-1] and best is None:
                 raise
             continue
-        placement, _ = exchange(problem, kind_of, placement)
+        placement, _ = exchange(problem, kind_of, placement, until=until)
         value = problem.value(kind_of, placement)
         if value > highest:
             best, highest = placement, value
@@ -178,6 +183,6 @@ def _rounded(
             progress({"share": share_done, "best": highest, "bound": max(relaxed.bound, highest)})
     assert best is not None  # the last dive raised
     if relaxed.bound - highest > CLOSE * abs(relaxed.bound) and perf_counter() < until:
-        refined = refine(problem, kind_of, best, relaxed, PROGRAMS)
-        best, _ = exchange(problem, kind_of, refined)
+        refined = refine(problem, kind_of, best, relaxed, PROGRAMS, until=until)
+        best, _ = exchange(problem, kind_of, refined, until=until)
     return best, problem.value(kind_of, best)

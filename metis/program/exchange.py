@@ -1,6 +1,7 @@
 """Exchange: the best move or swap of containers between two nodes by an oracle, until none helps."""
 
 from collections.abc import Iterator
+from time import perf_counter
 
 import numpy as np
 
@@ -21,6 +22,7 @@ def exchange(
     max_steps: int = 100_000,
     tolerance: float = 1e-12,
     report: Report | None = None,
+    until: float = np.inf,
 ) -> tuple[IntArray, int]:
     """Improve a placement by best-improvement steps, of thousands of nodes many at once.
 
@@ -34,6 +36,7 @@ def exchange(
         max_steps: moves and swaps at most.
         tolerance: a step must gain more than this share of the value, so that rounding never loops.
         report: called now and then with the steps made and what they gained.
+        until: time by `perf_counter` after which no more are made.
 
     Returns:
         The placement, and the steps made.
@@ -41,7 +44,9 @@ def exchange(
     gains = len(placement) * (placement.shape[1] + 1) ** 2
     known = all(growing_worth(problem, kind) is not None for kind in range(problem.kinds))
     if gains > (QUICK if known else DENSE):
-        return exchange_in_sweeps(problem, kind_of, placement, max_steps, tolerance, report)
+        return exchange_in_sweeps(problem, kind_of, placement, max_steps, tolerance, report, until)
+    if perf_counter() > until:
+        return placement.copy(), 0
     new = placement.copy()
     search = _Search(problem, kind_of)
     change = np.concatenate([search.gains(np.array([i]), new) for i in range(len(new))])
@@ -49,7 +54,7 @@ def exchange(
     limits = _Limits(problem, kind_of, new, change) if problem.limits else None
     best = _Best(change, np.arange(len(new)))
     steps, gained = 0, 0.0
-    while steps < max_steps:
+    while steps < max_steps and perf_counter() <= until:
         gain, i, j, x, y = best.step() if limits is None else limits.best_step(smallest)
         if gain <= smallest:
             break

@@ -7,6 +7,7 @@ depends on that node alone, so such steps gain what each was to gain.
 """
 
 from collections.abc import Callable
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ def exchange_in_sweeps(
     max_steps: int,
     tolerance: float,
     report: Report | None = None,
+    until: float = np.inf,
 ) -> tuple[IntArray, int]:
     """Improve a placement until no move or swap of two nodes is found that helps; see `exchange`.
 
@@ -38,13 +40,16 @@ def exchange_in_sweeps(
         max_steps: moves and swaps at most.
         tolerance: a step must gain more than this share of the value.
         report: called after each sweep with the steps made and what they gained.
+        until: time by `perf_counter` after which no sweep begins.
 
     Returns:
         The placement, and the steps made.
     """
+    if perf_counter() > until:
+        return placement.copy(), 0
     sweeps = _Sweeps(problem, kind_of, placement, tolerance)
     steps = 0
-    while steps < max_steps:
+    while steps < max_steps and perf_counter() <= until:
         made = sweeps.sweep(min(STEPS, max_steps - steps))
         steps += made
         if report:

@@ -7,6 +7,7 @@ chosen nodes together cannot improve them: few columns are left.
 """
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def refine(
     relaxed: Relaxation,
     programs: int,
     seed: int = 0,
+    until: float = np.inf,
 ) -> IntArray:
     """Improve a placement as long as it pays.
 
@@ -50,6 +52,7 @@ def refine(
         relaxed: the relaxation, whose prices and pools are used.
         programs: integer programs solved at most.
         seed: of the choice of nodes.
+        until: time by `perf_counter` after which no program begins.
 
     Returns:
         The placement, no worse.
@@ -63,7 +66,7 @@ def refine(
     small = GAINS * abs(relaxed.bound)
     size, idle = min(FIRST, len(best)), 0
     for _ in range(programs):
-        if losses.sum() + unused <= CLOSE * abs(relaxed.bound) or idle >= PATIENCE:
+        if losses.sum() + unused <= CLOSE * abs(relaxed.bound) or idle >= PATIENCE or perf_counter() > until:
             break
         weight = losses + losses.mean() / 2 + 1e-300
         chosen = rng.choice(len(best), size=min(size, len(best)), replace=False, p=weight / weight.sum())

@@ -1,6 +1,7 @@
 """Rounding: a fractional solution over columns becomes a placement, by a dive and by exchanges."""
 
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
@@ -45,7 +46,9 @@ class _Left:
         return Columns(self.rows.dense(found).astype(np.int16), self.worth[found])
 
 
-def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[list[IntArray], IntArray]:
+def dive(
+    problem: Problem, relaxed: Relaxation, share: float = 1.0, until: float = np.inf
+) -> tuple[list[IntArray], IntArray]:
     """Fix columns one after another and solve the rest anew, with all columns of the pools.
 
     Whole nodes are fixed at once, then the column with the largest fraction of a node; of hundreds of nodes
@@ -56,6 +59,7 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
         relaxed: its relaxation; the master's columns grow, its rows are as before in the end.
         share: of the nodes that receive a column, by which whole ones are counted: other shares lead to
             other placements.
+        until: time by `perf_counter` after which what is left is left over.
 
     Returns:
         For each kind the containers that its nodes receive, int [nodes, apps]; and those left over, [apps],
@@ -70,7 +74,7 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
         _Left.of(pool, kind, problem.prices_in(kind, solution.duals))
         for kind, pool in enumerate(relaxed.pools)
     ]
-    while nodes.any():
+    while nodes.any() and perf_counter() <= until:
         take = np.where(master.usable, np.floor(share * solution.nodes + WHOLE), 0).astype(np.int64)
         if not take.any():
             fractions = np.where(master.usable, solution.nodes, 0.0)
@@ -89,7 +93,7 @@ def dive(problem: Problem, relaxed: Relaxation, share: float = 1.0) -> tuple[lis
         master.restrict(demand, nodes, limits)
         for kind, some in enumerate(left):
             left[kind] = some.fitting(problem, kind, demand, limits)
-        while True:
+        while perf_counter() <= until:
             solution = master.solve()
             joined = 0
             for kind in np.flatnonzero(nodes).tolist():

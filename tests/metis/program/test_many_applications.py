@@ -12,13 +12,14 @@ from metis.problem.oracle import worth_of
 from metis.problem.placement import check_placement
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
-from metis.program import exchange, filling, generation, pool
+from metis.program import column_program, exchange, filling, generation, pool
 from metis.program.column_program import solve_column_program
 from metis.program.exchange_sweeps import exchange_in_sweeps
 from metis.program.filling import fill
 from metis.program.growth import worth_of_one_more
 from metis.program.pool import Pool
 from metis.program.pricing import affordable
+from metis.program.rounding import dive
 from metis.program.sparse_rows import SparseRows
 
 
@@ -165,3 +166,21 @@ def test_sparse_rows_are_rows_that_are_mostly_zero():
     np.testing.assert_array_equal(sparse.within(np.array([[1, 1, 3]]), np.zeros(3, int)), [False, True, True])
     kept = sparse.chosen(np.array([False, True, True])).joined(sparse)
     np.testing.assert_array_equal(kept.dense(np.arange(5)), np.vstack([rows[1:], rows]))
+
+
+def test_out_of_time_the_start_is_placed_with_a_bound(monkeypatch):
+    """Every part stops at its time: of a dive, exchanges and refinement nothing is done after it."""
+    group, cluster, worth = drawn()
+    problem, kind_of = problem_of(group, cluster, worth)
+    begun = fill(problem, kind_of, np.zeros_like(cluster.existing), group)
+    with monkeypatch.context() as patched:
+        for refused in ("dive", "refine"):
+            patched.setattr(column_program, refused, lambda *given, **named: pytest.fail("out of time"))
+        found = solve_column_program(problem, kind_of, seconds=1e-9)
+    assert found.placement.tolist() == begun.tolist()
+    assert found.bound > found.value == pytest.approx(problem.value(kind_of, begun))
+    assert exchange.exchange(problem, kind_of, begun, until=0.0)[1] == 0
+    assert exchange_in_sweeps(problem, kind_of, begun, 100, 1e-9, until=0.0)[1] == 0
+    received, left = dive(problem, found.relaxed, until=0.0)
+    assert left.tolist() == group.tolist()
+    assert not received[0].any()
