@@ -82,6 +82,7 @@ class TrialJournal:
     placements: tuple[IntArray, ...]
     units: dict[str, float] = field(default_factory=dict)
     measured: list[Measurement] = field(default_factory=list)
+    _rates: list[FloatArray] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def seconds(self) -> float:
@@ -106,16 +107,23 @@ class TrialJournal:
         """
         rounds = 1 + max((one.round for one in self.measured), default=-1)
         shape = (rounds, len(self.placements), len(self.nodes), len(self.apps))
-        total, count = np.zeros(shape), np.zeros(shape)
+        found: FloatArray = np.full(shape, np.nan)
+        for made in self.measured[len(self._rates) :]:
+            self._rates.append(self._rate_of(made))
+        for made, rates in zip(self.measured, self._rates, strict=True):
+            found[made.round, made.placement] = rates
+        return found
+
+    def _rate_of(self, made: Measurement) -> FloatArray:
+        """Return the rates of one measurement, float64 [nodes, apps]."""
         rows = {name: i for i, name in enumerate(self.nodes)}
         columns = {name: i for i, name in enumerate(self.apps)}
-        for made in self.measured:
-            for reading in made.readings:
-                for node, _, app, rps in reading.containers:
-                    at = (made.round, made.placement, rows[node], columns[app])
-                    total[at] += rps / self.units.get(app, np.nan)
-                    count[at] += 1
-        found: FloatArray = np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+        served = [one for reading in made.readings for one in reading.containers]
+        at = ([rows[node] for node, *_ in served], [columns[app] for _, _, app, _ in served])
+        total, count = np.zeros((2, len(rows), len(columns)))
+        np.add.at(total, at, [rps / self.units.get(app, np.nan) for _, _, app, rps in served])
+        np.add.at(count, at, 1.0)
+        found: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         return found
 
     def means(self) -> FloatArray:
