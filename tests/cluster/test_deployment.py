@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.backend import Occupancy, Tenant
-from cluster.deployment import aligned, carry_out, moved, obstacles, placement_of, plan, too_many
+from cluster.deployment import aligned, carry_out, moved, obstacles, placement_of, plan, plan_back, too_many
 from cluster.images.catalog import Workload
 from cluster.settings import LaunchSettings
 from cluster.spec import Container, ContainerSpec, Held, Layout, Node
@@ -113,6 +113,20 @@ def test_what_may_stay_is_not_touched():
     assert names(change.stop) == [(1, "MMS")]
     assert names(change.start) == [(1, "Checksum")]
     assert not change.again
+
+
+@given(before=placements, between=placements)
+def test_what_ran_before_runs_again_in_its_slots(before, between):
+    cluster = Cluster()
+    deploy(cluster, before)
+    stood = {name: one for name, one in cluster.up.items()}
+    held = {}
+    for one in stood.values():
+        held.setdefault(one.node, {})[one.slot] = one.app
+    deploy(cluster, between)
+    carry_out(cluster, plan_back(cluster, "deploy", cluster.standing(), held), 1)
+    assert cluster.up == stood
+    assert all(change.nothing for change in plan_back(cluster, "deploy", cluster.standing(), held))
 
 
 def test_a_container_whose_redis_goes_is_started_anew_in_its_slot():
