@@ -119,7 +119,7 @@ def test_what_may_stay_is_not_touched():
 def test_what_ran_before_runs_again_in_its_slots(before, between):
     cluster = Cluster()
     deploy(cluster, before)
-    stood = {name: one for name, one in cluster.up.items()}
+    stood = dict(cluster.up)
     held = {}
     for one in stood.values():
         held.setdefault(one.node, {})[one.slot] = one.app
