@@ -3,12 +3,13 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT.parent / "shared" / "published"
@@ -108,7 +109,7 @@ def empty_prefect(tmp_path_factory):
             "PREFECT_HOME": str(path.parent),
             "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
         }
-        subprocess.run(command, check=True, env=environment, cwd=ROOT)
+        preloaded.run(command, check=True, env=environment, cwd=ROOT)
 
     return _once(tmp_path_factory, "prefect.db", make)
 

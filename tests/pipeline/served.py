@@ -11,6 +11,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import preloaded
+
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 300
 
@@ -76,7 +78,7 @@ class Served:
 
     def prefect(self, *words):
         """The command `prefect`, as a person has it in another shell."""
-        return subprocess.run(
+        return preloaded.run(
             [sys.executable, "-m", "prefect", *words],
             capture_output=True,
             text=True,
@@ -101,7 +103,7 @@ def start(folder, words, port):
     log = folder / "serve.log"
     words = [f"serve.port={port}", f"tracking.path={folder / 'mlruns'}", *words]
     with log.open("wb") as file:
-        process = subprocess.Popen(
+        process = preloaded.Popen(
             [sys.executable, "-m", "flows.command.main", "serve", *words],
             stdout=file,
             stderr=file,

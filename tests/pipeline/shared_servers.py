@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from flows.prefect.server import OF_A_RUN
+from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 240  # seconds to start, on a busy machine
@@ -113,7 +114,7 @@ def _make(server, databases, process):
 def started(words, environment, log):
     """A Python module as a server, until the block ends."""
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = preloaded.Popen(
             [sys.executable, "-m", *words],
             stdout=output,
             stderr=output,
@@ -172,7 +173,7 @@ class Shared:
 
     def start(self, words):
         """A `metis` of this environment, running."""
-        return subprocess.Popen(
+        return preloaded.Popen(
             [sys.executable, "-m", "flows.command.main", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from flows.command.main import main
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.prefect.run import run_chain
+from tests import preloaded
 
 SAMPLED = ["profile=testbed", "simulator=boosted"]  # a random share: nothing is explored
 SMALL = [
@@ -185,7 +185,7 @@ def in_a_process(words):
     path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     environment.pop("PREFECT_LOGGING_LEVEL", None)  # a `metis serve` within the tests may have left its own
-    return subprocess.run(
+    return preloaded.run(
         [sys.executable, "-m", "flows.command.main", *words],
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ import sys
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.prefect.run import run_chain
+from tests import preloaded
 from tests.pipeline.shared_servers import ROOT, plain_environment
 from tests.pipeline.test_chain import SMALL
 
@@ -21,7 +22,7 @@ def test_two_runs_that_share_prefects_folder(tmp_path):
 
     def start(seed):
         words = ["run", *common, f"seed={seed}"]
-        return subprocess.Popen(
+        return preloaded.Popen(
             [sys.executable, "-m", "flows.command.main", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

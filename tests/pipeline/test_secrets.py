@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.prefect.home import read_note
 from metis.errors import PlacementError
+from tests import preloaded
 from tests.pipeline.shared_servers import ROOT, plain_environment
 from tests.pipeline.test_chain import SMALL
 from tests.waiting import PATIENCE, wait_until
@@ -33,7 +34,7 @@ def start(tracking, tmp_path, name, *words):
         *words,
         tracking,
     ]
-    return subprocess.Popen(
+    return preloaded.Popen(
         [sys.executable, "-m", "flows.command.main", "run", *given],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
