@@ -48,6 +48,7 @@ ONE_THREAD = {  # threads are not forked
 ABOVE = 200  # what is passed is moved above these numbers before it takes its own
 
 
+PIPE = subprocess.PIPE
 GIVEN = inspect.signature(subprocess.Popen._execute_child)
 
 
@@ -242,6 +243,7 @@ def _become(request, fds):
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     encoding = os.environ.get("PYTHONIOENCODING", "utf-8").partition(":")[0]
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):

@@ -99,7 +99,7 @@ def create(path: Path, artifacts: Path) -> None:
     """Create MLflow's tables in a new database, by MLflow's own migrations; takes seconds."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store = SqlAlchemyStore(f"sqlite:///{_uri_path(path)}", artifacts.as_uri())
+    store = SqlAlchemyStore(_uri(path), artifacts.as_uri())
     store.engine.dispose()
 
 
@@ -133,11 +133,14 @@ def _older(revision: str) -> bool:
 
 def sqlite_uri(root: Path) -> str:
     """Return the SQLite tracking URI of the tracking folder `root`."""
-    return f"sqlite:///{_uri_path(root / DATABASE)}"
+    return _uri(root / DATABASE)
 
 
-def _uri_path(path: Path) -> str:
-    """Return a path as it stands after `sqlite:///`; SQLAlchemy would cut it at a question mark."""
+def _uri(path: Path) -> str:
+    """Return the URI of a database; SQLAlchemy would cut a path at a question mark: SQLite gets a URI.
+
+    MLflow takes what follows `sqlite:///` for a path and makes its folders, so the driver is named there.
+    """
     if "?" not in str(path):
-        return str(path)
-    return f"{path.as_uri().replace('file:///', 'file:/')}?uri=true"
+        return f"sqlite:///{path}"
+    return f"sqlite+pysqlite:///{path.as_uri().replace('file:///', 'file:/')}?uri=true"

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from flows.command.main import main
 from metis.errors import InputError, PlacementError
+from tests import preloaded
 from tests.forked import metis
 from tests.pipeline.test_chain import SMALL
 from tests.waiting import wait_until
@@ -95,10 +95,10 @@ def test_the_users_mistake_in_a_step_is_the_users_mistake(tracking, tmp_path, ca
 
 def start(words, sign):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), SIGN: str(sign)}
-    return subprocess.Popen(
+    return preloaded.Popen(
         [sys.executable, "-m", "flows.command.main", "run", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=preloaded.PIPE,
+        stderr=preloaded.PIPE,
         text=True,
         env=environment,
     )

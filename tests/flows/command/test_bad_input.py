@@ -1,9 +1,7 @@
 """What bad input and bad surroundings lead to: one line, an exit code, nothing half-written."""
 
 import os
-import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 
 from flows.command.main import main
+from tests import preloaded
 from tests.pipeline.test_chain import SMALL
 
 GROUP = "group.counts=[1,1,1,1,1,1,1]"
@@ -164,18 +163,23 @@ def test_a_database_of_a_newer_version(tmp_path, empty_database, capfd):
     assert (folder / "mlflow.db").read_bytes() == before
 
 
+LIMITED = """
+import resource, signal, sys
+from flows.command.main import main
+size = int(sys.argv[1])
+if size:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
 def limited(words, size):
     """`metis run` in a process; where a `size` is given its files may not grow beyond: writes fail."""
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return subprocess.run(
-        [sys.executable, "-m", "flows.command.main", "run", *words],
+    return preloaded.run(
+        [sys.executable, "-c", LIMITED, str(size or 0), "run", *words],
         capture_output=True,
         text=True,
-        preexec_fn=limit if size else None,
         timeout=200,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

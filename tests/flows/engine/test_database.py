@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import DATABASE, HALF_MADE, create, damage, half_made, made_beside, sqlite_uri
 from flows.engine.store import Store
+from tests import preloaded
 from tests.waiting import wait_until
 
 MAKE = (
@@ -33,10 +33,10 @@ def _really(monkeypatch):
 
 def start(folder):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(
+    return preloaded.Popen(
         [sys.executable, "-c", MAKE, str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=preloaded.PIPE,
+        stderr=preloaded.PIPE,
         text=True,
         env=environment,
     )
@@ -151,7 +151,7 @@ def test_doctor_names_the_damage_and_its_cure(damaged, capfd):
 def test_a_disk_that_fills_up_leaves_no_database(tmp_path):
     """The limit on a file's size stands for a disk that is full at that step of the creation."""
     limits = ("0", "4096", "200000", "900000")
-    process = subprocess.run(
+    process = preloaded.run(
         [sys.executable, "-c", LIMITED, str(tmp_path), *limits],
         capture_output=True,
         text=True,
@@ -195,15 +195,22 @@ def test_what_fails_in_the_block_does_not_appear(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_with_characters_that_uris_reserve(tmp_path):
-    """`runs?v=1` had its database beside the folder: the address was cut at the question mark."""
+def test_a_folder_with_characters_that_uris_reserve(tmp_path, monkeypatch):
+    """`runs?v=1` had its database beside the folder: the address was cut at the question mark.
+
+    MLflow took the address for a path, and made its folders in the current one.
+    """
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     name = "a runs?v=1#50%?z 50%"
     folder = tmp_path / name
     store = store_of(folder)
     with store.recording("s", "s", "k", {}, {}, {}) as recording:
         (recording.folder / "x").write_text("x", encoding="utf-8")
     assert store_of(folder).find("s", "k").folder.is_dir()
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert not list(here.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {name, here.name}
     assert (folder / DATABASE).is_file()
     assert (folder / "artifacts").is_dir()
 
@@ -212,4 +219,4 @@ def test_uri():
     from pathlib import Path
 
     assert sqlite_uri(Path("/a b/100%")) == "sqlite:////a b/100%/mlflow.db"
-    assert sqlite_uri(Path("/r?v=1#")) == "sqlite:///file:/r%3Fv%3D1%23/mlflow.db?uri=true"
+    assert sqlite_uri(Path("/r?v=1#")) == "sqlite+pysqlite:///file:/r%3Fv%3D1%23/mlflow.db?uri=true"

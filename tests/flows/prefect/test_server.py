@@ -14,6 +14,7 @@ import pytest
 from flows.engine.processes import began_at
 from flows.prefect import home, server
 from flows.prefect.run import run_chain
+from tests import preloaded
 from tests.flows.conftest import settings_of
 from tests.waiting import wait_until
 
@@ -43,7 +44,7 @@ def root(tmp_path_factory, empty_prefect):
 def held(root):
     """A process that holds the server of a run, behind a proxy that is dead; its API's address."""
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
-    process = subprocess.Popen(
+    process = preloaded.Popen(
         [sys.executable, "-c", HOLD, str(root)], stdout=subprocess.PIPE, text=True, env=environment(**proxies)
     )
     yield process, process.stdout.readline().strip()
