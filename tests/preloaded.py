@@ -35,7 +35,10 @@ import time
 import traceback
 from pathlib import Path
 
-LIBRARIES = ("pandas", "hydra", "mlflow", "mlflow.server", "sqlalchemy.ext.asyncio", "aiosqlite", "uvicorn")
+LIBRARIES = (
+    *("pandas", "hydra", "mlflow", "mlflow.server", "sqlalchemy.ext.asyncio", "aiosqlite", "uvicorn"),
+    *("scipy.sparse.linalg", "scipy.optimize", "sklearn.ensemble", "highspy"),
+)
 ASIDE = "prefect"
 SET_ASIDE = ("prefect", "prefect.engine", "prefect.main", "prefect.cli", "prefect.server.api.server")
 CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine()) if sys.platform == "linux" else None

@@ -166,6 +166,7 @@ def test_a_server_that_does_not_come_up_is_not_needed(words, monkeypatch, capfd,
     """Its database cannot be made: a folder is where the file would be."""
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setattr("subprocess.Popen", preloaded.Popen)
     (store.root / "prefect" / home.DATABASE / "in the way").mkdir(parents=True)
     outcome = run_chain(settings_of(*words, "seed=802"))
     assert "baselines/greedy" in outcome.records
