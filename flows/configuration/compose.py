@@ -59,7 +59,7 @@ def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:
         words = [for_hydra(word) for word in job]
         choices = tuple(word for word in words if is_choice(word))
         with _understood(words):
-            config = pickle.loads(_composed(choices))  # our own bytes; copying takes ten times as long
+            config = pickle.loads(_composed(choices)[0])  # our own bytes; copying takes ten times as long
             values = [parse(word) for word in words if word not in choices]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
             yield _checked(_plain(config), choices)
@@ -162,14 +162,38 @@ def store_defaults() -> None:
         store.store(name=BASE, node=defaults())
 
 
+def sweep_part(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return Hydra's mode and the settings of its sweeper, as the experiment among the words chooses them.
+
+    A run composes of the same files, so that composing them here costs it nothing. An experiment that cannot
+    be composed chooses none: composing the job itself will say what is wrong.
+    """
+    from hydra.errors import HydraException
+
+    chosen = tuple(for_hydra(word) for word in words if word.startswith(("experiment=", "+experiment=")))
+    try:
+        mode, sweeper = pickle.loads(_composed(chosen)[1])
+    except HydraException:
+        return "", {}
+    return mode, sweeper
+
+
 @lru_cache(maxsize=256)
-def _composed(words: tuple[str, ...]) -> bytes:
-    """Return what Hydra composes of chosen files, pickled: each caller changes a copy of its own."""
+def _composed(words: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """Return what Hydra composes of chosen files, and its own part of it: see `sweep_part`.
+
+    Pickled: each caller changes a copy of its own.
+    """
     from hydra import compose, initialize_config_module
+    from omegaconf import OmegaConf, open_dict
 
     store_defaults()
     with initialize_config_module("conf", version_base="1.3"):
-        return pickle.dumps(compose("config", overrides=list(words)))
+        config = compose("config", overrides=list(words), return_hydra_config=True)
+    sweep = str(config.hydra.mode), OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    with open_dict(config):
+        del config["hydra"]
+    return pickle.dumps(config), pickle.dumps(sweep)
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -15,11 +15,18 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from flows.configuration.compose import compose_jobs, compose_plain, for_hydra, quote_path, store_defaults
+from flows.configuration.compose import (
+    compose_jobs,
+    compose_plain,
+    for_hydra,
+    quote_path,
+    store_defaults,
+    sweep_part,
+)
 from flows.configuration.settings import Settings, validated
 from flows.engine.console import clock, progress_lines, say
 from flows.engine.secrets import masked_command
@@ -75,8 +82,7 @@ def is_sweep(arguments: Sequence[str]) -> bool:
         return True
     if not any(argument.startswith(("experiment=", "+experiment=")) for argument in arguments):
         return False
-    mode = _hydra_part([a for a in arguments if a not in FLAGS]).get("mode")
-    return str(mode).endswith("MULTIRUN")
+    return sweep_part(arguments)[0].endswith("MULTIRUN")
 
 
 def run_sweep(arguments: Sequence[str]) -> SweepOutcome:
@@ -119,7 +125,7 @@ def _planned(overrides: Sequence[str]) -> list[Planned]:
     if OPTUNA in overrides:
         fixed = [o for o in own if "," not in o and not CHOICES.search(o)]
         return [Planned(fixed, validated(compose_plain(fixed, quoted=True)))]
-    params = _hydra_part(own).get("sweeper", {}).get("params") or {}
+    params = sweep_part(own)[1].get("params") or {}
     named = {o.partition("=")[0].lstrip("+~") for o in own}
     everything = [*(f"{key}={value}" for key, value in params.items() if key not in named), *own]
     try:
@@ -133,25 +139,6 @@ def _planned(overrides: Sequence[str]) -> list[Planned]:
     return [
         Planned(words, validated(composed)) for words, composed in zip(jobs, compose_jobs(jobs), strict=True)
     ]
-
-
-def _hydra_part(overrides: Sequence[str]) -> dict[str, Any]:
-    from hydra import compose, initialize_config_module
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    fixed = [for_hydra(o) for o in overrides if o.startswith(("experiment=", "+experiment="))]
-    store_defaults()
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            composed = compose("config", overrides=fixed, return_hydra_config=True)
-    except HydraException:
-        return {}  # composing the job itself will say what is wrong
-    part: Any = {
-        "mode": composed.hydra.mode,
-        "sweeper": OmegaConf.to_container(composed.hydra.sweeper, resolve=False),
-    }
-    return dict(part)
 
 
 def _launch(parent: str, planned: Sequence[Planned], command: str) -> bool:
