@@ -45,7 +45,7 @@ class LiveSite:
         """Start and stop what differs from what runs, on all nodes at once; return how many are started."""
         changes = self.session.plan(placement)
         self._refuse(changes)
-        return self._carry_out(changes, len(self.session.nodes))
+        return self._carry_out(changes, len(self.session.nodes), self.note)
 
     def fits(self, placement: IntArray) -> None:
         """Refuse a placement that this cluster has no room for as it is.
@@ -96,19 +96,20 @@ class LiveSite:
 
     def put_back(self, held: Held) -> None:
         """Make what ran before run again, each container in its slot."""
-        self._carry_out(self.session.plan_back(held), self.session.settings.deploy.at_once)
+        # not by `note`: a run that was interrupted ends at its next report, and this is to be done before
+        self._carry_out(self.session.plan_back(held), self.session.settings.deploy.at_once, _said)
 
     def _refuse(self, changes: "Sequence[Change]") -> None:
         against = self.session.obstacles(changes)
         if against:
             raise SurroundingsError("; ".join(against))
 
-    def _carry_out(self, changes: "Sequence[Change]", at_once: int) -> int:
+    def _carry_out(self, changes: "Sequence[Change]", at_once: int, note: Callable[[str], None]) -> int:
         from cluster.deployment import carry_out
 
         def report(done: int, total: int, nodes: str) -> None:
             if nodes:
-                self.note(f"changing {nodes}")
+                note(f"changing {nodes}")
 
         carry_out(self.session.backend, changes, at_once, report)
         return sum(len(change.start) for change in changes)
@@ -189,6 +190,10 @@ def in_place_of(session: LiveSession, note: Callable[[str], None]) -> Iterator[L
                 f"what ran before the trial does not run again: {error}; the same command tries again"
             ) from error
         path.unlink(missing_ok=True)
+
+
+def _said(words: str) -> None:
+    say(f"  {words}")
 
 
 def _stands(session: LiveSession) -> Held:

@@ -130,7 +130,9 @@ def rehearsal(settings: Settings, cluster: Cluster, nodes: tuple[str, ...], done
             f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
             f"the profile {list(cluster.space.apps)} on {cluster.space.slots}; both must be alike"
         )
-    return Rehearsal(cluster, truth, nodes, settings.testbed.noise, settings.trial.seed, done)
+    seconds = settings.load.warm_up + settings.load.duration
+    noise, seed = settings.testbed.noise, settings.trial.seed
+    return Rehearsal(cluster, truth, nodes, noise, seed, done, seconds=seconds)
 
 
 def predictions(

@@ -31,6 +31,7 @@ from flows.stages.shared import (
     workload_digests,
 )
 from metis.errors import InputError
+from metis.operate.rehearsal import Rehearsal
 from metis.problem.counts import IntArray
 from metis.problem.placement_files import names_of_nodes
 
@@ -61,6 +62,8 @@ def run(work: Work) -> None:
 
     with _site(work, path) as (site, journal):
         rounds = Rounds(site, journal, settings.trial, lambda line: say(f"  {line}"), progress)
+        if isinstance(site, Rehearsal):  # no time passes but that which loads would take
+            rounds.clock = rounds.now = site.clock
         ended = rounds.run()
         progress(len(journal.measured), len(journal.measured))
     found = document_of(journal, settings, predictions(settings, simulator, journal), ended)
@@ -211,7 +214,7 @@ def _record(work: Work, found: dict[str, Any]) -> None:
 
 def _declared(settings: Settings, part: str) -> tuple[str, ...]:
     del part
-    where = (*MEASURED, "deploy.session", "cluster.name") if settings.cluster.live else TESTBED
+    where = (*MEASURED, "deploy.session", "cluster.name") if settings.cluster.live else (*TESTBED, "load")
     return ("trial", "schedulers", *PROBLEM, *where)
 
 

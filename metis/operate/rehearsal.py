@@ -24,6 +24,7 @@ class Rehearsal:
         seed: of the noise.
         done: loads made before, so that a trial that goes on draws what it would have drawn.
         shared: deviation of the logarithm of a load that all its containers share.
+        seconds: that a load would take.
     """
 
     cluster: Cluster
@@ -33,10 +34,15 @@ class Rehearsal:
     seed: int
     done: int = 0
     shared: float = 0.0
+    seconds: float = 0.0
     _runs: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
         self._runs = np.zeros_like(self.cluster.existing)
+
+    def clock(self) -> float:
+        """Return the seconds that all loads so far would have taken."""
+        return self.done * self.seconds
 
     def deploy(self, placement: IntArray) -> int:
         """See `metis.operate.trial_rounds.Site.deploy`."""

@@ -102,7 +102,7 @@ class TrialSettings:
 
     Attributes:
         rounds: at most; in each one every placement is deployed and measured once.
-        seconds: wall time after which no further placement is deployed; what ran before is put back then.
+        seconds: after which no further placement is deployed; None for no limit.
         early: whether the trial ends as soon as every interval has separated from 0. Its intervals are wider
             for that: they hold at whichever round it ends.
         alone: whether stand-alone RPS are measured at the start of the trial; else those of the profile are
@@ -112,7 +112,7 @@ class TrialSettings:
     """
 
     rounds: Annotated[int, Ge(2), Le(200)] = 20
-    seconds: Annotated[float, Gt(0), Le(1e6)] = 3600.0
+    seconds: Annotated[float, Gt(0), Le(1e6)] | None = None
     early: bool = True
     alone: bool = False
     repeats: Annotated[int, Ge(1), Le(100)] = 1

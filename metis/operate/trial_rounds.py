@@ -48,6 +48,7 @@ class Rounds:
         say: receives a line on what happens.
         progress: receives how many of how many measurements are made.
         clock: seconds.
+        now: seconds since 1970.
     """
 
     site: Site
@@ -56,6 +57,7 @@ class Rounds:
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[int, int], None] = lambda done, total: None
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
     _disturbed: int = 0
 
     def run(self) -> str:
@@ -71,7 +73,7 @@ class Rounds:
                 self.progress(len(self.journal.measured), placements * rounds)
                 if self.journal.has(number, placement):
                     continue
-                if self.journal.seconds >= self.chosen.seconds:
+                if self.chosen.seconds is not None and self.journal.seconds >= self.chosen.seconds:
                     return SECONDS
                 self._enter(number, placement)
             found = self.intervals(number + 1)
@@ -102,7 +104,7 @@ class Rounds:
         made = Measurement(
             number,
             placement,
-            time.time(),
+            self.now(),
             self.clock() - begun,
             started,
             readings,

@@ -86,11 +86,10 @@ def _planned(memo: Memo, contest: Contest) -> Result:
         "rounds": chosen.rounds,
         "load_seconds_a_round": seconds,
     }
-    line = f"at most {chosen.rounds} rounds, or {chosen.seconds:.0f} s; a round loads for {seconds:.0f} s"
+    limit = f", or {chosen.seconds:.0f} s" if chosen.seconds is not None else ""
+    line = f"at most {chosen.rounds} rounds{limit}; a round loads for {seconds:.0f} s"
     views: list[View] = [Table("Would be tried", ["scheduler", "nodes"], rows)]
-    return Result(
-        document, [*views, Line(line if settings.cluster.live else f"at most {chosen.rounds} rounds")]
-    )
+    return Result(document, [*views, Line(line)])
 
 
 def trial_views(found: Mapping[str, Any]) -> list[View]:
@@ -152,7 +151,7 @@ def _number(found: Mapping[str, Any] | None, *, signed: bool) -> str:
 
 VERB = Verb(
     run,
-    settings=("schedulers", "trial", "dry_run", "group", "groups", "deploy"),
+    settings=("schedulers", "trial", "dry_run", "rerun", "group", "groups", "deploy"),
     stages=("trial",),
     site=True,
 )

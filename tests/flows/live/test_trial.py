@@ -115,6 +115,23 @@ def test_killed_anywhere_the_next_trial_puts_back_what_ran_before_the_first(site
     assert not (site.folder / TRIAL).exists()
 
 
+def test_a_run_that_ends_at_its_next_report_puts_back_what_ran_before_first(site):
+    def note(words):
+        if site.loads:
+            raise KeyboardInterrupt
+
+    def try_both():
+        with in_place_of(site.session, note) as tried:
+            tried.deploy(FIRST)
+            tried.measure()
+            tried.deploy(SECOND)
+
+    with pytest.raises(KeyboardInterrupt):
+        try_both()
+    assert site.places() == site.stood
+    assert not (site.folder / TRIAL).exists()
+
+
 def test_what_runs_meanwhile_is_not_taken_for_what_is_deployed(site):
     (site.folder / TRIAL).write_text("{}")
     (site.folder / INVENTORY).write_text("{}")

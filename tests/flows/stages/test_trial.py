@@ -1,12 +1,13 @@
 """A trial rehearsed as a step: recorded with a child for each scheduler, found again, gone on with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from flows.command.main import main
 from flows.engine.runs import ABOUT
-from flows.stages.trial import JOURNAL, PAGE, RESULT
+from flows.stages.trial import DONE, JOURNAL, PAGE, RESULT
 
 TRIED = (
     "schedulers=[greedy+local_search,greedy,spread]",
@@ -64,6 +65,18 @@ def test_the_same_trial_is_found_again_and_another_seed_is_another_one(memo, rec
     assert again.find("trial").run_id == record.run_id
     other = memo_of(*TRIED, "trial.seed=1", "testbed=file", f"testbed.path={full_profile}")
     assert other.find("trial") is None
+
+
+def test_rerun_begins_anew_and_one_that_was_stopped_goes_on(memo, record, capsys):
+    again = replace(memo, again=("trial",), records={}, done=[])
+    made = again.obtain("trial")
+    assert made.run_id != record.run_id
+    assert "earlier command" not in capsys.readouterr().err
+    assert made.digest == record.digest
+    scratch = memo.store.root / "checkpoints" / made.key
+    (scratch / DONE).unlink()  # as a kill right before its end leaves it
+    replace(memo, again=("trial",), records={}, done=[]).obtain("trial")
+    assert "6 measurements of an earlier command are kept" in capsys.readouterr().err
 
 
 def test_its_journal_is_kept(record):
