@@ -3,15 +3,18 @@
     OMP_NUM_THREADS=1 python benchmarks/node_types.py --apps 100 --nodes 300 --containers 1400 --seeds 0 1
     OMP_NUM_THREADS=1 python benchmarks/node_types.py --george 81 729 --testbed 6435results.npz
 
-A line per scheduler as it goes. The bound is that of `columns`; `--prove` asks for a proof of it. Seconds are
-wall time and CPU time. With `--george` also the value without the constraints; that each placement keeps them
-is checked as every scheduler's placement is.
+A line per scheduler as it goes. The bound is that of the first scheduler, such as `columns`; `--prove` asks for
+a proof of it. Seconds are wall time and CPU time. `metis` has the prices of one network for each seed's
+simulator, or `--trained` names one, learned on sub-problems of 30 applications at most; `--checkpoints` keeps
+them. With `--george` also the value without the constraints; that each placement keeps them is checked as
+every scheduler's placement is.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+from wide import learned
 
 from baselines.columns import ColumnsSettings
 from baselines.contract import WideMaterials
@@ -29,7 +32,8 @@ from metis.problem.objectives import MeanRps
 from metis.problem.oracle import worth_of
 from metis.problem.rules import Rules
 
-SCHEDULERS = ("columns", "greedy+local_search", "greedy", "spread")
+SCHEDULERS = ("columns", "metis", "greedy+local_search", "greedy", "spread", "optimum")
+SLOTS = 8
 CPU, MEMORY = (0.5, 1, 2, 4), (1, 2, 4, 8, 16)  # that containers request, GiB
 
 
@@ -40,7 +44,9 @@ def main():
     parser.add_argument("--containers", type=int, default=1400)
     parser.add_argument("--seconds", type=float, default=60.0, help="of searching columns")
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 1), help="first, and one beyond the last")
-    parser.add_argument("--schedulers", nargs="+", default=SCHEDULERS, choices=SCHEDULERS)
+    parser.add_argument("--schedulers", nargs="+", default=SCHEDULERS[:-1], choices=SCHEDULERS)
+    parser.add_argument("--trained", type=int, help="testbed that prices are learned on; else the seed's own")
+    parser.add_argument("--checkpoints", type=Path, help="folder of trained prices")
     parser.add_argument("--prove", action="store_true")
     parser.add_argument("--george", type=int, nargs="*", choices=(27, 81, 729))
     parser.add_argument(
@@ -53,12 +59,17 @@ def main():
     for seed in range(*chosen.seeds):
         group, cluster, worth = three_types(chosen, seed)
         print(f"seed {seed}: {group.sum()} containers, {cluster.nodes} nodes; {load(group, cluster)}")
-        placed(chosen, group, cluster, worth)
+        weights = None
+        if "metis" in chosen.schedulers:
+            learned_on = seed if chosen.trained is None else chosen.trained
+            weights, seconds = learned(chosen.apps, SLOTS, learned_on, chosen.checkpoints)
+            print(f"  prices learned on testbed {learned_on} in {seconds:.1f} CPU-s", flush=True)
+        placed(chosen, group, cluster, worth, weights)
 
 
 def three_types(chosen, seed):
     """A third of the nodes each with 4, 8 and 8 slots, 8, 16 and 32 cpu, 16, 64 and 128 GiB."""
-    oracle = SyntheticOracle(SyntheticModel.drawn(chosen.apps, seed), 8)
+    oracle = SyntheticOracle(SyntheticModel.drawn(chosen.apps, seed), SLOTS)
     rng = np.random.default_rng(seed)
     third = chosen.nodes // 3
     sizes = (
@@ -75,7 +86,7 @@ def three_types(chosen, seed):
         for app in oracle.space.apps
     }
     group = draw_groups(1, chosen.containers, chosen.apps, rng)[0]
-    stated = state_problem(types, requests, Rules(), oracle.space.apps, 8, (group > 0).astype(np.int64))
+    stated = state_problem(types, requests, Rules(), oracle.space.apps, SLOTS, (group > 0).astype(np.int64))
     cluster = Cluster(oracle.space, chosen.nodes, stated=stated)
     return group, cluster, worth_of(MeanRps(), group, cluster, oracle)
 
@@ -87,13 +98,14 @@ def load(group, cluster):
     )
 
 
-def placed(chosen, group, cluster, worth):
+def placed(chosen, group, cluster, worth, weights=None):
     """Place by every scheduler; return the value of the first."""
     options = {"columns": ColumnsSettings(seconds=chosen.seconds, prove=chosen.prove)}
     bound, best = None, None
     for name in chosen.schedulers:
         try:
-            decision = make_wide_scheduler(name, WideMaterials(options)).place(group, cluster, worth)
+            materials = WideMaterials(options, weights=lambda learner: weights)
+            decision = make_wide_scheduler(name, materials).place(group, cluster, worth)
         except PlacementError as error:
             print(f"  {name:20s} {error}")
             continue
@@ -101,7 +113,8 @@ def placed(chosen, group, cluster, worth):
         if bound is None:
             bound, best = max(decision.trace["bound"], reached), reached
             print(
-                f"  bound {bound:.6f} ({decision.trace['bound_kind']}, {decision.trace['rounds']} searches)"
+                f"  bound {bound:.6f} ({decision.trace['bound_kind']}, "
+                f"{decision.trace.get('rounds', 0)} searches)"
             )
         print(
             f"  {name:20s} {reached:.6f} {reached / bound:8.3%}  {decision.seconds:7.2f} s, "
