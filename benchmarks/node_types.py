@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/node_types.py --apps 100 --nodes 300 --containers 1400 --seeds 0 1
     OMP_NUM_THREADS=1 python benchmarks/node_types.py --george 81 729 --testbed 6435results.npz
 
-A line per scheduler as it goes. The bound is that of the first scheduler, such as `columns`; `--prove` asks for
+A line per scheduler as it goes. The bound is that of the first scheduler, as of `columns`; `--prove` asks for
 a proof of it. Seconds are wall time and CPU time. `metis` has the prices of one network for each seed's
 simulator, or `--trained` names one, learned on sub-problems of 30 applications at most; `--checkpoints` keeps
 them. With `--george` also the value without the constraints; that each placement keeps them is checked as

@@ -123,7 +123,7 @@ class _Generation:
         proving: bool,
         every: int,
     ) -> None:
-        self.proving = proving
+        self.proving, self.brief = proving, False
         self.problem, self.width = problem, width
         self.widest = max(width, min(width * WIDEST, LIMITS // len(problem.apps)))
         self.many = fills_master(problem)
@@ -147,7 +147,11 @@ class _Generation:
         self.solution = self.master.solve()
 
     def begin(self, prices: FloatArray) -> None:
-        """Search with given prices, and let the best columns by them join."""
+        """Search with given prices, and let the best columns by them join.
+
+        Of many applications no bound is then sought beyond that of narrow searches.
+        """
+        self.brief = self.many and not self.proving
         duals = np.concatenate([prices, np.zeros(len(self.problem.limits))])
         self._search(duals, proving=False)
         for kind, pool in enumerate(self.pools):
@@ -218,7 +222,7 @@ class _Generation:
                 return bool(joined) and not closed
             if tried is not last:
                 tried = last
-            elif not self.proving and not deep:
+            elif not self.proving and not deep and not self.brief:
                 deep = True
             elif not self.proving:
                 return False
@@ -233,7 +237,7 @@ class _Generation:
         """Whether the relaxation counts as solved, by the proven bound or, without proof, the estimated."""
         if self.proving:
             return self.bound - value <= CLOSED * abs(value)
-        estimate = self.estimate if all(self.whole.values()) else self.deeply
+        estimate = self.estimate if self.brief or all(self.whole.values()) else self.deeply
         return 0 <= estimate - value <= NEARLY * abs(value)
 
     def _search(self, duals: FloatArray, proving: bool, deep: bool = False) -> bool:

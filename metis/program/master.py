@@ -164,9 +164,12 @@ class Master:
         import highspy
 
         self._highs.run()
-        if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            self._highs.clearSolver()  # once more, from nothing
-            self._highs.run()
+        for presolve in ("off", "on"):
+            if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+                self._highs.clearSolver()  # once more, from nothing
+                self._highs.setOptionValue("presolve", presolve)
+                self._highs.run()
+        self._highs.setOptionValue("presolve", "off")
         status = self._highs.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
             named = self._highs.modelStatusToString(status)

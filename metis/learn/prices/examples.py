@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.errors import InputError
+from metis.errors import InputError, SolverError
 from metis.learn.prices.features import Features, Float32Array, features_of
 from metis.learn.prices.settings import PricesSettings
 from metis.problem.cluster import Cluster
@@ -139,12 +139,13 @@ def solved_example(
 
     Raises:
         InputError: none that was drawn could be placed.
+        SolverError: the solver gave up on all that were drawn.
     """
     for attempt in range(ATTEMPTS):
         try:
             problem = drawn_problem(known, objective, settings, rng)
             return solved(problem, settings, rng, predict(problem) if predict else None)
-        except InputError:  # some container fits on no node, or on none beside the others
+        except (InputError, SolverError):  # some container fits on no node, or on none beside the others
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from baselines.contract import WideMaterials
 from baselines.registry import make_wide_scheduler
-from metis.errors import InputError
+from metis.errors import InputError, SolverError
 from metis.learn.loop import Budget, train
+from metis.learn.prices import examples
 from metis.learn.prices.examples import drawn_problem, solved, solved_example
 from metis.learn.prices.features import NODE, OF_TYPES, features_of
 from metis.learn.prices.learner import PricesLearner
@@ -107,6 +108,19 @@ def test_on_types_that_it_never_saw_prices_bound_within_eight_percent():
     before = excess()
     train(learner, Budget(typed.problems))
     assert excess() < 0.08 < before
+
+
+def test_a_sub_problem_that_the_solver_gives_up_on_is_drawn_anew(monkeypatch):
+    failures = iter([SolverError("gave up"), InputError("does not fit")])
+    real, rng = examples.solved, np.random.default_rng(3)
+
+    def solved_at_the_third(*given):
+        for failure in failures:
+            raise failure
+        return real(*given)
+
+    monkeypatch.setattr(examples, "solved", solved_at_the_third)
+    assert solved_example(ORACLE, MeanRps(), SMALL, rng, None).best > 0
 
 
 def test_tables_of_single_types_are_learned_from_as_an_oracle_is():
