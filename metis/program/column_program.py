@@ -73,7 +73,8 @@ def bound_by_columns(
         start = fill(problem, kind_of, nothing, problem.demand)
         if report:
             report(0, problem.value(kind_of, start), np.inf)
-        if fills_master(problem):  # which has many rows, and begins the better
+        brief = prices is not None and not proving
+        if fills_master(problem) and not brief:  # the master has many rows, and begins the better
             sweeps = None if report is None else lambda steps, gained: report(0, gained, np.inf)
             until = begun + BEGINNING * seconds
             start, _ = exchange(problem, kind_of, start, report=sweeps, until=until)

@@ -149,7 +149,8 @@ class _Generation:
     def begin(self, prices: FloatArray) -> None:
         """Search with given prices, and let the best columns by them join.
 
-        Of many applications no bound is then sought beyond that of narrow searches.
+        Of many applications these take the place of neighbours, and no bound is sought beyond that of narrow
+        searches.
         """
         self.brief = self.many and not self.proving
         duals = np.concatenate([prices, np.zeros(len(self.problem.limits))])
@@ -159,7 +160,7 @@ class _Generation:
 
     def run(self) -> None:
         """Let columns join until none improves the master, or time is up."""
-        if self.many:
+        if self.many and not self.brief:
             self._fill_master()
         while self._round() and self.rounds < ROUNDS and perf_counter() < self.until:
             for kind, pool in enumerate(self.pools):
