@@ -208,8 +208,8 @@ def read_as(kind: type[Made], given: Any, prefix: str = "") -> Made:
     except ValidationError as error:
         # a wrong `seed` also shows up in all the sections that take theirs from it
         first = min(_telling(error.errors()), key=lambda found: len(found["loc"]))
-        # pydantic adds the member of a union, such as `list[float]`, which is no key
-        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
+        # pydantic adds the member of a union, such as `list[float]` or `constrained-int`, which is no key
+        key = ".".join(str(part) for part in first["loc"] if not _is_member(part))
         raise InputError(prefix + _in_words(kind, key, first)) from None
     return made
 
@@ -224,10 +224,19 @@ def _telling(errors: Sequence[Any]) -> list[Any]:
         at = found["loc"][:-1]
         return [one for one in errors if one is not found and one["loc"][: len(at)] == at]
 
+    def other_kind(found: Any) -> bool:
+        # a list with one wrong element is no number either
+        return found["type"] in kinds or (found["type"].endswith("_type") and _is_member(found["loc"][-1]))
+
     kinds = ("tuple_type", "dict_type")
-    meant = [one for one in errors if one["type"] not in kinds or not _deeper(one, beside(one))]
+    meant = [one for one in errors if not (other_kind(one) and _deeper(one, beside(one)))]
     both = [one for one in meant if one["type"] == kinds[0] and kinds[1] in {e["type"] for e in beside(one)}]
     return [{**one, "msg": LIST_OR_MAPPING} for one in both] or meant
+
+
+def _is_member(part: object) -> bool:
+    """Whether a part of an error's place is pydantic's name for a member of a union."""
+    return "[" in str(part) or str(part).startswith("constrained-")
 
 
 def _deeper(found: Any, others: Sequence[Any]) -> bool:

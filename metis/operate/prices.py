@@ -14,6 +14,8 @@ from metis.errors import InputError
 from metis.operate.rebalance import Rebalancing
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 
+ROUNDING = 1e-9  # share of what a node may be worth
+
 
 @dataclass(frozen=True)
 class _Choices:
@@ -60,9 +62,9 @@ def explain_node(found: Rebalancing, index: int, node: str) -> dict[str, Any]:
         "moves": int(choices.moved[becomes].sum()),
         "price": plan.prices.move,
         "containers": float((choices.rows[becomes] - choices.rows[0]) @ price),
-        "surplus": _difference(choices.surplus[becomes], choices.surplus[0]),
+        "surplus": _difference(choices.surplus[becomes], choices.surplus[0], choices.worth),
         "second": _words(found, choices.rows[second]),
-        "second_loses": _difference(choices.surplus[becomes], choices.surplus[second]),
+        "second_loses": _difference(choices.surplus[becomes], choices.surplus[second], choices.worth),
     }
     return {**facts, "why": _node_words(facts)}
 
@@ -103,17 +105,18 @@ def explain_container(found: Rebalancing, index: int, container: str) -> dict[st
             f"{container} stays: {cluster.space.apps[a]} may not move, or a rule keeps it on {facts['node']}"
         )
         return {**facts, "without": None, "loses": None, "why": why}
-    loses = _difference(choices.surplus[becomes], choices.surplus[best])
+    loses = _difference(choices.surplus[becomes], choices.surplus[best], choices.worth)
     further = int((choices.moved[best] - choices.moved[becomes]).sum())
     without, worth = _words(found, choices.rows[best]), float(choices.worth[best])
     facts |= {"without": without, "worth_without": worth, "loses": loses}
     moves = f"{further} further move{'s' * (further != 1)}" if further > 0 else "no further move"
+    result = f"loses {loses:.3g}" if loses and loses > 0 else "is as good, and not needed"
     why = (
         f"{container} stays on {facts['node']}, which ends up with {_words(found, plan.placement[n])}. With "
         f"one less the best it could hold is {facts['without']}: at the prices of the containers and {moves} "
-        f"at {plan.prices.move:.3g} each that loses {loses:.3g}"
+        f"at {plan.prices.move:.3g} each that {result}"
     )
-    return {**facts, "why": why if loses and loses > 0 else f"{why}: as good, and not needed"}
+    return {**facts, "why": why}
 
 
 def _choices(found: Rebalancing, index: int, n: int) -> _Choices:
@@ -144,7 +147,10 @@ def _parsed(found: Rebalancing, container: str) -> tuple[int, int]:
 
 def _node_words(facts: dict[str, Any]) -> str:
     node = facts["node"]
-    rest = f"; the second best, {facts['second']}, would lose {facts['second_loses']:.3g}"
+    loses = facts["second_loses"]
+    rest = f"; the second best, {facts['second']}, " + (
+        f"would lose {loses:.3g}" if loses and loses > 0 else "would be as good"
+    )
     if facts["holds"] == facts["becomes"]:
         return f"{node} keeps {facts['holds']}: no change is worth its moves{rest}"
     change = facts["worth_after"] - facts["worth_before"]
@@ -152,15 +158,22 @@ def _node_words(facts: dict[str, Any]) -> str:
     return (
         f"{node} goes from {facts['holds']} to {facts['becomes']}: its worth changes by {change:+.3g}, by "
         f"its containers' prices it {takes} the others {abs(facts['containers']):.3g}, and its "
-        f"{facts['moves']} moves cost {facts['price']:.3g} each: {facts['surplus']:+.3g} against staying"
-        + rest
+        f"{_moves(facts['moves'])} {facts['price']:.3g}{' each' * (facts['moves'] > 1)}: "
+        f"{facts['surplus']:+.3g} against staying" + rest
     )
+
+
+def _moves(count: int) -> str:
+    return "one move costs" if count == 1 else f"{count} moves cost"
 
 
 def _words(found: Rebalancing, counts: IntArray) -> str:
     return describe_colocation(counts, found.cluster.space.apps)
 
 
-def _difference(more: float, less: float) -> float | None:
+def _difference(more: float, less: float, worth: FloatArray) -> float | None:
+    """How much more; 0 where that is but rounding of what nodes are worth."""
     difference = float(more - less)
-    return difference if np.isfinite(difference) else None
+    if not np.isfinite(difference):
+        return None
+    return difference if abs(difference) > ROUNDING * float(np.abs(worth).max(initial=0.0)) else 0.0

@@ -84,6 +84,7 @@ class Rebalancing:
             "bound": plan.bound,
             "bound_kind": plan.bound_kind,
             "gap": plan.gap,
+            **({} if plan.ended else {"ended": False}),
             "price": plan.prices.move,
             "cost": plan.cost,
             "seconds": plan.seconds,

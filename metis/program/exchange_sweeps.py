@@ -17,6 +17,7 @@ from metis.problem.kinds import Problem
 from metis.program.growth import room_for_one_more, worth_of_one_more
 
 STEPS = 4_000  # of a sweep at most
+FEW_STEPS = 4  # of one where containers that move are few
 FALLEN = 0.5  # share of its promise that a step must keep when its best node was taken by another
 SINGLE = 2e-6  # share of a node's worth that a step in single precision must gain
 Report = Callable[[int, float], None]
@@ -30,6 +31,7 @@ def exchange_in_sweeps(
     tolerance: float,
     report: Report | None = None,
     until: float = np.inf,
+    few: bool = False,
 ) -> tuple[IntArray, int]:
     """Improve a placement until no move or swap of two nodes is found that helps; see `exchange`.
 
@@ -41,16 +43,18 @@ def exchange_in_sweeps(
         tolerance: a step must gain more than this share of the value.
         report: called after each sweep with the steps made and what they gained.
         until: time by `perf_counter` after which no sweep begins.
+        few: whether few containers may move: then a swap must gain twice as much as a move, and few steps are
+            made in a sweep.
 
     Returns:
         The placement, and the steps made.
     """
     if perf_counter() > until:
         return placement.copy(), 0
-    sweeps = _Sweeps(problem, kind_of, placement, tolerance)
+    sweeps = _Sweeps(problem, kind_of, placement, tolerance, few)
     steps = 0
     while steps < max_steps and perf_counter() <= until:
-        made = sweeps.sweep(min(STEPS, max_steps - steps))
+        made = sweeps.sweep(min(FEW_STEPS if few else STEPS, max_steps - steps))
         steps += made
         if report:
             report(steps, sweeps.gained)
@@ -65,7 +69,10 @@ class _Sweeps:
     A thing is 0 for idle room, a + 1 for a container of application a.
     """
 
-    def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray, tolerance: float) -> None:
+    def __init__(
+        self, problem: Problem, kind_of: IntArray, placement: IntArray, tolerance: float, few: bool
+    ) -> None:
+        self._few = few
         self.placement = placement.copy()
         self.gained = 0.0
         self._problem, self._kind_of = problem, kind_of
@@ -91,6 +98,8 @@ class _Sweeps:
             if len(rows):
                 flat[rows].max(axis=0, out=best[thing])
         total = np.triu(best + best.T, 1)
+        if self._few:
+            total[1:, 1:] /= 2
         promising = np.flatnonzero(total.ravel() > self._least)
         values = total.ravel()[promising]
         order = np.argsort(-values, kind="stable")[: 4 * STEPS]

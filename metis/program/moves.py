@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from metis.errors import InputError, SolverError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.kinds import problem_of
+from metis.problem.kinds import problem_of, with_moves
 from metis.problem.worth import Worth
 from metis.program.colocation_program import ROUNDING, relative_gap, solve_colocation_program
+from metis.program.exchange_sweeps import exchange_in_sweeps
 from metis.program.generation import BoundKind
 from metis.program.moves_relaxation import FEASIBLE, MoveRelaxation, Relaxed
 from metis.program.moves_rounding import Whole, round_to_whole
@@ -33,6 +34,7 @@ SATURATED = 1e-4  # share of the unlimited bound that is as good as all of it
 NEAR_TOP = 2e-3  # share of the unlimited bound below which the optimum from nothing says something
 POINTS = 12  # of a frontier whose numbers of moves are not given
 CEILING_LIMIT = 20.0  # seconds for the optimum from nothing
+HURRIED = 0.2  # share of the time limit that is left for the best moves, where a search does not end before
 BEND = 1.6  # the first moves gain most: the points of a frontier lie denser there
 
 Report = Callable[[int, int], None]
@@ -79,6 +81,7 @@ class MovePlan:
         kind_of: kind of every node, int [nodes], by which `prices.node` is numbered.
         seconds: wall time.
         cpu_seconds: processor time.
+        ended: whether the search of co-locations ended in time; if not, the estimated bound is too low.
     """
 
     placement: IntArray
@@ -93,6 +96,7 @@ class MovePlan:
     kind_of: IntArray
     seconds: float
     cpu_seconds: float
+    ended: bool = True
 
 
 class MoveProgram:
@@ -160,12 +164,15 @@ class MoveProgram:
         wall, cpu = perf_counter(), process_time()
         left = self._left()
         budget = self._leavers(moves)
-        relaxed = self._relaxation.solve(budget, left)
+        spare = 0.0 if self._relaxation.whole else HURRIED * self._time_limit
+        relaxed = self._relaxation.solve(budget, lambda: left() - spare)
         whole = None
         if relaxed.short <= FEASIBLE:
             tight = self._tight and self._from_nothing() and self._near_top(relaxed)
             ceiling = self._optimum_bound() if tight else np.inf
             known = None if self._relaxation.whole else self._known(budget)
+            if spare and left() <= spare:
+                known = self._best_moves(budget, known, perf_counter() + left() - spare / 4)
             whole = round_to_whole(self._relaxation, relaxed, budget, self._gap, left, ceiling, known)
         if whole is None:
             if relaxed.short <= FEASIBLE and left() <= 0:
@@ -240,6 +247,19 @@ class MoveProgram:
         """Return the best plan that is known of no more containers that leave their node."""
         fewer = [whole for found, whole in self._found.items() if found <= budget]
         return max(fewer, key=lambda whole: whole.value, default=Whole.unmoved(self._relaxation))
+
+    def _best_moves(self, budget: int, known: Whole | None, until: float) -> Whole | None:
+        """Return a plan of the best moves or swaps, one after another, or the known one if it is better."""
+        problem = with_moves(self._relaxation.problem, budget)
+        if problem.origin is None or Whole.unmoved(self._relaxation) is None:
+            return known  # something arrives or leaves
+        origin = problem.origin[self._kind_of]
+        steps = int(origin.sum())
+        placed = exchange_in_sweeps(problem, self._kind_of, origin, steps, 1e-12, until=until, few=True)[0]
+        found = float(self._relaxation.net_worth(self._kind_of, placed).sum())
+        if known is not None and known.value >= found:
+            return known
+        return Whole(self._kind_of, placed, found, np.inf)
 
     def choices(self, node: int) -> tuple[IntArray, FloatArray]:
         """Return what a node may end up with, as far as it was looked at: co-locations [n, apps], worth [n].
@@ -355,6 +375,7 @@ class MoveProgram:
             cost=float((left - self._leaving) @ self._each),
             bound=bound,
             bound_kind=relaxed.bound_kind,
+            ended=relaxed.ended,
             gap=relative_gap(reached, bound),
             prices=Prices(containers, float(solution.tolls[-1]), solution.kinds),
             kind_of=self._kind_of,

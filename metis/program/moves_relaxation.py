@@ -37,12 +37,14 @@ class Relaxed:
         bound: no plan is worth more, the cost of its moves subtracted.
         bound_kind: `proven`, or `estimated` where a search may have overlooked columns.
         short: containers that could not be placed and moves too many; 0 but for rounding where a plan exists.
+        ended: whether the search of columns ended; else the bound is too low.
     """
 
     solution: Solution
     bound: float
     bound_kind: BoundKind
     short: float
+    ended: bool = True
 
 
 class MoveRelaxation:
@@ -86,7 +88,7 @@ class MoveRelaxation:
         """
         self._moves = moves
         self.master.limit(len(self.problem.limits) - 1, moves)
-        best, stage = np.inf, 0
+        best, stage, ended = np.inf, 0, self.whole
         for _ in range(ROUNDS):
             solution = self.master.solve()
             joined, excess = self._join(solution)
@@ -106,12 +108,12 @@ class MoveRelaxation:
             elif stage < LAST:
                 stage += 1
             else:
-                solution = self.master.solve()
+                solution, ended = self.master.solve(), True
                 break
         bound = best if np.isfinite(best) else value + excess
         short = float(solution.unplaced.sum()) + solution.overrun
         kind: BoundKind = "proven" if self.whole else "estimated"
-        return Relaxed(solution, max(bound, solution.value), kind, short)
+        return Relaxed(solution, max(bound, solution.value), kind, short, ended)
 
     def _search(self, solution: Solution, stage: int) -> None:
         """Search near the best columns, or for each type as if nothing ran, or for each kind."""

@@ -115,6 +115,8 @@ def _views(made: Proposal) -> list[View]:
 
 
 def _estimated(plan: dict[str, Any]) -> str:
+    if not plan.get("ended", True):
+        return " (estimated too low: the search took rebalance.time_limit and did not end)"
     return " (estimated)" if plan["bound_kind"] == "estimated" else ""
 
 
@@ -148,10 +150,10 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
         for move in wave
     ]
     shown = rows[:MOVES_SHOWN]
-    views: list[View] = [
-        Facts("Rebalancing", facts),
-        Table("Moves", [Column("wave", right=True), "application", "from", "to", ""], shown),
-    ]
+    columns: list[Column | str] = [Column("wave", right=True), "application", "from", "to", ""]
+    nothing = Line("nothing to do: no move that may be made gains")
+    moves = Table("Moves", columns, shown) if rows or plan["moves"] else nothing
+    views: list[View] = [Facts("Rebalancing", facts), moves]
     if len(rows) > len(shown):
         views.append(Line(f"and {len(rows) - len(shown)} more: output=json prints them all", "dim"))
     views += [Line(f"mended: {node}") for node in plan["mends"]]

@@ -90,11 +90,23 @@ def test_a_node_is_explained_by_prices():
     assert "no change is worth its moves" in staying["why"]
 
 
+def test_rounding_is_no_loss():
+    """Which of two alike containers moves is all the same."""
+    found = made([[2, 0], [2, 0], [0, 0]], 1)
+    moving = explain_node(found, 0, found.document(0)["waves"][0][0]["from"])
+    assert "one move costs" in moving["why"]
+    other = explain_node(found, 0, "n1" if moving["node"] == "n2" else "n2")
+    for one in (moving, other):
+        assert one["second_loses"] == 0 or abs(one["second_loses"]) > 1e-9
+        assert "e-1" not in one["why"]
+
+
 def test_a_container_is_explained_by_prices():
     found = made([[1, 0], [1, 1], [0, 0]], 0)
     stays = explain_container(found, 0, "a-2")
     assert (stays["node"], stays["moves"], stays["without"]) == ("n2", False, "1 b")
     assert stays["loses"] >= -1e-9
+    assert stays["why"].endswith("loses " + f"{stays['loses']:.3g}" if stays["loses"] else "not needed")
     pinned = made([[2, 0], [0, 0], [0, 0]], 1, chosen={"stay": ("a",)})
     assert "a may not move" in explain_container(pinned, 0, "a-1")["why"]
     moving = made([[2, 0], [0, 0], [0, 0]], 1)

@@ -85,7 +85,8 @@ def test_what_may_not_move_stays_on_nodes_that_differ():
     assert plan.placement[0, 0] == 2
 
 
-def test_columns_that_are_searched_reach_what_all_of_them_do(monkeypatch):
+def twelve_nodes():
+    """Worth and cluster of four applications on nodes of two types."""
     space = ColocationSpace(("a", "b", "c", "d"), 6)
     types = (
         NodeTypeSettings("small", count=6, slots=4, capacity={"cpu": 4}),
@@ -94,7 +95,11 @@ def test_columns_that_are_searched_reach_what_all_of_them_do(monkeypatch):
     requests = {app: {"cpu": cpu} for app, cpu in zip(space.apps, (1, 1, 2, 1.5), strict=True)}
     rng = np.random.default_rng(4)
     worth = space.totals * rng.uniform(0.5, 1, space.size)
-    cluster = stated(Rules(), rng.integers(2, size=(12, 4)) * [1, 1, 1, 0], space, types, requests)
+    return worth, stated(Rules(), rng.integers(2, size=(12, 4)) * [1, 1, 1, 0], space, types, requests)
+
+
+def test_columns_that_are_searched_reach_what_all_of_them_do(monkeypatch):
+    worth, cluster = twelve_nodes()
     program = MoveProgram(worth, cluster)
     proven, linear = program.plan(6), program._relaxation.solve(6).bound
     monkeypatch.setattr("metis.program.moves_relaxation.MOST", 10)
@@ -104,4 +109,22 @@ def test_columns_that_are_searched_reach_what_all_of_them_do(monkeypatch):
     assert searched.bound == pytest.approx(linear, rel=2e-3)
     assert searched.value >= proven.value * (1 - 3e-3)
     assert searched.gap < 0.01
+    assert searched.ended
     assert searched.moves <= 6
+
+
+def test_where_time_is_short_the_best_moves_are_a_plan(monkeypatch):
+    """The search of columns ends at once: what single moves and swaps reach is much of what there is."""
+    worth, cluster = twelve_nodes()
+    before = float(worth[cluster.space.index(cluster.existing)].sum())
+    best = MoveProgram(worth, cluster).plan(6).value - before
+    monkeypatch.setattr("metis.program.moves_relaxation.MOST", 10)
+    monkeypatch.setattr(MoveProgram, "_left", lambda self: lambda: 0.1 * self._time_limit)
+    monkeypatch.setattr("metis.program.moves.round_to_whole", lambda *args: args[-1])
+    for moves in (1, 6):
+        plan = MoveProgram(worth, cluster).plan(moves)
+        assert 0 < plan.moves <= moves
+        assert not plan.ended
+        assert within(cluster, plan.placement)
+        assert (plan.placement.sum(axis=0) == cluster.existing.sum(axis=0)).all()
+    assert plan.value - before > 0.7 * best
