@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from flows.engine.startup import go_easy_on_garbage
 from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,9 @@ sys.dont_write_bytecode = False
 # a shell's background job ignores Ctrl-C, and so would every process that a test starts and interrupts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+go_easy_on_garbage()  # before the tests are collected, which imports much
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,8 @@ ABOVE = 200  # what is passed is moved above these numbers before it takes its o
 
 
 PIPE = subprocess.PIPE
+# what else `subprocess` can do, and processes here cannot
+PLAIN = {"preexec_fn": None, "uid": None, "gid": None, "gids": None, "umask": -1, "process_group": -1}
 GIVEN = inspect.signature(subprocess.Popen._execute_child)
 
 
@@ -61,7 +63,11 @@ class Popen(subprocess.Popen):
     def _execute_child(self, *given):
         asked = GIVEN.bind(self, *given).arguments
         words = asked["args"]
-        if CLONE is None or not _is_python(words) or asked["preexec_fn"] or asked["uid"] is not None:
+        if (
+            CLONE is None
+            or not _is_python(words)
+            or any(asked[name] != value for name, value in PLAIN.items())
+        ):
             super()._execute_child(*given)
             return
         places = {0: asked["p2cread"], 1: asked["c2pwrite"], 2: asked["errwrite"]}
@@ -324,12 +330,14 @@ def _end_as_python_does(words):
 def main():
     """Import what takes seconds; fork for whoever asks on the socket."""
     connection = socket.socket(fileno=int(sys.argv[1]))
+    gc.disable()  # a quarter of the time of importing
     for name in (*SET_ASIDE, *LIBRARIES):
         importlib.import_module(name)
     sys.meta_path.insert(0, _Aside())
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread of a library would be lost"
     gc.collect()
     gc.freeze()
+    gc.enable()
     connection.sendall(b"!")
     request, fds = _serve(connection)
     while True:  # each turn in a process of its own
