@@ -226,7 +226,8 @@ def _telling(errors: Sequence[Any]) -> list[Any]:
 
     def other_kind(found: Any) -> bool:
         # a list with one wrong element is no number either
-        return found["type"] in kinds or (found["type"].endswith("_type") and _is_member(found["loc"][-1]))
+        member = bool(found["loc"]) and _is_member(found["loc"][-1])
+        return found["type"] in kinds or (found["type"].endswith("_type") and member)
 
     kinds = ("tuple_type", "dict_type")
     meant = [one for one in errors if not (other_kind(one) and _deeper(one, beside(one)))]

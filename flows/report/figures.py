@@ -170,6 +170,7 @@ def container_rps(data: ReportData, order: tuple[str, ...]) -> Figure | None:
     most = max(float(np.quantile(values, 0.995)) for values, _ in curves.values())
     scale = linear([0.0, most, *levels], zero=True)
     outline = _curve(*curves[OPTIMUM], scale) if OPTIMUM in curves else ""
+    limit = "simulator's optimum" if not true or prediction_differs(data.results) else "optimum"
     rows = []
     for name, (values, weights) in curves.items():
         marks = [scale.grid(), _area(_curve(values, weights, scale), outline if name != OPTIMUM else "")]
@@ -186,7 +187,7 @@ def container_rps(data: ReportData, order: tuple[str, ...]) -> Figure | None:
         "True RPS, as the testbed knows it" if true else "RPS as the simulator predicts it",
         covered(data.results),
         names,
-        " The thin outline is the curve of the optimum, for comparison." if outline else "",
+        f" The thin outline is the curve of the {limit}, for comparison." if outline else "",
     )
     title, unit = "RPS of the single containers", "normalised RPS of a container"
     return Figure("containers", title, caption, unit, f"≥ {names}", tuple(rows), scale.labels(), height=54)
