@@ -84,6 +84,8 @@ def propose(
         raise InputError(f"{where}: nothing runs; `metis place` places on empty nodes")
     group, words = _group(settings, cluster, apps, arrives)
     moves = settings.moves
+    if moves == ():
+        raise InputError("moves []: give a number, several such as [5,10,20], or null for a frontier")
     single = isinstance(moves, int) or (moves is None and bool(settings.move_cost))
     if group.sum() > cluster.free_slots:
         raise InputError(

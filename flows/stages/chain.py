@@ -9,6 +9,7 @@ from flows.engine.store import Store
 from flows.engine.work import Progress, no_progress
 from flows.placing.given import with_files
 from flows.placing.problem import check_problem
+from flows.placing.rebalancing import group_given
 from flows.stages import (
     baselines,
     build,
@@ -95,7 +96,8 @@ def check_problems(settings: Settings) -> None:
     """
     checked: list[Settings] = []
     for step in chosen_steps(settings):
-        if "group" in step.declared and step.chosen not in checked:
+        arrives = step.stage.name != "rebalance" or group_given(step.chosen)
+        if "group" in step.declared and arrives and step.chosen not in checked:
             check_problem(step.chosen)
             checked.append(step.chosen)
 

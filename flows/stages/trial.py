@@ -234,7 +234,12 @@ STAGE = Stage(
     settings=_declared,
     unkeyed=_unkeyed,
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
-    inputs=lambda settings, part: ("profile", "simulator", *trial_steps(settings)),
+    # for stand-alone RPS, which a rehearsal knows
+    inputs=lambda settings, part: (
+        *(("profile",) if settings.cluster.live else ()),
+        "simulator",
+        *trial_steps(settings),
+    ),
     after=lambda settings: ("setup", "build") if settings.cluster.live else (),
     optional=("profile",),
     costly=lambda settings: settings.cluster.live,

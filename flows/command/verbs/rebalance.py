@@ -39,6 +39,9 @@ GROUP = ("group.", "groups.", "group=")  # what says that one arrives
 def run(request: Request) -> Result:
     """See the module's text."""
     check_apply(request.settings)
+    out = request.settings.out
+    if out and Path(out).suffix.lower() != ".json":
+        raise InputError(f"out {out!r}: a plan with its waves is JSON; use a name that ends in .json")
 
     def plan(memo: Memo) -> Proposal:
         arrives = group_given(memo.settings) or any(

@@ -100,3 +100,19 @@ def test_a_mistake_is_one_line(command, words, says):
     assert says in lines[0]
     assert "Traceback" not in err
     print(lines, out)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("moves=[]", "moves []: give a number, several such as [5,10,20], or null for a frontier"),
+        (
+            "out=plan.csv",
+            "out 'plan.csv': a plan with its waves is JSON; use a name that ends in .json",
+        ),
+    ],
+)
+def test_no_moves_and_no_json_are_refused_in_one_line(command, word, said):
+    code, out, err = command(word)
+    assert (code, out) == (2, "")
+    assert err.strip().splitlines()[-1].endswith(said)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from flows.report.frontier import frontier_section
-from flows.stages.chain import all_steps
+from flows.stages.chain import all_steps, check_problems
 from flows.stages.rebalance import STAGE
+from metis.errors import InputError
 from tests.flows.conftest import settings_of
 
 APPS = "Redis,MMS,Checksum,YCSB-A,YCSB-B,SceneDetect,ISR"
@@ -41,3 +42,9 @@ def test_it_belongs_to_a_run_only_where_it_is_asked_for(small, running):
     asked = {step.name: step for step in all_steps(settings_of(*small, *running))}
     assert "rebalance" in asked["report"].inputs
     assert "rebalance" not in {step.name for step in all_steps(settings_of(*small))}
+
+
+def test_the_default_group_does_not_arrive_and_need_not_fit(small, running):
+    check_problems(settings_of(*small, *running, "group.counts=null", "group.size=200"))
+    with pytest.raises(InputError, match="do not fit"):
+        check_problems(settings_of(*small, *running, "group.counts=[200,0,0,0,0,0,0]"))
