@@ -11,7 +11,7 @@ containers are its objects, nodes its containers.
 charges each node what a weighted count of its containers exceeds a limit by, and weights may be negative. A
 sum of such goals is a network of one hidden layer of rectified linear units, here fitted to the table
 (scikit-learn), beside a linear part which is the same for every placement. `--exact` states the table itself
-instead, with a unit for each of its co-locations on a count that tells them apart: with these 6,434 units it
+instead, with a unit for each of its co-locations on a number that differs for each: with these 6,434 units it
 evaluated six moves a second. What it returns is judged by the table either way.
 
 **Moves** are limited by its constraint on movement; a swap counts two. `--price` also lets a move cost what
@@ -58,15 +58,15 @@ def fitted_units(counts, worth, hidden, seed):
 
 
 def exact_units(counts, worth, slots):
-    """Units that are the worth itself: piecewise linear in a count that tells co-locations apart."""
+    """Units that are the worth itself: piecewise linear in a number that differs for each co-location."""
     sizes = [float((slots + 1) ** a) for a in range(counts.shape[1])]
-    told = counts @ np.array(sizes)
-    order = np.argsort(told)
-    slopes = np.diff(worth[order]) / np.diff(told[order])
+    number = counts @ np.array(sizes)
+    order = np.argsort(number)
+    slopes = np.diff(worth[order]) / np.diff(number[order])
     bends = np.diff(slopes, prepend=0.0)
     return [
         {"sizes": sizes, "limit": float(limit), "weight": float(bend)}
-        for limit, bend in zip(told[order][:-1], bends, strict=True)
+        for limit, bend in zip(number[order][:-1], bends, strict=True)
     ]
 
 

@@ -4,6 +4,7 @@ import pickle
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache, lru_cache
@@ -172,17 +173,17 @@ def sweep_part(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
     chosen = tuple(for_hydra(word) for word in words if word.startswith(("experiment=", "+experiment=")))
     try:
-        mode, sweeper = pickle.loads(_composed(chosen)[1])
+        mode, sweeper = _composed(chosen)[1]
     except HydraException:
         return "", {}
-    return mode, sweeper
+    return mode, deepcopy(sweeper)
 
 
 @lru_cache(maxsize=256)
-def _composed(words: tuple[str, ...]) -> tuple[bytes, bytes]:
+def _composed(words: tuple[str, ...]) -> tuple[bytes, tuple[str, Any]]:
     """Return what Hydra composes of chosen files, and its own part of it: see `sweep_part`.
 
-    Pickled: each caller changes a copy of its own.
+    The first is pickled by this very process: each caller changes a copy of its own.
     """
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf, open_dict
@@ -193,7 +194,7 @@ def _composed(words: tuple[str, ...]) -> tuple[bytes, bytes]:
     sweep = str(config.hydra.mode), OmegaConf.to_container(config.hydra.sweeper, resolve=False)
     with open_dict(config):
         del config["hydra"]
-    return pickle.dumps(config), pickle.dumps(sweep)
+    return pickle.dumps(config), sweep
 
 
 def _plain(config: Any) -> dict[str, Any]:

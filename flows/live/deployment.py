@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flows.live.session import LiveSession
-from flows.report.elements import svg_of
+from flows.report.elements import COLOURS, svg_of
 from metis.problem.counts import IntArray, describe_colocation
 from metis.problem.tables import Tables
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MOST_LINES = 40  # of a plan shown on a terminal
 WHERE = ("cluster", "connect", "tracking")  # settings that say which cluster is meant
-COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
 
 
 def plan_rows(changes: "Sequence[Change]") -> list[dict[str, Any]]:

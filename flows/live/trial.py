@@ -18,7 +18,7 @@ from flows.live.state import TRIAL, cluster_state
 from metis.errors import InputError, MetisError, SurroundingsError
 from metis.files import written_whole
 from metis.measure.circumstances import Circumstances, disturbance
-from metis.operate.trial_journal import Reading
+from metis.operate.trial_journal import Load
 from metis.problem.counts import IntArray
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LiveSite:
         if against:
             raise InputError(f"{'; '.join(against)}; nothing was changed")
 
-    def measure(self) -> Reading:
+    def measure(self) -> Load:
         """Load all that runs, and read the counters of its nodes before and after."""
         standing = self.session.standing()
         before = self._counters()
@@ -70,7 +70,7 @@ class LiveSite:
         known: dict[str, LoadResult] = {
             name: one for name, one in results.items() if not isinstance(one, str)
         }
-        return _reading(
+        return _load(
             [(one.node, one.slot, one.app, known[one.name].rps) for one in standing],
             {node: circumstances_of(before[node], after[node], known) for node in before},
             self.session.settings.load.most_taken,
@@ -132,11 +132,11 @@ class LiveSite:
             return dict(zip((host.name for host in hosts), pool.map(read, hosts), strict=True))
 
 
-def _reading(
+def _load(
     containers: Sequence[tuple[str, int, str, float]],
     beside: Mapping[str, Circumstances],
     most_taken: float,
-) -> Reading:
+) -> Load:
     """Return a load with what went on at the nodes meanwhile; the worst of it says whether it counts."""
     generator = next(iter(beside.values()), Circumstances())
     limit = Circumstances(generator=generator.generator, late=generator.late)
@@ -144,7 +144,7 @@ def _reading(
     why = ((node, disturbance(found, most_taken)) for node, found in beside.items())
     disturbed = next((f"{node}: {words}" for node, words in why if words), "")
     kept: dict[str, Any] = {node: found.as_dict() for node, found in beside.items()}
-    return Reading(tuple(containers), "" if saturated else disturbed, saturated, kept)
+    return Load(tuple(containers), "" if saturated else disturbed, saturated, kept)
 
 
 @contextmanager

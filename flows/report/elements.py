@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# of the lines and marks of a figure
+COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
+
 
 def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, named: bool = False) -> str:
     """Return a table that scrolls where the page is narrower; all text is escaped.

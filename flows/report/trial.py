@@ -5,10 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from flows.report.elements import html_table, svg_of
+from flows.report.elements import COLOURS, html_table, svg_of
 
 HERE = Path(__file__).parent
-COLOURS = ("#2f6db2", "#b2432f", "#3d8a4d", "#8a5fb0", "#b28a2f", "#4aa3a3", "#777777")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 

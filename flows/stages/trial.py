@@ -95,7 +95,7 @@ def _rehearsed(work: Work, path: Path) -> "tuple[Site, TrialJournal]":
         contest = Contest(contest.schedulers, _near(contest.placements, contest.placements[0]))
     journal = _journal(path, contest, cluster.space.apps, tuple(nodes))
     journal.units = dict.fromkeys(cluster.space.apps, 1.0)
-    done = sum(len(one.readings) + one.again for one in journal.measured)
+    done = sum(len(one.loads) + one.again for one in journal.measured)
     return rehearsal(settings, cluster, tuple(nodes), done), journal
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from metis.operate.trial_journal import Reading
+from metis.operate.trial_journal import Load
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
 from metis.problem.evaluation import reached_on
@@ -50,7 +50,7 @@ class Rehearsal:
         self._runs = placement
         return started
 
-    def measure(self) -> Reading:
+    def measure(self) -> Load:
         """See `metis.operate.trial_rounds.Site.measure`; RPS alone is 1."""
         rng = np.random.default_rng([self.seed, self.done])
         self.done += 1
@@ -65,4 +65,4 @@ class Rehearsal:
                 (self.nodes[node], slot, names[a], float(value))
                 for slot, (a, value) in enumerate(zip(apps.tolist(), rps, strict=True))
             ]
-        return Reading(tuple(found))
+        return Load(tuple(found))

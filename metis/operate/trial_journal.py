@@ -17,7 +17,7 @@ Served = tuple[str, int, str, float]  # node, slot, application, good responses 
 
 
 @dataclass(frozen=True)
-class Reading:
+class Load:
     """One load of all containers of a placement.
 
     Attributes:
@@ -43,7 +43,7 @@ class Measurement:
         at: when it ended, seconds since 1970.
         seconds: that it took, deploying included.
         started: containers that were started for it.
-        readings: its loads; those that were made again are left out.
+        loads: its loads; those that were made again are left out.
         again: loads that were made again because something disturbed them.
     """
 
@@ -52,13 +52,13 @@ class Measurement:
     at: float
     seconds: float
     started: int
-    readings: tuple[Reading, ...]
+    loads: tuple[Load, ...]
     again: int = 0
 
     @property
     def disturbed(self) -> str:
         """Why one of its loads is not to be trusted; empty where all are."""
-        return next((why for one in self.readings if (why := one.disturbed or one.saturated)), "")
+        return next((why for one in self.loads if (why := one.disturbed or one.saturated)), "")
 
 
 @dataclass
@@ -118,7 +118,7 @@ class TrialJournal:
         """Return the rates of one measurement, float64 [nodes, apps]."""
         rows = {name: i for i, name in enumerate(self.nodes)}
         columns = {name: i for i, name in enumerate(self.apps)}
-        served = [one for reading in made.readings for one in reading.containers]
+        served = [one for load in made.loads for one in load.containers]
         at = ([rows[node] for node, *_ in served], [columns[app] for _, _, app, _ in served])
         total, count = np.zeros((2, len(rows), len(columns)))
         np.add.at(total, at, [rps / self.units.get(app, np.nan) for _, _, app, rps in served])
@@ -176,7 +176,7 @@ def read_journal(path: Path) -> TrialJournal | None:
 
 
 def _measurement(document: Mapping[str, Any]) -> Measurement:
-    readings = tuple(
-        Reading(**{**one, "containers": tuple(map(tuple, one["containers"]))}) for one in document["readings"]
+    loads = tuple(
+        Load(**{**one, "containers": tuple(map(tuple, one["containers"]))}) for one in document["loads"]
     )
-    return Measurement(**{**document, "readings": readings})
+    return Measurement(**{**document, "loads": loads})

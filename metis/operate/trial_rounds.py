@@ -9,7 +9,7 @@ from metis.errors import InputError, SurroundingsError
 from metis.measure.intervals import LEVEL, Interval
 from metis.operate.settings import TrialSettings
 from metis.operate.trial import differences, look_level, separated, turns
-from metis.operate.trial_journal import Measurement, Reading, TrialJournal
+from metis.operate.trial_journal import Load, Measurement, TrialJournal
 from metis.problem.counts import IntArray
 
 SEPARATED, ROUNDS, SECONDS = "separated", "rounds", "seconds"  # why a trial ended
@@ -28,7 +28,7 @@ class Site(Protocol):
         """
         ...
 
-    def measure(self) -> Reading:
+    def measure(self) -> Load:
         """Load all that runs.
 
         Raises:
@@ -94,27 +94,27 @@ class Rounds:
         for left in reversed(range(TRIES)):
             try:
                 started = self.site.deploy(self.journal.placements[placement])
-                found = [self._reading() for _ in range(self.chosen.repeats)]
+                found = [self._load() for _ in range(self.chosen.repeats)]
                 break
             except SurroundingsError as error:
                 if not left:
                     raise SurroundingsError(f"{name}, round {number + 1}: {error}") from None
                 self.say(f"{name}, round {number + 1}, once more: {error}")
-        readings = tuple(reading for reading, _ in found)
+        loads = tuple(load for load, _ in found)
         made = Measurement(
             number,
             placement,
             self.now(),
             self.clock() - begun,
             started,
-            readings,
+            loads,
             again=sum(again for _, again in found),
         )
         self.journal.enter(made)
         reached = self.journal.means()[number, placement]
         self.say(f"round {number + 1}, {name}: {reached:.4f}, {started} started, {made.seconds:.0f} s")
 
-    def _reading(self) -> tuple[Reading, bool]:
+    def _load(self) -> tuple[Load, bool]:
         """Return a load, and whether it is the second one because something disturbed the first."""
         first = self.site.measure()
         why = first.saturated or first.disturbed

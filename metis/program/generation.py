@@ -301,7 +301,7 @@ def join(problem: Problem, master: Master, pools: list[Pool], solution: Solution
 
 
 def pools_of(problem: Problem) -> list[Pool]:
-    """Return the pool of each kind; kinds that only limits distinguish share one, so worth is asked once."""
+    """Return the pool of each kind; kinds that only limits distinguish share one and its worth."""
     alike: dict[bytes, Pool] = {}
     found = []
     for kind in range(problem.kinds):

@@ -182,9 +182,9 @@ def test_a_placement_without_room_is_refused_before_anything_is_changed(site, mo
 def test_a_load_generator_at_its_limit_is_noticed(site):
     site.generator = 0.97
     with in_place_of(site.session, lambda words: None) as tried:
-        reading = tried.measure()
-    assert "the load generator was at its limit (97% of a core" in reading.saturated
-    assert reading.disturbed == ""
+        load = tried.measure()
+    assert "the load generator was at its limit (97% of a core" in load.saturated
+    assert load.disturbed == ""
 
 
 def test_stand_alone_rps_are_measured_one_application_on_a_node(site):

@@ -8,7 +8,7 @@ import pytest
 from metis.errors import InputError, SurroundingsError
 from metis.operate.settings import TrialSettings
 from metis.operate.trial import turns
-from metis.operate.trial_journal import Reading, TrialJournal, read_journal
+from metis.operate.trial_journal import Load, TrialJournal, read_journal
 from metis.operate.trial_rounds import AGAIN, ROUNDS, SECONDS, SEPARATED, Rounds
 
 APPS, NODES = ("a", "b"), ("n1", "n2")
@@ -27,8 +27,8 @@ class Site:
 
     loads: int = 1000  # until it is killed
     fails: list[int] = field(default_factory=list)  # loads that fail
-    reading: Reading = field(default_factory=lambda: Reading(()))
-    spoilt: list[int] = field(default_factory=list)  # loads that `reading` spoils
+    load: Load = field(default_factory=lambda: Load(()))
+    spoilt: list[int] = field(default_factory=list)  # loads that `load` spoils
     wobble: float = 0.0
     made: int = 0
     now: float = 0.0
@@ -54,7 +54,7 @@ class Site:
             apps = [app for app, count in zip(APPS, row, strict=True) for _ in range(count)]
             rates = RATES[tuple(row.tolist())]
             served += [(node, slot, app, rates[APPS.index(app)] * factor) for slot, app in enumerate(apps)]
-        spoilt = self.reading if self.made in self.spoilt else Reading(())
+        spoilt = self.load if self.made in self.spoilt else Load(())
         return replace(spoilt, containers=tuple(served))
 
 
@@ -121,7 +121,7 @@ def test_killed_it_goes_on_and_no_measurement_is_made_twice(tmp_path, loads):
 
 def test_a_journal_is_read_as_it_was_written(tmp_path):
     kept = journal(tmp_path / "journal.json")
-    rounds_of(Site(reading=Reading((), "others", "", {"n1": {"taken": 0.5}}), spoilt=[1, 2]), kept).run()
+    rounds_of(Site(load=Load((), "others", "", {"n1": {"taken": 0.5}}), spoilt=[1, 2]), kept).run()
     found = read_journal(kept.path)
     assert found.measured == kept.measured
     assert found.measured[0].disturbed == "others"
@@ -140,29 +140,29 @@ def test_a_load_that_fails_is_made_once_more_and_then_ends_the_trial():
 
 
 def test_a_disturbed_load_is_made_again_and_the_second_one_counts():
-    disturbed = Reading((), disturbed="others took 40%")
-    made = rounds_of(Site(reading=disturbed, spoilt=[1]), early=False)
+    disturbed = Load((), disturbed="others took 40%")
+    made = rounds_of(Site(load=disturbed, spoilt=[1]), early=False)
     made.run()
     first = made.journal.measured[0]
-    assert (first.again, len(first.readings), first.disturbed) == (1, 1, "")
-    made = rounds_of(Site(reading=disturbed, spoilt=[1, 2]), early=False)
+    assert (first.again, len(first.loads), first.disturbed) == (1, 1, "")
+    made = rounds_of(Site(load=disturbed, spoilt=[1, 2]), early=False)
     made.run()
     assert made.journal.measured[0].disturbed == "others took 40%"
 
 
 def test_where_everything_is_disturbed_loads_are_not_made_again_for_ever():
-    site, lines = Site(reading=Reading((), disturbed="others took 40%"), spoilt=list(range(100))), []
+    site, lines = Site(load=Load((), disturbed="others took 40%"), spoilt=list(range(100))), []
     rounds_of(site, lines=lines, early=False, rounds=6).run()
     assert site.made == 12 + AGAIN
     assert sum("no more is loaded again" in line for line in lines) == 1
 
 
 def test_a_load_generator_at_its_limit_from_the_start_is_bad_input():
-    saturated = Reading((), saturated="the load generator was at its limit (99% of a core)")
-    site = Site(reading=saturated, spoilt=[1, 2])
+    saturated = Load((), saturated="the load generator was at its limit (99% of a core)")
+    site = Site(load=saturated, spoilt=[1, 2])
     with pytest.raises(InputError, match="the load generator was at its limit"):
         rounds_of(site).run()
-    made = rounds_of(Site(reading=saturated, spoilt=[3, 4]), early=False)
+    made = rounds_of(Site(load=saturated, spoilt=[3, 4]), early=False)
     assert made.run() == ROUNDS  # once is a moment
     assert "generator" in made.journal.measured[2].disturbed
 

@@ -11,7 +11,6 @@ from metis.errors import InputError, PlacementError
 from metis.measure.synthetic import SyntheticModel, SyntheticOracle
 from metis.problem.cluster import Cluster
 from metis.problem.evaluation import value
-from metis.problem.groups import check_group
 from metis.problem.kinds import problem_of
 from metis.problem.node_types import NodeTypeSettings
 from metis.problem.objectives import MeanRps
@@ -20,7 +19,7 @@ from metis.problem.rules import Rules, SoftRules
 from metis.problem.worth import TableWorth, WorthByType
 from metis.program import kinds_program
 from metis.program.kinds_program import check_enumerable, solve_kinds_program
-from tests.metis.program.test_node_types import ZONES, a_cluster, cases, every_placement, worth_in
+from tests.metis.program.test_node_types import ZONES, a_cluster, by_brute_force, cases, worth_in
 
 
 def best_of(group, **options):
@@ -98,15 +97,10 @@ def test_what_cannot_be_enumerated_is_refused_before_anything_is_asked():
 @settings(max_examples=20, deadline=None)
 @given(cases())
 def test_is_the_best_placement_there_is(case):
-    types, requests, group, rules = case
-    group = np.array(group)
-    try:
-        cluster = a_cluster(group, types=types, requests=requests, rules=rules)
-        check_group(group, cluster)
-    except InputError:
+    found = by_brute_force(case)
+    if found is None:
         return
-    worth = worth_in(cluster)
-    best = max((value(one, cluster, worth) for one in every_placement(cluster, group)), default=None)
+    group, cluster, worth, best = found
     if best is None:
         with pytest.raises(InputError):
             make_wide_scheduler("optimum").place(group, cluster, worth)

@@ -216,18 +216,27 @@ def every_placement(cluster, group):
             yield placement
 
 
-@settings(max_examples=20, deadline=None)
-@given(cases())
-def test_no_scheduler_breaks_a_hard_rule_and_none_passes_the_bound(case):
-    types, requests, group, rules = case
-    group = np.array(group)
+def by_brute_force(case):
+    """Group, cluster, worth of its nodes and the best value of all placements; None where it cannot fit."""
+    types, requests, counts, rules = case
+    group = np.array(counts)
     try:
         cluster = a_cluster(group, types=types, requests=requests, rules=rules)
         check_group(group, cluster)
     except InputError:
-        return
+        return None
     worth = worth_in(cluster)
     best = max((value(one, cluster, worth) for one in every_placement(cluster, group)), default=None)
+    return group, cluster, worth, best
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases())
+def test_no_scheduler_breaks_a_hard_rule_and_none_passes_the_bound(case):
+    found = by_brute_force(case)
+    if found is None:
+        return
+    group, cluster, worth, best = found
     placed = {}
     for name in [*WIDE, "greedy+local_search"]:
         try:  # which checks capacity and rules
