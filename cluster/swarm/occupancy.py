@@ -78,7 +78,8 @@ def read(printed: str, cluster: str, everywhere: set[str]) -> tuple[tuple[Tenant
     for line in containers.split("\n"):
         if line.count("|") != 5:
             continue
-        name, service, owner, memory, cores, published = line.split("|")
+        # docker's template prints so what a container without labels lacks
+        name, service, owner, memory, cores, published = line.replace("<no value>", "").split("|")
         called = service or name.removeprefix("/")
         ports.update({int(port): called for port in published.split()})
         if owner != cluster:

@@ -12,7 +12,7 @@ from tests.cluster.swarm.test_membership import HOSTS
 PRINTED = """/metis-deploy-w1-0.1.abc|metis-deploy-w1-0|alpha|134217728|500000000|8081 8081
 /web.1.xyz|web||4294967296|2000000000|8090
 /agent.id.q|agent||0|0|
-/lonely|||268435456|0|
+/lonely|<no value>|<no value>|268435456|0|
 -- ports
 LISTEN 0      128          0.0.0.0:22         0.0.0.0:*    users:(("sshd",pid=7,fd=3))
 LISTEN 0      5            0.0.0.0:8082       0.0.0.0:*    users:(("python3",pid=4711,fd=3))
