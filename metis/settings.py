@@ -30,8 +30,22 @@ from metis.inputs.documents import read_yaml
 Made = TypeVar("Made")
 
 Bound = tuple[type, float, str]  # constraint, limit, in words
+WANTED = {  # what would be right, by the kind of pydantic's error
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("dict_type", "mapping_type", "dataclass_type"), "a mapping"),
+    "string_type": "a text",
+    "finite_number": "a finite number",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "literal_error": "{expected}",
+}
 LIST_OR_MAPPING = (
-    "Input should be a valid list or mapping; in a shell quote a word with braces, as in 'key={a:1,b:2}'"
+    "Give a list or mapping; in a shell quote a word with braces, as in 'key={a:1,b:2}'"
 )
 WORDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
 
@@ -232,7 +246,7 @@ def _telling(errors: Sequence[Any]) -> list[Any]:
     kinds = ("tuple_type", "dict_type")
     meant = [one for one in errors if not (other_kind(one) and _deeper(one, beside(one)))]
     both = [one for one in meant if one["type"] == kinds[0] and kinds[1] in {e["type"] for e in beside(one)}]
-    return [{**one, "msg": LIST_OR_MAPPING} for one in both] or meant
+    return [{**one, "type": "", "msg": LIST_OR_MAPPING} for one in both] or meant
 
 
 def _is_member(part: object) -> bool:
@@ -263,10 +277,9 @@ def _in_words(kind: Any, key: str, error: Mapping[str, Any]) -> str:
         return unknown_key(key, tuple(keys_of(kind, elements=True)))
     if error["type"] == "missing":
         return f"{key} is missing"
-    if error["type"] == "dataclass_type":
-        return f"{key} {error['input']!r}: give a mapping".strip()
-    reason = error["msg"].replace("valid tuple", "valid list")  # as YAML and overrides call it
-    return f"{key} {error['input']!r}: {reason[0].lower()}{reason[1:]}"
+    wanted = WANTED.get(error["type"])
+    reason = f"give {wanted.format(**error.get('ctx', {}))}" if wanted else error["msg"]
+    return f"{key} {error['input']!r}: {reason[0].lower()}{reason[1:]}".strip()
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:

@@ -140,7 +140,7 @@ def test_what_does_not_validate_is_refused_before_there_is_a_run(served, name, g
 def test_a_value_out_of_range_is_refused_before_the_run_starts(served):
     run = served.run("pipeline/local", overrides=["cluster.nodes=0"])
     assert run["state"]["type"] == "FAILED"
-    assert "cluster.nodes 0: input should be greater than or equal to 1" in run["state"]["message"]
+    assert "cluster.nodes 0: give at least 1" in run["state"]["message"]
     _, states = served.ask(f"/flow_run_states/?flow_run_id={run['id']}")
     assert "RUNNING" not in {state["type"] for state in states}
     assert served.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})[1] == []

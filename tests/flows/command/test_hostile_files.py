@@ -118,9 +118,9 @@ def test_hostile_names_of_nodes_are_refused(tmp_path, name, ending):
     ("words", "says"),
     [
         (["group.counts={Redis:1e18}"], "1e+18 is not a count; give whole numbers, 0 to 1e+09"),
-        (["group.size=1000000000000000000"], "group.size 1000000000000000000: input should be less than"),
+        (["group.size=1000000000000000000"], "group.size 1000000000000000000: give"),
         (["group.size=1e30"], "group.size"),
-        (["cluster.nodes=1000000000000000000", GROUP], "cluster.nodes 1000000000000000000: input should be"),
+        (["cluster.nodes=1000000000000000000", GROUP], "cluster.nodes 1000000000000000000: give"),
         (
             ["group.size=1000000000"],
             "1000000000 containers do not fit: 4 nodes of 3 slots have 12 slots free",

@@ -142,13 +142,13 @@ def test_a_run_explores_by_default():
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("moves=-1", "^moves -1: input should be greater than or equal to 0"),
-        ("moves=[5,-3]", "^moves.1 -3: input should be greater than or equal to 0"),
-        ("moves=few", "^moves 'few': input should be a valid integer"),
-        ("move_cost=-1", "^move_cost -1: input should be greater than or equal to 0"),
-        ("move_cost={Redis: -1}", r"^move_cost\.Redis -1: input should be greater than or equal to 0"),
-        ("rebalance.startup=-1", r"^rebalance\.startup -1: input should be greater than or equal to 0"),
-        ("rebalance.startup={MMS: x}", r"^rebalance\.startup\.MMS 'x': input should be a valid number"),
+        ("moves=-1", "^moves -1: give at least 0"),
+        ("moves=[5,-3]", "^moves.1 -3: give at least 0"),
+        ("moves=few", "^moves 'few': give a whole number"),
+        ("move_cost=-1", "^move_cost -1: give at least 0"),
+        ("move_cost={Redis: -1}", r"^move_cost\.Redis -1: give at least 0"),
+        ("rebalance.startup=-1", r"^rebalance\.startup -1: give at least 0"),
+        ("rebalance.startup={MMS: x}", r"^rebalance\.startup\.MMS 'x': give a number"),
     ],
 )
 def test_a_value_of_several_kinds_is_refused_as_what_it_was_meant(word, says):

@@ -51,7 +51,7 @@ def test_known_hosts_are_kept_in_the_state_folder_by_default(tmp_path):
         ("hosts: [", "is no YAML"),
         ("machines: []", "hosts is missing"),
         ("- a", "['a']: give a mapping"),
-        ("hosts: {a: b}", "hosts {'a': 'b'}: input should be a valid list"),
+        ("hosts: {a: b}", "hosts {'a': 'b'}: give a list"),
         ("hosts: [a]", "hosts.0 'a': give a mapping"),
         ("hosts: [{name: a, role: worker}]", "hosts.0.address is missing"),
         (HOSTS + "slots: 3", "slots: there is no such setting"),
@@ -63,15 +63,15 @@ def test_known_hosts_are_kept_in_the_state_folder_by_default(tmp_path):
         ("hosts: [{name: a, role: worker, address: x}]", "0 managers"),
         (
             "hosts: [{name: a, role: boss, address: x}]",
-            "hosts.0.role 'boss': input should be 'manager', 'worker' or 'client'",
+            "hosts.0.role 'boss': give 'manager', 'worker' or 'client'",
         ),
         (
             "hosts: [{name: a, role: worker, address: x, slots: 0}]",
-            "hosts.0.slots 0: input should be greater than or equal to 1",
+            "hosts.0.slots 0: give at least 1",
         ),
         (
             "hosts: [{name: a, role: worker, address: x, port: 0}]",
-            "hosts.0.port 0: input should be greater than or equal to 1",
+            "hosts.0.port 0: give at least 1",
         ),
         (HOSTS + "  - {name: first, role: worker, address: y}", "two hosts are called 'first'"),
     ],

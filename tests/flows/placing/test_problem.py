@@ -60,7 +60,7 @@ def test_the_verbs_explore_nothing_for_a_mistyped_application(tmp_path, capfd, v
         (["place", "out=plan.txt"], "out 'plan.txt': a placement is read again by its ending; use .json"),
         (["explore", "out=mine"], "out 'mine': a profile is read again by its ending; give a name in .npz"),
         (["import-profile", "a.csv", "out=a.txt"], "out 'a.txt': a profile is read again by its ending"),
-        (["place", "group.counts={Redis:x}"], "group.counts.Redis 'x': input should be a valid number"),
+        (["place", "group.counts={Redis:x}"], "group.counts.Redis 'x': give a number"),
         (
             ["place", "group.counts=Redis:1"],
             "group.counts=Redis:1: in a shell a word with braces is quoted, as in 'group",
