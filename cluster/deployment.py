@@ -9,6 +9,7 @@ import numpy as np
 from cluster.spec import Container, ContainerSpec
 from metis.errors import InputError, MetisError, SurroundingsError
 from metis.problem.counts import IntArray
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.backend import Backend, Occupancy
@@ -78,8 +79,8 @@ def plan(
     over = np.flatnonzero(placement.sum(axis=1) > slots)
     if over.size:
         raise InputError(
-            f"placement: node {nodes[over[0]]} would hold {placement[over[0]].sum()} containers "
-            f"and has {slots} slots"
+            f"placement: node {nodes[over[0]]} would hold {amount(placement[over[0]].sum(), 'container')} "
+            f"and has {amount(slots, 'slot')}"
         )
     by_node: dict[str, list[Container]] = {name: [] for name in nodes}
     for one in standing:
@@ -163,7 +164,7 @@ def too_many(changes: Sequence[Change], slots: Mapping[str, int]) -> list[str]:
     """
     held = [(one.node, len(one.keep) + len(one.start)) for one in changes if one.start]
     return [
-        f"{node}: is to hold {count} containers, and has {slots[node]} slots"
+        f"{node}: is to hold {amount(count, 'container')}, and has {amount(slots[node], 'slot')}"
         for node, count in held
         if count > slots[node]
     ]

@@ -44,9 +44,7 @@ WANTED = {  # what would be right, by the kind of pydantic's error
     "less_than": "less than {lt}",
     "literal_error": "{expected}",
 }
-LIST_OR_MAPPING = (
-    "Give a list or mapping; in a shell quote a word with braces, as in 'key={a:1,b:2}'"
-)
+LIST_OR_MAPPING = "Give a list or mapping; in a shell quote a word with braces, as in 'key={a:1,b:2}'"
 WORDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
 
 

@@ -20,6 +20,7 @@ from cluster.swarm.membership import (
 )
 from cluster.waiting import wait_until
 from metis.errors import InputError, MetisError, SurroundingsError
+from metis.wording import amount
 
 PAUSE = 0.5
 SERVICES_GONE_WITHIN = 30.0
@@ -199,7 +200,7 @@ def _remove_services(fleet: Fleet, report: Report) -> None:
         for service in services:
             service.remove()
         if services:
-            report(f"{manager.name}: {len(services)} services removed")
+            report(f"{manager.name}: {amount(len(services), 'service')} removed")
         for network in engine.networks.list(filters=mine):
             # it can be removed once no task is in it any more
             patiently = Retrying(

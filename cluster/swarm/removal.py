@@ -10,6 +10,7 @@ from cluster.provision.inventory import Host
 from cluster.swarm.tasks import nodes_up, tasks_of
 from cluster.waiting import wait_until
 from metis.errors import SurroundingsError
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.provision.hosts import Fleet
@@ -62,7 +63,7 @@ def remove_services(fleet: "Fleet", services: Sequence[Mapping[str, str]]) -> No
             fleet.engine(manager).api.remove_service(one["metis.service"])
 
     if any(one["metis.purpose"] != "measured" for one in services):  # these take their time to end
-        fleet.report(f"removing {len(services)} services")
+        fleet.report(f"removing {amount(len(services), 'service')}")
     with suppress(SurroundingsError):  # where a node cannot be reached the Swarm ends them by itself
         fleet.each([mine[node] for node in on], lambda host: _kill(fleet, host, on[host.name] & killed))
     at_once(remove, services)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.command.result import Column, Line, Table
 from flows.configuration.settings import Settings
+from metis.wording import amount
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,9 +172,8 @@ def _erring(found: "Interval", *, gain: bool = False) -> dict[str, Any]:
 
 def comparison_title(settings: Settings, results: "pd.DataFrame") -> str:
     """Return what was compared, in one line."""
-    groups = results["group"].nunique()
-    plural = "s" if groups > 1 else ""
-    return f"{groups} group{plural} on {settings.cluster.nodes} nodes, objective {settings.objective.kind}"
+    groups, nodes = amount(results["group"].nunique(), "group"), amount(settings.cluster.nodes, "node")
+    return f"{groups} on {nodes}, objective {settings.objective.kind}"
 
 
 def _spread(column: "pd.Series[float]") -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from metis.errors import InputError
 from metis.problem.arrivals import ARRIVALS, Arrivals, read_arrivals, write_placed
 from metis.problem.statement import Statement
 from metis.program.arrivals import Placed, place_arrivals
+from metis.wording import amount
 
 READS = ("problem", "arrivals", "out", "output", "seed", "tracking")
 SHOWN = 10  # applications of which containers found no room
@@ -27,8 +28,9 @@ def placed_arrivals(request: Request, statement: Statement) -> Result:
     _refuse_others(request.overrides)
     settings = request.settings
     arrivals = read_arrivals(Path(settings.problem or ""), statement)
-    total, nodes = len(arrivals.app), len(statement.nodes)
-    say(f"  {total:,} containers of {len(statement.apps):,} applications arrive at {nodes:,} nodes")
+    total = len(arrivals.app)
+    from_apps, nodes = amount(len(statement.apps), "application"), amount(len(statement.nodes), "node")
+    say(f"  {amount(total, 'container')} of {from_apps} arrive at {nodes}")
     with request.progress() as progress:
 
         def report(placed: int, unplaced: int) -> None:

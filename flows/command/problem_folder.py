@@ -16,6 +16,7 @@ from metis.problem.arrivals import ARRIVALS, has_arrivals
 from metis.problem.folders import read_problem, write_rows
 from metis.problem.statement import SLOTS, Statement
 from metis.program.packing import Packed, pack
+from metis.wording import amount
 
 SECONDS = 60.0  # where none are given
 WORTH = ("testbed", "profile", "simulator", "scheduler", "objective", "columns", "apps", "experiment")
@@ -79,8 +80,8 @@ def placed_problem(request: Request) -> Result:
     statement.resource(settings.load_cost.resource)
     seconds = settings.seconds or SECONDS
     say(
-        f"  {len(statement.apps):,} applications, {statement.demand.sum():,} containers, "
-        f"{len(statement.nodes):,} nodes, {len(statement.beside):,} rules on neighbours"
+        f"  {amount(len(statement.apps), 'application')}, {amount(statement.demand.sum(), 'container')}, "
+        f"{amount(len(statement.nodes), 'node')}, {amount(len(statement.beside), 'rule')} on neighbours"
     )
     with request.progress() as progress:
         packed = pack(statement, settings.load_cost, seconds, settings.seed, _reporting(progress, seconds))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.command.result import Column, Line, Table, View
+from metis.wording import amount
 
 HEADINGS = ("of the bound", "worst hour", "moves", "loops", "at the SLO", "CPU s")
 
@@ -28,7 +29,7 @@ def week_views(document: Mapping[str, Any]) -> list[View]:
     containers, nodes = document["containers"], document["nodes"]
     title = (
         f"{document['hours']} hours, {min(containers)} to {max(containers)} containers on "
-        f"{min(nodes)} to {max(nodes)} nodes, objective {document['objective']}"
+        f"{min(nodes)} to {amount(max(nodes), 'node')}, objective {document['objective']}"
     )
     headings = [*HEADINGS, *(["container-hours without a place"] if waits else [])]
     columns: list[Column | str] = ["policy", *(Column(name, right=True) for name in headings)]

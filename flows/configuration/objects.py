@@ -18,6 +18,7 @@ from metis.problem.objectives import tabulated
 from metis.problem.placement_files import named_nodes, read_placement
 from metis.problem.space import ColocationSpace
 from metis.problem.statement import Statement
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from metis.measure.profile import Profile
@@ -272,6 +273,7 @@ def placement_of(path: Path, space: ColocationSpace) -> IntArray:
     over = np.flatnonzero(placement.sum(axis=1) > space.slots)
     if over.size:
         raise InputError(
-            f"{path}: node {over[0]} holds {placement[over[0]].sum()} containers and has {space.slots} slots"
+            f"{path}: node {over[0]} holds {amount(placement[over[0]].sum(), 'container')} "
+            f"and has {amount(space.slots, 'slot')}"
         )
     return placement

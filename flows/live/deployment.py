@@ -12,6 +12,7 @@ from flows.live.session import LiveSession
 from flows.report.elements import COLOURS, svg_of
 from metis.problem.counts import IntArray, describe_colocation
 from metis.problem.tables import Tables
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.deployment import Change
@@ -51,7 +52,7 @@ def plan_lines(changes: "Sequence[Change]") -> list[str]:
         words += [f"start {row['again']} anew"] if row["again"] else []
         lines.append(f"  {row['node']}: {', '.join(words)}")
     if len(rows) > MOST_LINES:
-        lines.append(f"  and {len(rows) - MOST_LINES} nodes more")
+        lines.append(f"  and {amount(len(rows) - MOST_LINES, 'node')} more")
     kept = sum(len(change.keep) for change in changes)
     stopped = sum(len(change.stop) for change in changes)
     started = sum(len(change.start) for change in changes)

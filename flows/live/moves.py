@@ -14,6 +14,7 @@ from flows.engine.console import say
 from flows.live.record import BACK, MADE, STOPPED, UNDER_WAY, Load, Record, change_over, key_of
 from flows.live.session import LiveSession
 from metis.errors import MetisError, SurroundingsError
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.load.measurement import Source
@@ -176,7 +177,7 @@ class Moves:
         """
         record, standing, loads = self._record, self._session.standing(), []
         for number in range(self._rules.repeats):
-            say(f"  loading {len(standing)} containers ({number + 1} of {self._rules.repeats})")
+            say(f"  loading {amount(len(standing), 'container')} ({number + 1} of {self._rules.repeats})")
             results = self._load(standing)
             rps = {}
             for one in standing:

@@ -6,6 +6,7 @@ from cluster.provision.inventory import Host, Inventory
 from cluster.settings import LaunchSettings
 from metis.errors import InputError
 from metis.problem.node_types import NodeTypeSettings
+from metis.wording import amount
 
 MIB = 1 << 20
 SMALL = 2048  # MiB of memory below which types are distinguished by quarters of a GiB
@@ -50,8 +51,7 @@ def described(types: Sequence[NodeTypeSettings]) -> str:
     """Return types in words: how many nodes and slots each has."""
     counted = [(one.name, len(one.nodes), one.slots) for one in types]
     return ", ".join(
-        f"{nodes} {'node' if nodes == 1 else 'nodes'} of type {name} with {slots} slots"
-        for name, nodes, slots in counted
+        f"{amount(nodes, 'node')} of type {name} with {slots} slots" for name, nodes, slots in counted
     )
 
 

@@ -14,6 +14,7 @@ from metis.measure.profile_files import load_profile
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.backend import Backend
@@ -161,7 +162,7 @@ def undeploy(settings: Settings) -> list[str]:
     with opened(settings, Inventory.load(path), "undeploy") as backend:
         session = settings.deploy.session
         removed = [one.where for one in backend.standing(session)]
-        say_indented(f"removing {len(removed)} containers of {session}")
+        say_indented(f"removing {amount(len(removed), 'container')} of {session}")
         for record in (MOVES, TRIAL):
             (cluster_state(settings) / record).unlink(missing_ok=True)
         backend.stop(backend.standing(session))

@@ -20,6 +20,7 @@ from metis.files import written_whole
 from metis.measure.circumstances import Circumstances, disturbance
 from metis.operate.trial_journal import Load
 from metis.problem.counts import IntArray
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.deployment import Change
@@ -182,7 +183,7 @@ def in_place_of(session: LiveSession, note: Callable[[str], None]) -> Iterator[L
         yield site
     finally:
         count = sum(map(len, held.values()))
-        say(f"  putting back what ran before: {f'{count} containers' if count else 'nothing'}")
+        say(f"  putting back what ran before: {amount(count, 'container') if count else 'nothing'}")
         try:
             site.put_back(held)
         except MetisError as error:

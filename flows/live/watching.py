@@ -26,6 +26,7 @@ from metis.problem.objectives import Objective
 from metis.problem.placement_files import node_names
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.settings import WatchSettings
@@ -218,7 +219,8 @@ def seen_live(session: "LiveSession", alone: dict[str, float]) -> See:
             names = {nodes[int(row)] for row in rows}
             chosen = [one for one in standing if one.node in names]
             seconds = settings.load.warm_up + settings.load.duration
-            say_indented(f"measuring {len(chosen)} containers, {seconds:g} s for each turn of nodes")
+            loaded = amount(len(chosen), "container")
+            say_indented(f"measuring {loaded}, {seconds:g} s for each turn of nodes")
             results = source(chosen)
             return live_profile(session.space, nodes, placement, chosen, results, alone)
 
@@ -234,7 +236,7 @@ def look_line(row: dict[str, Any]) -> str:
     words = [f"{row['colocations']} co-locations measured, mean value {row['value']:.4f}"]
     words += [f"{len(row['drifted'])} drifted"] if row["drifted"] else ["none drifted"]
     words += [f"alone {app} serves {unit:.2f} of what it did" for app, unit in row["units"].items()]
-    words += [f"{len(row['silent'])} nodes silent"] if row["silent"] else []
+    words += [f"{amount(len(row['silent']), 'node')} silent"] if row["silent"] else []
     words += _causes(row)
     if row["proposed"]:
         low, high = row["gain_interval"]

@@ -13,6 +13,7 @@ from metis.problem.kinds import problem_of
 from metis.problem.oracle import Oracle, types_of, worth_of
 from metis.problem.tables import Tables
 from metis.problem.use import Broken, TypeUse, broken_rules, use_by_domain, use_by_type
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from metis.program.shadow_prices import ShadowPrices
@@ -80,8 +81,7 @@ class Stated:
             found.append(f"containers by {domain}: {', '.join(shown)}{more}")
         for one in self.broken:
             cost = "within its share" if one.penalty is None else f"at {one.penalty:g} each"
-            containers = "container" if one.containers == 1 else "containers"
-            found.append(f"soft rule broken: {one.rule} by {one.containers} {containers}, {cost}")
+            found.append(f"soft rule broken: {one.rule} by {amount(one.containers, 'container')}, {cost}")
         lower = f"{1 - exp(-self.doubt):.1%} worse (simulator.type_doubt={self.doubt:g})"
         for name, share in self.measured.items():
             if share == 0:

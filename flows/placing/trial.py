@@ -26,6 +26,7 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.simulate.lowrank_oracle import LowRankOracle
 from metis.simulate.simulator import FittedSimulator
+from metis.wording import amount
 
 FEWEST = 2
 SAME = {"mean": 0.0, "half_width": 0.0, "tie": True}  # of those that place as the first one does
@@ -102,7 +103,7 @@ def contest_of(inputs: Mapping[str, Path], settings: Settings, space: Colocation
 
 def _words(placement: IntArray, apps: tuple[str, ...], most: int = 4) -> list[str]:
     rows = [describe_colocation(row, apps) for row in placement if row.any()]
-    return rows if len(rows) <= most else [*rows[:most], f"and {len(rows) - most} nodes more"]
+    return rows if len(rows) <= most else [*rows[:most], f"and {amount(len(rows) - most, 'node')} more"]
 
 
 def rehearsal(settings: Settings, cluster: Cluster, nodes: tuple[str, ...], done: int) -> Rehearsal:

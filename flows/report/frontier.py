@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.report.data import ReportSection
 from flows.report.elements import html_table, svg_of
+from metis.wording import amount
 
 VALUE, PRICE, GREY = "#2f6db2", "#b2432f", "#999999"
 
@@ -49,7 +50,7 @@ def frontier_section(document: Mapping[str, Any]) -> ReportSection:
     text = f"<p>What runs is worth {before['value']:.4f} ({before['rps']:.4f} mean RPS)."
     if "knee" in document:
         knee = document["knee"]
-        text += f" Proposed: {knee['moves']} moves. {escape(knee['why'].capitalize())}."
+        text += f" Proposed: {amount(knee['moves'], 'move')}. {escape(knee['why'].capitalize())}."
     names = ("moves", "value", "at most", "gap", "next move", "waves")
     rows = [
         (

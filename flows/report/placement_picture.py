@@ -6,6 +6,7 @@ import numpy as np
 
 from flows.report.heatmap import node_order, shade
 from metis.problem.counts import IntArray
+from metis.wording import amount
 
 WIDTH = 960  # of the cells, px
 CELL = 22
@@ -26,7 +27,8 @@ def placement_svg(placement: IntArray, apps: tuple[str, ...], title: str) -> byt
     height = TOP + CELL * len(apps) + 16
     rows = [_row(ordered[:, i], i, name, most, width) for i, name in enumerate(apps)]
     free = int((~placement.any(axis=1)).sum())
-    label = f"{title}: {int(placement.sum())} containers on {len(placement)} nodes, {free} of them free"
+    held = f"{amount(int(placement.sum()), 'container')} on {amount(len(placement), 'node')}"
+    label = f"{title}: {held}, {free} of them free"
     whole = MARGIN + WIDTH + 50
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {height}" '

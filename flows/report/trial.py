@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.report.elements import COLOURS, html_table, svg_of
+from metis.wording import amount
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -71,9 +72,9 @@ def _errorbar(
 
 
 def _subtitle(found: Mapping[str, Any]) -> str:
-    nodes, rounds = len(found["nodes"]), found["rounds"]
+    nodes, rounds = amount(len(found["nodes"]), "node"), amount(found["rounds"], "round")
     return (
-        f"{nodes} nodes, {rounds} rounds in {found['seconds']:.0f} s. RPS are shares of what an application "
+        f"{nodes}, {rounds} in {found['seconds']:.0f} s. RPS are shares of what an application "
         "serves alone on a node; intervals are paired by round and hold with 95 %; a tie where they hold 0."
     )
 

@@ -28,6 +28,7 @@ from flows.report.intervals import (
     predicted,
     predicted_lead,
 )
+from metis.wording import amount
 
 NOTHING = "\N{EN DASH}"
 Show = Callable[[float], str]
@@ -134,7 +135,7 @@ def _lead(results: pd.DataFrame, rivals: list[str]) -> str:
             else f"{own} leads on the one group there is"
         )
         return f"{start}: {_reached(results, best)}{ahead}."
-    by = f"{plus_minus(leads[tied[0]], signed=True)} over {leads[tied[0]].groups} groups"
+    by = f"{plus_minus(leads[tied[0]], signed=True)} over {amount(leads[tied[0]].groups, 'group')}"
     if len(tied) > 1:
         by = "the 95 % intervals of the differences hold 0"
     return (

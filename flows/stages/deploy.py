@@ -11,6 +11,7 @@ from flows.stages.evaluate import placing_steps
 from flows.stages.shared import LIVE, asks_for
 from metis.errors import SurroundingsError
 from metis.problem.counts import IntArray
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from flows.live.session import LiveSession
@@ -90,7 +91,7 @@ def _measure(work: Work, session: "LiveSession") -> None:
         return
     load = work.settings.load
     seconds = load.warm_up + load.duration
-    say(f"  loading {len(containers)} containers, {seconds:g} s for each turn of nodes")
+    say(f"  loading {amount(len(containers), 'container')}, {seconds:g} s for each turn of nodes")
     measured = session.source("load")(containers)
     tables = known_tables(work.inputs, session.space)
     alone = alone_rps(known_profile(work.inputs))

@@ -22,6 +22,7 @@ from flows.stages.week import has_week, read_week
 from metis.problem.counts import IntArray
 from metis.problem.oracle import Oracle, worth_of
 from metis.problem.tables import Tables
+from metis.wording import amount
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +227,8 @@ def _subtitle(settings: Settings, groups: IntArray, slots: int) -> str:
     sizes = sorted({int(group.sum()) for group in groups})
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     nodes, objective = settings.cluster.nodes, settings.objective.kind
-    return f"{nodes} nodes of {slots} slots, {len(groups)} groups of {size} containers, objective {objective}"
+    cluster, counted = f"{amount(nodes, 'node')} of {amount(slots, 'slot')}", amount(len(groups), "group")
+    return f"{cluster}, {counted} of {size} containers, objective {objective}"
 
 
 def _facts(

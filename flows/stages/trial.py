@@ -34,6 +34,7 @@ from metis.errors import InputError
 from metis.operate.rehearsal import Rehearsal
 from metis.problem.counts import IntArray
 from metis.problem.placement_files import names_of_nodes
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from flows.live.session import LiveSession
@@ -172,7 +173,7 @@ def _journal(path: Path, contest: Contest, apps: tuple[str, ...], nodes: tuple[s
             f"{', '.join(nodes)}; delete it to begin anew"
         )
     if known.measured:
-        say(f"  {len(known.measured)} measurements of an earlier command are kept")
+        say(f"  kept from an earlier command: {amount(len(known.measured), 'measurement')}")
     return known
 
 

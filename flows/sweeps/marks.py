@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metis.wording import amount
+
 Published = Mapping[str, Mapping[str, Sequence[float]]]
 OPTIMUM = "optimum"
 # light enough to be distinguished, dark enough to be read on white; in the order in which schedulers are met
@@ -60,8 +62,7 @@ def finish(
 
 def groups_of(results: pd.DataFrame) -> str:
     """Return how many groups there are, in words."""
-    groups = int(results["group"].nunique())
-    return f"{groups} group" + ("s" if groups > 1 else "")
+    return amount(int(results["group"].nunique()), "group")
 
 
 def best_first(results: pd.DataFrame) -> list[str]:

@@ -17,6 +17,7 @@ from metis.measure.testbed import Testbed, UnmeasuredError
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
 from metis.problem.space import ColocationSpace
 from metis.settings import settings
+from metis.wording import amount
 
 FORMAT = "metis-journal-1"
 Wait = Callable[[float], None]
@@ -278,7 +279,7 @@ def _measure(
             return {i: one[i] for i, one in zip(ids, alone, strict=True) if i in one}
         except SurroundingsError as error:
             if attempt == patience.retries:
-                kept = f"; {len(journal.runs)} measurements are kept" + (f" in {path}" if path else "")
+                kept = f"; kept: {amount(len(journal.runs), 'measurement')}" + (f" in {path}" if path else "")
                 raise SurroundingsError(f"{error}{kept}") from None
             wait(patience.seconds * 2**attempt)
         else:

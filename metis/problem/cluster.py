@@ -11,6 +11,7 @@ from metis.problem.counts import IntArray, whole_counts
 from metis.problem.rules import Rules
 from metis.problem.space import ColocationSpace
 from metis.problem.statement import SLOTS, Statement
+from metis.wording import amount
 
 FULL = 1e-6  # slack granted to sums of requests
 
@@ -46,14 +47,15 @@ class Cluster:
         held = whole_counts(self.existing, "existing")
         if held.shape != shape:
             raise InputError(f"existing has shape {held.shape}: this cluster needs {shape} (nodes, apps)")
-        over = np.flatnonzero(held.sum(axis=1) > self.space.slots)
+        self._check_stated(held)
+        over = np.flatnonzero(held.sum(axis=1) > self.slots)
         if over.size:
+            node = over[0] if self.stated is None else self.stated.nodes[over[0]]
             raise InputError(
-                f"existing: node {over[0]} holds {held[over[0]].sum()} containers "
-                f"and has {self.space.slots} slots"
+                f"existing: node {node} holds {amount(held[over[0]].sum(), 'container')} "
+                f"and has {amount(self.slots[over[0]], 'slot')}"
             )
         object.__setattr__(self, "existing", held)
-        self._check_stated(held)
         tabulated = self.space.size if self.space.tabulated else 0
         if self.allowed is None:
             object.__setattr__(self, "allowed", np.ones(tabulated, dtype=bool))
@@ -65,7 +67,9 @@ class Cluster:
             return
         if self.stated.apps != self.space.apps or len(self.stated.nodes) != self.nodes:
             raise InputError("a cluster's statement must be of its own applications and nodes")
-        over = np.argwhere(held @ self.stated.requests > self.stated.capacity + FULL)
+        # too many for its slots is said by the caller, in containers
+        counted = np.array([name != SLOTS for name in self.stated.dimensions], dtype=bool)
+        over = np.argwhere((held @ self.stated.requests > self.stated.capacity + FULL) & counted)
         if len(over):
             node, resource = (int(i) for i in over[0])
             raise InputError(

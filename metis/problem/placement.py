@@ -6,6 +6,7 @@ from metis.errors import PlacementError
 from metis.problem.cluster import FULL, Cluster
 from metis.problem.counts import IntArray, describe_colocation
 from metis.problem.limits import limits_of, most_on_one
+from metis.wording import amount
 
 
 def check_placement(placement: IntArray, group: IntArray, cluster: Cluster, scheduler: str) -> None:
@@ -27,7 +28,8 @@ def check_placement(placement: IntArray, group: IntArray, cluster: Cluster, sche
     over = np.flatnonzero(total.sum(axis=1) > slots)
     if over.size:
         raise PlacementError(
-            f"{scheduler}: node {over[0]} got {total[over[0]].sum()} containers, has {slots} slots"
+            f"{scheduler}: node {over[0]} got {amount(total[over[0]].sum(), 'container')}, "
+            f"has {amount(slots, 'slot')}"
         )
     lost = np.flatnonzero(placement.sum(axis=0) != group)
     if lost.size:

@@ -17,6 +17,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.kinds import Problem, problem_of
 from metis.problem.rules import Rules
+from metis.wording import amount
 
 SECONDS = 3.0  # for one question to the columns
 FEW = 40  # rules of which the columns are asked
@@ -87,9 +88,9 @@ def fewest(parts: Sequence[Rules], contradict: Callable[[Sequence[Rules]], bool]
 
 
 def _refuse(group: IntArray, cluster: Cluster, parts: Sequence[Rules], placeable: Placeable) -> None:
-    here = f"{int(group.sum())} containers on {cluster.nodes} nodes"
+    here = f"{amount(int(group.sum()), 'container')} on {amount(cluster.nodes, 'node')}"
     if cluster.stated is None:
-        here += f" of {cluster.space.slots} slots"
+        here += f" of {amount(cluster.space.slots, 'slot')}"
     elif not parts or not placeable(group, cluster, []):
         raise InputError(f"{here} do not fit: what one of them requests is left on too few nodes")
     left = fewest(parts, lambda some: not placeable(group, cluster, some))

@@ -289,5 +289,5 @@ def test_nodes_with_fewer_slots_are_named_before_anything_changes():
     backend = Cluster()
     changes = plan(backend, "deploy", [], np.array([[1, 0, 1], [0, 0, 2], [0, 0, 0]]), APPS, SLOTS)
     slots = {"worker-1": 1, "worker-2": 2, "worker-3": 1}
-    assert too_many(changes, slots) == ["worker-1: is to hold 2 containers, and has 1 slots"]
+    assert too_many(changes, slots) == ["worker-1: is to hold 2 containers, and has 1 slot"]
     assert too_many(changes, dict.fromkeys(NODES, 3)) == []

@@ -183,7 +183,7 @@ def test_without_manager_or_client_measuring_stops_and_keeps_what_it_has(tmp_pat
     if host == "m":
         world.broken = {(1, 1): 10**9, (2, 0): 10**9, (0, 2): 10**9}
         world.dies = {2: "m"}
-    with pytest.raises(SurroundingsError, match=rf"{host} does not respond; \d measurements are kept"):
+    with pytest.raises(SurroundingsError, match=rf"{host} does not respond; kept: \d measurement"):
         measured(world, path)
     assert len(load_profile(path)) == len(world.loads) - (host == "c")
     again = World()

@@ -93,7 +93,7 @@ def test_killed_midway_the_same_command_goes_on_and_what_ran_before_runs_again(
     code = main(["trial", *words, *TRY])
     out, err = capfd.readouterr()
     assert code == 0, err
-    assert f"{kept} measurements of an earlier command are kept" in err
+    assert f"kept from an earlier command: {kept} measurement" in err
     found = json.loads(out)
     assert [row["scheduler"] for row in found["schedulers"]] == ["greedy", "spread"]
     assert [row["rounds"] for row in found["schedulers"]] == [2, 2]

@@ -34,6 +34,7 @@ from metis.problem.counts import IntArray
 from metis.problem.oracle import worth_of
 from metis.problem.placement import check_placement
 from metis.problem.placement_files import named_nodes, read_existing
+from metis.wording import amount
 
 
 def run(request: Request) -> Result:
@@ -124,16 +125,12 @@ def _names(settings: Settings, cluster: Cluster) -> tuple[str, ...]:
 
 def _views(explanation: Explanation, name: str) -> Sequence[View]:
     whole = explanation.as_dict()
-    title = f"{name}: {whole['containers']} containers, mean RPS {whole['rps']:.4f}"
+    title = f"{name}: {amount(whole['containers'], 'container')}, mean RPS {whole['rps']:.4f}"
     violated = {rule: extent for rule, extent in whole["violated"].items() if extent > 0}
     extent = sum(violated.values())
-    rules, free = _counted(len(violated), "constraint"), _counted(whole["free_nodes"], "node")
+    rules, free = amount(len(violated), "constraint"), amount(whole["free_nodes"], "node")
     last = f"{rules} violated, extent {extent:g}; {free} free"
     return [Table(title, HEADER, list(explanation.rows())), Line(last)]
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 VERB = Verb(

@@ -22,6 +22,7 @@ from flows.stages.chain import open_memo
 from flows.stages.explore import exploration_document, explored_problem, testbed_for
 from flows.stages.shared import hosts_ready
 from metis.errors import InputError
+from metis.wording import amount
 
 HEADINGS = ("round", "measurements", "hours", "value", "at most", "of the true optimum", "seconds")
 
@@ -58,7 +59,7 @@ def _of_folder(folder: Path) -> dict[str, Any]:
 def _views(found: Mapping[str, Any], path: Path) -> Sequence[View]:
     rows = [_cells(row) for row in found["history"]]
     truly = f", {found['ratio']:.2%} of the true optimum" if found["ratio"] is not None else ""
-    total = f"{found['measurements']} measurements, {found['hours']:.1f} machine hours{truly}"
+    total = f"{amount(found['measurements'], 'measurement')}, {found['hours']:.1f} machine hours{truly}"
     return [
         Table("Rounds", [Column(heading, right=True) for heading in HEADINGS], rows),
         Line(f"{total}; ended: {found['ended']}"),

@@ -30,6 +30,7 @@ from metis.files import written_whole
 from metis.problem.counts import IntArray
 from metis.problem.placement_files import named_apps, named_nodes, node_names
 from metis.problem.space import ColocationSpace
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from cluster.provision.inventory import Host, Inventory
@@ -47,7 +48,8 @@ def run(request: Request) -> Result:
     if settings.out:
         with written_whole(Path(settings.out)) as file:
             file.write(text.encode())
-        say(f"{settings.format}: {len(placement)} nodes, {placement.sum()} containers → {settings.out}")
+        held = f"{amount(len(placement), 'node')}, {amount(placement.sum(), 'container')}"
+        say(f"{settings.format}: {held} → {settings.out}")
     document = {"format": settings.format, "nodes": list(nodes), "path": settings.out, "text": text}
     return Result(document, [] if settings.out else [Line(text.rstrip("\n"))])
 

@@ -16,6 +16,7 @@ from flows.command.request import Request, Verb
 from flows.command.result import Facts, Line, Result, Table
 from flows.configuration.objects import app_names
 from metis.errors import InputError
+from metis.wording import amount
 
 if TYPE_CHECKING:
     from metis.measure.passive import Hurt, Learnt
@@ -56,7 +57,7 @@ def run(request: Request) -> Result:
     }
     facts = {
         "applications": ", ".join(profile.apps),
-        "learnt from": f"{described['nodes']} nodes, {described['hours']:g} hours",
+        "learnt from": f"{amount(described['nodes'], 'node')}, {described['hours']:g} hours",
         "co-locations": f"{len(profile):,}: those in service, and of one container less",
         "RPS alone": described["rps_alone"],
         "what runs": str(placed),

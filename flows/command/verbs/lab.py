@@ -18,6 +18,7 @@ from flows.live.hosts import joined
 from flows.live.inventory import started
 from flows.live.state import INVENTORY, cluster_state
 from metis.errors import InputError
+from metis.wording import amount
 
 COLUMNS = {
     "node": "node",
@@ -48,7 +49,7 @@ def _up(settings: Settings) -> Result:
     inventory.save(path)
     seconds = time.perf_counter() - began
     views = [
-        Line(f"lab {name}: {len(inventory.hosts)} nodes in a Swarm after {seconds:.1f} s"),
+        Line(f"lab {name}: {amount(len(inventory.hosts), 'node')} in a Swarm after {seconds:.1f} s"),
         Line(f"inventory: {path}"),
     ]
     return Result({"name": name, "inventory": str(path), "seconds": seconds}, views)

@@ -24,6 +24,7 @@ from flows.placing.tables import tables_of
 from flows.placing.trial import Contest, contenders, contest_of, trial_steps
 from flows.stages.chain import open_memo
 from flows.stages.trial import PAGE, RESULT
+from metis.wording import amount
 
 ENDED = {
     "separated": "all intervals have separated from 0",
@@ -87,7 +88,7 @@ def _planned(memo: Memo, contest: Contest) -> Result:
         "load_seconds_a_round": seconds,
     }
     limit = f", or {chosen.seconds:.0f} s" if chosen.seconds is not None else ""
-    line = f"at most {chosen.rounds} rounds{limit}; a round loads for {seconds:.0f} s"
+    line = f"at most {amount(chosen.rounds, 'round')}{limit}; a round loads for {seconds:.0f} s"
     views: list[View] = [Table("Would be tried", ["scheduler", "nodes"], rows)]
     return Result(document, [*views, Line(line)])
 
@@ -120,9 +121,9 @@ def notes(found: Mapping[str, Any]) -> list[str]:
 
 
 def _title(found: Mapping[str, Any]) -> str:
-    rounds, seconds = found["rounds"], found["seconds"]
+    rounds, seconds = amount(found["rounds"], "round"), found["seconds"]
     return (
-        f"Trial beside {found['beside']}, {rounds} rounds in {seconds:.0f} s: {ENDED[found['ended']]}\n"
+        f"Trial beside {found['beside']}, {rounds} in {seconds:.0f} s: {ENDED[found['ended']]}\n"
         f"shares of stand-alone RPS; ±: 95 % interval, paired by round; a tie where it holds 0"
     )
 

@@ -20,6 +20,7 @@ from flows.command.result import Column, Line, Result, Table, View
 from flows.engine.work import read_json
 from flows.live.session import check_live
 from flows.stages.chain import open_memo
+from metis.wording import amount
 
 NUMBERS = ("measured", "expected", "interval")
 
@@ -63,7 +64,7 @@ def _last(found: Mapping[str, Any]) -> list[View]:
     if found["proposed"]:
         low, high = last["gain_interval"]
         sure = f"{low:+.1%} to {high:+.1%}; the moves cost {last['cost']:.1%}"
-        gain = f"proposed: {last['moves']} moves, {last['gain']:+.1%} of what runs now ({sure})"
+        gain = f"proposed: {amount(last['moves'], 'move')}, {last['gain']:+.1%} of what runs now ({sure})"
         return [*views, *_moves(found["plan"]), Line(gain), Line(str(found["command"]))]
     return views if "error" in last else [*views, Line("no moves to propose")]
 

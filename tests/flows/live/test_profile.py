@@ -169,7 +169,7 @@ def test_progress_counts_runs_and_leaves_the_time_left_to_the_console(played):
 
 def test_a_profile_that_was_stopped_goes_on_and_a_rerun_begins_anew(played):
     world = World(dies={3: "c"})
-    with pytest.raises(SurroundingsError, match="2 measurements are kept"):
+    with pytest.raises(SurroundingsError, match="kept: 2 measurement"):
         played(world, rerun=["profile"])
     second = World()
     played(second, rerun=["profile"])  # the command that failed, given again

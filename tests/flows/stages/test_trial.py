@@ -76,7 +76,7 @@ def test_rerun_begins_anew_and_one_that_was_stopped_goes_on(memo, record, capsys
     scratch = memo.store.root / "checkpoints" / made.key
     (scratch / DONE).unlink()  # as a kill right before its end leaves it
     replace(memo, again=("trial",), records={}, done=[]).obtain("trial")
-    assert "6 measurements of an earlier command are kept" in capsys.readouterr().err
+    assert "kept from an earlier command: 6 measurements" in capsys.readouterr().err
 
 
 def test_its_journal_is_kept(record):

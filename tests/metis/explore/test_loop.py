@@ -97,7 +97,7 @@ def test_a_stopped_exploration_goes_on_as_if_it_had_not_been(
 ) -> None:
     noisy, settings = replace(testbed, noise=0.03), REPEATED
     found, path = whole
-    with pytest.raises(SurroundingsError, match=rf"node-3.*{calls} measurements are kept"):
+    with pytest.raises(SurroundingsError, match=rf"node-3.*kept: {calls} measurement"):
         run(Troubled(noisy, fails_after=calls), settings, path=tmp_path / "part.npz")
     assert journal_of(tmp_path / "part.npz").exists()
     rest = run(noisy, settings, path=tmp_path / "part.npz")
@@ -186,7 +186,7 @@ def test_a_testbed_that_comes_back_costs_only_a_pause(testbed: EmbeddedTestbed) 
 
 
 def test_a_testbed_out_of_reach_from_the_start_is_said_so(testbed: EmbeddedTestbed) -> None:
-    with pytest.raises(SurroundingsError, match="0 measurements are kept"):
+    with pytest.raises(SurroundingsError, match="kept: 0 measurement"):
         run(Troubled(testbed, fails_after=0), QUICK)
 
 

@@ -87,7 +87,7 @@ def test_stopped_it_goes_on_with_what_is_missing(testbed, tmp_path, calls):
     options = {"repeats": 2, "at_once": 1, "wait": lambda seconds: None}
     whole = measure_list(Failing(testbed), counts, **options).profile()
     first = Failing(testbed, last=calls)
-    with pytest.raises(SurroundingsError, match=f"manager does not answer; {calls} measurements are kept"):
+    with pytest.raises(SurroundingsError, match=f"manager does not answer; kept: {calls} measurement"):
         measure_list(first, counts, path=path, **options)
     second = Failing(testbed)
     rest = measure_list(second, counts, path=path, **options)

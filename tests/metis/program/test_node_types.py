@@ -252,3 +252,12 @@ def test_no_scheduler_breaks_a_hard_rule_and_none_passes_the_bound(case):
         trace = placed["columns"].trace
         assert trace["bound"] >= best - 1e-6
         assert trace["bound_kind"] == "proven"
+
+
+def test_a_node_that_holds_more_than_its_type_has_slots_is_named():
+    types = (NodeTypeSettings("big", count=1, slots=3), NodeTypeSettings("small", nodes=("s-1",), slots=1))
+    stated = state_problem(types, {}, Rules(), ("a", "b"), 3, np.array([1, 1]))
+    space = ColocationSpace(("a", "b"), 3)
+    assert Cluster(space, 2, np.array([[2, 1], [1, 0]]), stated=stated).free_slots == 0
+    with pytest.raises(InputError, match=r"existing: node s-1 holds 2 containers and has 1 slot$"):
+        Cluster(space, 2, np.array([[2, 1], [1, 1]]), stated=stated)
