@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cluster.deployment import Change
     from cluster.host_counters import HostCounters
     from cluster.load.generator import LoadResult
+    from cluster.spec import Container
 
 Held = dict[str, dict[int, str]]  # application by slot, by node
 
@@ -60,7 +61,23 @@ class LiveSite:
 
     def measure(self) -> Load:
         """Load all that runs, and read the counters of its nodes before and after."""
-        standing = self.session.standing()
+        return self._measured(self.session.standing())
+
+    def alone(self, app: str) -> Load:
+        """Load one container of an application alone on a node; other nodes keep what runs there, unloaded.
+
+        The node is the one on which the fewest containers are started and stopped for it.
+        """
+        runs, column = self.session.placement(), self.session.space.apps.index(app)
+        kept = np.minimum(runs[:, column], 1)
+        node = int(np.argmin(runs.sum(axis=1) - 2 * kept))
+        runs[node] = 0
+        runs[node, column] = 1
+        self.deploy(runs)
+        name = self.session.nodes[node]
+        return self._measured([one for one in self.session.standing() if one.node == name])
+
+    def _measured(self, standing: "Sequence[Container]") -> Load:
         before = self._counters()
         results = self.session.source("load")(standing)
         after = self._counters()
@@ -76,24 +93,6 @@ class LiveSite:
             {node: circumstances_of(before[node], after[node], known) for node in before},
             self.session.settings.load.most_taken,
         )
-
-    def alone(self, apps: Sequence[str]) -> dict[str, float]:
-        """Return the RPS of one container of each application alone on a node, measured now."""
-        found: dict[str, float] = {}
-        nodes, every = self.session.nodes, self.session.space.apps
-        at_once = self.session.settings.profile.at_once or len(nodes)
-        for first in range(0, len(apps), min(at_once, len(nodes))):
-            some = apps[first : first + min(at_once, len(nodes))]
-            placement = np.zeros((len(nodes), len(every)), dtype=np.int64)
-            for node, app in enumerate(some):
-                placement[node, every.index(app)] = 1
-            say(f"  alone, for what a share is of: {', '.join(some)}")
-            self.deploy(placement)
-            found |= {app: rps for _, _, app, rps in self.measure().containers}
-        silent = [app for app in apps if not found[app] > 0]
-        if silent:
-            raise SurroundingsError(f"{silent[0]} serves nothing alone: there is nothing to compare with")
-        return found
 
     def put_back(self, held: Held) -> None:
         """Make what ran before run again, each container in its slot."""

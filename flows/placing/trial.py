@@ -1,5 +1,6 @@
 """The placements of a trial: by which schedulers, which of them are alike, and what is predicted of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from metis.measure.intervals import LEVEL, interval
 from metis.operate.rehearsal import Rehearsal
 from metis.operate.trial import alike, differences, look_level
 from metis.operate.trial_journal import TrialJournal
-from metis.operate.trial_prediction import COVERED, Predicted, coverage
+from metis.operate.trial_prediction import COVERED, Predicted, coverage, with_units
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, describe_colocation
 from metis.problem.evaluation import reached_on
@@ -139,7 +140,10 @@ def rehearsal(settings: Settings, cluster: Cluster, nodes: tuple[str, ...], done
 def predictions(
     settings: Settings, simulator: FittedSimulator | Oracle, journal: TrialJournal
 ) -> list[Predicted]:
-    """Return what the simulator predicts of each placement; nothing where it knows other applications."""
+    """Return what the simulator predicts of each placement; nothing where it knows other applications.
+
+    Draws have its own error, and that of the stand-alone RPS which the trial measured.
+    """
     known = tables_of(simulator)
     space = known.space
     if sorted(space.apps) != sorted(journal.apps):
@@ -156,7 +160,7 @@ def predictions(
         rates = reached_on(held, cluster, known)[:, back]
         could_be = [reached_on(held, cluster, one)[:, back] for one in drawn]
         found.append(Predicted(placement, rates, np.array(could_be).reshape(-1, *placement.shape)))
-    return found
+    return with_units(found, journal.unit_errors(), settings.trial.seed)
 
 
 def _whole(settings: Settings, space: ColocationSpace, nodes: int) -> Cluster:
@@ -211,7 +215,8 @@ def document_of(
         "look_level": level,
         "seconds": journal.seconds,
         "coverage": {"level": COVERED, "held": held, "of": of} if of else None,
-        "units": journal.units,
+        "units": journal.mean_units(),
+        "alone": _alone(journal),
         "apps": list(journal.apps),
         "nodes": list(journal.nodes),
         "by_round": [
@@ -231,6 +236,13 @@ def _predicted(predicted: Sequence[Predicted], p: int) -> dict[str, Any]:
         "predicted": {"mean": one.mean, "half_width": _known(one.half)},
         "predicted_difference": {"mean": more, "half_width": _known(half)},
     }
+
+
+def _alone(journal: TrialJournal) -> dict[str, Any] | None:
+    """Return runs and the error of each application's mean, as a share; None where none was loaded alone."""
+    errors = dict(zip(journal.apps, journal.unit_errors().tolist(), strict=True))
+    runs = Counter(one.app for one in journal.alone)
+    return {app: {"runs": count, "error": errors[app]} for app, count in sorted(runs.items())} or None
 
 
 def _known(value: float) -> float | None:

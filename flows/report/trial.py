@@ -98,6 +98,13 @@ def _table(found: Mapping[str, Any]) -> str:
             f"<p>The predicted {covered['level']:.0%} intervals hold {covered['held']} of {covered['of']} "
             "RPS that were measured.</p>"
         )
+    if alone := found["alone"]:
+        units = [
+            (app, f"{found['units'][app]:.4g}", str(one["runs"]), f"{one['error']:.1%}")
+            for app, one in alone.items()
+        ]
+        text += "<h2>What counts as 1</h2>"
+        text += html_table(("application", "alone, a second", "runs", "standard error"), units, named=True)
     return text
 
 

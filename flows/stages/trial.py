@@ -66,7 +66,8 @@ def run(work: Work) -> None:
         if isinstance(site, Rehearsal):  # no time passes but that which loads would take
             rounds.clock = rounds.now = site.clock
         ended = rounds.run()
-        progress(len(journal.measured), len(journal.measured))
+        done = len(journal.measured) + len(journal.alone)
+        progress(done, done)
     found = document_of(journal, settings, predictions(settings, simulator, journal), ended)
     work.write_json(RESULT, found)
     work.write(JOURNAL, path.read_bytes())
@@ -95,15 +96,17 @@ def _rehearsed(work: Work, path: Path) -> "tuple[Site, TrialJournal]":
     if cluster.stated is None:
         contest = Contest(contest.schedulers, _near(contest.placements, contest.placements[0]))
     journal = _journal(path, contest, cluster.space.apps, tuple(nodes))
-    journal.units = dict.fromkeys(cluster.space.apps, 1.0)
-    done = sum(len(one.loads) + one.again for one in journal.measured)
-    return rehearsal(settings, cluster, tuple(nodes), done), journal
+    if not settings.trial.alone:
+        journal.units = dict.fromkeys(cluster.space.apps, 1.0)
+    _check_units(settings, journal)
+    return rehearsal(settings, cluster, tuple(nodes), journal.loads), journal
 
 
 @contextmanager
 def _live(work: Work, path: Path) -> "Iterator[tuple[Site, TrialJournal]]":
     from flows.live.session import alone_rps, connected, known_profile
     from flows.live.trial import in_place_of
+    from metis.operate.trial_rounds import most_loads
 
     settings = work.settings
     with connected(settings, work.inputs, "trial") as session:
@@ -111,21 +114,18 @@ def _live(work: Work, path: Path) -> "Iterator[tuple[Site, TrialJournal]]":
         placements = _on_nodes(contest, session, settings)
 
         def note(words: str) -> None:
-            work.progress("measurements", len(journal.measured), _most(settings, contest), f", {words}")
+            done = len(journal.measured) + len(journal.alone)
+            most = most_loads(settings.trial, len(journal.placements), len(journal.without_unit))
+            work.progress("measurements", done, most, f", {words}")
 
         journal = _journal(path, Contest(contest.schedulers, placements), session.space.apps, session.nodes)
         with in_place_of(session, note) as site:
             for placement in journal.placements:
                 site.fits(placement)
-            if not journal.units:
-                apps = [
-                    app for app, held in zip(session.space.apps, placements[0].T, strict=True) if held.any()
-                ]
-                known = alone_rps(known_profile(work.inputs))
-                taken = {app: known[app] for app in apps if app in known}
-                fresh = settings.trial.alone or len(taken) < len(apps)
-                journal.units = site.alone(apps) if fresh else taken
-                journal.save()
+            if not (settings.trial.alone or journal.units or journal.alone):
+                known, apps = alone_rps(known_profile(work.inputs)), journal.without_unit
+                journal.units = {app: known[app] for app in apps} if set(apps) <= set(known) else {}
+            _check_units(settings, journal)
             yield site, journal
 
 
@@ -177,8 +177,17 @@ def _journal(path: Path, contest: Contest, apps: tuple[str, ...], nodes: tuple[s
     return known
 
 
-def _most(settings: Settings, contest: Contest) -> int:
-    return settings.trial.rounds * len(contest.placements)
+def _check_units(settings: Settings, journal: "TrialJournal") -> None:
+    """Refuse to load applications alone after rounds where what they serve alone is given.
+
+    Raises:
+        InputError: says how the trial measures it.
+    """
+    if settings.trial.units and not journal.without_unit:
+        raise InputError(
+            f"trial.units={settings.trial.units}: stand-alone RPS are given here, and none is measured; "
+            "give trial.alone=true too"
+        )
 
 
 def _record(work: Work, found: dict[str, Any]) -> None:

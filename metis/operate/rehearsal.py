@@ -52,8 +52,7 @@ class Rehearsal:
 
     def measure(self) -> Load:
         """See `metis.operate.trial_rounds.Site.measure`; RPS alone is 1."""
-        rng = np.random.default_rng([self.seed, self.done])
-        self.done += 1
+        rng = self._next()
         truth = reached_on(self._runs, self.cluster, self.known)
         factor = float(np.exp(self.shared * rng.standard_normal()))
         found = []
@@ -66,3 +65,12 @@ class Rehearsal:
                 for slot, (a, value) in enumerate(zip(apps.tolist(), rps, strict=True))
             ]
         return Load(tuple(found))
+
+    def alone(self, app: str) -> Load:
+        """See `metis.operate.trial_rounds.Site.alone`; what is placed stays."""
+        noise = float(np.hypot(self.noise, self.shared))
+        return Load(((self.nodes[0], 0, app, float(np.exp(noise * self._next().standard_normal()))),))
+
+    def _next(self) -> np.random.Generator:
+        self.done += 1
+        return np.random.default_rng([self.seed, self.done - 1])

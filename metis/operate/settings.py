@@ -105,8 +105,11 @@ class TrialSettings:
         seconds: after which no further placement is deployed; None for no limit.
         early: whether the trial ends as soon as every interval has separated from 0. Its intervals are wider
             for that: they hold at whichever round it ends.
-        alone: whether stand-alone RPS are measured at the start of the trial; else those of the profile are
-            taken, where there are any.
+        alone: whether the trial measures stand-alone RPS itself, at its start and after its rounds; else
+            those of the profile are taken, where it has them of all that is placed.
+        units: applications that are loaded alone again after each round, in turn, so that RPS are shares of
+            what an application serves alone at about the same time; 0: none after the start. Each one costs
+            a load. null: 1 where the trial measures stand-alone RPS.
         repeats: loads of a placement while it is deployed; their mean counts.
         seed: of the order.
     """
@@ -115,5 +118,11 @@ class TrialSettings:
     seconds: Annotated[float, Gt(0), Le(1e6)] | None = None
     early: bool = True
     alone: bool = False
+    units: Annotated[int, Ge(0), Le(1000)] | None = None
     repeats: Annotated[int, Ge(1), Le(100)] = 1
     seed: Seed = 0
+
+    @property
+    def units_a_round(self) -> int:
+        """Applications that are loaded alone after each round, where the trial measures that."""
+        return 1 if self.units is None else self.units

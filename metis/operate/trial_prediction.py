@@ -1,7 +1,7 @@
 """What a simulator predicts of the placements of a trial, and how it compares with what was measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,24 @@ class Predicted:
         Both are valued on the same draws, so that an error which both placements share does not count.
         """
         return self.mean - other.mean, error_of(self.drawn_means - other.drawn_means)
+
+
+def with_units(predicted: Sequence[Predicted], errors: FloatArray, seed: int) -> list[Predicted]:
+    """Return predictions whose draws have the error of what counts as 1, too: the same one for all of them.
+
+    A placement that serves more is as much further off, so a difference has it only in proportion.
+
+    Args:
+        predicted: of each placement.
+        errors: deviations of the logarithm of what counts as 1, float64 [apps].
+        seed: of the draws.
+    """
+    found = []
+    for one in predicted:
+        rng = np.random.default_rng([seed, len(one.drawn)])
+        factors = np.exp(errors * rng.standard_normal((len(one.drawn), 1, len(errors))))
+        found.append(replace(one, drawn=one.drawn * factors))
+    return found
 
 
 def coverage(

@@ -1,20 +1,45 @@
 """The rounds of a trial: every placement deployed and measured in turn, until it is decided or time is up."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from metis.errors import InputError, SurroundingsError
 from metis.measure.intervals import LEVEL, Interval
 from metis.operate.settings import TrialSettings
 from metis.operate.trial import differences, look_level, separated, turns
-from metis.operate.trial_journal import Load, Measurement, TrialJournal
+from metis.operate.trial_journal import AT_START, AloneRun, Load, Measurement, TrialJournal
 from metis.problem.counts import IntArray
 
 SEPARATED, ROUNDS, SECONDS = "separated", "rounds", "seconds"  # why a trial ended
 AGAIN = 3  # disturbed loads in a row, also when made again, after which none is: it is how it is here
 TRIES = 2  # of deploying and measuring a placement, where a host or container fails
+Found = TypeVar("Found")
+
+
+def in_turn(apps: Sequence[str], number: int, count: int) -> list[str]:
+    """Return which applications are loaded alone after a round, so that each is as often as others.
+
+    Args:
+        apps: all that are loaded alone.
+        number: of the round.
+        count: how many after each round; no application comes twice in one.
+    """
+    many = min(count, len(apps))
+    return [apps[(number * many + i) % len(apps)] for i in range(many)]
+
+
+def most_loads(chosen: TrialSettings, placements: int, apps: int) -> int:
+    """Return how many measurements a trial makes at most, each load of one application alone counted as one.
+
+    Args:
+        chosen: how many rounds.
+        placements: that take turns.
+        apps: of which the trial measures what they serve alone.
+    """
+    return apps + chosen.rounds * (placements + min(chosen.units_a_round, apps))
 
 
 class Site(Protocol):
@@ -33,6 +58,14 @@ class Site(Protocol):
 
         Raises:
             SurroundingsError: a container does not respond as it should.
+        """
+        ...
+
+    def alone(self, app: str) -> Load:
+        """Make one container of an application run alone on a node, and load it alone.
+
+        Raises:
+            SurroundingsError: a host or container fails.
         """
         ...
 
@@ -67,17 +100,29 @@ class Rounds:
             SurroundingsError: a host or container fails again and again.
             InputError: the load generator is the limit from the start.
         """
-        placements, rounds = len(self.journal.placements), self.chosen.rounds
-        for number, order in enumerate(turns(placements, rounds, self.chosen.seed)):
-            for placement in order:
-                self.progress(len(self.journal.measured), placements * rounds)
-                if self.journal.has(number, placement):
-                    continue
+        apps = self.journal.without_unit
+        for app in apps:
+            if not self.journal.has_alone(AT_START, app):
+                self._enter_alone(AT_START, app)
+        for number, order in enumerate(
+            turns(len(self.journal.placements), self.chosen.rounds, self.chosen.seed)
+        ):
+            left: list[Callable[[], None]] = [
+                partial(self._enter, number, placement)
+                for placement in order
+                if not self.journal.has(number, placement)
+            ]
+            left += [
+                partial(self._enter_alone, number, app)
+                for app in in_turn(apps, number, self.chosen.units_a_round)
+                if not self.journal.has_alone(number, app)
+            ]
+            for make in left:
                 if self.chosen.seconds is not None and self.journal.seconds >= self.chosen.seconds:
                     return SECONDS
-                self._enter(number, placement)
+                make()
             found = self.intervals(number + 1)
-            if not self.journal.has(number + 1, 0):
+            if left:
                 self._report(number, found)
             if self.chosen.early and separated(found):
                 return SEPARATED
@@ -89,17 +134,15 @@ class Rounds:
         return differences(self.journal.means()[:rounds], 0, level)
 
     def _enter(self, number: int, placement: int) -> None:
+        self._count()
         begun = self.clock()
         name = " = ".join(self.journal.schedulers[placement])
-        for left in reversed(range(TRIES)):
-            try:
-                started = self.site.deploy(self.journal.placements[placement])
-                found = [self._load() for _ in range(self.chosen.repeats)]
-                break
-            except SurroundingsError as error:
-                if not left:
-                    raise SurroundingsError(f"{name}, round {number + 1}: {error}") from None
-                self.say(f"{name}, round {number + 1}, once more: {error}")
+
+        def once() -> tuple[int, list[tuple[Load, bool]]]:
+            started = self.site.deploy(self.journal.placements[placement])
+            return started, [self._load(self.site.measure) for _ in range(self.chosen.repeats)]
+
+        started, found = self._tried(f"{name}, round {number + 1}", once)
         loads = tuple(load for load, _ in found)
         made = Measurement(
             number,
@@ -114,17 +157,46 @@ class Rounds:
         reached = self.journal.means()[number, placement]
         self.say(f"round {number + 1}, {name}: {reached:.4f}, {started} started, {made.seconds:.0f} s")
 
-    def _load(self) -> tuple[Load, bool]:
+    def _enter_alone(self, number: int, app: str) -> None:
+        self._count()
+        begun = self.clock()
+
+        def once() -> tuple[Load, bool]:
+            found = self._load(lambda: self.site.alone(app))
+            if not sum(rps for *_, rps in found[0].containers) > 0:
+                raise SurroundingsError("it serves nothing: there is nothing to compare with")
+            return found
+
+        load, again = self._tried(f"{app} alone", once)
+        made = AloneRun(number, app, self.now(), self.clock() - begun, load, int(again))
+        self.journal.enter(made)
+        self.say(f"{app} alone, for what a share is of: {made.rps:.4g} a second, {made.seconds:.0f} s")
+
+    def _count(self) -> None:
+        total = most_loads(self.chosen, len(self.journal.placements), len(self.journal.without_unit))
+        self.progress(len(self.journal.measured) + len(self.journal.alone), total)
+
+    def _tried(self, what: str, once: Callable[[], Found]) -> Found:
+        for left in reversed(range(TRIES)):
+            try:
+                return once()
+            except SurroundingsError as error:
+                if not left:
+                    raise SurroundingsError(f"{what}: {error}") from None
+                self.say(f"{what}, once more: {error}")
+        raise AssertionError("the last try returns or raises")
+
+    def _load(self, measure: Callable[[], Load]) -> tuple[Load, bool]:
         """Return a load, and whether it is the second one because something disturbed the first."""
-        first = self.site.measure()
+        first = measure()
         why = first.saturated or first.disturbed
         if not why:
             self._disturbed = 0
         if not why or self._disturbed >= AGAIN:
             return first, False
         self.say(f"disturbed, and loaded again: {why}")
-        second = self.site.measure()
-        if second.saturated and first.saturated and not self.journal.measured:
+        second = measure()
+        if second.saturated and first.saturated and not (self.journal.measured or self.journal.alone):
             raise InputError(second.saturated)
         if not (second.disturbed or second.saturated):
             self._disturbed = 0

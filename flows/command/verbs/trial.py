@@ -15,6 +15,7 @@ from typing import Any
 
 from flows.command.request import Request, Verb
 from flows.command.result import Column, Line, Result, Table, View
+from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.engine.runs import ABOUT
 from flows.engine.work import read_json
@@ -74,23 +75,34 @@ def _planned(memo: Memo, contest: Contest) -> Result:
         [" = ".join(names), ", ".join(describe_colocation(row, apps) for row in placement if row.any())]
         for names, placement in zip(contest.schedulers, contest.placements, strict=True)
     ]
-    load = settings.load
-    turns = 1
-    if settings.cluster.live and settings.profile.at_once:
-        turns = -(-settings.cluster.nodes // settings.profile.at_once)
-    seconds = len(rows) * chosen.repeats * turns * (load.warm_up + load.duration)
+    a_round, at_start = _load_seconds(settings, contest)
     document = {
         "placements": [
             {"schedulers": list(names), "placement": placement.tolist()}
             for names, placement in zip(contest.schedulers, contest.placements, strict=True)
         ],
         "rounds": chosen.rounds,
-        "load_seconds_a_round": seconds,
+        "load_seconds_a_round": a_round,
+        "load_seconds_at_start": at_start,
     }
     limit = f", or {chosen.seconds:.0f} s" if chosen.seconds is not None else ""
-    line = f"at most {amount(chosen.rounds, 'round')}{limit}; a round loads for {seconds:.0f} s"
+    line = f"at most {amount(chosen.rounds, 'round')}{limit}; a round loads for {a_round:.0f} s"
+    if at_start:
+        line += f", and the start, each application alone, for {at_start:.0f} s"
     views: list[View] = [Table("Would be tried", ["scheduler", "nodes"], rows)]
     return Result(document, [*views, Line(line)])
+
+
+def _load_seconds(settings: Settings, contest: Contest) -> tuple[float, float]:
+    """Return for how many seconds a round loads, and the start, where each application is loaded alone."""
+    chosen, load, turns = settings.trial, settings.load, 1
+    if settings.cluster.live and settings.profile.at_once:
+        turns = -(-settings.cluster.nodes // settings.profile.at_once)
+    once = load.warm_up + load.duration
+    placed = sum(any(column) for column in contest.placements[0].T.tolist())
+    apps = placed if chosen.alone else 0
+    loads = len(contest.placements) * chosen.repeats * turns + min(chosen.units_a_round, apps)
+    return loads * once, apps * once
 
 
 def trial_views(found: Mapping[str, Any]) -> list[View]:
@@ -113,6 +125,13 @@ def notes(found: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"predicted {covered['level']:.0%} intervals hold {covered['held']} of {covered['of']} measured "
             f"RPS ({covered['held'] / covered['of']:.0%})"
+        )
+    if alone := found["alone"]:
+        fewest = min(one["runs"] for one in alone.values())
+        worst = max(one["error"] for one in alone.values())
+        lines.append(
+            f"what counts as 1: at least {amount(fewest, 'run')} of each application alone, "
+            f"a standard error of {worst:.1%} at most, which is part of the predicted intervals"
         )
     disturbed = sum({tuple(map(tuple, r["placement"])): r["disturbed"] for r in found["schedulers"]}.values())
     if disturbed:

@@ -189,7 +189,20 @@ def test_a_load_generator_at_its_limit_is_noticed(site):
 
 def test_stand_alone_rps_are_measured_one_application_on_a_node(site):
     with in_place_of(site.session, lambda words: None) as tried:
-        assert tried.alone(["MMS", "Checksum"]) == {"MMS": 10.0, "Checksum": 10.0}
-    loaded = np.sum(site.loads, axis=0)
-    assert loaded.tolist() == [[0, 1, 1], [0, 0, 0], [0, 0, 0]] or loaded.sum() == 2
+        tried.deploy(FIRST)
+        for app in APPS:
+            ((node, _, name, rps),) = tried.alone(app).containers
+            assert (name, rps) == (app, 10.0)
+            assert site.loads[-1][NODES.index(node)] == [int(app == one) for one in APPS]
+            # on other nodes stays what runs, unloaded
+            assert np.sum(site.loads[-1]) > 1
+    assert site.places() == site.stood
+
+
+def test_a_container_alone_runs_where_the_least_must_be_started_and_stopped(site):
+    with in_place_of(site.session, lambda words: None) as tried:
+        tried.deploy(np.array([[0, 1, 1], [1, 0, 1], [2, 0, 0]]))
+        site.swarm.log = []
+        assert tried.alone(APPS[0]).containers[0][0] == NODES[1]
+        assert tried.alone(APPS[2]).containers[0][0] == NODES[0]
     assert site.places() == site.stood

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from flows.command.main import main
+from flows.command.verbs.trial import notes
 from flows.engine.runs import ABOUT
 from flows.stages.trial import DONE, JOURNAL, PAGE, RESULT
 
@@ -79,6 +80,20 @@ def test_rerun_begins_anew_and_one_that_was_stopped_goes_on(memo, record, capsys
     assert "kept from an earlier command: 6 measurements" in capsys.readouterr().err
 
 
+def test_what_counts_as_one_is_measured_where_that_is_asked_for(memo_of, full_profile):
+    words = ("trial.alone=true", "trial.units=2", "testbed=file", f"testbed.path={full_profile}")
+    record = memo_of(*TRIED, *words, "testbed.noise=0.01").obtain("trial")
+    found = json.loads((record.folder / RESULT).read_text())
+    rounds = found["rounds"]
+    assert sum(one["runs"] for one in found["alone"].values()) == 3 + 2 * rounds
+    assert {app: found["units"][app] for app in found["alone"]} == pytest.approx(
+        dict.fromkeys(("Redis", "MMS", "ISR"), 1.0), abs=0.02
+    )
+    assert all(0 < one["error"] < 0.02 for one in found["alone"].values())
+    assert any(line.startswith("what counts as 1: at least") for line in notes(found))
+    assert "What counts as 1" in (record.folder / ABOUT / PAGE).read_text()
+
+
 def test_its_journal_is_kept(record):
     made = json.loads((record.folder / JOURNAL).read_text())["measured"]
     assert len({(one["round"], one["placement"]) for one in made}) == len(made)
@@ -93,6 +108,10 @@ def test_its_journal_is_kept(record):
             "30 containers do not fit: 6 nodes of 3 slots",
         ),
         (["schedulers=[greedy,nothing]"], "nothing"),
+        (
+            ["schedulers=[greedy,spread]", "group.counts={Redis:3,MMS:3}", "trial.units=2"],
+            "trial.units=2: stand-alone RPS are given here, and none is measured; give trial.alone=true too",
+        ),
         (
             ["schedulers=[greedy,spread]", "existing=plan.csv"],
             "existing: a trial places a group on nodes that are empty",

@@ -70,6 +70,14 @@ def test_a_trial_that_goes_on_draws_what_it_would_have_drawn(truth):
     assert again.measure() == second != first
 
 
+def test_alone_an_application_serves_what_counts_as_one_but_for_the_noise_of_a_load(truth):
+    site = Rehearsal(Cluster(TESTBED.space, 3), truth, NODES, 0.03, 7, shared=0.04)
+    logs = [np.log(site.alone("MMS").containers[0][3]) for _ in range(400)]
+    assert site.done == 400
+    assert np.std(logs) == pytest.approx(0.05, rel=0.1)
+    assert np.mean(logs) == pytest.approx(0.0, abs=0.01)
+
+
 def test_without_noise_the_truth_is_measured(truth):
     placement = placement_by(np.random.default_rng(2))
     site = Rehearsal(Cluster(TESTBED.space, 3), truth, NODES, 0.0, 7)

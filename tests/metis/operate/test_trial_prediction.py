@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metis.operate.trial_prediction import Predicted, coverage
+from metis.operate.trial_prediction import Predicted, coverage, with_units
 
 RATES = np.array([[0.5, 0.8], [1.0, 0.0]])
 HELD = np.array([[1, 2], [1, 0]])
@@ -47,6 +47,34 @@ def test_the_same_colocation_on_alike_nodes_counts_once():
     rates = np.tile(RATES[[0, 0]], (3, 1, 1, 1))
     assert coverage([twice], rates) == (2, 2)
     assert coverage([twice], rates, nodes_alike=False) == (4, 4)
+
+
+def test_the_error_of_what_counts_as_one_is_common_to_all_placements():
+    exact = [predicted(0.0), predicted(0.0, HELD * 2)]
+    one, other = with_units(exact, np.array([0.1, 0.1]), seed=3)
+    assert other.half == pytest.approx(one.half)
+    assert one.beyond(other) == (pytest.approx(0.0), pytest.approx(0.0))
+    logs = np.log(one.drawn[:, HELD > 0] / RATES[HELD > 0])
+    assert logs.std(axis=0) == pytest.approx([0.1] * 3, rel=0.1)
+    assert np.ptp(logs[:, [0, 2]], axis=1).max() == pytest.approx(0.0)  # both of the first application
+    alone, both = predicted(0.0, np.array([[1, 0], [1, 0]])), predicted(0.0, np.array([[0, 0], [2, 0]]))
+    found = with_units([alone, both], np.array([0.1, 0.0]), seed=0)
+    more, half = found[1].beyond(found[0])
+    assert more == pytest.approx(0.25)
+    assert half == pytest.approx(1.96 * 0.1 * 0.25, rel=0.1)  # in proportion to the difference
+
+
+def test_predicted_intervals_hold_where_what_counts_as_one_was_measured_wrong():
+    rng, held, exact, of = np.random.default_rng(1), 0, 0, 0
+    for seed in range(300):
+        unit = np.exp(0.15 * rng.standard_normal(2))
+        rates = np.where(HELD > 0, RATES / unit, np.nan)[None, None]
+        plain = predicted(0.02, draws=24, seed=seed)
+        held += coverage(with_units([plain], np.array([0.15, 0.15]), seed), rates)[0]
+        exact += coverage([plain], rates)[0]
+        of += 3
+    assert held / of == pytest.approx(0.8, abs=0.05)
+    assert exact / of < 0.3
 
 
 def test_without_draws_nothing_is_said():
