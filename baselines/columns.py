@@ -28,7 +28,7 @@ class ColumnsSettings:
         seconds: wall time per group, from the placement that it begins with to the last rounding; one step of
             a long search may pass it.
         prove: whether limits are sought that prove the bound, which takes longer than finding the columns;
-            null: by `columns`, not by `metis`.
+            null: by `columns` of fewer than 64 applications, whose limits may close; not by `metis`.
     """
 
     width: Annotated[int, Ge(1), Le(1_000_000)] = 1024
@@ -75,7 +75,7 @@ def place_columns(
             seconds=settings.seconds,
             progress=progress,
             prices=predict(problem) if predict else None,
-            proving=predict is None if settings.prove is None else settings.prove,
+            proving=proves(problem, settings, learned=predict is not None),
         )
     except InputError:
         refuse_unplaced(group, cluster)
@@ -90,6 +90,21 @@ def place_columns(
     if cluster.stated is not None:
         trace["duals"] = duals_of(problem, found.relaxed).document()
     return found.placement, trace
+
+
+def proves(problem: Problem, settings: ColumnsSettings, *, learned: bool = False) -> bool:
+    """Whether limits are sought that prove the bound.
+
+    Args:
+        problem: what is placed where.
+        settings: that say so, or leave it to be decided: then where limits may close.
+        learned: whether prices were learned to save time.
+    """
+    from metis.program.generation import fills_master
+
+    if settings.prove is not None:
+        return settings.prove
+    return not learned and not fills_master(problem)
 
 
 def _build(materials: Materials | WideMaterials) -> Place:

@@ -23,6 +23,7 @@ from metis.inputs.names import meant
 from metis.inputs.sheet import read_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.problem.oracle import Oracle
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.settings import InputPath, settings
@@ -272,16 +273,19 @@ class Constraints:
         return paths
 
 
-def constraints_of(tables: Tables, settings: ConstraintsSettings | None = None) -> Constraints:
+def constraints_of(known: Tables | Oracle, settings: ConstraintsSettings | None = None) -> Constraints:
     """Read the constraints of `settings.path`, or find them in the simulator's tables.
 
     Raises:
-        InputError: see `read_constraints` and `find_constraints`.
+        InputError: see `read_constraints` and `find_constraints`; without a path, no tables.
     """
-    settings, space = settings or ConstraintsSettings(), tables.space
+    settings, space = settings or ConstraintsSettings(), known.space
     if settings.path:
         return read_constraints(Path(settings.path), space.apps, space.slots)
-    return find_constraints(pairwise_curves(tables), space.apps, settings.threshold)
+    if not isinstance(known, Tables):
+        space.require_tables()
+        raise InputError("constraints: without a table of all co-locations give constraints.path=FILE")
+    return find_constraints(pairwise_curves(known), space.apps, settings.threshold)
 
 
 def find_constraints(curves: FloatArray, apps: tuple[str, ...], threshold: float = 0.1) -> Constraints:

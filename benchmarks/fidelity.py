@@ -1,7 +1,7 @@
 """R2 of simulators on co-locations that they were not fitted to, few applications or many.
 
     python benchmarks/fidelity.py                        the published seven applications
-    python benchmarks/fidelity.py --apps 30 --rows 230   the synthetic testbed; no tables, so no ensemble
+    python benchmarks/fidelity.py --apps 30 --rows 230   the synthetic testbed
 
 Few: `--rows` random co-locations are fitted to, all others judged. Many: applications alone and random mixes
 are fitted to, 500 full nodes judged.
@@ -17,9 +17,8 @@ from metis.measure.profile_files import load_profile
 from metis.measure.synthetic import SyntheticModel
 from metis.measure.testbed import EmbeddedTestbed, draw_mixes, list_colocations
 from metis.simulate.fidelity import fidelity
-from metis.simulate.fitting import fit_simulator, lowrank_of
-from metis.simulate.regressed import RegressedSimulator
-from metis.simulate.settings import SimulatorSettings
+from metis.simulate.fitting import fit_simulator, oracle_of
+from metis.simulate.settings import DOUBTING, SimulatorSettings
 
 KINDS = ("lowrank", "ensemble", "boosted", "forest")
 
@@ -35,9 +34,8 @@ def main():
         for kind in KINDS:
             begun = time.process_time()
             found = many(chosen, rows, kind) if chosen.apps else few(chosen, rows, kind)
-            if found:
-                seconds = time.process_time() - begun
-                print(f"{rows} rows, {kind}: R2 {found['r2']:.4f}, {seconds:.1f} CPU-s", flush=True)
+            seconds = time.process_time() - begun
+            print(f"{rows} rows, {kind}: R2 {found['r2']:.4f}, {seconds:.1f} CPU-s", flush=True)
 
 
 def few(chosen, rows, kind):
@@ -51,19 +49,15 @@ def few(chosen, rows, kind):
 
 
 def many(chosen, rows, kind):
-    if kind == "ensemble":
-        return None
     model = SyntheticModel.drawn(chosen.apps, chosen.seed)
     testbed = EmbeddedTestbed(model, 8, 0.02)
     wanted = list_colocations(testbed.space, "mixes", seed=chosen.seed, mixes=rows - chosen.apps)
     profile = testbed.measure(wanted, chosen.seed)
-    settings = SimulatorSettings(kind=kind, held_out=0, members=1, noise=0.02 if kind == "lowrank" else None)
+    noise = 0.02 if kind in DOUBTING else None
+    settings = SimulatorSettings(kind=kind, held_out=0, members=1, noise=noise)
     fresh = draw_mixes(testbed.space, 750, seed=chosen.seed + 1000)
     fresh = fresh[fresh.sum(axis=1) == 8][:500]
-    if kind == "lowrank":
-        predicted = lowrank_of(profile, settings)[0].quantities_of(fresh, ("rps",))["rps"]
-    else:
-        predicted = RegressedSimulator(settings, profile.colocations, profile.rps).predict(fresh)
+    predicted = oracle_of(profile, settings)[0].quantities_of(fresh, ("rps",))["rps"]
     return fidelity(model.rps(fresh), predicted, fresh > 0, model.apps)
 
 

@@ -10,7 +10,8 @@ from metis.errors import InputError
 from metis.measure.profile import SHARES
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
-from metis.problem.evaluation import reached_on
+from metis.problem.evaluation import reached, reached_on
+from metis.problem.oracle import Oracle, known_on, types_of
 from metis.problem.tables import Tables
 
 FEW = 6  # nodes that are listed by name one by one
@@ -140,7 +141,7 @@ class Explanation:
 def explain(
     placement: IntArray,
     cluster: Cluster,
-    tables: Tables,
+    tables: Tables | Oracle,
     violated: Mapping[str, FloatArray] | None = None,
     others: Sequence[str] = (),
 ) -> Explanation:
@@ -149,7 +150,7 @@ def explain(
     Args:
         placement: new containers, int [nodes, apps], of any scheduler.
         cluster: its nodes, and what ran there before.
-        tables: predicted quantities over the space, `rps` and `others`.
+        tables: predicted quantities over the space, `rps` and `others`, or an oracle of them.
         violated: extent per node, float [nodes], of each violated constraint, by its wording (for instance
             `Constraints.node_extents` of the baselines); None for none.
         others: further quantities to show, such as those that the objective needs.
@@ -167,14 +168,13 @@ def explain(
         if values.shape != (cluster.nodes,):
             raise InputError(f"violated: {rule!r} has shape {values.shape}, give one extent per node")
     total = placement + cluster.existing
-    ids = cluster.space.index(total)
     rps = np.where(total > 0, reached_on(total, cluster, tables), np.nan)
     return Explanation(
         apps=cluster.space.apps,
         counts=total,
         existing=cluster.existing,
         rps=rps,
-        effect=_effects_by_type(ids, cluster, tables),
+        effect=_effects_by_type(total, cluster, tables),
         violated=extents,
         others={
             name: np.where(total > 0, reached_on(total, cluster, tables, name), np.nan)
@@ -207,22 +207,25 @@ def _number(value: np.float64) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _effects_by_type(ids: IntArray, cluster: Cluster, tables: Tables) -> FloatArray:
+def _effects_by_type(held: IntArray, cluster: Cluster, known: Tables | Oracle) -> FloatArray:
     """Return `_effects`, by the type of each node where types are distinguished."""
-    if cluster.stated is None or not tables.by_type:
-        return _effects(ids, tables)
+    if cluster.stated is None or not types_of(known):
+        return _effects(held, known)
     apps = len(cluster.space.apps)
-    found = np.zeros((len(ids), apps, apps))
+    found = np.zeros((len(held), apps, apps))
     for t, name in enumerate(cluster.stated.types):
         of_type = cluster.stated.type_of == t
-        found[of_type] = _effects(ids[of_type], tables.of_type(name))
+        found[of_type] = _effects(held[of_type], known_on(known, name))
     return found
 
 
-def _effects(ids: IntArray, tables: Tables) -> FloatArray:
-    """What one c adds to one s on nodes with co-locations `ids` [nodes]; float [nodes, s, c]."""
-    space = tables.space
-    without = space.minus[ids]  # [nodes, c]; -1 where there is no c, masked below
-    difference = tables.rps[ids][:, :, None] - np.swapaxes(tables.rps[without], 1, 2)
-    stays = np.swapaxes(space.counts[without], 1, 2) > 0
-    return np.where(stays & (without >= 0)[:, None, :], difference, np.nan)
+def _effects(held: IntArray, known: Tables | Oracle) -> FloatArray:
+    """Return what one c adds to one s on nodes that hold `held` [nodes, apps]; float [nodes, s, c]."""
+    found = np.full((len(held), held.shape[1], held.shape[1]), np.nan)
+    node, app = np.nonzero(held)
+    without = held[node]
+    without[np.arange(len(node)), app] -= 1
+    rps = reached(np.concatenate([held, without]), known)
+    change = rps[: len(held)][node] - rps[len(held) :]
+    found[node, :, app] = np.where(without > 0, change, np.nan)
+    return found

@@ -32,7 +32,7 @@ from metis.problem.placement_files import as_named, names_of_nodes, write_plan
 from metis.problem.scheduler import Decision, Scheduler
 from metis.problem.tables import Tables
 from metis.problem.worth import Worth
-from metis.simulate.lowrank_oracle import LowRankOracle
+from metis.simulate.model_oracle import ModelOracle
 from metis.simulate.simulator import FittedSimulator, error_of
 
 SPREAD = "spread"  # what Docker Swarm does by itself
@@ -206,7 +206,7 @@ def _doubts(
     predicted: float,
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Return the simulator's own error of the value, and the predicted gain over `SPREAD` with its error."""
-    if not isinstance(simulator, FittedSimulator | LowRankOracle):
+    if not isinstance(simulator, FittedSimulator | ModelOracle):
         return None, None
     objective, known = settings.objective, tables_of(simulator)
     drawn = [worth_of(objective, group, cluster, could_be) for could_be in simulator.drawn()]

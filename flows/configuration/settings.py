@@ -218,9 +218,9 @@ class Settings:
         if not self.wide or self.simulator.kind == "testbed":
             return
         many = f"{self._apps} applications on {self.slots} slots: over {MAX_COLOCATIONS:,} co-locations"
-        if self.simulator.kind != "lowrank":
-            used = f"too many for simulator={self.simulator.kind}"
-            raise InputError(f"{many}, {used}; add simulator=lowrank, or simulator=testbed for the truth")
+        if self.simulator.kind == "table":
+            used = "too many to measure them all, as simulator=table needs"
+            raise InputError(f"{many}, {used}; use simulator=lowrank, ensemble, boosted or forest")
         profile = self.profile
         if not profile.explored and not profile.path and profile.choose in ("share", "all"):
             asked = "too many to profile a share of them"

@@ -1,16 +1,23 @@
 """The simulator in the output of its stage, and its tables."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from metis.problem.oracle import Oracle
     from metis.problem.tables import Tables
+    from metis.simulate.model_oracle import ModelOracle
     from metis.simulate.simulator import FittedSimulator
 
 FILE = "simulator.npz"
 # in its place where co-locations are too many to tabulate: the truth, or what was fitted
 ORACLE, LOWRANK = "oracle.npz", "lowrank.npz"
+MODELS = {  # what was fitted, and the class that it is read as
+    LOWRANK: "metis.simulate.lowrank_oracle:LowRankOracle",
+    "processes.npz": "metis.simulate.process_oracle:ProcessOracle",
+    "trees.npz": "metis.simulate.tree_oracle:TreeOracle",
+}
 
 
 def fitted_in(folder: Path) -> "FittedSimulator":
@@ -20,16 +27,23 @@ def fitted_in(folder: Path) -> "FittedSimulator":
     return FittedSimulator.load(folder / FILE)
 
 
+def model_file(oracle: "ModelOracle") -> str:
+    """Return the name of the file that a fitted oracle is written to."""
+    own = f"{type(oracle).__module__}:{type(oracle).__name__}"
+    return next(name for name, at in MODELS.items() if at == own)
+
+
 def known_in(folder: Path) -> "FittedSimulator | Oracle":
     """Return the simulator in the output of its stage; an oracle where co-locations are too many."""
     if (folder / ORACLE).is_file():
         from metis.measure.synthetic import SyntheticOracle
 
         return SyntheticOracle.load(folder / ORACLE)
-    if (folder / LOWRANK).is_file():
-        from metis.simulate.lowrank_oracle import LowRankOracle
-
-        return LowRankOracle.load(folder / LOWRANK)
+    for name, at in MODELS.items():
+        if (folder / name).is_file():
+            module, _, kind = at.partition(":")
+            model: Oracle = getattr(import_module(module), kind).load(folder / name)
+            return model
     return fitted_in(folder)
 
 
@@ -46,6 +60,6 @@ def tables_in(folder: Path) -> "Tables":
     Raises:
         InputError: co-locations are too many to tabulate.
     """
-    if (folder / ORACLE).is_file() or (folder / LOWRANK).is_file():
+    if any((folder / name).is_file() for name in (ORACLE, *MODELS)):
         tables_of(known_in(folder)).space.require_tables()
     return fitted_in(folder).tables

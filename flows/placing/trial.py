@@ -25,7 +25,7 @@ from metis.problem.evaluation import reached_on
 from metis.problem.oracle import Oracle
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
-from metis.simulate.lowrank_oracle import LowRankOracle
+from metis.simulate.model_oracle import ModelOracle
 from metis.simulate.simulator import FittedSimulator
 from metis.wording import amount
 
@@ -152,7 +152,7 @@ def predictions(
     back = [space.apps.index(app) for app in journal.apps]
     cluster = _whole(settings, space, len(journal.nodes))
     drawn: list[Tables | Oracle] = []
-    if isinstance(simulator, FittedSimulator | LowRankOracle):
+    if isinstance(simulator, FittedSimulator | ModelOracle):
         drawn += simulator.drawn()
     found = []
     for placement in journal.placements:

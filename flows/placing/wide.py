@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from baselines.columns import proves
 from flows.configuration.settings import Settings
 from flows.engine.work import Progress
 from flows.placing.comparison import ratio
@@ -54,7 +55,7 @@ def bound_of(group: IntArray, cluster: Cluster, worth: "FloatArray | Worth", set
     problem, kind_of = problem_of(group, cluster, worth)
     chosen = settings.columns
     relaxed = bound_by_columns(
-        problem, kind_of, width=chosen.width, seconds=chosen.seconds, proving=chosen.prove is not False
+        problem, kind_of, width=chosen.width, seconds=chosen.seconds, proving=proves(problem, chosen)
     )
     duals = None if cluster.stated is None else duals_of(problem, relaxed)
     return Bound(relaxed.bound, relaxed.bound_kind, duals)

@@ -13,7 +13,7 @@ from flows.engine.work import TIMINGS, Work
 from flows.placing.tables import known_in, tables_of
 from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
 from metis.problem.tables import Tables
-from metis.simulate.lowrank_oracle import LowRankOracle
+from metis.simulate.model_oracle import ModelOracle
 from metis.simulate.simulator import FittedSimulator
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(work: Work) -> None:
         drawn = list(known.drawn())
         results = judge(decisions, settings, known.tables, groups, truth, true_optimum, drawn)
     else:
-        could_be = list(known.drawn()) if isinstance(known, LowRankOracle) else []
+        could_be = list(known.drawn()) if isinstance(known, ModelOracle) else []
         true = make_truth(settings) if known_true else None
         results = judge_wide(decisions, settings, tables_of(known), groups, work.progress, true, could_be)
     seconds = timings(decisions)

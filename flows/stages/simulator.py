@@ -6,7 +6,7 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
-from flows.placing.tables import FILE, LOWRANK, ORACLE, fitted_in
+from flows.placing.tables import FILE, LOWRANK, ORACLE, fitted_in, model_file
 from flows.stages.shared import TESTBED, packaged_coefficients
 from metis.problem.objectives import tabulated
 
@@ -17,11 +17,11 @@ def run(work: Work) -> None:
     """Write `simulator.npz`: what an exploration believes, a fit, or the testbed's truth.
 
     Its fidelity becomes metrics. Its tables are those that schedulers choose by: with `caution` lower than
-    what is expected. Where co-locations are too many to tabulate, it writes `oracle.npz` (the truth) or
-    `lowrank.npz` instead.
+    what is expected. Where co-locations are too many to tabulate, it writes `oracle.npz` (the truth),
+    `lowrank.npz`, `processes.npz` (the ensemble) or `trees.npz` instead.
     """
     from metis.measure.profile_files import load_profile
-    from metis.simulate.fitting import fit_simulator, lowrank_of
+    from metis.simulate.fitting import fit_simulator, oracle_of
 
     if work.settings.simulator.kind == "testbed":
         _read_truth(work)
@@ -40,8 +40,8 @@ def run(work: Work) -> None:
         fitted.save(work.folder / FILE)
         report = fitted.report
     else:
-        oracle, report = lowrank_of(profile, chosen, quantities, progress)
-        oracle.cautious(caution).save(work.folder / LOWRANK)
+        oracle, report = oracle_of(profile, chosen, quantities, progress)
+        oracle.cautious(caution).save(work.folder / model_file(oracle))
     work.write_json("report.json", report)
     work.recording.metrics(report)
 

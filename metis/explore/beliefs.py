@@ -19,7 +19,7 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.simulate.belief import Belief
 from metis.simulate.ensemble import fit_ensemble, observe
-from metis.simulate.lowrank_oracle import Fits, LowRankOracle, fit_models, rows_of
+from metis.simulate.lowrank_oracle import LowRankFits, LowRankOracle, fit_models, rows_of
 from metis.simulate.settings import SimulatorSettings
 from metis.simulate.simulator import SMALLEST_SHARE, Doubt, FittedSimulator
 
@@ -64,7 +64,7 @@ class OracleBelief:
     def log_interval(self, rows: IntArray, name: str) -> tuple[FloatArray, FloatArray]:
         """See `PlanBelief.log_interval`."""
         expected = self.oracle.quantities_of(rows, (name,))[name]
-        return np.log(np.where(rows > 0, expected, 1.0)), self.oracle.fits[name].spread(rows)
+        return np.log(np.where(rows > 0, expected, 1.0)), self.oracle.spread(rows, name)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def fit_plan_belief(
     """
     keys = space.index(known.colocations[chosen])
     earlier = before if isinstance(before, OracleBelief | TableBelief) else None
-    fits: Mapping[str, Fits] = {
+    fits: Mapping[str, LowRankFits] = {
         name: fit_models(
             space.apps,
             rows_of(known, name, noise, chosen),
@@ -179,7 +179,7 @@ def fit_plan_belief(
     }
     oracle = LowRankOracle(space, fits)
     if not space.tabulated:
-        return OracleBelief(oracle)
+        return OracleBelief(oracle.with_measured(known, noise))
     ensembles = {}
     for name, expected in oracle.tables.quantities.items():
         with np.errstate(divide="ignore", invalid="ignore"):

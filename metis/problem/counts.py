@@ -8,6 +8,13 @@ from metis.inputs.sheet import MAX_COUNT
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+KEYS = 20_251_126  # seed of the random numbers by which rows are hashed: 64 bits, so that none collide
+
+
+def hash_keys(apps: int) -> IntArray:
+    """Return the numbers by which rows of counts [n, apps] are hashed, as `rows @ keys`, int64 [apps]."""
+    limits = np.iinfo(np.int64)
+    return np.random.default_rng(KEYS).integers(limits.min, limits.max, apps)
 
 
 def whole_counts(values: ArrayLike, name: str) -> IntArray:

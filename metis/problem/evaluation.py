@@ -80,12 +80,13 @@ def reached_on(
         found = np.zeros(total.shape)
         for t, name in enumerate(cluster.stated.types):
             of_type = cluster.stated.type_of == t
-            found[of_type] = _reached(total[of_type], known_on(known, name), quantity)
+            found[of_type] = reached(total[of_type], known_on(known, name), quantity)
         return found
-    return _reached(total, known, quantity)
+    return reached(total, known, quantity)
 
 
-def _reached(total: IntArray, known: Tables | Oracle, quantity: str) -> FloatArray:
+def reached(total: IntArray, known: Tables | Oracle, quantity: str = "rps") -> FloatArray:
+    """Return a quantity of each application in `total` [n, apps], float64 of the same shape, types aside."""
     if isinstance(known, Tables):
         return np.asarray(known.quantity(quantity)[known.space.index(total)])
     return known.quantities_of(total, (quantity,))[quantity]

@@ -87,6 +87,16 @@ class TypedOracle(Oracle, Protocol):
         ...
 
 
+@runtime_checkable
+class NotedOracle(Oracle, Protocol):
+    """An oracle that was told of single co-locations, as by measuring them."""
+
+    @property
+    def noted(self) -> IntArray:
+        """The co-locations, int [n, apps]."""
+        ...
+
+
 class _Listed(ColocationSpace):
     """Co-locations of a larger space that were asked for, the empty one first as in every space."""
 
@@ -119,6 +129,13 @@ class OracleWorth:
         tables = Tables(_Listed(self.oracle.space, rows), quantities)
         worth = self.objective.bind(self.group, self.cluster, tables)
         return np.asarray(np.where(colocations.any(axis=1), worth[1:], worth[0]))
+
+    @property
+    def noted(self) -> IntArray:
+        """See `metis.problem.worth.NotedWorth.noted`."""
+        if isinstance(self.oracle, NotedOracle):
+            return self.oracle.noted
+        return np.zeros((0, len(self.group)), dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,16 @@ class GrowingWorth(Worth, Protocol):
         ...
 
 
+@runtime_checkable
+class NotedWorth(Worth, Protocol):
+    """A worth that knows of co-locations which a search should look at, since it would not meet them."""
+
+    @property
+    def noted(self) -> IntArray:
+        """The co-locations, int [n, apps]."""
+        ...
+
+
 @dataclass(frozen=True)
 class TableWorth:
     """The worth of co-locations that are all tabulated.

@@ -13,6 +13,7 @@ from metis.problem.kinds import Problem
 from metis.program.exchange import exchange
 from metis.program.filling import fill
 from metis.program.generation import BoundKind, Relaxation, Report, fills_master, relax_by_columns
+from metis.program.pool import SPARING
 from metis.program.pricing import EVERY
 from metis.program.refinement import CLOSE, refine
 from metis.program.rounding import dive
@@ -20,7 +21,9 @@ from metis.program.rounding import dive
 Progress = Callable[[Mapping[str, Any]], None]
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.95, 0.85, 0.75, 0.6)  # of the relaxation's nodes, by which dives differ
 SEARCHING, TYPICAL = 0.8, 20  # share of the time that goes into searches, and how many there are, about
+SEARCHING_MANY = 0.6  # the same of so many applications that a dive takes long
 BEGINNING = 0.25  # of that, the share that improving a greedy placement may take
+BEGINNING_MANY = 0.6  # the same of hundreds of applications: what it does not find, the master finds dearly
 PROGRAMS = 100  # integer programs that refine the best of them, at most
 
 
@@ -62,7 +65,8 @@ def bound_by_columns(
 ) -> Relaxation:
     """Solve the relaxation, from a greedy placement on; see `relax_by_columns`.
 
-    `seconds` count from now on: a quarter of them may go into the placement that it begins with.
+    `seconds` count from now on: a quarter of them may go into the placement that it begins with, of hundreds
+    of applications three fifths.
 
     Raises:
         InputError: no placement satisfies the rules.
@@ -70,13 +74,14 @@ def bound_by_columns(
     begun = perf_counter()
     nothing = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
     try:
-        start = fill(problem, kind_of, nothing, problem.demand)
+        start = fill(problem, kind_of, nothing, problem.demand, hasty=True)
         if report:
             report(0, problem.value(kind_of, start), np.inf)
         brief = prices is not None and not proving
         if fills_master(problem) and not brief:  # the master has many rows, and begins the better
             sweeps = None if report is None else lambda steps, gained: report(0, gained, np.inf)
-            until = begun + BEGINNING * seconds
+            share = BEGINNING_MANY if len(problem.apps) >= SPARING else BEGINNING
+            until = begun + share * seconds
             start, _ = exchange(problem, kind_of, start, report=sweeps, until=until)
     except PlacementError:
         start = nothing  # the master finds out whether there is a placement
@@ -109,7 +114,8 @@ def solve_column_program(
         problem: what is placed where.
         kind_of: kind of each node, int [nodes].
         width: columns of equally many containers that a search pursues.
-        seconds: wall time of the whole, about: after four fifths no more columns are searched.
+        seconds: wall time of the whole, about: after four fifths no more columns are searched, of hundreds of
+            applications after three.
         progress: receives `share` of the work done, about, and once there is a placement `best` and `bound`.
         prices: of a container, to begin with, float64 [apps]; None to begin from nothing.
         proving: whether limits are sought that prove the bound.
@@ -119,7 +125,7 @@ def solve_column_program(
         PlacementError: rounding left a container that no node admits.
     """
     until = perf_counter() + seconds
-
+    searching = SEARCHING_MANY if len(problem.apps) >= SPARING else SEARCHING
     done = 0
 
     def report(rounds: int, value: float, bound: float) -> None:
@@ -127,13 +133,13 @@ def solve_column_program(
         del rounds, value, bound  # of the relaxation, which is no placement
         done += 1
         if progress:
-            progress({"share": SEARCHING * done / (done + TYPICAL)})
+            progress({"share": searching * done / (done + TYPICAL)})
 
     relaxed = bound_by_columns(
         problem,
         kind_of,
         width=width,
-        seconds=SEARCHING * seconds,
+        seconds=searching * seconds,
         report=report,
         prices=prices,
         proving=proving,
@@ -170,7 +176,7 @@ def _rounded(
         for kind, rows in enumerate(received):
             placement[kind_of == kind] = rows
         try:
-            placement = fill(problem, kind_of, placement, left)
+            placement = fill(problem, kind_of, placement, left, hasty=True)
         except PlacementError:
             if share == SHARES[-1] and best is None:
                 raise

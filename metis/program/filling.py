@@ -3,16 +3,18 @@
 import numpy as np
 
 from metis.errors import PlacementError
-from metis.problem.counts import FloatArray, IntArray
+from metis.problem.counts import FloatArray, IntArray, hash_keys
 from metis.problem.kinds import Problem
 from metis.program.growth import growing_worth, room_for_one_more, worth_of_one_more
-from metis.program.pool import hash_keys
 
 MANY = 200_000  # nodes x applications from which the gains of all are kept, rather than asked for in turn
 AT_ONCE = 600  # nodes for each container of an application that joins at once, where those gains are kept
+HASTY = 60  # the same of a placement that is improved anyway: a fifth of the time, and as good thereafter
 
 
-def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArray) -> IntArray:
+def fill(
+    problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArray, *, hasty: bool = False
+) -> IntArray:
     """Add containers to a placement, applications in order, each where the value rises most.
 
     Where nodes differ, the applications that have the fewest places come first. Ties go to the first node. An
@@ -23,6 +25,7 @@ def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArra
         kind_of: kind of each node, int [nodes].
         placement: new containers so far, int [nodes, apps].
         left: containers to add, int [apps].
+        hasty: whether on thousands of nodes ten times as many containers may join at once.
 
     Returns:
         The whole placement, int [nodes, apps].
@@ -32,6 +35,7 @@ def fill(problem: Problem, kind_of: IntArray, placement: IntArray, left: IntArra
     """
     many = placement.size > MANY and all(growing_worth(problem, kind) for kind in range(problem.kinds))
     filling = (_GrownFilling if many else _Filling)(problem, kind_of, placement)
+    filling.at_once = HASTY if hasty else AT_ONCE
     waiting = [app for app in scarcest_first(problem) if left[app]]
     remaining = left.copy()
     while waiting:
@@ -70,6 +74,7 @@ class _Filling:
     def __init__(self, problem: Problem, kind_of: IntArray, placement: IntArray) -> None:
         self.placement = placement.copy()
         self.progress = False
+        self.at_once = AT_ONCE
         self._problem, self._kind_of = problem, kind_of
         self._room = np.stack([problem.room(kind) for kind in kind_of.tolist()])
         self._room -= placement @ problem.requests
@@ -145,7 +150,7 @@ class _GrownFilling(_Filling):
         while done < count:
             # with limits one by one, since each container may use them up
             best = gains if tolls is None else gains - tolls
-            most = min(max(1, len(best) // AT_ONCE) if tolls is None else 1, count - done)
+            most = min(max(1, len(best) // self.at_once) if tolls is None else 1, count - done)
             nodes = np.argpartition(-best, most - 1)[:most]
             nodes = np.sort(nodes[best[nodes] > -np.inf])
             if not len(nodes):

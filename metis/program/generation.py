@@ -41,6 +41,7 @@ NARROWER = 8  # a beam than the first attempt at a proof
 WIDER, WIDEST = 8, 64  # growth of the width of a search that was cut short, and how far it may go
 LIMITS = 12_000_000  # of columns by application, that a proof keeps at once
 ROUNDS = 500  # searches at most
+FILLING = 0.6  # share of the time that filling the master with neighbours may take
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,9 @@ class _Generation:
         """Let columns join until none improves the master, or time is up."""
         if self.many and not self.brief:
             self._fill_master()
-        while self._round() and self.rounds < ROUNDS and perf_counter() < self.until:
+        begun = perf_counter()
+        while self._round() and self.rounds < ROUNDS and _time_for_another(begun, self.until):
+            begun = perf_counter()
             for kind, pool in enumerate(self.pools):
                 pool.trim(self.problem.prices_in(kind, self.solution.duals))
         if self.proving and not all(self.whole.values()) and perf_counter() < self.until:
@@ -172,7 +175,9 @@ class _Generation:
     def _fill_master(self) -> None:
         """Let neighbours of the columns in use join until they no longer pay, or time is up."""
         few = max(1, len(self.problem.apps) // FEW)
-        while perf_counter() < self.until:
+        begun = perf_counter()
+        until = begun + FILLING * (self.until - begun)
+        while begun <= until:
             solution = self.solution = self._solve_on_pools()
             for kind, pool in enumerate(self.pools):
                 prices = self.problem.prices_in(kind, solution.duals)
@@ -183,8 +188,9 @@ class _Generation:
             joined = self._join(solution)
             if self.report:
                 self.report(self.rounds, solution.value, np.inf)
-            if joined < few:
+            if joined < few or not _time_for_another(begun, until):
                 return
+            begun = perf_counter()
 
     def relaxation(self) -> Relaxation:
         """Return what was reached.
@@ -214,12 +220,14 @@ class _Generation:
         tried = SMOOTHED * self.duals + (1 - SMOOTHED) * last if central else last
         proving = deep = False
         while True:
+            begun = perf_counter()
             complete = self._search(tried, proving, deep)
             joined = self._join(solution)
             if self.report:
                 self.report(self.rounds, solution.value, min(self.bound, self.estimate))
             closed = self._closed(solution.value)
-            if joined or closed or perf_counter() > self.until or self.rounds >= ROUNDS:
+            late = not _time_for_another(begun, self.until)
+            if joined or closed or late or self.rounds >= ROUNDS:
                 return bool(joined) and not closed
             if tried is not last:
                 tried = last
@@ -273,17 +281,27 @@ class _Generation:
         return list({id(pool): pool for pool in self.pools}.values())
 
     def _solve_on_pools(self) -> Solution:
-        return solve_on_pools(self.problem, self.master, self.pools)
+        return solve_on_pools(self.problem, self.master, self.pools, self.until)
 
     def _join(self, solution: Solution) -> int:
         return join(self.problem, self.master, self.pools, solution)
 
 
-def solve_on_pools(problem: Problem, master: Master, pools: list[Pool]) -> Solution:
-    """Solve a master over all columns of the pools, which costs no evaluation."""
+def _time_for_another(begun: float, until: float) -> bool:
+    """Whether a step that takes as long as the one since `begun` ends in time, by `perf_counter`."""
+    now = perf_counter()
+    return now + (now - begun) <= until
+
+
+def solve_on_pools(problem: Problem, master: Master, pools: list[Pool], until: float = np.inf) -> Solution:
+    """Solve a master over all columns of the pools, which costs no evaluation.
+
+    Not over all of them where time, by `perf_counter`, is up.
+    """
     while True:
+        begun = perf_counter()
         solution = master.solve()
-        if not join(problem, master, pools, solution):
+        if not _time_for_another(begun, until) or not join(problem, master, pools, solution):
             return solution
 
 

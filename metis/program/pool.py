@@ -6,19 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metis.problem.counts import FloatArray, IntArray
+from metis.problem.counts import FloatArray, IntArray, hash_keys
 from metis.problem.kinds import Problem
+from metis.problem.worth import NotedWorth
 
-KEYS = 20_251_126  # seed of the random numbers by which rows are hashed: 64 bits, so that none collide
 MOST = 400_000  # columns kept; beyond, those that the prices favour least are dropped
 NUMBERS = 120_000_000  # counts kept at most, of eight bytes each
 SPARING = 256  # applications from which only columns that the prices favour are kept at all
-
-
-def hash_keys(apps: int) -> NDArray[np.int64]:
-    """Return the numbers by which rows of counts [n, apps] are hashed, as `rows @ keys`, int64 [apps]."""
-    limits = np.iinfo(np.int64)
-    return np.random.default_rng(KEYS).integers(limits.min, limits.max, apps)
 
 
 class Columns(NamedTuple):
@@ -65,6 +59,16 @@ class _Rows:
         self.count = end
 
 
+def _noted(problem: Problem, kind: int) -> IntArray:
+    """Return the columns that make co-locations which the worth knows of and that fit, int [n, apps]."""
+    worth = problem.types[int(problem.type_of[kind])].worth
+    if not isinstance(worth, NotedWorth):
+        return np.zeros((0, len(problem.apps)), dtype=np.int64)
+    added = worth.noted - problem.held[kind]
+    fits = ((added >= 0) & (added <= problem.receivable(kind))).all(axis=1)
+    return np.asarray(added[fits & (added @ problem.requests <= problem.room(kind)).all(axis=1)])
+
+
 class Pool:
     """The columns of one kind of node whose worth was asked for; each is asked for once.
 
@@ -83,6 +87,7 @@ class Pool:
         self._shelves: dict[int, _Shelf] = {}
         self._admitted = _Rows(apps)
         self.look_up(np.zeros((1, apps), dtype=np.int64))
+        self.look_up(_noted(problem, kind))
 
     def __len__(self) -> int:
         return len(self.columns.worth)

@@ -221,9 +221,9 @@ def fit_ensemble(
     errors = np.abs(np.concatenate([process.left_out() for process in processes]))
     halves = np.arange(len(errors)) % 2 == 0
     reach = NormalDist().inv_cdf(0.5 + COVERED / 2)
-    inside = [errors[half] <= reach * _widening(errors[~half]) for half in (halves, ~halves)]
+    inside = [errors[half] <= reach * widening_of(errors[~half]) for half in (halves, ~halves)]
     coverage = float(np.mean(np.concatenate(inside))) if len(errors) >= FEWEST else float("nan")
-    return Ensemble(space, seen, tuple(processes), _widening(errors), coverage, quantity, alone)
+    return Ensemble(space, seen, tuple(processes), widening_of(errors), coverage, quantity, alone)
 
 
 def _rows_of(space: ColocationSpace, seen: Observations, app: int) -> NDArray[np.int64]:
@@ -232,8 +232,8 @@ def _rows_of(space: ColocationSpace, seen: Observations, app: int) -> NDArray[np
     return np.flatnonzero(here)
 
 
-def _widening(errors: FloatArray) -> float:
-    """The factor on spreads with which intervals hold their share of these absolute errors."""
+def widening_of(errors: FloatArray) -> float:
+    """Return the factor on spreads with which intervals hold their share of these absolute errors."""
     if len(errors) < FEWEST // 2:
         return 1.0
     reach = float(np.quantile(errors, COVERED)) / NormalDist().inv_cdf(0.5 + COVERED / 2)

@@ -16,6 +16,7 @@ from metis.simulate.simulator import FittedSimulator
 
 if TYPE_CHECKING:
     from metis.simulate.lowrank_oracle import LowRankOracle
+    from metis.simulate.model_oracle import ModelOracle
 
 
 def fit_simulator(
@@ -87,26 +88,67 @@ def _fitted(
     return FittedSimulator(Tables(space, tables), report)
 
 
-def lowrank_of(
+def oracle_of(
     profile: Profile,
     settings: SimulatorSettings,
     quantities: Sequence[str] = ("rps",),
     progress: Callable[[int, int], None] | None = None,
-) -> "tuple[LowRankOracle, dict[str, float]]":
-    """Fit the simulator of kind `lowrank` as an oracle, for spaces tabulated or not, by node type.
+) -> "tuple[ModelOracle, dict[str, float]]":
+    """Fit a simulator as an oracle, whose space need not be tabulated.
+
+    Measured rows stand over predicted ones, as in tables, where the settings say so. Of a profile with node
+    types also oracles of each type.
 
     Args:
         profile: what was measured.
         settings: of the simulator.
         quantities: what to predict. The report is on the first.
         progress: called with the fits done and all.
+
+    Raises:
+        InputError: `table`, which needs all co-locations measured.
     """
+    if settings.kind == "table":
+        raise InputError(
+            f"simulator=table needs every co-location measured, all {profile.space.size - 1:,}; "
+            "use simulator=lowrank, the best for many applications, or ensemble"
+        )
     if profile.types:
         from metis.simulate.node_types import oracle_by_type
 
         return oracle_by_type(
-            profile, settings.type_doubt, lambda one: lowrank_of(one, settings, quantities, progress)
+            profile, settings.type_doubt, lambda one: oracle_of(one, settings, quantities, progress)
         )
+    noise = profile.noise if settings.noise is None else settings.noise
+    oracle: ModelOracle
+    if settings.kind == "lowrank":
+        oracle, report = lowrank_of(profile, settings, quantities, progress)
+    elif settings.kind == "ensemble":
+        from metis.simulate.process_oracle import fit_process_oracle
+
+        oracle, report = fit_process_oracle(
+            profile,
+            quantities,
+            noise=noise,
+            held_out=settings.held_out,
+            seed=settings.seed,
+            progress=progress,
+        )
+    else:
+        from metis.simulate.tree_oracle import fit_tree_oracle
+
+        oracle, report = fit_tree_oracle(profile, settings, quantities, progress)
+        noise = 0.0  # of errors of their own trees know nothing, by which to weigh a measurement
+    return oracle.with_measured(profile, noise) if settings.overwrite else oracle, report
+
+
+def lowrank_of(
+    profile: Profile,
+    settings: SimulatorSettings,
+    quantities: Sequence[str] = ("rps",),
+    progress: Callable[[int, int], None] | None = None,
+) -> "tuple[LowRankOracle, dict[str, float]]":
+    """Fit low-rank models alone; see `oracle_of`."""
     from metis.simulate.lowrank_oracle import fit_lowrank_oracle
 
     return fit_lowrank_oracle(

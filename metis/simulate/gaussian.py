@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from metis.problem.counts import FloatArray, IntArray
@@ -129,6 +129,40 @@ class Process:
         cross[rows, np.arange(1, seen.shape[1])] += self.own
         return np.asarray(here + (cross @ residuals).T)
 
+    def function(self, rng: np.random.Generator, deviations: FloatArray) -> "Drawn":
+        """Return one function drawn from the process, as `draws` does, for any co-locations.
+
+        Args:
+            rng: generator of the draw.
+            deviations: own ones of the observations but the first, in standard deviations, [n - 1].
+        """
+        smooth = _PriorFunctions(self.theta, rng, 1)
+        seen = smooth(self.seen)[0]
+        seen[1:] += deviations * np.sqrt(self.own)
+        errors = rng.normal(size=seen.shape) * np.sqrt(self.noise)
+        residuals = cho_solve((self.factor, True), self.targets - seen - errors, check_finite=False)
+        return Drawn(self, smooth, residuals)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A function that could be true of a process, but for the own deviations of co-locations.
+
+    Attributes:
+        process: that it was drawn from.
+        smooth: the function before any observation.
+        residuals: by which it is corrected at what was observed.
+    """
+
+    process: Process
+    smooth: "_PriorFunctions"
+    residuals: FloatArray
+
+    def __call__(self, at: Features) -> FloatArray:
+        """Return the target at co-locations that were not observed, [n]."""
+        cross = _covariance(self.process.theta, at, self.process.seen)
+        return np.asarray(self.smooth(at)[0] + cross @ self.residuals)
+
 
 def fit_process(
     app: int,
@@ -192,10 +226,21 @@ def _loss(
 
 
 def _factor(covariance: FloatArray, own: float, noise: FloatArray) -> FloatArray:
-    """Cholesky factor of the observations' covariance; the first, alone, has no deviation of its own."""
-    extra = own + noise + JITTER
-    extra[0] = JITTER
-    return np.asarray(cholesky(covariance + np.diag(extra), lower=True, check_finite=False))
+    """Cholesky factor of the observations' covariance; the first, alone, has no deviation of its own.
+
+    Where rounding leaves it not positive definite, since a search for hyperparameters went far off, more is
+    added until it is.
+    """
+    scale = max(1.0, float(np.diag(covariance).mean()))
+    for more in (0.0, 1e-6, 1e-4, 1e-2):
+        extra = own + noise + JITTER
+        extra[0] = JITTER
+        try:
+            factor = cholesky(covariance + np.diag(extra + more * scale), lower=True, check_finite=False)
+        except LinAlgError:
+            continue
+        return np.asarray(factor)
+    raise LinAlgError("the covariance of what was observed is not positive definite")
 
 
 def _quadratic(matrix: FloatArray, columns: FloatArray) -> FloatArray:

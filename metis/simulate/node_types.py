@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from metis.measure.profile import MEASURES, SHARES, Profile, median_known
 from metis.problem.counts import FloatArray
 from metis.problem.tables import Tables
-from metis.simulate.lowrank_oracle import LowRankOracle, OfType
+from metis.simulate.model_oracle import ModelOracle, OfType
 from metis.simulate.simulator import Doubt, FittedSimulator
 
 
@@ -45,12 +45,11 @@ def simulate_by_type(
 
 
 def oracle_by_type(
-    profile: Profile, doubt: float, fit: Callable[[Profile], tuple[LowRankOracle, dict[str, float]]]
-) -> tuple[LowRankOracle, dict[str, float]]:
+    profile: Profile, doubt: float, fit: Callable[[Profile], tuple[ModelOracle, dict[str, float]]]
+) -> tuple[ModelOracle, dict[str, float]]:
     """Fit an oracle to each node type of a profile, and one to all together, as `simulate_by_type` does.
 
-    Measured rows do not stand over predicted ones here: of a type to which others lend, all is worse by
-    `doubt` but what was measured alone there.
+    Of a type to which others lend, all is worse by `doubt` but what was measured there.
 
     Args:
         profile: with `types`.
@@ -70,12 +69,13 @@ def oracle_by_type(
             np.zeros(len(profile.apps), dtype=bool) if own.pace is None else np.isfinite(own.pace),
             len(own) / known,
         )
-        found[name] = replace(oracle, of_type=of)
+        here = None if oracle.known is None else oracle.known.among(own.colocations)
+        found[name] = replace(oracle, of_type=of, known=here)
         report |= {f"r2_{name}": judged["r2"]} if "r2" in judged else {}
         report[f"measured_{name}"] = of.measured
     paces = {quantity: _pace(quantity, profile, None) for quantity in base.fits if quantity in SHARES}
     of = OfType(paces, doubt, np.zeros(len(profile.apps), dtype=bool), 0.0)
-    return replace(base, of_type=of, by_type=found), report
+    return replace(base, of_type=of, by_type=found, known=None), report
 
 
 def speed_pace(profile: Profile, own: Profile | None) -> FloatArray:

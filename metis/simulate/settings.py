@@ -20,7 +20,8 @@ class SimulatorSettings:
             `ensemble` (Gaussian processes: for few rows, well chosen), `lowrank` (pressure on a few shared
             resources, and pairs that help or hurt: for many applications), `testbed` (no fit: the truth,
             where the testbed knows it, to judge schedulers alone).
-        overwrite: put measured rows over predicted ones, where co-locations are tabulated.
+        overwrite: put measured rows over predicted ones. Of many applications, where runs of one co-location
+            differ, `lowrank` and `ensemble` shrink them towards the prediction.
         trees: boosting rounds, or trees of the forest.
         depth: depth of the forest's trees.
         leaves: leaves of a boosted tree.

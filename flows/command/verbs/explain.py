@@ -22,9 +22,10 @@ from flows.configuration.settings import Settings
 from flows.engine.memo import Memo
 from flows.live.room import live_nodes
 from flows.placing.given import given_placement
-from flows.placing.known import known_tables
+from flows.placing.known import known_simulator
 from flows.placing.problem import check_problem, known_space
 from flows.placing.stated import Stated, stated_of
+from flows.placing.tables import tables_of
 from flows.placing.wide import bound_of
 from flows.stages.chain import open_memo
 from metis.errors import InputError
@@ -34,6 +35,7 @@ from metis.problem.counts import IntArray
 from metis.problem.oracle import worth_of
 from metis.problem.placement import check_placement
 from metis.problem.placement_files import named_nodes, read_existing
+from metis.problem.tables import Tables
 from metis.wording import amount
 
 
@@ -60,16 +62,18 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
         _beside(settings, make_cluster(settings, space))
     elif not settings.placement:
         check_problem(settings)
-    tables = known_tables(memo)
-    cluster = make_cluster(settings, tables.space)
+    known = tables_of(known_simulator(memo))
+    cluster = make_cluster(settings, known.space)
     if settings.placement:
         name = settings.placement
         placement, cluster = _beside(settings, cluster)
         check_placement(placement, placement.sum(axis=0), cluster, name)
     else:
         placement, name = place(memo).placement, settings.scheduler
-    constraints = constraints_of(tables, settings.constraints)
-    found = explain(placement, cluster, tables, constraints.node_extents(placement, cluster))
+    violated = {}
+    if isinstance(known, Tables) or settings.constraints.path:  # which are found in tables
+        violated = constraints_of(known, settings.constraints).node_extents(placement, cluster)
+    found = explain(placement, cluster, known, violated)
     return replace(found, names=_names(settings, cluster)), name
 
 
@@ -78,12 +82,12 @@ def _nodes_that_differ(memo: Memo, explanation: Explanation) -> Stated | None:
     settings = memo.settings
     if not settings.stated:
         return None
-    tables = known_tables(memo)
-    cluster = replace(make_cluster(settings, tables.space), existing=explanation.existing)
+    known = tables_of(known_simulator(memo))
+    cluster = replace(make_cluster(settings, known.space), existing=explanation.existing)
     placement = explanation.counts - explanation.existing
     group = placement.sum(axis=0)
-    bound = bound_of(group, cluster, worth_of(settings.objective, group, cluster, tables), settings)
-    return stated_of(placement, group, cluster, tables, bound, settings)
+    bound = bound_of(group, cluster, worth_of(settings.objective, group, cluster, known), settings)
+    return stated_of(placement, group, cluster, known, bound, settings)
 
 
 def _beside(settings: Settings, cluster: Cluster) -> tuple[IntArray, Cluster]:

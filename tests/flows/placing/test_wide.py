@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from flows.command.comparison import comparison_document, comparison_table
+from flows.command.verbs.explain import explained
 from flows.command.verbs.place import place
 from flows.engine.memo import Memo
-from flows.placing.known import known_tables
+from flows.placing.known import known_simulator, known_tables
 from flows.stages.chain import STAGES
 from flows.stages.evaluate import read_results
 from metis.errors import InputError
-from metis.measure.profile import join_types
+from metis.measure.profile import join_types, make_profile
 from metis.measure.synthetic import SyntheticModel
 from metis.measure.testbed import EmbeddedTestbed, list_colocations
 from tests.flows.conftest import settings_of
@@ -98,6 +99,74 @@ def test_measurements_of_ones_own_may_be_of_many_applications(store, tmp_path):
     assert placed.judged.value <= placed.bound
 
 
+@pytest.fixture(scope="module")
+def mixes():
+    """Measured co-locations of 12 applications on 12 slots, without noise."""
+    testbed = EmbeddedTestbed(SyntheticModel.drawn(12, 0), 12, 0.0)
+    return testbed.measure(list_colocations(testbed.space, "mixes", mixes=40), 0)
+
+
+def words_of(profile, path, *more):
+    profile.save(path)
+    return [
+        *("profile=file", f"profile.path={path}", f"apps.names=[{','.join(profile.apps)}]"),
+        *("cluster.slots=12", "cluster.nodes=3", "group.size=14", "simulator.held_out=0"),
+        *("scheduler=greedy", "columns.width=64", "columns.seconds=20", "tracking.orchestrate=false", *more),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "boosted", "lowrank"])
+def test_every_fitted_kind_serves_many_applications_and_returns_what_was_measured(
+    store, tmp_path, mixes, kind
+):
+    """A node that holds a measured mix is explained by what was measured, as in tables."""
+    few = {"boosted": ("simulator.trees=5",), "lowrank": ("simulator.members=2",)}.get(kind, ())
+    words = words_of(mixes, tmp_path / "mine.npz", f"simulator={kind}", f"tracking.path={store.root}", *few)
+    settings = settings_of(*words)
+    assert settings.wide
+    placed = place(Memo(settings, STAGES, store))
+    assert placed.judged.value <= placed.bound
+    assert (placed.error is None) == (kind == "boosted")  # which knows nothing of its errors
+    row = 12 + int(np.argmax((mixes.colocations[12:] > 0).sum(axis=1)))
+    held = np.zeros((3, 12), dtype=np.int64)
+    held[1] = mixes.colocations[row]
+    plan = tmp_path / "plan.csv"
+    plan.write_text(
+        "\n".join(
+            [",".join(("node", *mixes.apps)), *(f"{i},{','.join(map(str, r))}" for i, r in enumerate(held))]
+        )
+    )
+    asked = settings_of(*words, f"placement={plan}")
+    explanation, _ = explained(Memo(asked, STAGES, store))
+    np.testing.assert_allclose(np.nan_to_num(explanation.rps[1]), np.nan_to_num(mixes.rps[row]))
+    there = np.flatnonzero(held[1])
+    known = known_simulator(Memo(asked, STAGES, store))
+    less = held[1].copy()
+    less[there[0]] -= 1
+    without = known.quantities_of(less[None], ("rps",))["rps"][0]
+    expected = mixes.rps[row, there[1]] - without[there[1]]
+    assert explanation.effect[1, there[1], there[0]] == pytest.approx(expected)
+
+
+def test_columns_fill_nodes_by_what_was_measured(store, tmp_path, mixes):
+    """One measured mix is far better than trees have it, which saw it once: two nodes hold it."""
+    row = 12 + int(np.argmax(mixes.colocations[12:].sum(axis=1)))
+    rps = mixes.rps.copy()
+    rps[row] = np.where(mixes.colocations[row] > 0, 4.0, np.nan)
+    better = make_profile(mixes.apps, mixes.slots, mixes.colocations, {"rps": rps}, {})
+    counts = ",".join(map(str, (2 * mixes.colocations[row]).tolist()))
+    words = words_of(
+        better,
+        tmp_path / "mine.npz",
+        *("simulator=boosted", "simulator.trees=3", f"group.counts=[{counts}]", "cluster.nodes=2"),
+        f"tracking.path={store.root}",
+    )
+    words = [word for word in words if word not in ("group.size=14", "cluster.nodes=3", "scheduler=greedy")]
+    placed = place(Memo(settings_of(*words, "scheduler=columns"), STAGES, store))
+    assert (placed.placement == mixes.colocations[row]).all()
+    assert placed.judged.value == pytest.approx(4.0)
+
+
 def test_many_applications_are_placed_by_type_of_node(store, tmp_path):
     testbed = EmbeddedTestbed(SyntheticModel.drawn(12, 0), 12, 0.02)
     mixes = list_colocations(testbed.space, "mixes", mixes=40)
@@ -172,7 +241,10 @@ def test_a_testbed_of_few_applications_is_tabulated_and_has_the_optimum(store):
         (("testbed=synthetic", "apps.count=9", "apps=seven"), "give apps.count=N, and no apps.names"),
         (("apps.count=9",), "apps.count: has no effect but with testbed=synthetic"),
         (("testbed=synthetic", "apps.count=1"), "apps.count"),
-        (("testbed=synthetic", "apps.count=30"), "too many for simulator=ensemble; add simulator=lowrank"),
+        (
+            ("testbed=synthetic", "apps.count=30", "simulator=table"),
+            "too many to measure them all, as simulator=table needs; use simulator=lowrank",
+        ),
         (("profile=mixes", "profile.choose=share", "profile.mixes=9"), "profile.mixes=9: goes with"),
         (
             ("testbed=synthetic", "apps.count=30", "simulator=lowrank", "profile=random_05"),

@@ -121,7 +121,7 @@ def test_an_oracle_is_stored(fitted, tmp_path):
         again.quantities_of(rows, ("rps",))["rps"], oracle.cautious(0.5).quantities_of(rows, ("rps",))["rps"]
     )
     save_arrays(tmp_path / "other.npz", {"format": np.array("another")})
-    with pytest.raises(InputError, match=r"other\.npz: no low-rank simulator, format another"):
+    with pytest.raises(InputError, match=r"other\.npz: no simulator of many applications, format another"):
         LowRankOracle.load(tmp_path / "other.npz")
     with pytest.raises(InputError, match=r"'p99': fitted were rps"):
         oracle.quantities_of(rows, ("p99",))

@@ -9,7 +9,7 @@ from metis.measure.profile_files import load_profile
 from metis.measure.synthetic import SyntheticModel
 from metis.measure.testbed import EmbeddedTestbed, draw_mixes, join_profiles, list_colocations
 from metis.problem.oracle import known_on, types_of
-from metis.simulate.fitting import fit_simulator, lowrank_of
+from metis.simulate.fitting import fit_simulator, oracle_of
 from metis.simulate.lowrank_oracle import LowRankOracle
 from metis.simulate.replay import FileTestbed
 from metis.simulate.settings import SimulatorSettings
@@ -159,7 +159,7 @@ def test_an_oracle_of_many_applications_goes_by_type_as_tables_do(tmp_path):
     alone = np.array([np.ones(8), [0.5] * 7 + [NAN]])
     profile = join_types({"fast": fast, "slow": slow}, alone, {})
     chosen = SimulatorSettings(kind="lowrank", resources=2, members=3, held_out=0, type_doubt=0.2)
-    oracle, report = lowrank_of(profile, chosen)
+    oracle, report = oracle_of(profile, chosen)
     assert report["measured_slow"] == 7 / (testbed.space.size - 1)
     oracle.save(tmp_path / "lowrank.npz")
     rows = np.concatenate([np.eye(8, dtype=np.int64), draw_mixes(testbed.space, 5, 9)])
@@ -178,6 +178,9 @@ def test_an_oracle_of_many_applications_goes_by_type_as_tables_do(tmp_path):
         drawn = [known_on(k, "slow").quantities_of(rows, ("rps",))["rps"] for k in one.drawn()]
         assert len({round(float(values[9].sum()), 6) for values in drawn}) == 3
         assert all(np.allclose(values[:7], on_slow[:7]) for values in drawn)
+        mixed = fast.colocations[8:]
+        measured = known_on(one, "fast").quantities_of(mixed, ("rps",))["rps"]
+        np.testing.assert_allclose(measured, np.nan_to_num(fast.rps[8:]))  # as it was
         careful = known_on(one.cautious(1.0), "slow").quantities_of(rows, ("rps",))["rps"]
         assert (careful[8:] <= on_slow[8:] * np.exp(-0.2) + 1e-12).all()
 
