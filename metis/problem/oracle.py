@@ -89,7 +89,7 @@ class TypedOracle(Oracle, Protocol):
 
 @runtime_checkable
 class NotedOracle(Oracle, Protocol):
-    """An oracle that was told of single co-locations, as by measuring them."""
+    """An oracle that knows some co-locations better than others, as by measuring them."""
 
     @property
     def noted(self) -> IntArray:
