@@ -7,12 +7,14 @@ from typing import Any
 
 from flows.configuration.objects import make_cluster, one_group, waiting_in_folder
 from flows.configuration.settings import Settings
+from flows.placing.problem import known_space
 from metis.errors import InputError
 from metis.operate.rebalance import Knee, Rebalancing, rebalance
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
 from metis.problem.oracle import Oracle, worth_of
 from metis.problem.placement_files import named_nodes, node_names
+from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 
 
@@ -75,23 +77,9 @@ def propose(
     Raises:
         InputError: nothing runs, or what arrives does not fit.
     """
-    if not settings.existing and not settings.problem:
-        raise InputError("existing: give what runs, a file of a placement or the id of an MLflow run")
-    apps = known.space.apps
-    cluster = make_cluster(settings, known.space)
-    if cluster.empty:
-        where = f"existing {settings.existing}" if settings.existing else f"problem {settings.problem}"
-        raise InputError(f"{where}: nothing runs; `metis place` places on empty nodes")
-    group, words = _group(settings, cluster, apps, arrives)
-    moves = settings.moves
-    if moves == ():
-        raise InputError("moves []: give a number, several such as [5,10,20], or null for a frontier")
+    cluster, group = _given(settings, known.space, arrives)
+    apps, moves = known.space.apps, settings.moves
     single = isinstance(moves, int) or (moves is None and bool(settings.move_cost))
-    if group.sum() > cluster.free_slots:
-        raise InputError(
-            f"{group.sum()} containers of {words} arrive with the moves and do not fit: "
-            f"{cluster.free_slots} slots are free"
-        )
     found = rebalance(
         known,
         worth_of(settings.objective, group, cluster, known),
@@ -104,6 +92,42 @@ def propose(
         report=report,
     )
     return Proposal(settings.objective.name, found, single, Knee(0, "") if single else found.knee())
+
+
+def check_rebalancing(settings: Settings, arrives: bool) -> None:
+    """Refuse what cannot be rebalanced, before minutes of exploring for it.
+
+    Args:
+        settings: see `propose`.
+        arrives: see `propose`.
+
+    Raises:
+        InputError: see `propose`; nothing is said to run, `moves` is empty, or both reasons are asked for.
+    """
+    if not settings.existing and not settings.problem:
+        raise InputError("existing: give what runs, a file of a placement or the id of an MLflow run")
+    if settings.moves == ():
+        raise InputError("moves []: give a number, several such as [5,10,20], or null for a frontier")
+    if settings.why and settings.why_not:
+        raise InputError("why and why_not: give one of them")
+    space = known_space(settings)
+    if space is not None:
+        _given(settings, space, arrives)
+
+
+def _given(settings: Settings, space: ColocationSpace, arrives: bool) -> tuple[Cluster, IntArray]:
+    """Return the cluster with what runs there, and the containers that arrive, int [apps]."""
+    cluster = make_cluster(settings, space)
+    if cluster.empty:
+        where = f"existing {settings.existing}" if settings.existing else f"problem {settings.problem}"
+        raise InputError(f"{where}: nothing runs; `metis place` places on empty nodes")
+    group, words = _group(settings, cluster, space.apps, arrives)
+    if group.sum() > cluster.free_slots:
+        raise InputError(
+            f"{group.sum()} containers of {words} arrive with the moves and do not fit: "
+            f"{cluster.free_slots} slots are free"
+        )
+    return cluster, group
 
 
 def _group(

@@ -9,7 +9,7 @@ from flows.engine.store import Store
 from flows.engine.work import Progress, no_progress
 from flows.placing.given import with_files
 from flows.placing.problem import check_problem
-from flows.placing.rebalancing import group_given
+from flows.placing.rebalancing import check_rebalancing, group_given
 from flows.stages import (
     baselines,
     build,
@@ -92,11 +92,14 @@ def check_problems(settings: Settings) -> None:
     """Refuse groups that the chosen steps cannot place, before minutes of exploring and training for them.
 
     Raises:
-        InputError: see `flows.placing.problem.check_problem`.
+        InputError: see `check_problem` and `check_rebalancing` in `flows.placing`.
     """
     checked: list[Settings] = []
     for step in chosen_steps(settings):
-        arrives = step.stage.name != "rebalance" or group_given(step.chosen)
+        moves = step.stage.name == "rebalance"
+        arrives = not moves or group_given(step.chosen)
+        if moves:
+            check_rebalancing(step.chosen, arrives)
         if "group" in step.declared and arrives and step.chosen not in checked:
             check_problem(step.chosen)
             checked.append(step.chosen)

@@ -24,7 +24,7 @@ from flows.command.request import Request, Verb
 from flows.command.result import Column, Facts, Line, Result, Table, View
 from flows.engine.memo import Memo
 from flows.placing.known import known_simulator
-from flows.placing.rebalancing import Proposal, group_given, propose
+from flows.placing.rebalancing import Proposal, check_rebalancing, group_given, propose
 from flows.placing.tables import tables_of
 from flows.stages.chain import open_memo
 from metis.errors import InputError
@@ -47,6 +47,7 @@ def run(request: Request) -> Result:
         arrives = group_given(memo.settings) or any(
             word.lstrip("+").startswith(GROUP) for word in request.overrides
         )
+        check_rebalancing(memo.settings, arrives)
         known = tables_of(known_simulator(memo))
         return propose(memo.settings, known, arrives, partial(progress, "plans"))
 
@@ -73,8 +74,6 @@ def run(request: Request) -> Result:
 
 
 def _explained(made: Proposal, why: str | None, why_not: str | None) -> Iterator[dict[str, Any]]:
-    if why and why_not:
-        raise InputError("why and why_not: give one of them")
     if why:
         yield explain_node(made.found, made.knee.index, why)
     if why_not:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from flows.placing.rebalancing import check_rebalancing
 from flows.report.frontier import frontier_section
 from flows.stages.chain import all_steps, check_problems
 from flows.stages.rebalance import STAGE
@@ -48,3 +49,19 @@ def test_the_default_group_does_not_arrive_and_need_not_fit(small, running):
     check_problems(settings_of(*small, *running, "group.counts=null", "group.size=200"))
     with pytest.raises(InputError, match="do not fit"):
         check_problems(settings_of(*small, *running, "group.counts=[200,0,0,0,0,0,0]"))
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        (["existing=null"], "existing: give what runs"),
+        (["moves=[]"], r"moves \[\]: give a number"),
+        (["why=node-1", "why_not=Redis-1"], "why and why_not: give one of them"),
+        (["cluster.nodes=1"], "existing"),
+    ],
+)
+def test_what_cannot_be_rebalanced_is_refused_before_anything_is_made(small, running, given, refused):
+    with pytest.raises(InputError, match=refused):
+        check_rebalancing(settings_of(*small, *running, *given), arrives=False)
+    with pytest.raises(InputError, match=refused):
+        check_problems(settings_of(*small, *running, *given))
