@@ -19,6 +19,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.groups import check_group
 from metis.problem.space import ColocationSpace
+from metis.program.solver import add_program, silent_highs
 
 FEASIBLE = 1e-6  # slack granted to a constraint of real numbers
 ROUNDING = 1e-9  # difference of two sums (of terms up to 1) that is rounding
@@ -248,32 +249,48 @@ def run_highs(
     time_limit: float,
     mip_rel_gap: float = 1e-6,
 ) -> Solved:
-    """Minimise cost @ x with matrix @ x = right, limit[0] @ x <= limit[1], x >= 0."""
-    import cvxpy as cp
+    """Minimise cost @ x with matrix @ x = right, limit[0] @ x <= limit[1], x >= 0.
+
+    HiGHS is called without a modelling layer, which took longer than a program this small does.
+
+    Raises:
+        SolverError: HiGHS gave up.
+    """
+    import highspy
+    from scipy import sparse
 
     if time_limit <= 0:
         return Solved(None, -np.inf, [], False)
-    x = cp.Variable(len(cost), integer=integer, nonneg=True)
-    constraints = [matrix @ x == right]
+    lower = upper = right
     if limit is not None:
-        constraints.append(limit[0] @ x <= limit[1] + FEASIBLE * max(1.0, abs(limit[1])) / 2)
-    problem = cp.Problem(cp.Minimize(cost @ x), constraints)
-    solve_quietly(problem, time_limit, mip_rel_gap if integer else None)
-    if problem.status.startswith("infeasible"):
+        matrix = sparse.vstack([matrix, sparse.csr_array(limit[0][None])])
+        lower = np.append(right, -np.inf)
+        upper = np.append(right, limit[1] + FEASIBLE * max(1.0, abs(limit[1])) / 2)
+    model = silent_highs(integer=True)
+    add_program(model, (sparse.csc_array(matrix), lower, upper), cost)
+    model.setOptionValue("time_limit", time_limit)
+    if integer:
+        model.setOptionValue("mip_rel_gap", mip_rel_gap)
+        count = len(cost)
+        every = np.full(count, highspy.HighsVarType.kInteger)
+        model.changeColsIntegrality(count, np.arange(count, dtype=np.int32), every)
+    model.run()
+    status, known = model.getModelStatus(), highspy.HighsModelStatus
+    if status in (known.kInfeasible, known.kUnboundedOrInfeasible):
         return Solved(None, np.inf, [], True)
-    if x.value is None:
+    if status not in (known.kOptimal, known.kTimeLimit, known.kIterationLimit, known.kSolutionLimit):
+        raise SolverError(f"the solver gave up: {model.modelStatusToString(status)}")
+    solution, info = model.getSolution(), model.getInfo()
+    values = np.array(solution.col_value)
+    if len(values) < len(cost):
         return Solved(None, -np.inf, [], False)
-    values = np.asarray(x.value, dtype=np.float64)
     if not integer:
-        done = problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE)
-        duals = [constraint.dual_value for constraint in constraints]
-        return Solved(values if done else None, float(problem.value), duals, False)
-    return Solved(
-        _whole(values, matrix, right, limit),
-        float(problem.solver_stats.extra_stats.mip_dual_bound),
-        [],
-        False,
-    )
+        duals = -np.array(solution.row_dual)
+        each = [duals[: len(right)], *duals[len(right) :]]
+        done = status == known.kOptimal
+        return Solved(values if done else None, float(info.objective_function_value), each, False)
+    whole = _whole(values, matrix[: len(right)], right, limit)
+    return Solved(whole, float(info.mip_dual_bound), [], False)
 
 
 def solve_quietly(problem: Any, time_limit: float, mip_rel_gap: float | None = None) -> None:

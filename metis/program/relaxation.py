@@ -14,6 +14,7 @@ import numpy as np
 from metis.errors import InputError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
+from metis.program.solver import add_columns, add_program, silent_highs
 
 COLUMNS = 300  # columns of the first program, and at most added to each next one
 UNPLACED = 1e3  # cost of leaving a container or a node out; costs are scaled to at most 1
@@ -80,36 +81,44 @@ def solve_relaxation(cost: FloatArray, matrix: Any, right: FloatArray) -> tuple[
     from scipy import sparse
 
     size, rows = matrix.shape
-    kept = np.zeros(size, dtype=bool)
-    kept[np.argsort(cost / np.asarray(matrix.sum(axis=1)), kind="stable")[:COLUMNS]] = True
-    last_resort, unplaced = sparse.eye_array(rows), np.full(rows, UNPLACED)
+    matrix = sparse.csr_array(matrix)
+    model = silent_highs()
+    add_program(model, (sparse.eye_array(rows, format="csc"), right, right), np.full(rows, UNPLACED))
+    kept: IntArray = np.zeros(0, dtype=np.int64)
+    better = np.argsort(cost / np.asarray(matrix.sum(axis=1)), kind="stable")[:COLUMNS]
     while True:
-        some = np.flatnonzero(kept)
-        solved = _linear_program(
-            np.concatenate([cost[some], unplaced]), sparse.vstack([matrix[some], last_resort]), right
-        )
-        if not solved.success:
+        # the last solution goes on: only what is new has to be priced in
+        add_columns(model, matrix[better].T, cost[better])
+        kept = np.concatenate([kept, better])
+        solved = _optimum(model)
+        if solved is None:
             break
-        prices = np.asarray(solved.eqlin.marginals)
-        reduced = np.where(kept, 0.0, cost - matrix @ prices)
+        used, prices = solved
+        reduced = cost - matrix @ prices
+        reduced[kept] = 0.0
         better = np.argsort(reduced, kind="stable")[:COLUMNS]
         better = better[reduced[better] < -PRICED_OUT]
         if not len(better):
             break
-        kept[better] = True
-    if solved.success and solved.x[len(some) :].max() <= FEASIBLE:
+    if solved is not None and used[:rows].max() <= FEASIBLE:
         x = np.zeros(size)
-        x[some] = solved.x[: len(some)]
+        x[kept] = used[rows:]
         return x, prices
     # not all is placed, or the solver is at a loss: all columns decide
-    solved = _linear_program(cost, matrix, right)
-    if not solved.success:
+    model = silent_highs()
+    add_program(model, (matrix.T, right, right), cost)
+    solved = _optimum(model)
+    if solved is None:
         raise InputError("no placement satisfies the rules: this group cannot be placed on this cluster")
-    return np.asarray(solved.x), np.asarray(solved.eqlin.marginals)
+    return solved
 
 
-def _linear_program(cost: FloatArray, matrix: Any, right: FloatArray) -> Any:
-    from scipy.optimize import linprog  # half a second, which commands that solve nothing need not spend
+def _optimum(model: Any) -> tuple[FloatArray, FloatArray] | None:
+    """Return the optimum's columns and the prices of its rows; None where HiGHS finds none."""
+    import highspy
 
-    # programs this small are solved sooner than simplified
-    return linprog(cost, A_eq=matrix.T, b_eq=right, method="highs-ds", options={"presolve": False})
+    model.run()
+    if model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None
+    solution = model.getSolution()
+    return np.array(solution.col_value), np.array(solution.row_dual)

@@ -9,6 +9,8 @@ co-locations the linear relaxation, by column generation, is sooner at hand.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -82,20 +84,22 @@ class Bound:
     ) -> tuple[FloatArray, FloatArray]:
         """Sharpen on all columns."""
         best, least = prices, self.value(prices, rest)
-        shares, nearest = self._softmax(prices, cooling[0])[1], np.inf
+        shares, nearest = self._softmax(prices, cooling[0]).shares, np.inf
         for heat in cooling:
+            here = self._softmax(prices, heat)
             # the cooler the fewer co-locations have a share; but the shares must make up the rest
             for _ in range(steps):
-                prices = self._newton(prices, rest, heat)
-                now = self._softmax(prices, heat)[1]
-                missed = float(np.abs(rest - self._weights(now) @ self.counts).sum() / (1 + rest.sum()))
-                if missed <= BALANCE:
+                before = prices
+                prices, here = self._newton(prices, rest, heat, here)
+                held = self._weights(here.shares) @ self.counts
+                missed = float(np.abs(rest - held).sum() / (1 + rest.sum()))
+                if missed <= BALANCE or prices is before:
                     break
             value = self.value(prices, rest)
             if value < least:
                 best, least = prices, value
             if missed <= max(nearest, BALANCE):
-                shares, nearest = now, missed
+                shares, nearest = here.shares, missed
         return best, shares
 
     def _sharpen_wide(
@@ -105,8 +109,7 @@ class Bound:
         if len(cooling) == len(COOLING):
             return self._relaxed(rest)
         net = self.worth - self.counts @ prices
-        sizes = np.diff(np.r_[self.starts, len(net)])
-        short = np.repeat(np.maximum.reduceat(net, self.starts), sizes) - net
+        short = np.repeat(np.maximum.reduceat(net, self.starts), self._sizes) - net
         few = np.flatnonzero(short <= np.partition(short, FEW)[FEW])  # the best of every kind are among them
         part = Bound(self.counts[few], self.worth[few], np.searchsorted(few, self.starts), self.nodes)
         prices, some = part._sharpen(prices, rest, cooling, steps)
@@ -120,43 +123,56 @@ class Bound:
 
         from metis.program.relaxation import solve_relaxation
 
-        kind = np.repeat(np.arange(len(self.starts)), np.diff(np.r_[self.starts, len(self.worth)]))
+        kind = np.repeat(np.arange(len(self.starts)), self._sizes)
         one = sparse.csr_array((np.ones(len(kind)), (np.arange(len(kind)), kind)))
         matrix = sparse.csr_array(sparse.hstack([sparse.csr_array(self.counts), one]))
         x, duals = solve_relaxation(-self.worth, matrix, np.concatenate([rest, self.nodes]))
         return -duals[: len(rest)], np.asarray(x / self.nodes[kind])
 
+    @cached_property
+    def _sizes(self) -> IntArray:
+        """Columns of each kind, [kinds]."""
+        return np.diff(np.append(self.starts, len(self.worth)))
+
     def _weights(self, shares: FloatArray) -> FloatArray:
         """Return the nodes that hold each column, [columns]."""
-        return np.asarray(shares * np.repeat(self.nodes, np.diff(np.r_[self.starts, len(shares)])))
+        return np.asarray(shares * np.repeat(self.nodes, self._sizes))
 
-    def _newton(self, prices: FloatArray, rest: FloatArray, heat: float) -> FloatArray:
-        value, shares = self._softmax(prices, heat)
-        value += float(prices @ rest)
-        weights = self._weights(shares)
+    def _newton(
+        self, prices: FloatArray, rest: FloatArray, heat: float, here: "_Smooth"
+    ) -> "tuple[FloatArray, _Smooth]":
+        """Take one step; return the prices and what they smooth to, those given where no step is better."""
+        weights = self._weights(here.shares)
         held = np.flatnonzero(weights > 1e-9)
         counts, weights = self.counts[held], weights[held]
         gradient = rest - weights @ counts
         kind = np.searchsorted(self.starts, held, side="right") - 1
         means = np.zeros((len(self.starts), len(prices)))
-        np.add.at(means, kind, shares[held][:, None] * counts)
+        np.add.at(means, kind, here.shares[held][:, None] * counts)
         spread = counts - means[kind]
         curvature = (spread * weights[:, None]).T @ spread / heat
         curvature += np.eye(len(prices)) * (1e-4 * self.nodes.sum() / heat)
         step = np.linalg.solve(curvature, -gradient)
-        slope, length = float(gradient @ step), 1.0
+        value, slope, length = here.rent + float(prices @ rest), float(gradient @ step), 1.0
         while length > 1e-3:
             moved = prices + length * step
-            if float(moved @ rest) + self._softmax(moved, heat)[0] <= value + 1e-4 * length * slope:
-                return np.asarray(moved)
+            there = self._softmax(moved, heat)
+            if float(moved @ rest) + there.rent <= value + 1e-4 * length * slope:
+                return moved, there
             length /= 2
-        return prices
+        return prices, here
 
-    def _softmax(self, prices: FloatArray, heat: float) -> tuple[float, FloatArray]:
-        """Return the smoothed sum of the rents, and each column's share of its kind."""
+    def _softmax(self, prices: FloatArray, heat: float) -> "_Smooth":
         net = self.worth - self.counts @ prices
         top = np.maximum.reduceat(net, self.starts)
-        sizes = np.diff(np.r_[self.starts, len(net)])
-        shares = np.exp((net - np.repeat(top, sizes)) / heat)
+        shares = np.exp((net - np.repeat(top, self._sizes)) / heat)
         sums = np.add.reduceat(shares, self.starts)
-        return float(self.nodes @ (top + heat * np.log(sums))), shares / np.repeat(sums, sizes)
+        rent = float(self.nodes @ (top + heat * np.log(sums)))
+        return _Smooth(rent, shares / np.repeat(sums, self._sizes))
+
+
+class _Smooth(NamedTuple):
+    """The sum of the rents, smoothed, and each column's share of its kind, [columns]."""
+
+    rent: float
+    shares: FloatArray

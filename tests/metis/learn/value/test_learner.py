@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from metis.errors import InputError
 from metis.learn.loop import Budget, train
 from metis.learn.value.choices import Choices, Limits
+from metis.learn.value.dealer_learner import DealerLearner
 from metis.learn.value.fitting import Minibatch, backward, forward, losses
 from metis.learn.value.learner import ValueLearner
 from metis.learn.value.network import ValueNetwork, features, glorot, width
@@ -237,3 +239,14 @@ def test_so_do_those_of_the_high_level_and_of_placing():
         DealerSettings(min_load=0.7)
     with pytest.raises(InputError, match=r"decode\.beam 0"):
         DecodeSettings(beam=0)
+
+
+def test_dealing_is_learned_on_one_blas_thread(monkeypatch):
+    limits = []
+    monkeypatch.setattr(DealerLearner, "_step", lambda self: limits.append(_blas_threads()) or {})
+    DealerLearner.step(DealerLearner.__new__(DealerLearner))
+    assert limits == [{1}]
+
+
+def _blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
