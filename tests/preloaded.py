@@ -6,7 +6,8 @@ any other, with the environment, folder, pipes, session and signals of its own, 
 it starts in turn (`metis run` its Prefect server, Prefect its flow runs) is forked likewise.
 
 Prefect reads its settings from the environment where it is first imported: it is imported, and put aside
-until a process imports it, which reads the settings anew.
+until a process imports it, which reads the settings anew. Our own modules are imported too, and what most
+processes here compose was composed once: Hydra has found its plugins and read its grammar and our files.
 
 Tests of starting itself (imports, the entry point, the encoding of a terminal) use `subprocess`.
 """
@@ -39,6 +40,9 @@ LIBRARIES = (
     *("pandas", "hydra", "mlflow", "mlflow.server", "sqlalchemy.ext.asyncio", "aiosqlite", "uvicorn"),
     *("scipy.sparse.linalg", "scipy.optimize", "sklearn.ensemble", "highspy"),
 )
+# not what is run with `-m`: Python warns where that was imported already
+OWN = ("flows.stages.chain", "flows.command.verbs.run", "flows.command.verbs.serve", "flows.engine.store")
+COMPOSED = ((), ("experiment=quick",))
 ASIDE = "prefect"
 SET_ASIDE = ("prefect", "prefect.engine", "prefect.main", "prefect.cli", "prefect.server.api.server")
 CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine()) if sys.platform == "linux" else None
@@ -331,8 +335,13 @@ def main():
     """Import what takes seconds; fork for whoever asks on the socket."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()  # a quarter of the time of importing
-    for name in (*SET_ASIDE, *LIBRARIES):
+    for name in (*SET_ASIDE, *LIBRARIES, *OWN):
         importlib.import_module(name)
+    from flows.configuration.compose import compose_plain
+    from flows.configuration.settings import validated
+
+    for words in COMPOSED:
+        validated(compose_plain(words))
     sys.meta_path.insert(0, _Aside())
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread of a library would be lost"
     gc.collect()

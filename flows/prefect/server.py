@@ -31,6 +31,9 @@ DEFAULTS = {
     "DO_NOT_TRACK": "true",
 }
 API = "PREFECT_API_URL"
+# a server of ours has no TLS: without this each client reads 118 certificates first, two of them for
+# each deployment that is served
+UNENCRYPTED = "PREFECT_API_TLS_INSECURE_SKIP_VERIFY"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # for one run: no pages, and none of the services that start runs by themselves
 OF_A_RUN = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
@@ -132,6 +135,8 @@ def _own(
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         process = _start(listening, log, environment)
     os.environ[API] = url
+    unset = UNENCRYPTED not in os.environ
+    os.environ.setdefault(UNENCRYPTED, "true")
     try:
         Note(url, process.pid, began_at(process.pid), os.getpid(), began_at(os.getpid())).save(folder / name)
         import_module("prefect")  # takes seconds, as the server does meanwhile
@@ -149,6 +154,8 @@ def _own(
         (folder / name).unlink(missing_ok=True)
         if os.environ.get(API) == url:
             del os.environ[API]
+        if unset:
+            os.environ.pop(UNENCRYPTED, None)
 
 
 def responds(url: str) -> bool:

@@ -11,6 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.prefect.server import UNENCRYPTED
 from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +99,7 @@ def start(folder, words, port):
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "METIS_TEST_SIGNS": str(signs),
         "PREFECT_HOME": str(folder / "mlruns" / "prefect"),
+        UNENCRYPTED: "true",  # for `prefect` in another shell, too
         "PREFECT_RUNNER_POLL_FREQUENCY": "3",  # seconds; each look costs the server and the runner
     }
     log = folder / "serve.log"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect.server import OF_A_RUN
+from flows.prefect.server import OF_A_RUN, UNENCRYPTED
 from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,7 +154,7 @@ def plain_environment(**more):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     quiet["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # eight processes more, which nothing asks
-    return {**kept, **quiet, "DO_NOT_TRACK": "true", "PYTHONPATH": path, **more}
+    return {**kept, **quiet, UNENCRYPTED: "true", "DO_NOT_TRACK": "true", "PYTHONPATH": path, **more}
 
 
 @dataclass
