@@ -313,8 +313,8 @@ def open_mappings() -> tuple[str, ...]:
         kind: Any = Settings
         *sections, last = key.split(".")
         for section in sections:
-            kind = get_type_hints(kind)[section]
-        if _holds_mapping(get_type_hints(kind)[last]):
+            kind = _hints(kind)[section]
+        if _holds_mapping(_hints(kind)[last]):
             found.append(key)
     return tuple(found)
 
@@ -346,20 +346,26 @@ def _holds_path(hint: Any) -> bool:
     return READ in marks or WRITTEN in marks or any(map(_holds_path, get_args(hint)))
 
 
+@cache  # Python evaluates the annotations of a class anew each time: a third of a second for all keys
+def _hints(kind: Any, marked: bool = False) -> dict[str, Any]:
+    """Return the types of a class's fields, `marked` with what stands beside them in the annotation."""
+    return get_type_hints(kind, include_extras=marked)
+
+
 def _hint(key: str) -> Any:
     kind: Any = Settings
     *sections, last = key.split(".")
     for section in sections:
-        kind = get_type_hints(kind)[section]
-    return get_type_hints(kind, include_extras=True)[last]
+        kind = _hints(kind)[section]
+    return _hints(kind, marked=True)[last]
 
 
 def _is_text(key: str) -> bool:
     kind: Any = Settings
     *sections, last = key.split(".")
     for section in sections:
-        kind = get_type_hints(kind)[section]
-    hint = get_type_hints(kind)[last]
+        kind = _hints(kind)[section]
+    hint = _hints(kind)[last]
     return all(one in (str, type(None)) for one in (get_args(hint) or (hint,)))
 
 
