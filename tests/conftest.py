@@ -1,5 +1,6 @@
 """What several suites share: the published data where it is at hand, and a full profile of the testbed."""
 
+import gc
 import os
 import shutil
 import signal
@@ -42,6 +43,40 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 go_easy_on_garbage()  # before the tests are collected, which imports much
+
+# libraries that take up to ten CPU-seconds to import, and the tests that do so in their own process: these
+# run in one of pytest-xdist's workers, and the others never import it
+HEAVY = {
+    "tensorflow": (
+        *("tests/metis/learn/paper/", "tests/metis/learn/prices/", "tests/golden/test_schedulers.py"),
+        *("tests/baselines/test_divide_conquer.py", "tests/baselines/test_vanilla_rl.py"),
+        *("tests/baselines/test_registry.py", "tests/flows/stages/test_placing.py"),
+        "tests/pipeline/test_learned.py",
+    ),
+    "prefect": ("tests/flows/prefect/", "tests/flows/engine/test_leftovers.py"),
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Distribute files as `--dist loadfile` does, those of a heavy library as if they were one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadLibraryScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            for library, places in HEAVY.items():
+                if nodeid.startswith(places):
+                    return library
+            return super()._split_scope(nodeid)
+
+    return LoadLibraryScheduling(config, log)
+
+
+def pytest_collection_finish():
+    """Keep what was imported by now out of the garbage collector's walks, a second of each full one."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 CHECK = """import sys
 print(sorted({"prefect", "mlflow", "hydra", "tensorflow"} & set(sys.modules)))"""
 
 
 def test_the_notebook_imports_places_and_plots(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "keep generated output out of git"
     notebook.cells.append(nbformat.v4.new_code_cell(CHECK))

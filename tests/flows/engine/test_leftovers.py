@@ -5,7 +5,6 @@ import socket
 import time
 
 import pytest
-from prefect.exceptions import TerminationSignal
 
 from flows.command.ending import TerminatedError
 from flows.command.verbs.status import chain_status
@@ -68,6 +67,8 @@ def states(store):
 
 
 def test_what_prefect_makes_of_a_sigterm_is_a_kill_and_no_failure(tmp_path):
+    from prefect.exceptions import TerminationSignal
+
     store = Store(TrackingSettings(path=str(tmp_path)))
     with pytest.raises(TerminationSignal), store.parent("sweep", {}):
         raise TerminationSignal(signal=15)

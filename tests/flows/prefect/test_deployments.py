@@ -3,13 +3,29 @@
 import pytest
 
 from flows.configuration.sections import ServeSettings, TrackingSettings
-from flows.prefect import artifacts
-from flows.prefect.deployments import STAGE_FLOWS, deployments
 from flows.stages.chain import CHAIN
 from metis.errors import InputError
 
+# Prefect takes seconds to import: here, and not in each of pytest-xdist's workers where it collects
 
-def test_the_chain_and_every_stage_are_deployed_under_one_name():
+
+@pytest.fixture(scope="module")
+def deployments():
+    from flows.prefect.deployments import deployments
+
+    return deployments
+
+
+@pytest.fixture(scope="module")
+def artifacts():
+    from flows.prefect import artifacts
+
+    return artifacts
+
+
+def test_the_chain_and_every_stage_are_deployed_under_one_name(deployments):
+    from flows.prefect.deployments import STAGE_FLOWS
+
     made = deployments(ServeSettings(name="night", limit=3))
     assert [one.flow_name for one in made] == ["pipeline", *(stage.name for stage in CHAIN)]
     assert {one.name for one in made} == {"night"}
@@ -20,7 +36,7 @@ def test_the_chain_and_every_stage_are_deployed_under_one_name():
     assert not any(one.schedules for one in made)
 
 
-def test_only_the_chain_has_the_schedule():
+def test_only_the_chain_has_the_schedule(deployments):
     whole, *stages = deployments(ServeSettings(cron="0 3 * * *", timezone="Europe/Berlin"))
     assert [one.schedule.cron for one in whole.schedules] == ["0 3 * * *"]
     assert whole.schedules[0].schedule.timezone == "Europe/Berlin"
@@ -28,7 +44,7 @@ def test_only_the_chain_has_the_schedule():
 
 
 @pytest.mark.parametrize("wrong", [{"cron": "daily"}, {"cron": "0 3 * * *", "timezone": "Mars/Olympus"}])
-def test_a_schedule_that_is_none_is_refused_in_one_line(wrong):
+def test_a_schedule_that_is_none_is_refused_in_one_line(deployments, wrong):
     with pytest.raises(InputError, match=r"^serve\.cron ") as error:
         deployments(ServeSettings(**wrong))
     assert "\n" not in str(error.value)
@@ -44,11 +60,11 @@ def test_a_schedule_that_is_none_is_refused_in_one_line(wrong):
         ({"uri": "http://host:1", "ui": "https://ui.example"}, "https://ui.example"),
     ],
 )
-def test_links_lead_to_the_ui_and_hold_no_secret(tracking, base):
+def test_links_lead_to_the_ui_and_hold_no_secret(artifacts, tracking, base):
     assert artifacts.run_link(TrackingSettings(**tracking), "7", "abc") == f"{base}/#/experiments/7/runs/abc"
 
 
-def test_progress_of_a_long_step_becomes_one_artifact_that_is_updated(monkeypatch):
+def test_progress_of_a_long_step_becomes_one_artifact_that_is_updated(artifacts, monkeypatch):
     clock, shown, said = [0.0], [], []
     monkeypatch.setattr(artifacts.time, "monotonic", lambda: clock[0])
 
@@ -72,7 +88,7 @@ def test_progress_of_a_long_step_becomes_one_artifact_that_is_updated(monkeypatc
     assert len(said) == 3
 
 
-def test_a_ui_that_is_away_fails_no_step(monkeypatch):
+def test_a_ui_that_is_away_fails_no_step(artifacts, monkeypatch):
     def away(*_, **__):
         raise ConnectionError("no server")
 

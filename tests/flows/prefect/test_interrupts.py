@@ -4,14 +4,16 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
-from prefect.exceptions import TerminationSignal
-
-from flows import pipeline
 
 
-@pytest.mark.parametrize("how", [KeyboardInterrupt(), TerminationSignal(signal=15)])
-def test_steps_in_threads_hear_of_an_interrupt_and_of_a_sigterm(monkeypatch, how):
+@pytest.mark.parametrize("sigterm", [False, True])
+def test_steps_in_threads_hear_of_an_interrupt_and_of_a_sigterm(monkeypatch, sigterm):
     """Prefect makes an exception of its own of a SIGTERM while a flow runs."""
+    from prefect.exceptions import TerminationSignal
+
+    from flows import pipeline
+
+    how = TerminationSignal(signal=15) if sigterm else KeyboardInterrupt()
 
     def interrupted(settings):
         raise how
