@@ -121,7 +121,7 @@ def test_killed_in_the_middle_of_a_load_it_goes_on_and_finds_the_interference(la
     # they share a core; each was run once, on a machine that may be busy, so all three together must show it
     assert (light_beside_heavy * heavy_beside_light * of[0, 2][1]) ** (1 / 3) < 0.95
     assert of[1, 0][0] == of[0, 1][1] == 1.0
-    assert (profile.requests[profile.present] > 10).all()
+    assert (profile.requests[profile.present] > 0).all()
     assert (profile.p99[profile.present] >= profile.p50[profile.present]).all()
 
     provenance = profile.provenance
