@@ -21,7 +21,7 @@ from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
 
 HELD_OUT = 5  # groups that judge a training as it goes
-JUDGED = 10  # how often they do so in a training
+JUDGED = 5  # how often they do so in a training
 JUDGED_WIDE = 2  # the same in a wide space, where placing takes seconds
 JUDGE_SECONDS = 5.0  # at most for the optimum of each of them, else the best known
 Curve = list[dict[str, float]]

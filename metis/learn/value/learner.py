@@ -13,7 +13,7 @@ from metis.learn.value.dealing import Dealer
 from metis.learn.value.episodes import States, play
 from metis.learn.value.fitting import Adam, Minibatch, backward, forward, losses
 from metis.learn.value.network import ValueNetwork, features, glorot, width
-from metis.learn.value.pool import WIDE, PooledChoices, likely_colocations
+from metis.learn.value.pool import POOLED, PooledChoices, likely_colocations
 from metis.learn.value.problem import ValueProblem, draw_starts
 from metis.learn.value.settings import ValueSettings
 from metis.learn.value.weights import ValueWeights
@@ -133,7 +133,7 @@ class ValueLearner:
 
 
 def _choices(problem: ValueProblem, settings: ValueSettings) -> Choices:
-    if problem.space.size > WIDE:
+    if problem.space.size > POOLED:
         return PooledChoices(problem, likely_colocations(problem, settings))
     every = np.ones(problem.space.size, dtype=bool)
     worth, limits = problem.table.astype(np.float32), Limits(problem.space, every)

@@ -71,7 +71,7 @@ def test_prices_of_very_many_columns_are_those_of_the_relaxation(problem, monkey
 
 
 def test_a_learner_of_a_wide_space_places_near_the_optimum(problem, monkeypatch):
-    monkeypatch.setattr("metis.learn.value.learner.WIDE", 100)
+    monkeypatch.setattr("metis.learn.value.learner.POOLED", 100)
     monkeypatch.setattr(pricing, "WIDE", 100)
     monkeypatch.setattr(pricing, "FEW", 80)
     learner = ValueLearner(problem, SHORT)
