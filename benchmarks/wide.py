@@ -4,11 +4,12 @@
     python benchmarks/wide.py --apps 1000 --nodes 5000 --fill 0.75 --seeds 0 1 --seconds 400
 
 One line per group as it goes, then means and worst cases on the synthetic testbed: `metis` with prices
-learned once per seed, `unproven`, which is `columns` without proof and so `metis` without learning, and the
-rest. The bound is that of `columns`, proven or estimated. `--trained SEED` learns on the testbed of one seed
-and serves the others, applications that it never saw, without training; `--checkpoints FOLDER` goes on where
-a training was stopped. `--out FILE` adds a line per group to a file, and `--read FILE...` prints means of
-such files: so ten seeds can be measured in pieces. Beside a group stands the most memory held so far.
+learned once per seed, `unproven`, which is `columns` without proof, `quick`, which moreover rounds as little
+as `metis` does and so is `metis` without learning, and the rest. The bound is that of `columns`, proven or
+estimated. `--trained SEED` learns on the testbed of one seed and serves the others, applications that it
+never saw, without training; `--checkpoints FOLDER` goes on where a training was stopped. `--out FILE` adds
+a line per group to a file, and `--read FILE...` prints means of such files: so ten seeds can be measured in
+pieces. Beside a group stands the most memory held so far.
 """
 
 import argparse
@@ -33,7 +34,11 @@ from metis.problem.kinds import problem_of
 from metis.problem.objectives import MeanRps
 from metis.problem.oracle import worth_of
 
-SCHEDULERS = ("columns", "metis", "unproven", "greedy+local_search", "greedy")
+SCHEDULERS = ("columns", "metis", "unproven", "quick", "greedy+local_search", "greedy")
+UNLEARNED = {
+    "unproven": {"prove": False},
+    "quick": {"prove": False, "quick": True},
+}  # columns by other settings
 
 
 def main():
@@ -81,9 +86,9 @@ def placed(chosen, size, seed):
             learned_on = seed if chosen.trained is None else chosen.trained
             weights, training = learned(chosen.apps, chosen.slots, learned_on, chosen.checkpoints)
             excess = bound_of(weights, group, cluster, worth)
-        settings = ColumnsSettings(seconds=chosen.seconds, prove=False if name == "unproven" else None)
+        settings = ColumnsSettings(seconds=chosen.seconds, **UNLEARNED.get(name, {}))
         materials = WideMaterials({"columns": settings}, weights=lambda learner, known=weights: known)
-        scheduler = make_wide_scheduler("columns" if name == "unproven" else name, materials)
+        scheduler = make_wide_scheduler("columns" if name in UNLEARNED else name, materials)
         made = scheduler.place(group, cluster, worth)
         if bound is None:
             bound, kind = made.trace["bound"], made.trace["bound_kind"]

@@ -23,8 +23,26 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.95, 0.85, 0.75, 0.6)  # of the relaxation's node
 SEARCHING, TYPICAL = 0.8, 20  # share of the time that goes into searches, and how many there are, about
 SEARCHING_MANY = 0.6  # the same of so many applications that a dive takes long
 BEGINNING = 0.25  # of that, the share that improving a greedy placement may take
-BEGINNING_MANY = 0.6  # the same of hundreds of applications: what it does not find, the master finds dearly
-PROGRAMS = 100  # integer programs that refine the best of them, at most
+BEGINNING_MANY = 0.85  # the same of hundreds of applications: what it does not find, the master finds dearly
+
+
+@dataclass(frozen=True)
+class Effort:
+    """When rounding ends.
+
+    Attributes:
+        dives: at most.
+        programs: integer programs that refine the best of them, at most.
+        close: share of the bound that may be left.
+    """
+
+    dives: int = len(SHARES)
+    programs: int = 100
+    close: float = CLOSE
+
+
+FULL = Effort()
+QUICK = Effort(dives=2, programs=15, close=0.0025)  # most of what is to be had, in a third of the time
 
 
 @dataclass(frozen=True)
@@ -66,7 +84,7 @@ def bound_by_columns(
     """Solve the relaxation, from a greedy placement on; see `relax_by_columns`.
 
     `seconds` count from now on: a quarter of them may go into the placement that it begins with, of hundreds
-    of applications three fifths.
+    of applications most.
 
     Raises:
         InputError: no placement satisfies the rules.
@@ -107,6 +125,7 @@ def solve_column_program(
     progress: Progress | None = None,
     prices: FloatArray | None = None,
     proving: bool = True,
+    effort: Effort = FULL,
 ) -> ColumnResult:
     """Place a group by column generation, dives, exchanges and small integer programs.
 
@@ -119,6 +138,7 @@ def solve_column_program(
         progress: receives `share` of the work done, about, and once there is a placement `best` and `bound`.
         prices: of a container, to begin with, float64 [apps]; None to begin from nothing.
         proving: whether limits are sought that prove the bound.
+        effort: when rounding ends.
 
     Raises:
         InputError: no placement satisfies the rules.
@@ -144,7 +164,7 @@ def solve_column_program(
         prices=prices,
         proving=proving,
     )
-    placement, value = _rounded(problem, kind_of, relaxed, until, progress)
+    placement, value = _rounded(problem, kind_of, relaxed, until, effort, progress)
     return ColumnResult(
         placement=placement,
         value=value,
@@ -158,7 +178,12 @@ def solve_column_program(
 
 
 def _rounded(
-    problem: Problem, kind_of: IntArray, relaxed: Relaxation, until: float, progress: Progress | None
+    problem: Problem,
+    kind_of: IntArray,
+    relaxed: Relaxation,
+    until: float,
+    effort: Effort,
+    progress: Progress | None,
 ) -> tuple[IntArray, float]:
     """Return the best of several dives, improved by exchanges and refined, and its value.
 
@@ -166,10 +191,12 @@ def _rounded(
     """
     best = relaxed.start
     highest = -np.inf if best is None else problem.value(kind_of, best)
-    for done, share in enumerate(SHARES):
+    left_over = effort.close * abs(relaxed.bound)
+    shares = SHARES[: effort.dives]
+    for done, share in enumerate(shares):
         if best is not None and perf_counter() > until:
             break
-        if best is not None and relaxed.bound - highest <= CLOSE * abs(relaxed.bound):
+        if best is not None and relaxed.bound - highest <= left_over:
             break
         received, left = dive(problem, relaxed, share, until)
         placement = np.zeros((len(kind_of), len(problem.apps)), dtype=np.int64)
@@ -178,7 +205,7 @@ def _rounded(
         try:
             placement = fill(problem, kind_of, placement, left, hasty=True)
         except PlacementError:
-            if share == SHARES[-1] and best is None:
+            if share == shares[-1] and best is None:
                 raise
             continue
         placement, _ = exchange(problem, kind_of, placement, until=until)
@@ -186,10 +213,10 @@ def _rounded(
         if value > highest:
             best, highest = placement, value
         if progress:
-            share_done = SEARCHING + (1 - SEARCHING) * (done + 1) / (len(SHARES) + 1)
+            share_done = SEARCHING + (1 - SEARCHING) * (done + 1) / (len(shares) + 1)
             progress({"share": share_done, "best": highest, "bound": max(relaxed.bound, highest)})
     assert best is not None  # the last dive raised
-    if relaxed.bound - highest > CLOSE * abs(relaxed.bound) and perf_counter() < until:
-        refined = refine(problem, kind_of, best, relaxed, PROGRAMS, until=until)
+    if relaxed.bound - highest > left_over and perf_counter() < until:
+        refined = refine(problem, kind_of, best, relaxed, effort.programs, until=until, close=effort.close)
         best, _ = exchange(problem, kind_of, refined, until=until)
     return best, problem.value(kind_of, best)

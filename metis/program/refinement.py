@@ -42,6 +42,7 @@ def refine(
     programs: int,
     seed: int = 0,
     until: float = np.inf,
+    close: float = CLOSE,
 ) -> IntArray:
     """Improve a placement as long as it pays.
 
@@ -53,6 +54,7 @@ def refine(
         programs: integer programs solved at most.
         seed: of the choice of nodes.
         until: time by `perf_counter` after which no program begins.
+        close: share of the bound that may be left.
 
     Returns:
         The placement, no worse.
@@ -66,7 +68,7 @@ def refine(
     small = GAINS * abs(relaxed.bound)
     size, idle = min(FIRST, len(best)), 0
     for _ in range(programs):
-        if losses.sum() + unused <= CLOSE * abs(relaxed.bound) or idle >= PATIENCE or perf_counter() > until:
+        if losses.sum() + unused <= close * abs(relaxed.bound) or idle >= PATIENCE or perf_counter() > until:
             break
         weight = losses + losses.mean() / 2 + 1e-300
         chosen = rng.choice(len(best), size=min(size, len(best)), replace=False, p=weight / weight.sum())

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from baselines import columns
 from metis.measure.synthetic import SyntheticModel, SyntheticOracle
 from metis.problem.cluster import Cluster
 from metis.problem.kinds import problem_of
@@ -184,3 +185,60 @@ def test_out_of_time_the_start_is_placed_with_a_bound(monkeypatch):
     received, left = dive(problem, found.relaxed, until=0.0)
     assert left.tolist() == group.tolist()
     assert not received[0].any()
+
+
+def test_no_step_begins_that_would_not_end_in_time(monkeypatch):
+    monkeypatch.setattr(generation, "perf_counter", lambda: 100.0)
+    assert generation._time_for_another(begun=90.0, until=110.0)
+    assert not generation._time_for_another(begun=90.0, until=109.0)
+    group, cluster, worth = drawn(apps=4, nodes=3, each=2)
+    problem, kind_of = problem_of(group, cluster, worth)
+    relaxed = column_program.bound_by_columns(problem, kind_of, width=16, seconds=np.inf)
+    monkeypatch.setattr(generation, "join", lambda *given: pytest.fail("out of time"))
+    solution = generation.solve_on_pools(problem, relaxed.master, relaxed.pools, until=99.0)
+    assert solution.value == pytest.approx(relaxed.solution.value)
+
+
+def test_a_hasty_filling_lets_more_join_at_once_and_is_nearly_as_good(monkeypatch):
+    group, cluster, worth = drawn(apps=16, nodes=160, each=40)
+    problem, kind_of = problem_of(group, cluster, worth)
+    monkeypatch.setattr(filling, "MANY", 1)
+    nothing = np.zeros_like(cluster.existing)
+    slow, hasty = (fill(problem, kind_of, nothing, group, hasty=one) for one in (False, True))
+    check_placement(hasty, group, cluster, "hasty")
+    assert slow.tolist() != hasty.tolist()
+    assert problem.value(kind_of, hasty) > 0.97 * problem.value(kind_of, slow)
+
+
+def test_rounding_ends_once_it_is_close_enough_or_out_of_attempts(monkeypatch):
+    group, cluster, worth = drawn()
+    problem, kind_of = problem_of(group, cluster, worth)
+    dives, programs = [], []
+    dive_, refine_ = column_program.dive, column_program.refine
+    monkeypatch.setattr(column_program, "dive", lambda *a: dives.append(a) or dive_(*a))
+    monkeypatch.setattr(column_program, "refine", lambda *a, **k: programs.append(a[4]) or refine_(*a, **k))
+    loose = column_program.Effort(dives=3, programs=7, close=0.5)
+    found = solve_column_program(problem, kind_of, effort=loose)
+    assert not dives  # what greedy and exchanges had begun with is within half of the bound
+    assert found.value >= 0.5 * found.bound
+    few = column_program.Effort(dives=2, programs=7, close=0.0)
+    found = solve_column_program(problem, kind_of, effort=few)
+    assert len(dives) <= 2
+    assert programs in ([], [7])
+    assert found.value > 0.97 * found.bound
+
+
+def test_a_proof_is_sought_where_it_may_succeed_and_learned_prices_are_for_haste(monkeypatch):
+    group, cluster, worth = drawn(apps=6, nodes=2, each=2)
+    problem, _ = problem_of(group, cluster, worth)
+    chosen = columns.ColumnsSettings()
+    assert columns.proves(problem, chosen)
+    assert not columns.proves(problem, chosen, learned=True)
+    assert columns.proves(problem, columns.ColumnsSettings(prove=True), learned=True)
+    assert not columns.hurries(problem, chosen, learned=False)
+    assert columns.hurries(problem, chosen, learned=True)
+    assert columns.hurries(problem, columns.ColumnsSettings(quick=True), learned=False)
+    monkeypatch.setattr(generation, "MANY", 6)
+    assert not columns.proves(problem, chosen)
+    assert columns.proves(problem, columns.ColumnsSettings(prove=True))
+    assert not columns.hurries(problem, chosen, learned=True)
