@@ -35,10 +35,14 @@ from metis.problem.oracle import worth_of
 from metis.problem.rules import Rules
 from metis.simulate.fitting import fit_simulator
 from metis.simulate.settings import SimulatorSettings
+from metis.simulate.type_transfer import alone_first, transferred
 
 SCHEDULERS = ("columns", "greedy+local_search", "greedy", "spread")
 DEALT = 20
 A_ROUND = 5  # measurements between plans
+A_STEP = 3  # the same of `transfer`
+OPTIMISM = 0.5  # spreads by which it plans on better rates than expected
+ALONE_FIRST = 8  # of `transfer`, chosen among 0, 3, 5 and 8 on these very types
 
 
 def main():
@@ -93,8 +97,10 @@ def left_out(chosen):
             bound = make_wide_scheduler("columns").place(group, cluster, worth).trace["bound"]
             newcomer = NewType(sheet, profile, name, group, cluster, chosen.doubt)
             for budget in chosen.left_out:
-                for way in (newcomer.pairs, newcomer.plans) if budget else (newcomer.pairs,):
-                    placement = newcomer.placed(way(budget, seed))
+                ways = (newcomer.pairs, newcomer.plans, newcomer.transfer)
+                for way in ways if budget else ways[:1]:
+                    transfer = way == newcomer.transfer
+                    placement = newcomer.placed(way(budget, seed), transfer=transfer)
                     reached = value(placement, cluster, worth) / bound
                     shares.setdefault((budget, way.__name__), []).append(reached)
         for (budget, way), found in shares.items():
@@ -113,14 +119,18 @@ class NewType:
     cluster: Cluster
     doubt: float
 
-    def placed(self, measured, doubt=None):
+    def placed(self, measured, doubt=None, transfer=False, optimism=0.0):
         """Place by columns on what is known of other types, and of this one of co-locations `measured`."""
-        runs = {run for run, counts in self._runs().items() if counts in measured}
-        names = zip(self.sheet.texts("type"), self.sheet.texts("run"), strict=True)
-        rows = [i for i, (of, run) in enumerate(names) if of != self.name or run in runs]
-        known = profile_of_sheet(self.sheet.take(rows), apps=self.profile.apps)
-        settings = SimulatorSettings(kind="table", type_doubt=self.doubt if doubt is None else doubt)
+        known = self._known(measured)
+        doubt = self.doubt if doubt is None else doubt
+        settings = SimulatorSettings(kind="table", type_doubt=doubt, type_transfer=transfer)
         tables = fit_simulator(known, settings).tables
+        if optimism and self.name in known.types:
+            of, made = tables.by_type[self.name], transferred(known, self.name)
+            rps = of.rps.copy()
+            rps[known.space.index(known.colocations)] *= np.exp(optimism * np.nan_to_num(made.spreads))
+            better = replace(of, quantities={**of.quantities, "rps": rps})
+            tables = replace(tables, by_type={**tables.by_type, self.name: better})
         worth = worth_of(MeanRps(), self.group, self.cluster, tables)
         return make_wide_scheduler("columns").place(self.group, self.cluster, worth).placement
 
@@ -135,6 +145,32 @@ class NewType:
                     found.add(tuple(np.bincount(pair, minlength=apps).tolist()))
         return found
 
+    def transfer(self, budget, seed):
+        """Measure alone what says most on the pace of all, then what plans have most of that is unsure."""
+        del seed
+        known = replace(self.profile, types={k: v for k, v in self.profile.types.items() if k != self.name})
+        apps = np.eye(len(known.apps), dtype=int).tolist()
+        found = {tuple(apps[a]) for a in alone_first(known, min(ALONE_FIRST, budget))}
+        while len(found) < budget:
+            rows, nodes = np.unique(self.placed(found, 0.0, True, OPTIMISM), axis=0, return_counts=True)
+            unsure = self._unsure(found)
+            by_row = {
+                tuple(row): n * unsure.get(tuple(row), 0) for row, n in zip(rows.tolist(), nodes, strict=True)
+            }
+            fresh = [one for one in by_row if any(one) and one not in found]
+            if not fresh:
+                break
+            fresh.sort(key=lambda one: -by_row[one])
+            found |= set(fresh[: min(A_STEP, budget - len(found))])
+        return found
+
+    def _unsure(self, measured):
+        """By how much the rates of a co-location may be off, in shares of the best type, by its counts."""
+        known = self._known(measured)
+        made = transferred(known, self.name)
+        off = np.nansum(made.spreads * made.shares * made.own.pace * known.colocations, axis=1)
+        return dict(zip(map(tuple, known.colocations.tolist()), off.tolist(), strict=True))
+
     def plans(self, budget, seed):
         """Measure, a few at a time, what the plan so far has most of."""
         del seed
@@ -147,6 +183,13 @@ class NewType:
                 break
             found |= set(fresh[: min(A_ROUND, budget - len(found))])
         return found
+
+    def _known(self, measured):
+        """The profile with all of other types, and of this one what was measured."""
+        runs = {run for run, counts in self._runs().items() if counts in measured}
+        names = zip(self.sheet.texts("type"), self.sheet.texts("run"), strict=True)
+        rows = [i for i, (of, run) in enumerate(names) if of != self.name or run in runs]
+        return profile_of_sheet(self.sheet.take(rows), apps=self.profile.apps)
 
     def _runs(self):
         """Return the counts of each run of this type, by its number."""

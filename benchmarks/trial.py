@@ -5,11 +5,14 @@ rounds are made: the width of the paired interval, the share of trials in which 
 and in which equal placements tie; then of trials that look after every round and stop.
 
 `predicted`: simulators fitted to little of the embedded testbed, and groups placed by what they predict. The
-share of nominal 80 % intervals of single RPS that hold the truth, and what five rounds measure.
+share of nominal 80 % intervals of single RPS that hold the truth, and what five rounds measure, each with its
+95 % interval by drawing the fits anew (bootstrap).
 """
 
 import argparse
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -18,12 +21,13 @@ from rich.table import Table
 from baselines.greedy import place_greedy
 from baselines.spread import place_spread
 from metis.measure.intervals import LEVEL
+from metis.measure.profile_files import load_profile
 from metis.measure.testbed import EmbeddedTestbed, list_colocations, load_embedded
 from metis.operate.rehearsal import Rehearsal
 from metis.operate.settings import TrialSettings
 from metis.operate.trial import differences, separated
 from metis.operate.trial_journal import TrialJournal
-from metis.operate.trial_prediction import COVERED, Predicted, coverage
+from metis.operate.trial_prediction import COVERED, Predicted, coverage, predict
 from metis.operate.trial_rounds import Rounds
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
@@ -33,6 +37,7 @@ from metis.problem.objectives import MeanRps
 from metis.problem.tables import Tables
 from metis.program.colocation_program import solve_colocation_program
 from metis.simulate.fitting import fit_simulator
+from metis.simulate.replay import FileTestbed
 from metis.simulate.settings import SimulatorSettings
 from metis.simulate.simulator import FittedSimulator
 
@@ -121,52 +126,78 @@ def placements_by(fitted: FittedSimulator, group: IntArray) -> dict[str, IntArra
     }
 
 
-def predicted_of(fitted: FittedSimulator, placement: IntArray) -> Predicted:
-    cluster = Cluster(fitted.tables.space, NODES)
-    drawn = np.array([reached_on(placement, cluster, one) for one in fitted.drawn()])
-    return Predicted(placement, reached_on(placement, cluster, fitted.tables), drawn)
-
-
-def by_prediction(seeds: int, groups: int, shares: list[float], noise: float | None) -> None:
+def by_prediction(testbed: EmbeddedTestbed | FileTestbed, chosen: argparse.Namespace) -> None:
     """Print how many nominal 80 % intervals of single RPS hold, by profile and scheduler."""
-    table = Table("measured", "placed by", "hold the truth", "hold 5 rounds", "mean RPS off by", "± said")
-    for share in shares:
-        counted: dict[str, list[tuple[int, int, int, int, float, float]]] = {}
-        for seed in range(seeds):
-            testbed = load_embedded()
-            fitted = _fitted(testbed, share, seed, noise)
+    head = (
+        "measured",
+        "placed by",
+        "hold the truth",
+        "hold 5 rounds",
+        "mean RPS off by",
+        "\N{PLUS-MINUS SIGN} said",
+    )
+    table = Table(*head)
+    for share in map(float, chosen.shares.split(",")):
+        counted: dict[str, list[Covered]] = {}
+        for seed in range(chosen.first, chosen.first + chosen.seeds):
+            fitted = _fitted(testbed, share, seed, chosen.noise)
             truth = testbed.truth()
             rng = np.random.default_rng(seed)
-            for group in draw_groups(groups, CONTAINERS, len(truth.space.apps), rng):
-                for name, placement in placements_by(fitted, group).items():
-                    counted.setdefault(name, []).append(_covered(fitted, truth, placement, rng))
+            for group in draw_groups(chosen.groups, CONTAINERS, len(truth.space.apps), rng):
+                named = placements_by(fitted, group)
+                cluster = Cluster(fitted.tables.space, NODES)
+                calibration = fitted.doubts["rps"].calibration
+                found = predict(
+                    list(named.values()), cluster, fitted.tables, list(fitted.drawn()), calibration
+                )
+                for name, one in zip(named, found, strict=True):
+                    counted.setdefault(name, []).append(_covered(one, truth, seed, rng))
         counted["all of them"] = [row for rows in counted.values() for row in rows]
         for name, rows in counted.items():
-            held, of, seen, total = (sum(row[i] for row in rows) for i in range(4))
-            off = np.mean([abs(row[4]) for row in rows])
-            said = np.mean([row[5] for row in rows])
-            rate = f"{share:.1%}"
-            table.add_row(rate, name, f"{held / of:.1%}", f"{seen / total:.1%}", f"{off:.4f}", f"{said:.4f}")
+            off = np.mean([abs(row.off) for row in rows])
+            said = np.mean([row.said for row in rows])
+            held, seen = (_share(rows, what) for what in ("truth", "rounds"))
+            table.add_row(f"{share:.1%}", name, held, seen, f"{off:.4f}", f"{said:.4f}")
     Console(width=110).print(table)
 
 
-def _fitted(testbed: EmbeddedTestbed, share: float, seed: int, noise: float | None) -> FittedSimulator:
+class Covered(NamedTuple):
+    """Intervals of one placement: how many there are and hold, and the error of its mean RPS."""
+
+    seed: int
+    truth: tuple[int, int]
+    rounds: tuple[int, int]
+    off: float
+    said: float
+
+
+def _share(rows: list[Covered], what: str) -> str:
+    """Return the share that holds, and its 95 % interval by drawing fits, with all of theirs, anew."""
+    counts = np.array([getattr(row, what) for row in rows])
+    seeds = np.array([row.seed for row in rows])
+    by_fit = np.array([counts[seeds == seed].sum(axis=0) for seed in np.unique(seeds)])
+    drawn = np.random.default_rng(0).integers(0, len(by_fit), (2000, len(by_fit)))
+    again = by_fit[drawn].sum(axis=1)
+    low, high = np.quantile(again[:, 0] / again[:, 1], [0.025, 0.975])
+    return f"{counts[:, 0].sum() / counts[:, 1].sum():.1%} ({low:.0%}-{high:.0%})"
+
+
+def _fitted(
+    testbed: EmbeddedTestbed | FileTestbed, share: float, seed: int, noise: float | None
+) -> FittedSimulator:
     profile = testbed.measure(list_colocations(testbed.space, "share", share=share, seed=seed), seed)
     return fit_simulator(profile, SimulatorSettings(kind="ensemble", held_out=0.0, seed=seed, noise=noise))
 
 
-def _covered(
-    fitted: FittedSimulator, truth: Tables, placement: IntArray, rng: np.random.Generator
-) -> tuple[int, int, int, int, float, float]:
-    one = predicted_of(fitted, placement)
+def _covered(one: Predicted, truth: Tables, seed: int, rng: np.random.Generator) -> Covered:
+    placement = one.placement
     true = reached_on(placement, Cluster(truth.space, NODES), truth)
     known = np.where(placement > 0, true, np.nan)[None, None]
     noise = NOISE / np.sqrt(np.maximum(placement, 1))
     rounds = known * np.exp(noise * rng.standard_normal((5, 1, *placement.shape)))
     mean = float((true * placement).sum() / placement.sum())
-    held = coverage([one], known, COVERED)
-    seen = coverage([one], rounds, COVERED)
-    return (*held, *seen, one.mean - mean, one.half)
+    held, seen = coverage([one], known, COVERED), coverage([one], rounds, COVERED)
+    return Covered(seed, held, seen, one.mean - mean, one.half)
 
 
 def main() -> None:
@@ -174,18 +205,20 @@ def main() -> None:
     parser.add_argument("--part", choices=("rounds", "predicted"), required=True)
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--groups", type=int, default=3)
     parser.add_argument("--shares", default="0.01,0.02,0.05,0.2")
     parser.add_argument(
         "--noise", type=float, help="simulator.noise; without, what the profile says of itself"
     )
+    parser.add_argument("--table", type=Path, help="a full profile as the truth, instead of the embedded one")
     options = parser.parse_args()
     began = time.process_time()
     if options.part == "rounds":
         by_rounds(options.trials)
     else:
-        shares = [float(one) for one in options.shares.split(",")]
-        by_prediction(options.seeds, options.groups, shares, options.noise)
+        testbed = FileTestbed(load_profile(options.table)) if options.table else load_embedded()
+        by_prediction(testbed, options)
     print(f"{time.process_time() - began:.1f} CPU-s")
 
 

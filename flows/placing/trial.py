@@ -18,10 +18,9 @@ from metis.measure.intervals import LEVEL, interval
 from metis.operate.rehearsal import Rehearsal
 from metis.operate.trial import alike, differences, look_level
 from metis.operate.trial_journal import TrialJournal
-from metis.operate.trial_prediction import COVERED, Predicted, coverage, with_units
+from metis.operate.trial_prediction import COVERED, Predicted, coverage, predict, with_units
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray, describe_colocation
-from metis.problem.evaluation import reached_on
 from metis.problem.oracle import Oracle
 from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
@@ -142,7 +141,7 @@ def predictions(
 ) -> list[Predicted]:
     """Return what the simulator predicts of each placement; nothing where it knows other applications.
 
-    Draws have its own error, and that of the stand-alone RPS which the trial measured.
+    Draws have its own error, and that of the stand-alone RPS which the trial measured; see `predict`.
     """
     known = tables_of(simulator)
     space = known.space
@@ -154,12 +153,13 @@ def predictions(
     drawn: list[Tables | Oracle] = []
     if isinstance(simulator, FittedSimulator | ModelOracle):
         drawn += simulator.drawn()
-    found = []
-    for placement in journal.placements:
-        held = placement[:, columns]
-        rates = reached_on(held, cluster, known)[:, back]
-        could_be = [reached_on(held, cluster, one)[:, back] for one in drawn]
-        found.append(Predicted(placement, rates, np.array(could_be).reshape(-1, *placement.shape)))
+    doubt = simulator.doubts.get("rps") if isinstance(simulator, FittedSimulator) else None
+    calibration = doubt.calibration if doubt else (1.0, 1.0)
+    held = [placement[:, columns] for placement in journal.placements]
+    found = [
+        Predicted(one.placement[:, back], one.rates[:, back], one.drawn[..., back])
+        for one in predict(held, cluster, known, drawn, calibration)
+    ]
     return with_units(found, journal.unit_errors(), settings.trial.seed)
 
 

@@ -86,7 +86,8 @@ class Belief:
             count = int(np.clip(MOST_DRAWN // expected.size, FEWEST_DRAWS, DRAWS))
             draws = np.zeros((count, *expected.shape), dtype=np.float16)
             draws[:, known] = np.log(ensemble.draws(rng, count)[:, known] / expected[known])
-            found[name] = Doubt(np.where(known, ensemble.beliefs[1], 0.0), draws)
+            spread = np.where(known, ensemble.beliefs[1], 0.0)
+            found[name] = Doubt(spread, draws, ensemble.calibration)
         return found
 
     def better(self, name: str, app: int) -> Tables:

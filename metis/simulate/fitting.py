@@ -47,7 +47,10 @@ def fit_simulator(
     from metis.simulate.node_types import simulate_by_type
 
     return simulate_by_type(
-        profile, settings.type_doubt, lambda one: _fitted(one, settings, quantities, progress)
+        profile,
+        settings.type_doubt,
+        lambda one: _fitted(one, settings, quantities, progress),
+        settings.type_transfer,
     )
 
 
@@ -117,7 +120,10 @@ def oracle_of(
         from metis.simulate.node_types import oracle_by_type
 
         return oracle_by_type(
-            profile, settings.type_doubt, lambda one: oracle_of(one, settings, quantities, progress)
+            profile,
+            settings.type_doubt,
+            lambda one: oracle_of(one, settings, quantities, progress),
+            settings.type_transfer,
         )
     noise = profile.noise if settings.noise is None else settings.noise
     oracle: ModelOracle

@@ -104,10 +104,14 @@ class Process:
         variance = before - np.einsum("ij,ij->j", explained, explained)
         return cross @ self.weights, np.maximum(variance, 0.0)
 
-    def left_out(self) -> FloatArray:
-        """Each observation's error in standard deviations, had it alone been left out, [n - 1]."""
+    def left_out(self) -> tuple[FloatArray, FloatArray]:
+        """Errors of observations, each left out alone, and their variances by the process, [n - 1] each.
+
+        Measurement errors are part of both.
+        """
         inverse = cho_solve((self.factor, True), np.eye(len(self.targets)), check_finite=False)
-        return np.asarray((self.weights / np.sqrt(np.diag(inverse)))[1:])
+        variance = 1 / np.diag(inverse)[1:]
+        return np.asarray(self.weights[1:] * variance), np.asarray(variance)
 
     def draws(self, at: Features, rows: IntArray, rng: np.random.Generator, count: int) -> FloatArray:
         """Functions drawn from the process at co-locations, [count, n]: prior draws corrected at the data.

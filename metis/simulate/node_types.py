@@ -11,10 +11,11 @@ from metis.problem.counts import FloatArray
 from metis.problem.tables import Tables
 from metis.simulate.model_oracle import ModelOracle, OfType
 from metis.simulate.simulator import Doubt, FittedSimulator
+from metis.simulate.type_transfer import LITTLE, transferred
 
 
 def simulate_by_type(
-    profile: Profile, doubt: float, fit: Callable[[Profile], FittedSimulator]
+    profile: Profile, doubt: float, fit: Callable[[Profile], FittedSimulator], transfer: bool = False
 ) -> FittedSimulator:
     """Fit a simulator to each node type of a profile, and one to all types together.
 
@@ -26,6 +27,8 @@ def simulate_by_type(
         profile: with `types`.
         doubt: deviation of the logarithm by which a type may differ from others.
         fit: of one profile without types.
+        transfer: whether what is lent is as the type differs from others where it was measured, instead of
+            what others do; see `metis.simulate.type_transfer`.
 
     Returns:
         A simulator for types that were not measured, with one for each that was. Shares are of what an
@@ -34,8 +37,8 @@ def simulate_by_type(
     together = replace(profile, types={}, pace=None)
     found = {}
     report: dict[str, float] = {}
-    for name, own in profile.types.items():
-        lent = _lent(own, together)
+    for name in profile.types:
+        own, lent = _with_lent(profile, name, together, transfer)
         fitted = fit(lent) if len(lent) > len(own) else fit(replace(own, pace=None))
         found[name] = _on_type(fitted, profile, own, doubt)
         report |= {f"{figure}_{name}": value for figure, value in fitted.report.items() if figure == "r2"}
@@ -45,7 +48,10 @@ def simulate_by_type(
 
 
 def oracle_by_type(
-    profile: Profile, doubt: float, fit: Callable[[Profile], tuple[ModelOracle, dict[str, float]]]
+    profile: Profile,
+    doubt: float,
+    fit: Callable[[Profile], tuple[ModelOracle, dict[str, float]]],
+    transfer: bool = False,
 ) -> tuple[ModelOracle, dict[str, float]]:
     """Fit an oracle to each node type of a profile, and one to all together, as `simulate_by_type` does.
 
@@ -55,12 +61,13 @@ def oracle_by_type(
         profile: with `types`.
         doubt: deviation of the logarithm by which a type may differ from others.
         fit: of one profile without types; returns the oracle and its report.
+        transfer: see `simulate_by_type`.
     """
     together = replace(profile, types={}, pace=None)
     base, report = fit(together)
     found = {}
-    for name, own in profile.types.items():
-        lent = _lent(own, together)
+    for name in profile.types:
+        own, lent = _with_lent(profile, name, together, transfer)
         oracle, judged = fit(lent)
         known = lent.space.size - 1
         of = OfType(
@@ -86,6 +93,16 @@ def speed_pace(profile: Profile, own: Profile | None) -> FloatArray:
     alone = np.stack([one.alone("p99") for one in profile.types.values()])
     best = np.array([np.nanmin(column) if np.isfinite(column).any() else np.nan for column in alone.T])
     return np.asarray(median_known(best / alone) if own is None else best / own.alone("p99"))
+
+
+def _with_lent(profile: Profile, name: str, together: Profile, transfer: bool) -> tuple[Profile, Profile]:
+    """Return what was measured on a type, and the same with what others lend; see `simulate_by_type`."""
+    own = profile.types[name]
+    if not transfer or len(own) >= min(len(together), LITTLE) or len(profile.types) == 1:
+        return own, _lent(own, together)
+    found = transferred(profile, name)
+    rps = np.where(np.isfinite(together.rps), found.shares, np.nan)
+    return found.own, _lent(found.own, replace(together, rps=rps))
 
 
 def _lent(own: Profile, together: Profile) -> Profile:

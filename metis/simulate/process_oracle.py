@@ -173,7 +173,9 @@ def fit_process_oracle(
             done += 1
             if progress:
                 progress(done, total)
-        missed = np.abs(np.concatenate([process.left_out() for process in made]))
+        missed = np.concatenate(
+            [np.abs(error) / np.sqrt(variance) for error, variance in map(Process.left_out, made)]
+        )
         return ProcessFits(rows, seen, tuple(made), widening_of(missed), _known(profile, name))
 
     name = quantities[0]

@@ -36,6 +36,9 @@ class SimulatorSettings:
         type_doubt: of a profile with node types: deviation of the logarithm by which one type may differ from
             others. What was not measured on a type is predicted with what was on others, worse by so much,
             and where the simulator knows its errors they are as much wider there; 0: as if measured.
+        type_transfer: of a profile with node types: whether a type of which little was measured is expected
+            to deviate from others as it does where it was measured (a Gaussian process over pace and
+            shares), instead of doing what others do; for a type that is new, with fewer than 400 measured.
         held_out: share of the rows kept back once to report R2 and MSE; 0 to skip it.
         seed: of the fit and of the rows held out.
     """
@@ -51,6 +54,7 @@ class SimulatorSettings:
     resources: Annotated[int, Ge(1), Le(100)] = 6
     members: Annotated[int, Ge(1), Le(100)] = 6
     type_doubt: Annotated[float, Ge(0), Le(2)] = 0.1
+    type_transfer: bool = False
     held_out: Annotated[float, Ge(0), Lt(1)] = 0.2
     seed: Seed = 0
 

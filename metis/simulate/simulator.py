@@ -1,6 +1,6 @@
 """The protocol of simulators, and a fitted simulator written out over its space."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,10 +37,13 @@ class Doubt:
     Attributes:
         spread: standard deviation of the logarithm of what is predicted, float64 [size, apps]; 0 where exact.
         draws: logarithms of tables that could be true over the one predicted, float16 [draws, size, apps].
+        calibration: factors on both with which intervals hold their share, of co-locations that were not
+            chosen by what is predicted and of those that were; see `metis.simulate.ensemble.Ensemble`.
     """
 
     spread: FloatArray
     draws: NDArray[np.float16]
+    calibration: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class FittedSimulator:
         for name, doubt in self.doubts.items():
             step = (-caution if name in SHARES else caution) * doubt.spread
             tables[name] = tables[name] * np.exp(step)
-            doubts[name] = Doubt(doubt.spread, (doubt.draws - step).astype(np.float16))
+            doubts[name] = replace(doubt, draws=(doubt.draws - step).astype(np.float16))
         types = {name: one.cautious(caution) for name, one in self.types.items()}
         return replace(self, tables=replace(self.tables, quantities=tables), doubts=doubts, types=types)
 
@@ -110,6 +113,7 @@ class FittedSimulator:
         arrays |= {f"quantity_{name}": values for name, values in self.tables.quantities.items()}
         for name, doubt in self.doubts.items():
             arrays |= {f"spread_{name}": doubt.spread, f"draws_{name}": doubt.draws}
+            arrays[f"calibration_{name}"] = np.array(doubt.calibration)
         return arrays
 
     @classmethod
@@ -139,13 +143,22 @@ class FittedSimulator:
         report = zip(stored[f"{prefix}report_names"], stored[f"{prefix}report_values"], strict=True)
         names = [str(name) for name in stored[f"{prefix}quantities"]]
         doubts = {
-            name: Doubt(stored[f"{prefix}spread_{name}"], stored[f"{prefix}draws_{name}"])
+            name: Doubt(
+                stored[f"{prefix}spread_{name}"],
+                stored[f"{prefix}draws_{name}"],
+                _two(stored.get(f"{prefix}calibration_{name}", (1.0, 1.0))),
+            )
             for name in names
             if f"{prefix}spread_{name}" in stored
         }
         tables = {name: stored[f"{prefix}quantity_{name}"] for name in names}
         figures = {str(name): float(value) for name, value in report}
         return cls(Tables(space, tables, measured=float(stored[f"{prefix}measured"])), figures, doubts)
+
+
+def _two(values: Iterable[float]) -> tuple[float, float]:
+    first, second = map(float, values)
+    return first, second
 
 
 def error_of(drawn: FloatArray) -> float:

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from metis.operate.trial_prediction import Predicted, coverage, with_units
+from metis.operate.trial_prediction import Predicted, chosen, coverage, predict, with_units
+from metis.problem.cluster import Cluster
+from metis.problem.space import ColocationSpace
+from metis.problem.tables import Tables
 
 RATES = np.array([[0.5, 0.8], [1.0, 0.0]])
 HELD = np.array([[1, 2], [1, 0]])
@@ -75,6 +78,40 @@ def test_predicted_intervals_hold_where_what_counts_as_one_was_measured_wrong():
         of += 3
     assert held / of == pytest.approx(0.8, abs=0.05)
     assert exact / of < 0.3
+
+
+APPS2 = ColocationSpace(("a", "b"), 2)
+APART, MIXED = np.array([[2, 0], [0, 2]]), np.array([[1, 1], [1, 1]])
+
+
+def tables(mixed, alike):
+    """Rates where two of one application, or one of each, share a node."""
+    rps = np.zeros((APPS2.size, 2))
+    rps[APPS2.index(np.array([[1, 0], [0, 1]]))] = np.eye(2)
+    rps[APPS2.index(np.array([[2, 0], [0, 2]]))] = alike * np.eye(2)
+    rps[APPS2.index(np.array([[1, 1]]))] = mixed
+    return Tables(APPS2, {"rps": rps})
+
+
+def test_a_placement_is_chosen_by_as_much_as_it_gains_over_its_containers_dealt_at_random():
+    cluster = Cluster(APPS2, 2)
+    assert chosen([APART, MIXED], cluster, tables(mixed=0.9, alike=0.5)).tolist() == [0.0, 1.0]
+    assert chosen([APART, MIXED], cluster, tables(mixed=0.5, alike=0.9)).tolist() == [1.0, 0.0]
+    # where nothing matters, nothing was chosen
+    assert chosen([APART, MIXED], cluster, tables(mixed=0.7, alike=0.7)).tolist() == [0.0, 0.0]
+
+
+def test_intervals_of_a_placement_that_was_not_chosen_are_narrower():
+    cluster, known = Cluster(APPS2, 2), tables(mixed=0.9, alike=0.5)
+    drawn = [tables(0.9 * f, 0.5 * f) for f in np.exp([-0.2, -0.1, 0.1, 0.2])]
+    apart, mixed = predict([APART, MIXED], cluster, known, drawn, (0.5, 1.2))
+    assert np.log(apart.drawn[:, 0, 0] / 0.5) == pytest.approx([-0.1, -0.05, 0.05, 0.1])
+    assert np.log(mixed.drawn[:, 0, 0] / 0.9) == pytest.approx([-0.24, -0.12, 0.12, 0.24])
+    assert apart.drawn[:, 0, 1].tolist() == [0.0] * 4
+    assert (apart.mean, mixed.mean) == (pytest.approx(0.5), pytest.approx(0.9))
+    plain = predict([APART], cluster, known, drawn)[0]
+    assert np.log(plain.drawn[:, 0, 0] / 0.5) == pytest.approx([-0.2, -0.1, 0.1, 0.2])
+    assert predict([APART], cluster, known, [])[0].drawn.shape == (0, 2, 2)
 
 
 def test_without_draws_nothing_is_said():

@@ -1,5 +1,7 @@
 """The ensemble: exact where it should be, calibrated where it is not, not fooled by noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from metis.problem.counts import FloatArray, IntArray
 from metis.problem.space import ColocationSpace
 from metis.program.relaxation import relax
 from metis.simulate.belief import simulate_by_ensemble
-from metis.simulate.ensemble import Ensemble, fit_ensemble, observe
+from metis.simulate.ensemble import Ensemble, _calibration, fit_ensemble, observe
 from metis.simulate.gaussian import _loss, features, fit_process, prior
 
 MODEL = InterferenceModel.load()
@@ -134,12 +136,36 @@ def test_left_out_errors_are_those_of_fits_that_leave_one_out(logs: list[float],
     counts, targets = SPACE.counts[chosen[: len(logs)]], np.array(logs)
     noise = np.full(len(logs), 1e-3)
     whole = fit_process(0, counts, targets, noise, steps=0)
-    for i, error in enumerate(whole.left_out()):
+    for i, (error, spread) in enumerate(zip(*whole.left_out(), strict=True)):
         rest = np.arange(len(logs)) != i
         part = fit_process(0, counts[rest], targets[rest], noise[rest], steps=0)
         mean, variance = part.predict(features(counts[[i]], 0))
-        expected = (targets[i] - mean[0]) / np.sqrt(variance[0] + noise[i])
-        assert error == pytest.approx(expected, rel=1e-3, abs=1e-4)
+        assert error == pytest.approx(targets[i] - mean[0], rel=1e-3, abs=1e-4)
+        assert spread == pytest.approx(variance[0] + noise[i], rel=1e-3)
+
+
+@pytest.mark.parametrize("wide", [0.6, 1.0, 1.5])
+def test_a_calibration_is_what_left_out_errors_differ_from_their_spread_by(wide: float) -> None:
+    rng = np.random.default_rng(0)
+    spreads, noises = rng.uniform(0.01, 0.1, 20_000), np.full(20_000, 0.03**2)
+    missed = np.abs(rng.normal(0, np.sqrt((wide * spreads) ** 2 + noises)))
+    apart, picked = _calibration(missed, spreads**2 + noises, noises, 7, 1.0)
+    assert apart == pytest.approx(min(wide, 1.0), rel=0.03)  # wider spreads are the widening's
+    assert picked == pytest.approx(1.0, abs=0.01)
+    # with few rows, of which the hyperparameters were fitted to all, both are wider
+    few = _calibration(missed[:70], (spreads**2 + noises)[:70], noises[:70], 7, 1.0)
+    assert few[1] == pytest.approx(1.6)
+    assert _calibration(missed[:20], (spreads**2 + noises)[:20], noises[:20], 7, 1.0) == (1.0, 1.0)
+
+
+def test_a_calibration_leaves_plans_their_spread() -> None:
+    ids = some(300)
+    fitted = fit_ensemble(SPACE, observe(ids, noisy(ids, 0.02, 0), noise=0.02))
+    apart, picked = fitted.calibration
+    assert 0.4 <= apart < picked
+    assert fitted.widening >= 1.0
+    wider = replace(fitted, calibration=(0.1, 9.0))
+    np.testing.assert_array_equal(wider.beliefs[1], fitted.beliefs[1])
 
 
 def test_a_simulator_of_a_profile_reports_its_coverage() -> None:

@@ -17,7 +17,7 @@ PRESENT = SPACE.counts > 0
 def fitted():
     """RPS 1 and a p99 of 2 s everywhere; a is known to 10 %, b exactly; two draws, 10 % up and down."""
     spread = np.where(PRESENT, [0.1, 0.0], 0.0)
-    doubt = Doubt(spread, np.stack([spread, -spread]).astype(np.float16))
+    doubt = Doubt(spread, np.stack([spread, -spread]).astype(np.float16), (0.7, 1.1))
     tables = Tables(SPACE, {"rps": np.where(PRESENT, 1.0, 0.0), "p99": np.where(PRESENT, 2.0, 0.0)})
     return FittedSimulator(tables, {"measured": 0.5}, {"rps": doubt, "p99": doubt})
 
@@ -29,6 +29,8 @@ def test_what_is_saved_is_read(fitted, tmp_path):
     for name, doubt in fitted.doubts.items():
         np.testing.assert_array_equal(read.doubts[name].spread, doubt.spread)
         np.testing.assert_array_equal(read.doubts[name].draws, doubt.draws)
+        assert read.doubts[name].calibration == (0.7, 1.1)
+        assert fitted.cautious(0.5).doubts[name].calibration == (0.7, 1.1)
     FittedSimulator(fitted.tables).save(tmp_path / "y.npz")
     assert FittedSimulator.load(tmp_path / "y.npz").doubts == {}
     assert list(FittedSimulator(fitted.tables).drawn()) == []
