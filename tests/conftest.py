@@ -53,7 +53,10 @@ HEAVY = {
         *("tests/baselines/test_registry.py", "tests/flows/stages/test_placing.py"),
         "tests/pipeline/test_learned.py",
     ),
-    "prefect": ("tests/flows/prefect/", "tests/flows/engine/test_leftovers.py"),
+    "prefect": (
+        *("tests/flows/prefect/", "tests/flows/engine/test_leftovers.py"),
+        "tests/flows/command/test_serve.py",
+    ),
 }
 
 

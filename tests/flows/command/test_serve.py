@@ -8,13 +8,14 @@ import pytest
 
 from flows.command.main import main
 from flows.command.verbs import serve
-from flows.prefect import deployments
 from flows.prefect.variables import BASE
 
 
 @pytest.fixture
 def served(monkeypatch):
     """A server that is never started, and serving that ends at once; the settings and words it was given."""
+    from flows.prefect import deployments  # and with it Prefect, which takes seconds to import
+
     given = {}
 
     @contextmanager
@@ -56,7 +57,7 @@ def test_ctrl_c_ends_it_in_silence(served, tracking, monkeypatch, capfd):
     def interrupted(chosen):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deployments, "serve_until_stopped", interrupted)
+    monkeypatch.setattr("flows.prefect.deployments.serve_until_stopped", interrupted)
     assert main(["serve", tracking, "serve.port=4311"]) == 0
     out, err = capfd.readouterr()
     assert out == ""

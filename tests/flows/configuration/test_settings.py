@@ -1,6 +1,7 @@
 """Defaults stand in code; every file under conf/ composes, validates and changes something."""
 
 from dataclasses import FrozenInstanceError, fields
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,46 @@ NEEDED = {
     "testbed/synthetic.yaml": ["apps.count=3"],
     "cluster/hosts.yaml": ["cluster.inventory=hosts.yaml", "apps.names=[Redis,MMS]"],
 }
+# the others set their own section alone: Hydra composes one of each group at once, a quarter of a second
+ALONE = [
+    path for path in FILES if path.as_posix() in NEEDED or "@package" in (CONF / path).read_text("utf-8")
+]
 # defaults under a name of their own, for sweeps over a parameter
 SAME = (["free_10", "free_nodes"], ["slo", "slo_095"], ["random_20", "testbed"])
+
+
+def word_of(path):
+    return f"{path.parent.as_posix()}={path.stem}"
+
+
+@cache
+def beside_others():
+    """The composed section of each file that sets no other, by file."""
+    waiting = {}
+    for path in FILES:
+        if path not in ALONE:
+            waiting.setdefault(path.parent.name, []).append(path)
+    found = {}
+    while waiting:
+        chosen = {group: paths.pop() for group, paths in waiting.items()}
+        composed = compose_plain([word_of(path) for path in chosen.values()])
+        found |= {path: composed[group] for group, path in chosen.items()}
+        waiting = {group: paths for group, paths in waiting.items() if paths}
+    return found
+
+
+def composed_of(path):
+    """What one file under conf/ makes of the defaults, as plain values."""
+    if path in ALONE:
+        return compose_plain([word_of(path), *NEEDED.get(path.as_posix(), ())])
+    return {**compose_plain([]), path.parent.name: beside_others()[path]}
+
+
+@pytest.mark.parametrize("name", ["objective/slo_095", "profile/mixes", "watch/metrics"])
+def test_a_file_that_sets_its_own_section_composes_alone_as_beside_others(name):
+    path = Path(f"{name}.yaml")
+    assert path in beside_others()
+    assert composed_of(path) == compose_plain([word_of(path)])
 
 
 def test_without_overrides_the_settings_are_those_of_the_code():
@@ -38,7 +77,7 @@ def test_without_overrides_the_settings_are_those_of_the_code():
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_every_option_composes_validates_and_plans(path):
-    chosen = settings_of(f"{path.parent.as_posix()}={path.stem}", *NEEDED.get(path.as_posix(), ()))
+    chosen = validated(composed_of(path))
     names = [step.name for step in all_steps(chosen)]
     # other stages may come between, but these keep their order; `optimum` is not offered where nodes differ
     reference = "baselines/columns" if chosen.by_oracle else "baselines/optimum"
@@ -54,8 +93,7 @@ def test_the_options_of_a_group_differ(group):
     options = [path for path in FILES if path.parent.name == group]
     composed = {}
     for path in options:
-        words = [f"{group}={path.stem}", *NEEDED.get(path.as_posix(), ())]
-        composed.setdefault(str(plain(settings_of(*words))), []).append(path.stem)
+        composed.setdefault(str(plain(validated(composed_of(path)))), []).append(path.stem)
     alike = [names for names in composed.values() if len(names) > 1]
     assert all(names in SAME for names in alike), alike
 
