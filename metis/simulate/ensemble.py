@@ -260,7 +260,7 @@ def _calibration(
     left-out errors fall into their intervals, measurement errors aside, which are known. It may be below 1,
     as the priors of the processes are careful. A plan takes co-locations of which too much is expected, and
     their errors are as wide as the processes say: what half of the rows say of those that a plan on the
-    other half would use is (0.97 in the mean of 20 fits). So the second is 1. Both are wider with few rows.
+    other half would use is (0.97 in the mean of 21 fits). So the second is 1. Both are wider with few rows.
 
     Args:
         missed: absolute errors of rows left out, [n].
