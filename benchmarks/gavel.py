@@ -12,8 +12,8 @@ All are judged by what each type really does.
 One type in turn is new: of it so many runs are measured, of the others all. The same jobs on nodes of it
 alone are placed by columns on what is then known, and judged by what that type really does, against its
 proven bound. `pairs`: drawn so that each job comes about as often. `plans`: by and by what the plan so far
-has most of. `transfer`: some jobs alone, then what plans have most of that is unsure, and the simulator learns
-how the type deviates from others (`simulator.type_transfer`).
+has most of. `transfer`: some jobs alone, then what plans have most of that is unsure, and the simulator
+learns how the type deviates from others (`simulator.type_transfer`).
 """
 
 import argparse
