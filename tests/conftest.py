@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from flows.engine.startup import go_easy_on_garbage
 from tests import preloaded
@@ -43,6 +44,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 go_easy_on_garbage()  # before the tests are collected, which imports much
+
+# on a busy machine no time that an example takes says that something is wrong
+settings.register_profile("metis", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("metis")
 
 # libraries that take up to ten CPU-seconds to import, and the tests that do so in their own process: these
 # run in one of pytest-xdist's workers, and the others never import it
