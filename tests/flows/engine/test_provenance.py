@@ -188,7 +188,8 @@ def test_a_picture_of_any_placement_is_sound_and_counts_right(nodes, apps, seed)
     picture = ET.fromstring(placement_svg(placement, names, 'a "title" <&>'))
     texts = ["".join(text.itertext()) for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     free = int((placement.sum(axis=1) == 0).sum())
-    assert texts[0] == (f'a "title" <&>: {placement.sum()} containers on {nodes} nodes, {free} of them free')
+    held, on = amount(placement.sum(), "container"), amount(nodes, "node")
+    assert texts[0] == f'a "title" <&>: {held} on {on}, {free} of them free'
     for i, name in enumerate(names):
         assert name in texts
         assert str(placement[:, i].sum()) in texts
