@@ -23,6 +23,7 @@ from flows.engine.secrets import masked
 from flows.prefect.run import run_chain
 from flows.report.placement_picture import placement_svg
 from flows.stages.evaluate import read_results
+from metis.wording import amount
 from tests.pipeline.test_chain import SMALL
 
 SCHEDULERS = ("optimum", "greedy", "greedy+local_search")
