@@ -31,6 +31,7 @@ class Explanation:
             beside it: the difference on its removal, float [nodes, s, c]; NaN where either is absent, or
             where s = c is the only one.
         violated: extent per node, float [nodes], of each violated constraint, by its wording.
+        checked: whether constraints were looked for at all.
         others: further predicted quantities of one container by name, such as `p99` in seconds, float
             [nodes, apps]; NaN where absent or never measured.
         names: of the nodes, where they have any; else they are numbered from 0.
@@ -42,6 +43,7 @@ class Explanation:
     rps: FloatArray
     effect: FloatArray
     violated: Mapping[str, FloatArray] = field(default_factory=dict)
+    checked: bool = True
     others: Mapping[str, FloatArray] = field(default_factory=dict)
     names: tuple[str, ...] = ()
 
@@ -99,6 +101,7 @@ class Explanation:
             "rps": total / containers if containers else 0.0,
             "free_nodes": int((self.counts.sum(axis=1) == 0).sum()),
             "violated": {rule: float(extents.sum()) for rule, extents in self.violated.items()},
+            "checked": self.checked,
             "nodes": [self.node(n) for n in (range(len(self.counts)) if nodes is None else nodes)],
         }
 
@@ -152,7 +155,7 @@ def explain(
         cluster: its nodes, and what ran there before.
         tables: predicted quantities over the space, `rps` and `others`, or an oracle of them.
         violated: extent per node, float [nodes], of each violated constraint, by its wording (for instance
-            `Constraints.node_extents` of the baselines); None for none.
+            `Constraints.node_extents` of the baselines); None where none were looked for.
         others: further quantities to show, such as those that the objective needs.
 
     Raises:
@@ -176,6 +179,7 @@ def explain(
         rps=rps,
         effect=_effects_by_type(total, cluster, tables),
         violated=extents,
+        checked=violated is not None,
         others={
             name: np.where(total > 0, reached_on(total, cluster, tables, name), np.nan)
             for name in others

@@ -37,6 +37,9 @@ WANTED = {  # what would be right, by the kind of pydantic's error
     **dict.fromkeys(("tuple_type", "list_type"), "a list"),
     **dict.fromkeys(("dict_type", "mapping_type", "dataclass_type"), "a mapping"),
     "string_type": "a text",
+    "string_pattern_mismatch": "a text that matches {pattern}",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
     "finite_number": "a finite number",
     "greater_than_equal": "at least {ge}",
     "greater_than": "more than {gt}",
@@ -219,7 +222,8 @@ def read_as(kind: type[Made], given: Any, prefix: str = "") -> Made:
         made: Made = adapter_of(known).validate_python(given)
     except ValidationError as error:
         # a wrong `seed` also shows up in all the sections that take theirs from it
-        first = min(_telling(error.errors()), key=lambda found: len(found["loc"]))
+        # and a name that is wrong is also missing
+        first = min(_telling(error.errors()), key=lambda one: (len(one["loc"]), one["type"] == "missing"))
         # pydantic adds the member of a union, such as `list[float]` or `constrained-int`, which is no key
         key = ".".join(str(part) for part in first["loc"] if not _is_member(part))
         raise InputError(prefix + _in_words(kind, key, first)) from None
@@ -283,8 +287,11 @@ def _in_words(kind: Any, key: str, error: Mapping[str, Any]) -> str:
 def unknown_key(key: str, known: Sequence[str]) -> str:
     """Return the message for a key that does not exist, with the nearest key or section that does."""
     sections = {name.rpartition(".")[0] for name in known} - {""}
-    near = get_close_matches(re.sub(r"\.\d+", "", key), [*known, *sorted(sections)], n=1, cutoff=0.6)
-    few = f"; use {', '.join(known)}" if len(known) < 20 else ""
+    section = key.rpartition(".")[0]
+    others = [*known, *sorted(sections - {section})]
+    near = get_close_matches(re.sub(r"\.\d+", "", key), others, n=1, cutoff=0.6)
+    beside = [name for name in known if section and name.startswith(f"{section}.")] or known
+    few = f"; use {', '.join(beside)}" if len(beside) < 20 else ""
     return f"{key}: there is no such setting" + (f"; did you mean {near[0]}?" if near else few)
 
 

@@ -177,9 +177,12 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     else:
         existing = placement_of(Path(settings.existing), space)
     if len(existing) != nodes:
+        stated, right = "cluster.nodes is", f"cluster.nodes={len(existing)}"
+        if settings.cluster.types:
+            stated, right = "cluster.types has", f"types of {len(existing)} in all"
         raise InputError(
-            f"existing {settings.existing}: names {len(existing)} nodes, cluster.nodes is {nodes}: give a "
-            f"row for each node, also for empty ones, or cluster.nodes={len(existing)}"
+            f"existing {settings.existing}: names {amount(len(existing), 'node')}, {stated} {nodes}: "
+            f"give a row for each node, also for empty ones, or {right}"
         )
     return replace(made, existing=existing)
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.engine.console import say
 from flows.engine.memo import Memo
-from flows.placing.tables import known_in, tables_in
+from flows.placing.tables import known_in, tables_in, tables_of
 from metis.errors import InputError
-from metis.problem.oracle import Oracle
+from metis.problem.oracle import Oracle, types_of
 from metis.problem.tables import Tables
 from metis.simulate.simulator import FittedSimulator
 
@@ -27,7 +28,14 @@ def known_simulator(memo: Memo) -> FittedSimulator | Oracle:
     Raises:
         InputError: see `simulator_folder`.
     """
-    return known_in(simulator_folder(memo))
+    known = known_in(simulator_folder(memo))
+    types = types_of(tables_of(known))
+    if types and not memo.settings.stated:
+        say(
+            f"the profile distinguishes types of nodes ({', '.join(types)}), the settings do not: each node "
+            "counts as one of a type that was not measured; give cluster.types"
+        )
+    return known
 
 
 def simulator_folder(memo: Memo) -> Path:

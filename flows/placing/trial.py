@@ -41,6 +41,8 @@ def contenders(settings: Settings) -> tuple[str, ...]:
     for key in ("existing", "problem"):
         if getattr(settings, key):
             raise InputError(f"{key}: a trial places a group on nodes that are empty; it has no effect there")
+    if not settings.trial.alone and not settings.cluster.live:
+        refuse_units(settings)
     names = tuple(dict.fromkeys(settings.schedulers))
     if len(names) < FEWEST:
         raise InputError(
@@ -48,6 +50,19 @@ def contenders(settings: Settings) -> tuple[str, ...]:
             f"schedulers=[{names[0]},{'spread' if names[0] != 'spread' else 'metis'}]"
         )
     return names
+
+
+def refuse_units(settings: Settings) -> None:
+    """Refuse to load applications alone after rounds where what they serve alone is given.
+
+    Raises:
+        InputError: `trial.units` asks for it; says how the trial measures it.
+    """
+    if settings.trial.units:
+        raise InputError(
+            f"trial.units={settings.trial.units}: stand-alone RPS are given here, and none is measured; "
+            "give trial.alone=true too"
+        )
 
 
 def trial_steps(settings: Settings) -> tuple[str, ...]:

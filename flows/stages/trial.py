@@ -18,6 +18,7 @@ from flows.placing.trial import (
     contest_of,
     document_of,
     predictions,
+    refuse_units,
     rehearsal,
     trial_steps,
 )
@@ -98,7 +99,6 @@ def _rehearsed(work: Work, path: Path) -> "tuple[Site, TrialJournal]":
     journal = _journal(path, contest, cluster.space.apps, tuple(nodes))
     if not settings.trial.alone:
         journal.units = dict.fromkeys(cluster.space.apps, 1.0)
-    _check_units(settings, journal)
     return rehearsal(settings, cluster, tuple(nodes), journal.loads), journal
 
 
@@ -125,7 +125,8 @@ def _live(work: Work, path: Path) -> "Iterator[tuple[Site, TrialJournal]]":
             if not (settings.trial.alone or journal.units or journal.alone):
                 known, apps = alone_rps(known_profile(work.inputs)), journal.without_unit
                 journal.units = {app: known[app] for app in apps} if set(apps) <= set(known) else {}
-            _check_units(settings, journal)
+            if not journal.without_unit:
+                refuse_units(settings)
             yield site, journal
 
 
@@ -175,19 +176,6 @@ def _journal(path: Path, contest: Contest, apps: tuple[str, ...], nodes: tuple[s
     if known.measured:
         say(f"  kept from an earlier command: {amount(len(known.measured), 'measurement')}")
     return known
-
-
-def _check_units(settings: Settings, journal: "TrialJournal") -> None:
-    """Refuse to load applications alone after rounds where what they serve alone is given.
-
-    Raises:
-        InputError: says how the trial measures it.
-    """
-    if settings.trial.units and not journal.without_unit:
-        raise InputError(
-            f"trial.units={settings.trial.units}: stand-alone RPS are given here, and none is measured; "
-            "give trial.alone=true too"
-        )
 
 
 def _record(work: Work, found: dict[str, Any]) -> None:

@@ -14,14 +14,7 @@ from metis.measure.profile import Profile
 from metis.problem.counts import FloatArray, IntArray
 from metis.simulate.lowrank import LowRank, Rows, fit_lowrank, starting
 from metis.simulate.measured_rows import MeasuredRows
-from metis.simulate.model_oracle import (
-    COVERED,
-    ModelOracle,
-    judged,
-    measured_share,
-    shares_of,
-    split_rows,
-)
+from metis.simulate.model_oracle import COVERED, ModelOracle, fit_oracle, shares_of
 
 JUDGED = 0.2  # shares below it are too small for their logarithm to say how good a fit is
 PARTS = ("pressure", "sensitivity", "pairs")
@@ -204,20 +197,10 @@ def fit_lowrank_oracle(
     Returns:
         The oracle, and its report: `measured`, and of rows held out `r2`, `mse`, `coverage80`.
     """
-    report = {"measured": measured_share(profile)}
-    kept, rest = split_rows(profile, held_out, seed)
-    total = (len(quantities) + bool(len(kept))) * (members + 1)
-    done = 0
 
-    def fit(chosen: IntArray, name: str) -> LowRankFits:
-        nonlocal done
-
-        def step(made: int, of: int) -> None:
-            if progress:
-                progress(done + made, total)
-
+    def fit(chosen: IntArray, name: str, step: Callable[..., None]) -> LowRankFits:
         rows = rows_of(profile, name, noise, chosen)
-        fits = fit_models(
+        return fit_models(
             profile.apps,
             rows,
             profile.alone(name),
@@ -227,15 +210,18 @@ def fit_lowrank_oracle(
             keys=profile.space.index(rows.colocations),
             progress=step,
         )
-        done += members + 1
-        return fits
 
-    name = quantities[0]
-    if len(kept):
-        first = LowRankOracle(profile.space, {name: fit(rest, name)})
-        report |= judged(first, profile, kept, name, noise)
-    fitted = {name: fit(np.arange(len(profile)), name) for name in quantities}
-    return LowRankOracle(profile.space, fitted), report
+    return fit_oracle(
+        LowRankOracle,
+        profile,
+        quantities,
+        fit,
+        steps=members + 1,
+        noise=noise,
+        held_out=held_out,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def rows_of(profile: Profile, name: str, noise: float, chosen: IntArray) -> Rows:

@@ -1,11 +1,12 @@
 """Models of the quantities that an objective needs, for any co-location, with what was measured over them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -280,6 +281,9 @@ class ModelOracle:
         return cls(space, fits, of_type=of_type, known=known)
 
 
+Made = TypeVar("Made", bound=ModelOracle)
+
+
 def shares_of(profile: Profile, name: str) -> FloatArray:
     """Return a quantity of a profile as shares that fall as others disturb: of a latency its inverse.
 
@@ -303,6 +307,51 @@ def split_rows(profile: Profile, held_out: float, seed: int) -> tuple[IntArray, 
     kept, rest = np.split(order, [round(len(order) * held_out)])
     enough = len(kept) > 1 and len(rest) > 0
     return np.sort(kept if enough else kept[:0]), np.sort(rest)
+
+
+def fit_oracle(
+    kind: type[Made],
+    profile: Profile,
+    quantities: Sequence[str],
+    fit: Callable[[IntArray, str, Callable[..., None]], Any],
+    *,
+    steps: int,
+    noise: float,
+    held_out: float,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Made, dict[str, float]]:
+    """Fit models of quantities, judged once by rows that a first fit did not see.
+
+    Args:
+        kind: of oracle.
+        profile: what was measured.
+        quantities: what to predict; the report is on the first.
+        fit: of some rows of the profile and a quantity; calls what it is given after each step.
+        steps: of one fit.
+        noise: deviation of the logarithm of one row.
+        held_out: share of the rows kept back for the report; 0 to skip it.
+        seed: of the rows held out.
+        progress: called with the steps done and all.
+
+    Returns:
+        The oracle, and its report: `measured`, and of rows held out what `judged` returns.
+    """
+    report = {"measured": measured_share(profile)}
+    kept, rest = split_rows(profile, held_out, seed)
+    total = (len(quantities) + bool(len(kept))) * steps
+    done = count(1)
+
+    def step(*_: int) -> None:
+        if progress:
+            progress(next(done), total)
+
+    name = quantities[0]
+    if len(kept):
+        first = kind(profile.space, {name: fit(rest, name, step)})
+        report |= judged(first, profile, kept, name, noise)
+    every = np.arange(len(profile))
+    return kind(profile.space, {one: fit(every, one, step) for one in quantities}), report
 
 
 def judged(

@@ -13,7 +13,7 @@ from metis.problem.counts import FloatArray, IntArray, hash_keys
 from metis.simulate.belief import MOST_ROWS
 from metis.simulate.ensemble import Observations, observe, widening_of
 from metis.simulate.gaussian import Drawn, Process, features, fit_process
-from metis.simulate.model_oracle import ModelOracle, judged, measured_share, shares_of, split_rows
+from metis.simulate.model_oracle import ModelOracle, fit_oracle, shares_of
 
 DRAWS = 8  # ensembles that could be true, from which the error of a prediction is estimated
 STEPS = 30  # of the search for hyperparameters
@@ -156,13 +156,8 @@ def fit_process_oracle(
     Returns:
         The oracle, and its report: `measured`, and of rows held out `r2`, `mse`, `coverage80`.
     """
-    report = {"measured": measured_share(profile)}
-    kept, rest = split_rows(profile, held_out, seed)
-    total = (len(quantities) + bool(len(kept))) * len(profile.apps)
-    done = 0
 
-    def fit(chosen: IntArray, name: str) -> ProcessFits:
-        nonlocal done
+    def fit(chosen: IntArray, name: str, step: Callable[..., None]) -> ProcessFits:
         chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:MOST_ROWS])
         weights = None if profile.weight is None else profile.weight[chosen]
         rows = profile.colocations[chosen]
@@ -170,19 +165,23 @@ def fit_process_oracle(
         made = []
         for app in range(len(profile.apps)):
             made.append(_process(rows, seen, app, None, STEPS))
-            done += 1
-            if progress:
-                progress(done, total)
+            step()
         missed = np.concatenate(
             [np.abs(error) / np.sqrt(variance) for error, variance in map(Process.left_out, made)]
         )
         return ProcessFits(rows, seen, tuple(made), widening_of(missed), _known(profile, name))
 
-    name = quantities[0]
-    if len(kept):
-        report |= judged(ProcessOracle(profile.space, {name: fit(rest, name)}), profile, kept, name, noise)
-    every = np.arange(len(profile))
-    return ProcessOracle(profile.space, {one: fit(every, one) for one in quantities}), report
+    return fit_oracle(
+        ProcessOracle,
+        profile,
+        quantities,
+        fit,
+        steps=len(profile.apps),
+        noise=noise,
+        held_out=held_out,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def _known(profile: Profile, name: str) -> FloatArray:

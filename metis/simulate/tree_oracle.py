@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metis.measure.profile import Profile
 from metis.problem.counts import FloatArray, IntArray
-from metis.simulate.model_oracle import ModelOracle, judged, measured_share, shares_of, split_rows
+from metis.simulate.model_oracle import ModelOracle, fit_oracle, shares_of
 from metis.simulate.regressed import RegressedSimulator, Tree
 from metis.simulate.settings import SimulatorSettings
 
@@ -70,7 +70,7 @@ class Trees:
 
     def drawn(self, k: int) -> Self:
         """See `metis.simulate.model_oracle.Fits.drawn`."""
-        raise NotImplementedError(f"trees have no draw {k}")
+        raise IndexError(f"trees have no draw {k}")
 
     def spread(self, colocations: IntArray) -> FloatArray:
         """See `metis.simulate.model_oracle.Fits.spread`."""
@@ -146,27 +146,21 @@ def fit_tree_oracle(
     Returns:
         The oracle, and its report: `measured`, and of rows held out `r2` and `mse`.
     """
-    report = {"measured": measured_share(profile)}
-    kept, rest = split_rows(profile, settings.held_out, settings.seed)
-    total = (len(quantities) + bool(len(kept))) * len(profile.apps)
-    done = 0
 
-    def fit(chosen: IntArray, name: str) -> Trees:
-        nonlocal done
-
-        def step() -> None:
-            nonlocal done
-            done += 1
-            if progress:
-                progress(done, total)
-
+    def fit(chosen: IntArray, name: str, step: Callable[..., None]) -> Trees:
         weights = None if profile.weight is None else profile.weight[chosen]
         shares = shares_of(profile, name)[chosen]
         model = RegressedSimulator(settings, profile.colocations[chosen], shares, weights, step)
         return Trees.of(*model.trees(), settings.kind == "boosted", profile.alone(name))
 
-    name = quantities[0]
-    if len(kept):
-        report |= judged(TreeOracle(profile.space, {name: fit(rest, name)}), profile, kept, name, 0.0)
-    every = np.arange(len(profile))
-    return TreeOracle(profile.space, {one: fit(every, one) for one in quantities}), report
+    return fit_oracle(
+        TreeOracle,
+        profile,
+        quantities,
+        fit,
+        steps=len(profile.apps),
+        noise=0.0,
+        held_out=settings.held_out,
+        seed=settings.seed,
+        progress=progress,
+    )

@@ -155,7 +155,7 @@ def test_leaving_ends_services_and_swarm_and_twice_does_nothing(fleet, inventory
     manager.services.create("no-such-image:1", name="one", labels=mine, networks=[network.id])
     said = []
     leave(fleet, said.append)
-    assert "manager: 1 services removed" in said
+    assert "manager: 1 service removed" in said
     assert "manager: network metis removed" in said
     assert said.count("manager: left the Swarm") == 1
     states = fleet.each(inventory.hosts, lambda host: swarm.membership(fleet, host)["LocalNodeState"])

@@ -70,7 +70,7 @@ def explained(memo: Memo) -> tuple[Explanation, str]:
         check_placement(placement, placement.sum(axis=0), cluster, name)
     else:
         placement, name = place(memo).placement, settings.scheduler
-    violated = {}
+    violated = None
     if isinstance(known, Tables) or settings.constraints.path:  # which are found in tables
         violated = constraints_of(known, settings.constraints).node_extents(placement, cluster)
     found = explain(placement, cluster, known, violated)
@@ -133,7 +133,10 @@ def _views(explanation: Explanation, name: str) -> Sequence[View]:
     violated = {rule: extent for rule, extent in whole["violated"].items() if extent > 0}
     extent = sum(violated.values())
     rules, free = amount(len(violated), "constraint"), amount(whole["free_nodes"], "node")
-    last = f"{rules} violated, extent {extent:g}; {free} free"
+    checked = f"{rules} violated, extent {extent:g}"
+    if not explanation.checked:
+        checked = "no constraints were checked (constraints.path=FILE names some)"
+    last = f"{checked}; {free} free"
     return [Table(title, HEADER, list(explanation.rows())), Line(last)]
 
 

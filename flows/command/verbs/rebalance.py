@@ -140,7 +140,7 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
         "value": f"{before['value']:.4f} to {plan['value']:.4f}, {plan['bound']:.4f} at most",
         "gap": f"{plan['gap']:.3%}{_estimated(plan)}",
         "mean RPS": f"{before['rps']:.4f} to {plan['rps']:.4f} of stand-alone",
-        "next move": f"gains {plan['price']:.3g}",
+        "next move": f"worth {plan['price']:.3g}, by its price",
         "waves": _waves(plan),
         **_starts(plan),
     }
@@ -153,7 +153,9 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
     ]
     shown = rows[:MOVES_SHOWN]
     columns: list[Column | str] = [Column("wave", right=True), "application", "from", "to", ""]
-    nothing = Line("nothing to do: no move that may be made gains")
+    nothing = Line(
+        "moves=0: nothing is moved" if plan["limit"] == 0 else "nothing to do: no move that may be made gains"
+    )
     moves = Table("Moves", columns, shown) if rows or plan["moves"] else nothing
     views: list[View] = [Facts("Rebalancing", facts), moves]
     if len(rows) > len(shown):

@@ -129,10 +129,10 @@ def notes(found: Mapping[str, Any]) -> list[str]:
     if alone := found["alone"]:
         fewest = min(one["runs"] for one in alone.values())
         worst = max(one["error"] for one in alone.values())
-        lines.append(
-            f"what counts as 1: at least {amount(fewest, 'run')} of each application alone, "
-            f"a standard error of {worst:.1%} at most, which is part of the predicted intervals"
-        )
+        error = f"a standard error of {worst:.1%} at most, which is part of the predicted intervals"
+        if not worst:
+            error = "whose error is not known, as nothing was repeated"
+        lines.append(f"what counts as 1: at least {amount(fewest, 'run')} of each application alone, {error}")
     disturbed = sum({tuple(map(tuple, r["placement"])): r["disturbed"] for r in found["schedulers"]}.values())
     if disturbed:
         lines.append(f"{disturbed} measurements were disturbed by something else, also when made again")
@@ -149,7 +149,8 @@ def _title(found: Mapping[str, Any]) -> str:
 
 def _row(row: Mapping[str, Any]) -> list[str]:
     difference = row["difference"]
-    word = "" if difference is None else {True: "tie", False: "", None: "one round"}[difference["tie"]]
+    few = "one round" if row["rounds"] == 1 else "no round"
+    word = "" if difference is None else {True: "tie", False: "", None: few}[difference["tie"]]
     return [
         row["scheduler"],
         _number(row["rps"], signed=False),

@@ -162,6 +162,10 @@ def test_a_profile_with_types_places_by_type_and_says_what_was_not_measured(
     assert main(["explain", *words]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "type odd was not measured: predicted by what others do, 9.5% worse" in shown
+    alike = [*words[1:], "cluster.nodes=2", "cluster.slots=2", "group.counts={app-1:1,app-2:1}"]
+    assert main(["place", *alike]) == 0
+    said = capsys.readouterr().err
+    assert "the profile distinguishes types of nodes (small, large), the settings do not" in said
     compared = ["compare", *words[:4], "schedulers=[columns,greedy]", tracking, "output=json"]
     assert main(compared) == 0
     found = json.loads(capsys.readouterr().out)

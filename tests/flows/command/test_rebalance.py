@@ -74,6 +74,12 @@ def test_a_table_for_a_person(command):
     code, out, _ = command("move_cost=10")
     assert code == 0
     assert "next move" in out
+    code, out, _ = command("moves=0")
+    assert (code, "moves=0: nothing is moved" in out, "no move that may be made gains" in out) == (
+        0,
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,6 +89,7 @@ def test_a_table_for_a_person(command):
         (["moves=[3,-1]"], "moves"),
         (["move_cost=-1"], "move_cost"),
         (["existing=null"], "existing: give what runs"),
+        (["cluster.types=[{name:a,count:2,slots:3}]"], "cluster.types has 2: give a row for each node"),
         (["moves=1", "why=w-9"], "why=w-9: there is no such node"),
         (["moves=1", "why=w-1", "why_not=Redis-1"], "give one of them"),
         (

@@ -181,6 +181,11 @@ def test_a_run_explores_by_default():
     ("word", "says"),
     [
         ("moves=-1", "^moves -1: give at least 0"),
+        ("schedulers=[]", r"^schedulers \[\]: give at least 1 of them"),
+        (
+            "cluster.types=[{nme:a,count:2}]",
+            r"^cluster\.types\.0\.nme: there is no such setting; did you mean",
+        ),
         ("moves=[5,-3]", "^moves.1 -3: give at least 0"),
         ("moves=few", "^moves 'few': give a whole number"),
         ("move_cost=-1", "^move_cost -1: give at least 0"),

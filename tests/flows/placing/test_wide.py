@@ -138,6 +138,7 @@ def test_every_fitted_kind_serves_many_applications_and_returns_what_was_measure
     )
     asked = settings_of(*words, f"placement={plan}")
     explanation, _ = explained(Memo(asked, STAGES, store))
+    assert not explanation.checked  # for constraints are found in tables
     np.testing.assert_allclose(np.nan_to_num(explanation.rps[1]), np.nan_to_num(mixes.rps[row]))
     there = np.flatnonzero(held[1])
     known = known_simulator(Memo(asked, STAGES, store))

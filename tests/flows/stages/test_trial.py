@@ -91,6 +91,8 @@ def test_what_counts_as_one_is_measured_where_that_is_asked_for(memo_of, full_pr
     )
     assert all(0 < one["error"] < 0.02 for one in found["alone"].values())
     assert any(line.startswith("what counts as 1: at least") for line in notes(found))
+    once = {app: {"runs": 1, "error": 0.0} for app in found["alone"]}
+    assert any("whose error is not known" in line for line in notes({**found, "alone": once}))
     assert "What counts as 1" in (record.folder / ABOUT / PAGE).read_text()
 
 
