@@ -89,7 +89,7 @@ def test_a_table_for_a_person(command):
         (["moves=[3,-1]"], "moves"),
         (["move_cost=-1"], "move_cost"),
         (["existing=null"], "existing: give what runs"),
-        (["cluster.types=[{name:a,count:2,slots:3}]"], "cluster.types has 2: give a row for each node"),
+        (["cluster.types=[{name:a,count:3,slots:3}]"], "cluster.types has 3: give a row for each node"),
         (["moves=1", "why=w-9"], "why=w-9: there is no such node"),
         (["moves=1", "why=w-1", "why_not=Redis-1"], "give one of them"),
         (
