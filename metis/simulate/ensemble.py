@@ -20,6 +20,7 @@ from metis.problem.space import ColocationSpace
 from metis.problem.tables import Tables
 from metis.simulate.gaussian import JITTER, Process, features, fit_process
 from metis.simulate.simulator import SMALLEST_SHARE
+from metis.threads import one_thread
 
 COVERED = 0.8  # share of measurements that the reported interval should hold
 FEWEST = 30  # left-out errors below which a calibration would be noise
@@ -213,15 +214,12 @@ def fit_ensemble(
         quantity: see `Ensemble`.
         alone: see `Ensemble`.
     """
-    from threadpoolctl import threadpool_limits
-
     processes = []
     for a in range(len(space.apps)):
         rows = _rows_of(space, seen, a)
         counts, logs = space.counts[seen.ids[rows]], seen.logs[rows, a]
         start = None if thetas is None else thetas[a]
-        # on matrices this small threads wait for one another
-        with threadpool_limits(limits=1):
+        with one_thread():
             processes.append(fit_process(a, counts, logs, seen.variances[rows], start, steps))
     found = [process.left_out() for process in processes]
     missed = np.abs(np.concatenate([error for error, _ in found]))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from metis.measure.contention import contention, own_suffering, share_of_one_more, steepness
 from metis.problem.counts import FloatArray, IntArray
 from metis.simulate.simulator import SMALLEST_SHARE
+from metis.threads import one_thread
 
 # means of the exponential priors
 PRESSURE, SENSITIVITY, PAIR = 1.0, 0.2, 0.05
@@ -142,7 +143,6 @@ def fit_lowrank(
         coarse: whether the start is far off, and deviations count as large at first.
     """
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
     apps, resources = start.pressure.shape
     precise = float(np.hypot(rows.noise, MISFIT))
@@ -150,8 +150,7 @@ def fit_lowrank(
     at, loss = start.flat, np.inf
     for deviation, iterations in steps:
         loss_of = _Loss(rows, max(deviation, precise), weights, resources)
-        # on matrices this small threads wait for one another
-        with threadpool_limits(limits=1):
+        with one_thread():
             found = minimize(
                 loss_of,
                 at,

@@ -14,6 +14,7 @@ from metis.simulate.belief import MOST_ROWS
 from metis.simulate.ensemble import Observations, observe, widening_of
 from metis.simulate.gaussian import Drawn, Process, features, fit_process
 from metis.simulate.model_oracle import ModelOracle, fit_oracle, shares_of
+from metis.threads import one_thread
 
 DRAWS = 8  # ensembles that could be true, from which the error of a prediction is estimated
 STEPS = 30  # of the search for hyperparameters
@@ -196,10 +197,8 @@ def _process(
     colocations: IntArray, seen: Observations, app: int, theta: FloatArray | None, steps: int
 ) -> Process:
     """Fit the process of one application, or condition it with `theta` where there are no `steps`."""
-    from threadpoolctl import threadpool_limits
-
     rows = _observed(colocations, seen, app)
-    with threadpool_limits(limits=1):  # on matrices this small threads wait for one another
+    with one_thread():
         return fit_process(app, colocations[rows], seen.logs[rows, app], seen.variances[rows], theta, steps)
 
 

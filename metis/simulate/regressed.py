@@ -9,6 +9,7 @@ import numpy as np
 from metis.problem.counts import FloatArray, IntArray
 from metis.simulate.settings import SimulatorSettings
 from metis.simulate.simulator import SMALLEST_SHARE
+from metis.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class RegressedSimulator:
                 targets = np.log(np.maximum(targets, SMALLEST_SHARE)) if self._logs else targets
                 counted = None if weights is None else weights[known]
                 rows = self.features(colocations[known], self._logs)
-                with _one_thread():
-                    self._models[a] = _regressor(settings).fit(rows, targets, counted)
+                model = _regressor(settings)  # before: a library is limited once it is loaded
+                with one_thread():
+                    self._models[a] = model.fit(rows, targets, counted)
             if done:
                 done()
 
@@ -80,7 +82,7 @@ class RegressedSimulator:
             if model is None:
                 result[present, a] = 1.0
                 continue
-            with _one_thread():
+            with one_thread():
                 predicted = model.predict(features[present])
             result[present, a] = np.exp(predicted) if self._logs else np.maximum(predicted, 0)
         return result
@@ -135,14 +137,6 @@ def _of_boosting(nodes: Any) -> Tree:
         np.where(leaf, own, nodes["right"]).astype(np.int64),
         np.where(leaf, nodes["value"], 0.0),
     )
-
-
-def _one_thread() -> Any:
-    """Limit OpenMP to one thread: on data this small more gain nothing and may wait for each other."""
-    import sklearn.ensemble  # noqa: F401 - its OpenMP must be loaded to be limited
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(limits=1)
 
 
 def _regressor(settings: SimulatorSettings) -> Any:

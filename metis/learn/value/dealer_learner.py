@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from metis.learn.value.dealing import FANOUT, Dealer, deal, even_score, play_deals
 from metis.learn.value.fitting import Adam, backward, forward
@@ -13,6 +12,7 @@ from metis.learn.value.network import Float32Array, ValueNetwork, glorot
 from metis.learn.value.problem import ValueProblem, draw_starts
 from metis.learn.value.settings import DealerSettings, ValueSettings
 from metis.problem.counts import FloatArray, IntArray
+from metis.threads import one_thread
 
 
 class DealerLearner:
@@ -45,7 +45,7 @@ class DealerLearner:
     def step(self) -> dict[str, float]:
         """Deal `episodes` groups, then make one update. See `Learner.step`."""
         # on products this small BLAS threads only wait for each other: they took three times the CPU time
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread("blas"):
             return self._step()
 
     def _step(self) -> dict[str, float]:

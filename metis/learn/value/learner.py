@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from metis.errors import InputError
 from metis.learn.value.choices import Choices, Limits, usable_cores
@@ -17,6 +16,7 @@ from metis.learn.value.pool import POOLED, PooledChoices, likely_colocations
 from metis.learn.value.problem import ValueProblem, draw_starts
 from metis.learn.value.settings import ValueSettings
 from metis.learn.value.weights import ValueWeights
+from metis.threads import one_thread
 
 
 class ValueLearner:
@@ -53,7 +53,7 @@ class ValueLearner:
     def step(self) -> dict[str, float]:
         """Play `episodes` sub-clusters, then make `updates` updates. See `Learner.step`."""
         # on products this small BLAS threads only wait for each other
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread("blas"):
             return self._step()
 
     def _step(self) -> dict[str, float]:

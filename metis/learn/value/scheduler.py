@@ -6,7 +6,6 @@ from time import perf_counter
 from typing import Any, Literal, get_args
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from metis.errors import InputError, PlacementError
 from metis.learn.value.choices import Limits
@@ -17,6 +16,7 @@ from metis.learn.value.weights import ValueWeights
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
 from metis.problem.scheduler import Decision, TimedScheduler
+from metis.threads import one_thread
 
 HighLevel = Literal["flat", "deal", "learned"]
 
@@ -63,7 +63,7 @@ class ValueScheduler:
         no placement is worth more, so 1 - value / bound is at least the gap to the optimum.
         """
         # on products this small BLAS threads only wait for each other
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread("blas"):
             return self._arrange(group, cluster, worth)
 
     def _arrange(

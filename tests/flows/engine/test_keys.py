@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flows.engine import keys as engine_keys
-from flows.engine.keys import ROOT, digest, file_digest, folder_digest, source_digest, sources
+from flows.engine.keys import PACKAGES, ROOT, digest, file_digest, folder_digest, source_digest, sources
 from flows.stages.chain import all_steps, chosen_steps
 from metis.errors import InputError
 from tests.flows.conftest import settings_of
@@ -141,12 +141,46 @@ def test_an_unknown_stage_is_refused_with_those_there_are(override):
         names(override)
 
 
-def test_imports_are_read_side_by_side():
+def test_imports_are_parsed_side_by_side():
     """CPython 3.11 raises SystemError where two threads build syntax trees at once."""
-    engine_keys._imports.cache_clear()
-    paths = sorted(ROOT.glob("flows/**/*.py"))[:80]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("flows/**/*.py"))[:80]]
     with ThreadPoolExecutor(8) as pool:
-        others = [pool.submit(lambda p=p: ast.parse(p.read_text(encoding="utf-8"))) for p in paths]
-        found = list(pool.map(engine_keys._imports, paths))
-    assert len(others) == len(paths)
-    assert found == [engine_keys._imports(path) for path in paths]
+        others = [pool.submit(ast.parse, text) for text in texts]
+        found = list(pool.map(engine_keys._parsed_imports, texts))
+    assert len(others) == len(texts)
+    assert found == [engine_keys._parsed_imports(text) for text in texts]
+
+
+def test_imports_are_found_without_a_syntax_tree():
+    """All that a syntax tree finds; what only a docstring imports may come with it."""
+    texts = [
+        path.read_text(encoding="utf-8") for top in PACKAGES for path in sorted((ROOT / top).rglob("*.py"))
+    ]
+    plain = [engine_keys._plain_imports(text) for text in texts]
+    found = [(set(names), text) for names, text in zip(plain, texts, strict=True) if names is not None]
+    assert len(found) > 0.9 * len(texts)
+    for names, text in found:
+        assert names >= set(engine_keys._parsed_imports(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import json; import metis.problem",
+        "if True: from metis import problem",
+        "from metis import errors, \\\n    problem",
+        "from metis import (errors,  # not import\n    problem)",
+        "exec('import metis.problem')",
+    ],
+)
+def test_imports_in_any_other_form_are_parsed(text):
+    assert engine_keys._plain_imports(text) is None
+
+
+def test_forms_of_imports():
+    text = (
+        "import os, metis.problem.space as space\n"
+        "if os:\n    from metis import (\n        errors as e,  # its errors\n        files,\n    )\n"
+    )
+    found = set(engine_keys._plain_imports(text))
+    assert found == {"os", "metis.problem.space", "metis", "metis.errors", "metis.files"}
