@@ -135,9 +135,10 @@ def empty_database(made_database):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _databases_are_copies(made_database):
-    """Let a store that a test's own process opens begin with a copy; the tests of creating make their own."""
+def _databases_are_copies(made_database, tmp_path_factory):
+    """Let a store begin with a copy of what is made already; the tests of creating make their own."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(preloaded.MADE, str(_shared(tmp_path_factory) / "made"))
         patch.setattr(
             "flows.engine.database.create", lambda path, artifacts: shutil.copy(made_database(), path)
         )
@@ -161,10 +162,21 @@ def empty_prefect(tmp_path_factory):
     return _once(tmp_path_factory, "prefect.db", make)
 
 
+@pytest.fixture
+def created_anew(monkeypatch):
+    """Let the processes that a test starts create their databases as a user's do."""
+    monkeypatch.delenv(preloaded.MADE)
+
+
+def _shared(factory):
+    """The folder that all of pytest-xdist's workers share."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 def _once(factory, name, make):
     """Return the path of a file that one of pytest-xdist's workers makes for all of them."""
-    shared = factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    shared = _shared(factory)
     with FileLock(shared / f"{name}.lock"):
         made = shared / "made" / name
         if not made.is_file():

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from flows.engine.console import say
@@ -121,6 +122,7 @@ def half_made(path: Path) -> bool:
     return found is None or _older(str(found[0]))
 
 
+@cache
 def _older(revision: str) -> bool:
     """Whether a revision of MLflow's tables comes before that of the MLflow that is installed."""
     import mlflow

@@ -22,6 +22,7 @@ about twice as long, p99 = p99_alone / rps ** p99_exponent, and p50 likewise.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,9 @@ class InterferenceModel:
         Raises:
             InputError: no such file, not YAML, or a coefficient missing or unknown; names file and place.
         """
-        name = PACKAGED if path is None else str(path)
-        packaged = files("metis.measure.data").joinpath(PACKAGED)
-        table = parse_yaml(packaged.read_text(encoding="utf-8"), name) if path is None else read_yaml(path)
-        return cls.from_table(table, name)
+        if path is None:
+            return cls.from_table(_packaged(), PACKAGED)
+        return cls.from_table(read_yaml(path), str(path))
 
     @classmethod
     def from_table(cls, table: Any, name: str = "table") -> "InterferenceModel":
@@ -177,6 +177,12 @@ class InterferenceModel:
         if counts.size and counts.min() < 0:
             raise InputError("a co-location has a negative count")
         return counts.astype(np.int64)
+
+
+@cache
+def _packaged() -> Any:
+    """The table of the seven applications, which is read and not changed."""
+    return parse_yaml(files("metis.measure.data").joinpath(PACKAGED).read_text(encoding="utf-8"), PACKAGED)
 
 
 def _fields(value: Any, names: Sequence[str], place: str) -> dict[str, Any]:

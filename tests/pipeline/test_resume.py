@@ -122,6 +122,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tracking, tmp_path, capfd, mo
     assert not list((tmp_path / "mlruns").glob(".stage-*"))
 
 
+@pytest.mark.usefixtures("created_anew")
 def test_two_runs_at_once_into_a_fresh_folder(tmp_path):
     """Creating the tables is a race that MLflow alone loses; every step is made by one of the two."""
     folder = tmp_path / "fresh"

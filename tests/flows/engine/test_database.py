@@ -25,8 +25,8 @@ MAKE = (
 EARLIER = ("451aebb31d03", "cfd24bdc0731")
 
 
-@pytest.fixture(autouse=True)
-def _really(monkeypatch):
+@pytest.fixture
+def _really(monkeypatch, created_anew):
     """Create databases, where other tests copy one."""
     monkeypatch.setattr("flows.engine.database.create", create)
 
@@ -46,6 +46,7 @@ def store_of(folder):
     return Store(TrackingSettings(path=str(folder)))
 
 
+@pytest.mark.usefixtures("_really")
 def test_a_creation_that_is_killed_leaves_no_database(tmp_path):
     folder = tmp_path / "mlruns"
     process = start(folder)
@@ -148,6 +149,7 @@ def test_doctor_names_the_damage_and_its_cure(damaged, capfd):
     assert "not a database" in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("_really")
 def test_a_disk_that_fills_up_leaves_no_database(tmp_path):
     """The limit on a file's size stands for a disk that is full at that step of the creation."""
     limits = ("0", "4096", "200000", "900000")
@@ -195,6 +197,7 @@ def test_what_fails_in_the_block_does_not_appear(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("_really")
 def test_a_folder_with_characters_that_uris_reserve(tmp_path, monkeypatch):
     """`runs?v=1` had its database beside the folder: the address was cut at the question mark.
 
