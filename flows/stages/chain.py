@@ -92,10 +92,11 @@ def check_problems(settings: Settings) -> None:
     """Refuse groups that the chosen steps cannot place, before minutes of exploring and training for them.
 
     Raises:
-        InputError: see `check_problem` and `check_rebalancing` in `flows.placing`.
+        InputError: see `check_problem` and `check_rebalancing` in `flows.placing`, and `check` of the stages.
     """
     checked: list[Settings] = []
     for step in chosen_steps(settings):
+        step.stage.check(step.chosen)
         moves = step.stage.name == "rebalance"
         arrives = not moves or group_given(step.chosen)
         if moves:
