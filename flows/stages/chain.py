@@ -98,10 +98,9 @@ def check_problems(settings: Settings) -> None:
     for step in chosen_steps(settings):
         step.stage.check(step.chosen)
         moves = step.stage.name == "rebalance"
-        arrives = not moves or group_given(step.chosen)
-        if moves:
-            check_rebalancing(step.chosen, arrives)
-        if "group" in step.declared and arrives and step.chosen not in checked:
+        if moves:  # which may make room for a group that has none beside what runs
+            check_rebalancing(step.chosen, group_given(step.chosen))
+        elif "group" in step.declared and step.chosen not in checked:
             check_problem(step.chosen)
             checked.append(step.chosen)
 

@@ -23,7 +23,7 @@ def with_group(counts, **words):
     ("settings", "says"),
     [
         (with_group({"Redsi": 3}), "unknown application 'Redsi': did you mean 'Redis'"),
-        (with_group({"Redis": 3000}), "3000 containers do not fit: 81 nodes of 8 slots have 648 slots free"),
+        (with_group({"Redis": 3000}), "3,000 containers do not fit: 81 nodes of 8 slots have 648 slots free"),
         (with_group({"Redis": 3}, rules=Rules(at_most={"Redsi": 1})), "rules name the unknown application"),
         (with_group({"MMS": 82}, rules=Rules(at_most={"MMS": 1})), "leave no room for rules.at_most.MMS=1; "),
     ],
