@@ -15,6 +15,7 @@ import pytest
 from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.store import Store
+from tests import preloaded
 from tests.forked import metis
 from tests.pipeline.test_chain import SMALL
 from tests.waiting import wait_until
@@ -64,6 +65,76 @@ def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, full_p
     store = Store(TrackingSettings(path=str(tmp_path / "mlruns")))
     states = {run.info.status for run in store._client.search_runs([store.experiment])}
     assert states == {"FINISHED", "KILLED"} if verb == "run" else states <= {"FINISHED"}
+
+
+# the command interrupts itself while it ends: in a handler at exit, or while a thread is waited for
+AT_EXIT = """
+import atexit, os, signal, sys, threading, time
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+def late():
+    ended.wait()
+    time.sleep(0.2)
+    interrupt()
+ended = threading.Event()
+if sys.argv[1] == "handler":
+    atexit.register(interrupt)
+else:
+    threading.Thread(target=late).start()
+from flows.command.main import main
+sys.argv = ["metis", "config", "place"]
+code = main()
+ended.set()
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("where", ["handler", "thread"])
+def test_an_interrupt_while_a_command_ends_is_without_a_word(where):
+    ended = preloaded.run([sys.executable, "-c", AT_EXIT, where], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "")
+    assert "group:" in ended.stdout
+
+
+def test_an_interrupt_at_any_moment_is_no_traceback(tmp_path):
+    """From the first import of a verb to the last handler at exit: moments spread over what it takes."""
+    command = [sys.executable, "-m", "flows.command.main", "config", "place"]
+    begun = time.monotonic()
+    whole = preloaded.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment())
+    takes = time.monotonic() - begun
+    moments, codes = 24, set()
+    for i in range(moments):
+        process = preloaded.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=environment(),
+        )
+        time.sleep(takes * (0.2 + i / moments))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+        codes.add(process.returncode)
+        assert not {"Traceback", "Exception"} & set(err.replace(":", " ").split()), err
+        assert err in ("", "\nmetis: interrupted\n", "metis: interrupted\nmetis config place\n")
+        assert whole.stdout.startswith(out)
+    assert codes <= {0, 130, -signal.SIGINT}  # the last where Python itself had begun to end
+
+
+def test_an_interrupt_that_a_library_hides_is_one(monkeypatch, capsys):
+    """Hydra closes in its `finally` a file that was not opened yet."""
+
+    def interrupted(words):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError("cannot access local variable 'f'")
+
+    monkeypatch.setattr("flows.configuration.compose.compose_plain", interrupted)
+    assert main(["config", "place"]) == 130
+    assert capsys.readouterr().err == "metis: interrupted\nmetis config place\n"
 
 
 VERBS = ["--help", "config", "run --help", "completion bash", "doctor --help"]
