@@ -55,7 +55,7 @@ class Ending:
             ours.close()
 
     def report(self, terminated: bool) -> int:
-        """Print the one line and the command that goes on, once, if not all was said; return the exit code."""
+        """Print the one line and the command that goes on, once and unless all was said; return the code."""
         if not self.over and self._reported.acquire(blocking=False):
             print(f"metis: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
             print(self._command, file=sys.stderr)

@@ -171,3 +171,31 @@ def test_a_profile_with_types_places_by_type_and_says_what_was_not_measured(
     found = json.loads(capsys.readouterr().out)
     assert found["bound_kind"] == "proven"
     assert found["schedulers"]["columns"]["ratio"]["min"] == pytest.approx(1.0)
+
+
+def test_that_settings_do_not_distinguish_measured_types_stands_in_all_that_is_shown(
+    tmp_path, tracking, capsys
+):
+    """One sentence: on the page of a run, in its table and its JSON, and where only moves are planned."""
+    (tmp_path / "typed.csv").write_text(MEASURED_CSV, encoding="utf-8")
+    (tmp_path / "running.csv").write_text("node,app-1,app-2\n0,1,1\n1,0,1\n", encoding="utf-8")
+    words = [tracking, "tracking.orchestrate=false", f"profile.path={tmp_path}/typed.csv", "simulator=table"]
+    words += ["cluster.nodes=2", "cluster.slots=2"]
+    group = ["group.counts={app-1:1,app-2:1}", "schedulers=[greedy,spread]"]
+    note = (
+        "the profile distinguishes types of nodes (small, large), the settings do not: each node counts as "
+        "one of a type that was not measured; give cluster.types"
+    )
+    page = tmp_path / "page.html"
+    assert main(["run", *words, *group, f"report={page}", "output=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note]
+    assert f"{note[0].upper()}{note[1:]}." in page.read_text(encoding="utf-8")
+    assert main(["compare", *words, *group]) == 0
+    assert note in " ".join(capsys.readouterr().out.split())
+    assert main(["run", *words, "stages=[rebalance]", f"existing={tmp_path}/running.csv", "moves=1"]) == 0
+    assert note in capsys.readouterr().err
+
+    typed = "cluster.types=[{name:small,count:1,slots:2},{name:large,count:1,slots:2}]"
+    compared = ["compare", *words[:-2], typed, group[0], "schedulers=[greedy,spread]", "output=json"]
+    assert main(compared) == 0
+    assert "notes" not in json.loads(capsys.readouterr().out)
