@@ -17,7 +17,7 @@ from flows.configuration.settings import Settings, defaults, known_keys, path_ke
 from flows.configuration.shell import refuse_taken_apart
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
-from metis.settings import unknown_key
+from metis.settings import A_LIST, give, unknown_key
 
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
 BASE = "base"  # name under which Hydra finds the defaults in code; first in conf/config.yaml
@@ -246,6 +246,9 @@ def _one_line(message: str) -> str:
     if missing:
         return unknown_key(missing.group(1), (*known_keys(), *groups()))
     listed = " ".join(kept).partition("Config search path")[0]
+    merged = re.match(r"Error merging override \+*([\w.]+)=(.*)", lines[0]) if lines else None
+    if merged:  # the defaults hold a list there
+        return f"{merged.group(1)} {merged.group(2)}: {give(A_LIST, Settings, merged.group(1))}"
     kept_away = re.search(r"Could not delete from config. '([^']+)' does not exist", text)
     if kept_away:
         return f"~{kept_away.group(1)}: there is nothing to take away: it is null already, or no setting"
