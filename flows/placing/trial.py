@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from baselines.registry import learns
-from flows.configuration.objects import knows_truth, make_cluster, make_oracle, make_testbed
+from flows.configuration.objects import knows_truth, make_cluster, make_oracle, make_testbed, one_group
 from flows.configuration.settings import Settings
 from flows.placing.given import chosen_placement
+from flows.placing.problem import known_space
 from flows.placing.tables import tables_of
 from metis.errors import InputError
 from metis.measure.intervals import LEVEL, interval
@@ -62,6 +63,23 @@ def refuse_units(settings: Settings) -> None:
         raise InputError(
             f"trial.units={settings.trial.units}: stand-alone RPS are given here, and none is measured; "
             "give trial.alone=true too"
+        )
+
+
+def check_units(settings: Settings) -> None:
+    """Refuse to load more applications alone after a round than are placed, before anything is made.
+
+    Raises:
+        InputError: `trial.units` asks for it; says how many there are.
+    """
+    space, asked = known_space(settings), settings.trial.units or 0
+    if space is None or not asked:
+        return
+    placed = int(np.count_nonzero(one_group(settings, space.apps)))
+    if asked > placed:
+        raise InputError(
+            f"trial.units={asked}: loads so many applications alone after a round, and the group has "
+            f"{amount(placed, 'application')}; give at most {placed}"
         )
 
 

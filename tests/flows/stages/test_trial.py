@@ -115,6 +115,16 @@ def test_its_journal_is_kept(record):
             "trial.units=2: stand-alone RPS are given here, and none is measured; give trial.alone=true too",
         ),
         (
+            [
+                "schedulers=[greedy,spread]",
+                "group.counts={Redis:3,MMS:3}",
+                "trial.units=99",
+                "trial.alone=true",
+            ],
+            "trial.units=99: loads so many applications alone after a round, and the group has "
+            "2 applications; give at most 2",
+        ),
+        (
             ["schedulers=[greedy,spread]", "existing=plan.csv"],
             "existing: a trial places a group on nodes that are empty",
         ),
