@@ -57,15 +57,18 @@ def tables_of(known: "FittedSimulator | Oracle") -> "Tables | Oracle":
 
 def notes_on(known: "FittedSimulator | Oracle", settings: "Settings") -> list[str]:
     """Return what a person should know of placing by a simulator under some settings, a sentence each."""
+    from flows.configuration.objects import rows_taken
     from metis.problem.oracle import types_of
 
-    types = types_of(tables_of(known))
-    if not types or settings.stated:
-        return []
-    return [
-        f"the profile distinguishes types of nodes ({', '.join(types)}), the settings do not: each node "
-        "counts as one of a type that was not measured; give cluster.types"
-    ]
+    tables = tables_of(known)
+    types, taken = types_of(tables), rows_taken(settings, tables.space.apps)
+    found = [taken] if taken else []
+    if types and not settings.stated:
+        found.append(
+            f"the profile distinguishes types of nodes ({', '.join(types)}), the settings do not: each node "
+            "counts as one of a type that was not measured; give cluster.types"
+        )
+    return found
 
 
 def tables_in(folder: Path) -> "Tables":
