@@ -310,8 +310,9 @@ def placement_of(path: Path, space: ColocationSpace) -> IntArray:
     placement = read_placement(path, space)
     over = np.flatnonzero(placement.sum(axis=1) > space.slots)
     if over.size:
+        names, first = named_nodes(path, space.apps), int(over[0])
         raise InputError(
-            f"{path}: node {over[0]} holds {amount(placement[over[0]].sum(), 'container')} "
-            f"and has {amount(space.slots, 'slot')}"
+            f"{path}: node {names[first] if names else first} holds "
+            f"{amount(placement[first].sum(), 'container')} and has {amount(space.slots, 'slot')}"
         )
     return placement
