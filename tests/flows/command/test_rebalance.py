@@ -1,6 +1,7 @@
 """`metis rebalance`: one document for scripts, a frontier, reasons, and one line for a mistake."""
 
 import json
+import re
 
 import pytest
 
@@ -71,6 +72,8 @@ def test_a_table_for_a_person(command):
     code, out, _ = command()
     assert code == 0
     assert "proposed: moves=" in out
+    values = re.findall(r"^│ +(\d+) │ (\d\.\d+) ", out, re.MULTILINE)
+    assert len({moves for moves, _ in values}) == len(values) > 1
     code, out, _ = command("move_cost=10")
     assert code == 0
     assert "next move" in out

@@ -5,7 +5,7 @@ import pytest
 
 from metis.errors import InputError
 from metis.operate.prices import explain_container, explain_node
-from metis.operate.rebalance import rebalance
+from metis.operate.rebalance import rebalance, shown_points
 from metis.operate.settings import RebalanceSettings
 from metis.problem.cluster import Cluster
 from metis.problem.rules import Rules
@@ -168,3 +168,18 @@ def test_unknown_applications_are_refused(words, says):
 def test_seconds_of_a_start_are_no_less_than_none():
     with pytest.raises(InputError, match=r"rebalance\.startup\.a -1: give seconds, 0 or more"):
         RebalanceSettings(startup={"a": -1.0})
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "found"),
+    [
+        ([1.0, 1.2, 1.3, 1.3, 1.3], 0, (3, "4 moves gain no more than 2")),
+        ([1.0, 1.2, 1.2, 1.3], 0, (4, "")),
+        ([1.0, 1.0], 0, (1, "1 move gains no more than 0")),
+        ([1.0, 1.0 + 1e-12], 1, (2, "")),
+        ([1.0], 0, (1, "")),
+    ],
+)
+def test_a_frontier_is_shown_up_to_the_last_number_of_moves_that_gains(values, least, found):
+    points = [{"value": value, "cost": 0.0, "limit": i} for i, value in enumerate(values)]
+    assert shown_points(points, least) == found
