@@ -66,6 +66,22 @@ def refuse_units(settings: Settings) -> None:
         )
 
 
+def of_first_group(settings: Settings) -> Settings:
+    """Return the settings of a rehearsed trial with its group alone: the first of those drawn or in a file.
+
+    A live cluster is explored for all groups of a run, as a testbed is with `demand=run`: there they stay.
+    Skewed shares are drawn for all groups before the first, which would be another one.
+    """
+    groups = settings.groups
+    stays = settings.cluster.live or settings.demand.kind == "run" or settings.group.counts is not None
+    if stays or settings.problem:
+        return settings
+    if groups.path is None:
+        return settings if groups.skewed else replace(settings, groups=replace(groups, count=1))
+    first = str(groups.rows or 0).partition(":")[0] or "0"
+    return replace(settings, groups=replace(groups, rows=first))
+
+
 def check_units(settings: Settings) -> None:
     """Refuse to load more applications alone after a round than are placed, before anything is made.
 
