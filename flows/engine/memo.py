@@ -158,13 +158,14 @@ class Memo:
         return Outcome(dict(self.records), list(self.done))
 
     def _check(self, name: str) -> None:
-        """Refuse what a step, or one that it reads, would refuse after what they read was made."""
+        """Refuse what a step, or one that it needs, would refuse only after what they read was made."""
         if name in self._checked or name in self.records:
             return
         step = self.step(name)
         step.stage.check(step.chosen)
         for before in step.inputs:
-            self._check(before)
+            if before not in step.stage.optional:
+                self._check(before)
         self._checked.add(name)
 
     def _wanted_again(self, step: Step) -> bool:
