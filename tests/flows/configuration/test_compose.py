@@ -130,6 +130,8 @@ TYPE = "name, count, nodes, slots, capacity, labels, domains"
         ("cluster.types={new:2}", f"^cluster.types {{new:2}}: give a list of mappings with {TYPE}$"),
         ("cluster.types=new", f"^cluster.types 'new': give a list of mappings with {TYPE}$"),
         ("cluster.types=[new]", f"^cluster.types.0 'new': give a mapping with {TYPE}$"),
+        ("profile={a:1}", r"^profile\.a: there is no such setting"),
+        ("week={hours:24,day:3}", r"^week\.day: there is no such setting; did you mean week\."),
         ("schedulers={greedy:1}", "^schedulers {greedy:1}: give a list$"),
         ("rules.soft={eligible:{a:[b]}}", "^rules.soft {eligible:{a:.b.}}: give a list"),
         ("profile=file", "profile=file needs profile.path=FILE"),
