@@ -30,12 +30,13 @@ from metis.inputs.documents import read_yaml
 Made = TypeVar("Made")
 
 Bound = tuple[type, float, str]  # constraint, limit, in words
+A_LIST, A_MAPPING = "a list", "a mapping"
 WANTED = {  # what would be right, by the kind of pydantic's error
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
-    **dict.fromkeys(("dict_type", "mapping_type", "dataclass_type"), "a mapping"),
+    **dict.fromkeys(("tuple_type", "list_type"), A_LIST),
+    **dict.fromkeys(("dict_type", "mapping_type", "dataclass_type"), A_MAPPING),
     "string_type": "a text",
     "string_pattern_mismatch": "a text that matches {pattern}",
     "too_short": "at least {min_length} of them",
@@ -280,8 +281,33 @@ def _in_words(kind: Any, key: str, error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{key} is missing"
     wanted = WANTED.get(error["type"])
+    if wanted in (A_LIST, A_MAPPING):
+        return f"{key} {error['input']!r}: {give(wanted, kind, key)}"
     reason = f"give {wanted.format(**error.get('ctx', {}))}" if wanted else error["msg"]
     return f"{key} {error['input']!r}: {reason[0].lower()}{reason[1:]}".strip()
+
+
+def give(wanted: str, kind: type, key: str) -> str:
+    """Return `give a list` or `give a mapping`, with the keys of its elements where these are settings.
+
+    Args:
+        wanted: `A_LIST` or `A_MAPPING`.
+        kind: the settings class.
+        key: dotted name of a field of it, with the places of elements as in `cluster.types.0`.
+    """
+    held = _held_at(kind, [part for part in key.split(".") if not part.isdecimal()])
+    if held is None:
+        return f"give {wanted}"
+    of = " of mappings" if wanted == A_LIST else ""
+    return f"give {wanted}{of} with {', '.join(one.name for one in fields(held))}"
+
+
+def _held_at(kind: Any, path: Sequence[str]) -> Any:
+    """Return the settings class that a field holds, itself or as its elements; None where it holds none."""
+    for name in path:
+        hint = get_type_hints(kind).get(name) if is_dataclass(kind) else None
+        kind = next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)
+    return kind
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:

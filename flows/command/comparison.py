@@ -1,5 +1,6 @@
 """Schedulers against each other, as a table and as JSON."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flows.command.result import Column, Line, Table
@@ -130,6 +131,11 @@ def _cell(row: Any, key: str, form: str) -> str:
         return f"tie {half}" if found.holds(0) else f"{found.mean * 100:+.{digits}f}{half}"
     tie = " tie" if found.holds(1) else ""
     return f"{found.mean * 100:.{digits}f}{half}{tie}"
+
+
+def noted(document: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """Return a document with what a person should know of it as `notes`, where there is something."""
+    return {**document, "notes": list(notes)} if notes else document
 
 
 def comparison_document(results: "pd.DataFrame") -> dict[str, Any]:

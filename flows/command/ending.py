@@ -25,6 +25,7 @@ class Ending:
     Attributes:
         soon: whether it is ended where it stands after `GRACE` seconds: not where containers of a live
             cluster have to be removed first.
+        over: whether its last line is printed: what interrupts it then has no line of its own.
     """
 
     def __init__(self, name: str, words: Sequence[str]) -> None:
@@ -32,6 +33,7 @@ class Ending:
         self._reported = threading.Lock()
         self._ended = threading.Event()
         self.soon = False
+        self.over = False
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -53,8 +55,8 @@ class Ending:
             ours.close()
 
     def report(self, terminated: bool) -> int:
-        """Print the one line, and the command that goes on, once; return the exit code."""
-        if self._reported.acquire(blocking=False):
+        """Print the one line and the command that goes on, once and unless all was said; return the code."""
+        if not self.over and self._reported.acquire(blocking=False):
             print(f"metis: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
             print(self._command, file=sys.stderr)
         return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
@@ -76,6 +78,14 @@ class Ending:
         code = self.report(number == signal.SIGTERM)
         sys.stderr.flush()
         os._exit(code)
+
+
+def came_of_interrupt(error: BaseException) -> bool:
+    """Whether an error hides an interrupt: a library's `finally` may stumble over what was not made yet."""
+    before: BaseException | None = error
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__context__
+    return before is not None
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -2,12 +2,14 @@
 
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -48,6 +50,7 @@ VERBS = {
 HELP = """Everything after the verb is a Hydra override: `cluster.nodes=27`, `simulator=forest`,
 `output=json`. Paths need no quoting beyond the shell's: `profile.path='my files/a=b.npz'`.
 `metis VERB --help` shows examples; `metis config` every setting; `metis --version` the version."""
+INTERRUPTED = 128 + signal.SIGINT  # as a shell says it
 CONTEXT = {"help_option_names": ["-h", "--help"], "ignore_unknown_options": True}
 
 
@@ -114,12 +117,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
     try:
-        code = _main(given)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `metis config | head -1`: whoever reads it has enough
-        _give_up_output()
-        return 0
+        try:
+            code = _main(given)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `metis config | head -1`: whoever reads it has enough
+            _give_up_output()
+            code = 0
+        if arguments is None:
+            _end_quietly()
+    except KeyboardInterrupt:  # all was said already
+        if arguments is None:
+            _end_quietly()
+        code = INTERRUPTED
     return code
+
+
+def _end_quietly() -> None:
+    """Let Ctrl-C end the process without a word: threads are waited for, handlers at exit run."""
+    if threading.current_thread() is threading.main_thread():
+        signal.set_wakeup_fd(-1)  # whose other end may be gone, which Python would report
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(number: int, frame: Any, leave: Callable[[int], NoReturn] = os._exit) -> NoReturn:
+    """End where the process stands; late in its end `os` is gone."""
+    del number, frame
+    leave(INTERRUPTED)
 
 
 def _main(given: list[str]) -> int:
@@ -145,7 +168,7 @@ def _main(given: list[str]) -> int:
         return 2
     except click.exceptions.Abort:
         print("metis: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except SystemExit as end:
         if completing:  # click ends by itself with the shell's code
             raise
@@ -154,7 +177,7 @@ def _main(given: list[str]) -> int:
 
 def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
     """Run a verb with the words after it; errors are one line on standard error."""
-    from flows.command.ending import Ending, TerminatedError
+    from flows.command.ending import Ending, TerminatedError, came_of_interrupt
     from flows.engine.secrets import masked
     from flows.engine.startup import go_easy_on_garbage
     from metis.errors import MetisError
@@ -176,6 +199,10 @@ def invoke(name: str, verb: "Verb", words: Sequence[str]) -> int:
         # a full disk or a folder without permission may show up anywhere
         print(f"metis: {error.filename or name}: {error.strerror or error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if not came_of_interrupt(error):
+            raise
+        return ending.report(terminated=False)
 
 
 def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> int:
@@ -187,6 +214,7 @@ def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> in
     special = flags.result(name, words)
     if special is not None:
         present(special, as_json=False)
+        ending.over = True
         return special.exit_code
     code = verb.unparsed(words) if verb.unparsed else None
     if code is not None:
@@ -202,6 +230,7 @@ def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> in
         print(request.command, file=sys.stderr)  # what goes on where this stopped
         return error.exit_code
     present(result, as_json=as_json)
+    ending.over = True
     return result.exit_code
 
 

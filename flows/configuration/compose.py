@@ -17,7 +17,7 @@ from flows.configuration.settings import Settings, defaults, known_keys, path_ke
 from flows.configuration.shell import refuse_taken_apart
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
-from metis.settings import unknown_key
+from metis.settings import A_LIST, give, unknown_key
 
 ALREADY_QUOTED = re.compile(r"""^(".*"|'.*')$""", re.DOTALL)
 BASE = "base"  # name under which Hydra finds the defaults in code; first in conf/config.yaml
@@ -235,6 +235,12 @@ def _understood(overrides: Sequence[str]) -> Iterator[None]:
         raise InputError(f"{' '.join(overrides)}: {_one_line(str(error))}") from None
 
 
+def _unknown_in(key: str, message: str, known: Sequence[str]) -> str:
+    """Return the key that does not exist: `profile.a` of `profile={a:1}`, of which Hydra names `profile`."""
+    inner = re.findall(r"[{,]\s*([\w-]+)\s*:", message.partition(f"use +{key}=")[2])
+    return next((f"{key}.{name}" for name in inner if f"{key}.{name}" not in known), key)
+
+
 def _one_line(message: str) -> str:
     """Return the first meaningful line of Hydra; its hints about `+` and tracebacks do not help here."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
@@ -244,8 +250,12 @@ def _one_line(message: str) -> str:
     text = " ".join(kept[:3])
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        return unknown_key(missing.group(1), (*known_keys(), *groups()))
+        known = (*known_keys(), *groups())
+        return unknown_key(_unknown_in(missing.group(1), text, known), known)
     listed = " ".join(kept).partition("Config search path")[0]
+    merged = re.match(r"Error merging override \+*([\w.]+)=(.*)", lines[0]) if lines else None
+    if merged:  # the defaults hold a list there
+        return f"{merged.group(1)} {merged.group(2)}: {give(A_LIST, Settings, merged.group(1))}"
     kept_away = re.search(r"Could not delete from config. '([^']+)' does not exist", text)
     if kept_away:
         return f"~{kept_away.group(1)}: there is nothing to take away: it is null already, or no setting"

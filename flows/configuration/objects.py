@@ -1,6 +1,8 @@
 """From settings to the things of the science: testbed, profile, cluster, groups, objective."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from metis.measure.testbed import Testbed
     from metis.problem.oracle import Oracle
     from metis.problem.tables import Tables
+
+
+FEW = 3  # rows that a sentence names
 
 
 def app_names(settings: Settings) -> tuple[str, ...] | None:
@@ -173,7 +178,7 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     if not settings.existing:
         return made
     if made.stated is not None:
-        existing = _running(Path(settings.existing), made.stated, space, by_name=bool(settings.problem))
+        existing = _running(settings, made.stated, space)
     else:
         existing = placement_of(Path(settings.existing), space)
     if len(existing) != nodes:
@@ -187,17 +192,18 @@ def make_cluster(settings: Settings, space: ColocationSpace) -> Cluster:
     return replace(made, existing=existing)
 
 
-def _running(path: Path, stated: Statement, space: ColocationSpace, by_name: bool) -> IntArray:
+def _running(settings: Settings, stated: Statement, space: ColocationSpace) -> IntArray:
     """Return what runs on stated nodes, int [nodes, apps], in their order where the file names them.
 
     Raises:
-        InputError: unreadable, or a node that is not stated, where `by_name` asks for those.
+        InputError: unreadable, or a node that is not stated, where names are those of the operator.
     """
+    path = Path(settings.existing or "")
     if has_rows(path):
         rows = read_rows(path, stated.nodes, stated.apps)
         return replace(stated, demand=stated.demand * 0, existing=rows).running
     existing, names = placement_of(path, space), named_nodes(path, stated.apps)
-    if names is None or (not by_name and set(names) != set(stated.nodes)):
+    if names is None or not _by_name(settings, stated, names):
         return existing
     unknown = [name for name in names if name not in stated.nodes]
     if unknown:
@@ -207,6 +213,35 @@ def _running(path: Path, stated: Statement, space: ColocationSpace, by_name: boo
     found: IntArray = np.zeros((len(stated.nodes), existing.shape[1]), dtype=np.int64)
     found[[stated.nodes.index(name) for name in names]] = existing
     return found
+
+
+def _by_name(settings: Settings, stated: Statement, names: Sequence[str]) -> bool:
+    """Whether the rows of a file are the stated nodes of these names; in their order if not.
+
+    Names that count alone made, such as small-1, need not be those of a file that has none of them.
+    """
+    if settings.problem:
+        return True
+    if len(names) != len(stated.nodes) or not settings.cluster.types:
+        return set(names) == set(stated.nodes)  # other numbers of nodes are refused by the caller
+    given = any(one.nodes for one in settings.cluster.types)
+    return given or not set(names).isdisjoint(stated.nodes)
+
+
+def rows_taken(settings: Settings, apps: tuple[str, ...]) -> str:
+    """Return which rows of `existing` are which nodes of `cluster.types`; empty where their names say."""
+    types, path = settings.cluster.types, Path(settings.existing or "")
+    if not settings.existing or not types or settings.problem or has_rows(path):
+        return ""
+    names, nodes = named_nodes(path, apps), [name for one in types for name in one.names]
+    if names is None or not set(names).isdisjoint(nodes):
+        return ""
+    few = ", ".join(f"{name} as {node}" for name, node in islice(zip(names, nodes, strict=False), FEW))
+    more = ", ..." if len(nodes) > FEW else ""
+    return (
+        f"existing {path}: names none of the nodes of cluster.types: its rows are taken in their order, "
+        f"{few}{more}; to name them, give `nodes` in place of `count`"
+    )
 
 
 def waiting_in_folder(cluster: Cluster) -> IntArray:
@@ -275,8 +310,9 @@ def placement_of(path: Path, space: ColocationSpace) -> IntArray:
     placement = read_placement(path, space)
     over = np.flatnonzero(placement.sum(axis=1) > space.slots)
     if over.size:
+        names, first = named_nodes(path, space.apps), int(over[0])
         raise InputError(
-            f"{path}: node {over[0]} holds {amount(placement[over[0]].sum(), 'container')} "
-            f"and has {amount(space.slots, 'slot')}"
+            f"{path}: node {names[first] if names else first} holds "
+            f"{amount(placement[first].sum(), 'container')} and has {amount(space.slots, 'slot')}"
         )
     return placement

@@ -38,6 +38,7 @@ class Stage:
         present: whether it belongs to the chain under some settings.
         always: whether it is done again whenever another step needs it: hosts may have gone since.
         timed: whether it measures its own seconds, so that nothing may run beside it.
+        check: refuses settings under which its function is certain to fail, before its inputs are made.
         view: the settings as this stage takes them, where it is not done for those of the run.
         doing: the stage being done, in words: `simulator: being fitted by another run`.
     """
@@ -57,6 +58,7 @@ class Stage:
     present: Callable[[Settings], bool] = lambda settings: True
     always: Callable[[Settings], bool] = lambda settings: False
     timed: bool = False
+    check: Callable[[Settings], None] = lambda settings: None
     view: Callable[[Settings], Settings] = lambda settings: settings
     doing: str = "made"
 

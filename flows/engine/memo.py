@@ -87,6 +87,7 @@ class Memo:
     interrupted: Event = field(default_factory=Event)
     name: str = field(default_factory=lambda: uuid4().hex)
     _mutex: RLock = field(default_factory=RLock)
+    _checked: set[str] = field(default_factory=set)
 
     def step(self, name: str) -> Step:
         """Return the step called `stage` or `stage/part`.
@@ -122,11 +123,13 @@ class Memo:
             progress: receives how far making it is; None for that of the memo.
 
         Raises:
+            InputError: settings under which it or one that it reads is certain to fail.
             StepError: it or one that it reads failed.
         """
         known = self.records.get(name)
         if known is not None:
             return known
+        self._check(name)
         step = self.step(name)
         digests = self._obtained_digests(step)
         key = step.key(digests)
@@ -153,6 +156,17 @@ class Memo:
     def outcome(self) -> Outcome:
         """Return what was found and made so far."""
         return Outcome(dict(self.records), list(self.done))
+
+    def _check(self, name: str) -> None:
+        """Refuse what a step, or one that it needs, would refuse only after what they read was made."""
+        if name in self._checked or name in self.records:
+            return
+        step = self.step(name)
+        step.stage.check(step.chosen)
+        for before in step.inputs:
+            if before not in step.stage.optional:
+                self._check(before)
+        self._checked.add(name)
 
     def _wanted_again(self, step: Step) -> bool:
         return step.stage.name in self.again or step.name in self.again

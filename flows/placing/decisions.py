@@ -218,6 +218,8 @@ def before_placing(settings: Settings, known: Tables | Oracle) -> dict[str, Any]
     if cluster.empty:
         return {}
     named = named_nodes(Path(settings.existing or ""), known.space.apps)
+    if cluster.stated is not None and (settings.problem or settings.cluster.types):
+        named = cluster.stated.nodes  # in whose order it is
     return {"existing": cluster.existing, **({"nodes": list(named)} if named else {})}
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from flows.engine.console import say
 from flows.engine.memo import Memo
-from flows.placing.tables import known_in, tables_in, tables_of
+from flows.placing.tables import known_in, notes_on, tables_in
 from metis.errors import InputError
-from metis.problem.oracle import Oracle, types_of
+from metis.problem.oracle import Oracle
 from metis.problem.tables import Tables
 from metis.simulate.simulator import FittedSimulator
 
@@ -29,12 +29,8 @@ def known_simulator(memo: Memo) -> FittedSimulator | Oracle:
         InputError: see `simulator_folder`.
     """
     known = known_in(simulator_folder(memo))
-    types = types_of(tables_of(known))
-    if types and not memo.settings.stated:
-        say(
-            f"the profile distinguishes types of nodes ({', '.join(types)}), the settings do not: each node "
-            "counts as one of a type that was not measured; give cluster.types"
-        )
+    for note in notes_on(known, memo.settings):
+        say(note)
     return known
 
 

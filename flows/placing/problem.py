@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from baselines.registry import check_name, check_wide
-from flows.configuration.objects import app_names, make_cluster, make_groups, make_oracle, make_testbed
+from flows.configuration.objects import (
+    app_names,
+    chosen_colocations,
+    make_cluster,
+    make_groups,
+    make_oracle,
+    make_testbed,
+    onto_profile,
+)
 from flows.configuration.settings import Settings
 from metis.errors import InputError
 from metis.problem.groups import check_group
@@ -50,6 +58,37 @@ def check_scheduler(settings: Settings, name: str) -> None:
         cluster = make_cluster(settings, space)
         for group in make_groups(settings, space.apps):
             check_enumerable(group, cluster)
+
+
+def check_table(settings: Settings) -> None:
+    """Refuse `simulator=table` where what will be measured cannot be every co-location.
+
+    A file of measurements is left to the stage that reads it: that takes no measuring.
+
+    Raises:
+        InputError: says how many there are, how many will be measured at most, and by which setting.
+    """
+    if settings.simulator.kind != "table" or settings.profile.path is not None:
+        return
+    space = known_space(settings)
+    if space is None:
+        return
+    if settings.profile.explored:
+        known, by = settings.explore.budget, f"explore.budget={settings.explore.budget}"
+    else:
+        chosen = "share" if settings.profile.choose == "share" else "choose"
+        known, by = _to_measure(settings, space), f"profile.{chosen}={getattr(settings.profile, chosen)}"
+    if known < space.size - 1:
+        raise InputError(
+            f"simulator=table needs every co-location measured, all {space.size - 1:,}: {by} measures "
+            f"{known:,} at most; use simulator=ensemble, the best for few rows, or profile=all"
+        )
+
+
+def _to_measure(settings: Settings, space: ColocationSpace) -> int:
+    """Return how many co-locations a profile will hold."""
+    onto = onto_profile(settings, space)
+    return len(chosen_colocations(settings, space, onto)) + (0 if onto is None else len(onto))
 
 
 def known_space(settings: Settings) -> ColocationSpace | None:

@@ -12,6 +12,7 @@ from metis.errors import InputError
 from metis.operate.rebalance import Knee, Rebalancing, rebalance
 from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
+from metis.problem.groups import check_group
 from metis.problem.oracle import Oracle, worth_of
 from metis.problem.placement_files import named_nodes, node_names
 from metis.problem.space import ColocationSpace
@@ -56,8 +57,11 @@ def group_given(settings: Settings) -> bool:
 
 
 def _arriving(settings: Settings) -> str:
-    given = settings.group.counts is not None
-    return "group.counts" if given else f"groups.path={settings.groups.path} (null: none arrives)"
+    if settings.group.counts is not None:
+        return "group.counts"
+    if settings.groups.path is not None:
+        return f"groups.path={settings.groups.path} (null: none arrives)"
+    return f"group.size={settings.group.size}"
 
 
 def propose(
@@ -122,11 +126,7 @@ def _given(settings: Settings, space: ColocationSpace, arrives: bool) -> tuple[C
         where = f"existing {settings.existing}" if settings.existing else f"problem {settings.problem}"
         raise InputError(f"{where}: nothing runs; `metis place` places on empty nodes")
     group, words = _group(settings, cluster, space.apps, arrives)
-    if group.sum() > cluster.free_slots:
-        raise InputError(
-            f"{group.sum()} containers of {words} arrive with the moves and do not fit: "
-            f"{cluster.free_slots} slots are free"
-        )
+    check_group(group, cluster, f" of {words} arrive with the moves and" if words else "")
     return cluster, group
 
 

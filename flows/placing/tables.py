@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flows.configuration.settings import Settings
     from metis.problem.oracle import Oracle
     from metis.problem.tables import Tables
     from metis.simulate.model_oracle import ModelOracle
@@ -52,6 +53,22 @@ def tables_of(known: "FittedSimulator | Oracle") -> "Tables | Oracle":
     from metis.simulate.simulator import FittedSimulator
 
     return known.tables if isinstance(known, FittedSimulator) else known
+
+
+def notes_on(known: "FittedSimulator | Oracle", settings: "Settings") -> list[str]:
+    """Return what a person should know of placing by a simulator under some settings, a sentence each."""
+    from flows.configuration.objects import rows_taken
+    from metis.problem.oracle import types_of
+
+    tables = tables_of(known)
+    types, taken = types_of(tables), rows_taken(settings, tables.space.apps)
+    found = [taken] if taken else []
+    if types and not settings.stated:
+        found.append(
+            f"the profile distinguishes types of nodes ({', '.join(types)}), the settings do not: each node "
+            "counts as one of a type that was not measured; give cluster.types"
+        )
+    return found
 
 
 def tables_in(folder: Path) -> "Tables":

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from baselines.registry import learns
-from flows.configuration.objects import knows_truth, make_cluster, make_oracle, make_testbed
+from flows.configuration.objects import knows_truth, make_cluster, make_oracle, make_testbed, one_group
 from flows.configuration.settings import Settings
 from flows.placing.given import chosen_placement
+from flows.placing.problem import known_space
 from flows.placing.tables import tables_of
 from metis.errors import InputError
 from metis.measure.intervals import LEVEL, interval
@@ -62,6 +63,39 @@ def refuse_units(settings: Settings) -> None:
         raise InputError(
             f"trial.units={settings.trial.units}: stand-alone RPS are given here, and none is measured; "
             "give trial.alone=true too"
+        )
+
+
+def of_first_group(settings: Settings) -> Settings:
+    """Return the settings of a rehearsed trial with its group alone: the first of those drawn or in a file.
+
+    A live cluster is explored for all groups of a run, as a testbed is with `demand=run`: there they stay.
+    Skewed shares are drawn for all groups before the first, which would be another one.
+    """
+    groups = settings.groups
+    stays = settings.cluster.live or settings.demand.kind == "run" or settings.group.counts is not None
+    if stays or settings.problem:
+        return settings
+    if groups.path is None:
+        return settings if groups.skewed else replace(settings, groups=replace(groups, count=1))
+    first = str(groups.rows or 0).partition(":")[0] or "0"
+    return replace(settings, groups=replace(groups, rows=first))
+
+
+def check_units(settings: Settings) -> None:
+    """Refuse to load more applications alone after a round than are placed, before anything is made.
+
+    Raises:
+        InputError: `trial.units` asks for it; says how many there are.
+    """
+    space, asked = known_space(settings), settings.trial.units or 0
+    if space is None or not asked:
+        return
+    placed = int(np.count_nonzero(one_group(settings, space.apps)))
+    if asked > placed:
+        raise InputError(
+            f"trial.units={asked}: loads so many applications alone after a round, and the group has "
+            f"{amount(placed, 'application')}; give at most {placed}"
         )
 
 

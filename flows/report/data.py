@@ -55,6 +55,7 @@ class ReportData:
         sections: further sections, in order, after the figures.
         command: the command that makes this report again.
         made: what differs each time the page is made (commit, date, machine, ...), shown in its footer.
+        notes: what a person should know of the results, a sentence each, below the headline.
 
     Raises:
         InputError: a column is missing, no result, a scheduler with a group twice, or a placement of
@@ -71,6 +72,7 @@ class ReportData:
     sections: Sequence[ReportSection] = ()
     command: str = "make run"
     made: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_results(self.results)

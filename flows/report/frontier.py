@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.report.data import ReportSection
 from flows.report.elements import html_table, svg_of
+from metis.operate.rebalance import shown_points
 from metis.wording import amount
 
 VALUE, PRICE, GREY = "#2f6db2", "#b2432f", "#999999"
@@ -51,6 +52,10 @@ def frontier_section(document: Mapping[str, Any]) -> ReportSection:
     if "knee" in document:
         knee = document["knee"]
         text += f" Proposed: {amount(knee['moves'], 'move')}. {escape(knee['why'].capitalize())}."
+    proposed = [i for i, one in enumerate(points) if one["moves"] == document.get("knee", {}).get("moves")]
+    shown, ends = shown_points(points, min(proposed, default=0))
+    if ends:
+        text += f" {escape(ends)}."
     names = ("moves", "value", "at most", "gap", "next move", "waves")
     rows = [
         (
@@ -61,7 +66,7 @@ def frontier_section(document: Mapping[str, Any]) -> ReportSection:
             f"{one['price']:.3g}",
             f"{len(one['waves'])}",
         )
-        for one in points
+        for one in points[:shown]
     ]
     table = html_table(names, rows, named=True)
     return ReportSection("Few moves", f"{text}</p>{table}", frontier_figure(document).decode())

@@ -92,15 +92,15 @@ def check_problems(settings: Settings) -> None:
     """Refuse groups that the chosen steps cannot place, before minutes of exploring and training for them.
 
     Raises:
-        InputError: see `check_problem` and `check_rebalancing` in `flows.placing`.
+        InputError: see `check_problem` and `check_rebalancing` in `flows.placing`, and `check` of the stages.
     """
     checked: list[Settings] = []
     for step in chosen_steps(settings):
+        step.stage.check(step.chosen)
         moves = step.stage.name == "rebalance"
-        arrives = not moves or group_given(step.chosen)
-        if moves:
-            check_rebalancing(step.chosen, arrives)
-        if "group" in step.declared and arrives and step.chosen not in checked:
+        if moves:  # which may make room for a group that has none beside what runs
+            check_rebalancing(step.chosen, group_given(step.chosen))
+        elif "group" in step.declared and step.chosen not in checked:
             check_problem(step.chosen)
             checked.append(step.chosen)
 

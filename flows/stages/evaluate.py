@@ -9,8 +9,8 @@ from flows.configuration.objects import knows_truth, make_groups, make_truth
 from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import Dataset, groups_dataset, run_name, run_params, run_tags
-from flows.engine.work import TIMINGS, Work
-from flows.placing.tables import known_in, tables_of
+from flows.engine.work import TIMINGS, Work, read_json
+from flows.placing.tables import known_in, notes_on, tables_of
 from flows.stages.shared import PROBLEM, TESTBED, all_schedulers, packaged_coefficients
 from metis.problem.tables import Tables
 from metis.simulate.model_oracle import ModelOracle
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from flows.placing.decisions import Decisions
 
-RESULTS = "results.csv"
+RESULTS, NOTES = "results.csv", "notes.json"
 WORST = {
     "rps": "min",
     "true_rps": "min",
@@ -34,7 +34,10 @@ WORST = {
 
 
 def run(work: Work) -> None:
-    """Write `results.csv` and `timings.csv`, a row per scheduler and group, and a child run per scheduler."""
+    """Write `results.csv` and `timings.csv`, a row per scheduler and group, and a child run per scheduler.
+
+    And `notes.json` where a person should know more of them.
+    """
     from flows.placing.comparison import judge, place_optima, timings
     from flows.placing.wide import judge_wide
 
@@ -59,6 +62,8 @@ def run(work: Work) -> None:
     seconds = timings(decisions)
     work.write(RESULTS, results.to_csv(index=False).encode())
     work.write(TIMINGS, seconds.to_csv(index=False).encode())
+    if notes := notes_on(known, settings):
+        work.write_json(NOTES, notes)
     _child_runs(work, results.merge(seconds, on=["scheduler", "group"]), decisions, params, given)
 
 
@@ -79,6 +84,12 @@ def read_results(folder: Path) -> "pd.DataFrame":
 
     results = pd.read_csv(folder / RESULTS)
     return results.merge(pd.read_csv(folder / TIMINGS), on=["scheduler", "group"])
+
+
+def read_notes(folder: Path) -> list[str]:
+    """Return what a person should know of the results of this stage, a sentence each."""
+    path = folder / NOTES
+    return [str(note) for note in read_json(path)] if path.is_file() else []
 
 
 def _child_runs(

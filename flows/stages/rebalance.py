@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from flows.configuration.settings import Settings
+from flows.engine.console import say
 from flows.engine.declaration import Stage
 from flows.engine.work import TIMINGS, Work
 from flows.placing.rebalancing import group_given, propose
-from flows.placing.tables import known_in, tables_of
+from flows.placing.tables import known_in, notes_on, tables_of
 from flows.stages.shared import PROBLEM, asks_for
 from metis.operate.settings import PLANNING
 
@@ -26,7 +27,10 @@ def run(work: Work) -> None:
     from metis.files import save_arrays
 
     settings = work.settings
-    known = tables_of(known_in(work.inputs["simulator"]))
+    simulator = known_in(work.inputs["simulator"])
+    for note in notes_on(simulator, settings):
+        say(f"  {note}")
+    known = tables_of(simulator)
     made = propose(settings, known, group_given(settings), partial(work.progress, "plans"))
     document = made.document
     points = document.get("frontier", [document])

@@ -14,7 +14,7 @@ from flows.engine.secrets import masked
 from flows.engine.work import Work, read_json
 from flows.placing.tables import known_in, tables_of
 from flows.stages.constraints import APPLIST, has_constraints
-from flows.stages.evaluate import placing_steps, read_decisions, read_results
+from flows.stages.evaluate import placing_steps, read_decisions, read_notes, read_results
 from flows.stages.rebalance import RESULT, has_moves
 from flows.stages.sample import has_sample, in_words
 from flows.stages.shared import PROBLEM, TESTBED, is_profiled, packaged_coefficients
@@ -90,6 +90,7 @@ def report_data(work: Work) -> "ReportData":
             *_week(work),
         ],
         made=_made(work),
+        notes=read_notes(work.inputs["evaluate"]),
     )
 
 

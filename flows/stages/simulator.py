@@ -6,6 +6,7 @@ from flows.configuration.settings import Settings
 from flows.engine.declaration import Stage
 from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
+from flows.placing.problem import check_table
 from flows.placing.tables import FILE, LOWRANK, ORACLE, fitted_in, model_file
 from flows.stages.shared import TESTBED, packaged_coefficients
 from metis.problem.objectives import tabulated
@@ -133,6 +134,7 @@ STAGE = Stage(
     # objectives that need the same quantities share a simulator
     derived={"quantities": _quantities, "coefficients": _coefficients},
     inputs=_inputs,
+    check=check_table,
     modules=_modules,
     doing="fitted",
 )

@@ -15,6 +15,7 @@ from flows.engine.declaration import Stage
 from flows.engine.work import Work
 from flows.placing.trial import (
     Contest,
+    check_units,
     contest_of,
     document_of,
     predictions,
@@ -239,6 +240,7 @@ STAGE = Stage(
         *trial_steps(settings),
     ),
     after=lambda settings: ("setup", "build") if settings.cluster.live else (),
+    check=check_units,
     optional=("profile",),
     costly=lambda settings: settings.cluster.live,
     present=lambda settings: asks_for(settings, "trial"),

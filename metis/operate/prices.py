@@ -13,6 +13,7 @@ import numpy as np
 from metis.errors import InputError
 from metis.operate.rebalance import Rebalancing
 from metis.problem.counts import FloatArray, IntArray, describe_colocation
+from metis.wording import amount
 
 ROUNDING = 1e-9  # share of what a node may be worth
 
@@ -93,30 +94,43 @@ def explain_container(found: Rebalancing, index: int, container: str) -> dict[st
         "moves": rank <= leave,
         "price": plan.prices.move,
     }
+    app = cluster.space.apps[a]
     if rank <= leave:
-        why = f"{container} does move off {facts['node']}: of {leave} of its kind there that do, it is one"
-        return {**facts, "why": why}
+        held = int(cluster.existing[n, a])
+        which = f"the only {app}" if held == 1 else f"{leave} of the {held} {app}, which are alike,"
+        return {**facts, "why": f"{container} moves: the plan takes {which} off {facts['node']}"}
     choices = _choices(found, index, n)
     becomes = choices.becomes
     fewer = choices.rows[:, a] < plan.placement[n, a]
     best = int(np.argmax(np.where(fewer, choices.surplus, -np.inf)))
     if not fewer.any():
-        why = (
-            f"{container} stays: {cluster.space.apps[a]} may not move, or a rule keeps it on {facts['node']}"
-        )
+        reason = f"a rule keeps it there, or no way to do without it was found at {facts['node']}"
+        if np.isposinf(found.cost[a]):
+            reason = f"rebalance.stay lets no container of {app} move"
+        why = f"{container} stays on {facts['node']}: {reason}"
         return {**facts, "without": None, "loses": None, "why": why}
-    loses = _difference(choices.surplus[becomes], choices.surplus[best], choices.worth)
+    facts |= {
+        "without": _words(found, choices.rows[best]),
+        "worth_without": float(choices.worth[best]),
+        "loses": _difference(choices.surplus[becomes], choices.surplus[best], choices.worth),
+    }
     further = int((choices.moved[best] - choices.moved[becomes]).sum())
-    without, worth = _words(found, choices.rows[best]), float(choices.worth[best])
-    facts |= {"without": without, "worth_without": worth, "loses": loses}
-    moves = f"{further} further move{'s' * (further != 1)}" if further > 0 else "no further move"
-    result = f"loses {loses:.3g}" if loses and loses > 0 else "is as good, and not needed"
-    why = (
-        f"{container} stays on {facts['node']}, which ends up with {_words(found, plan.placement[n])}. With "
-        f"one less the best it could hold is {facts['without']}: at the prices of the containers and {moves} "
-        f"at {plan.prices.move:.3g} each that {result}"
+    return {**facts, "why": _stays_words(facts, _words(found, plan.placement[n]), further)}
+
+
+def _stays_words(facts: dict[str, Any], becomes: str, further: int) -> str:
+    """Say what the best would be without a container, and what that would cost the plan."""
+    counted = "what its containers would be worth on other nodes"
+    if further:
+        more = "more" if further > 0 else "fewer"
+        counted += f" and {amount(abs(further), f'{more} move')} at {facts['price']:.3g} each"
+    loses = facts["loses"]
+    result = f"lower by {loses:.3g}" if loses and loses > 0 else "the same, so that nothing is gained by it"
+    return (
+        f"{facts['container']} stays on {facts['node']}, which ends up with {becomes}. Without it, "
+        f"{facts['node']} would best hold {facts['without']}: counting {counted}, the value of the plan "
+        f"would be {result}"
     )
-    return {**facts, "why": why}
 
 
 def _choices(found: Rebalancing, index: int, n: int) -> _Choices:
@@ -139,32 +153,43 @@ def _parsed(found: Rebalancing, container: str) -> tuple[int, int]:
     a = apps.index(app)
     running = int(found.cluster.existing[:, a].sum())
     if not 1 <= int(number) <= running:
+        those = f"give {app}-1 to {app}-{running}, counted node by node" if running > 1 else f"give {app}-1"
+        right = those if running else f"give one of an application that runs, such as {_first(found)}"
         raise InputError(
-            f"why_not={container}: {running} containers of {app} run, counted from 1 node by node"
+            f"why_not={container}: {amount(running, 'container')} of {app} run{'s' * (running == 1)}; {right}"
         )
     return a, int(number)
+
+
+def _first(found: Rebalancing) -> str:
+    """Return the name of a container that runs."""
+    running = found.cluster.existing.sum(axis=0)
+    return f"{found.cluster.space.apps[int(running.argmax())]}-1"
 
 
 def _node_words(facts: dict[str, Any]) -> str:
     node = facts["node"]
     loses = facts["second_loses"]
-    rest = f"; the second best, {facts['second']}, " + (
-        f"would lose {loses:.3g}" if loses and loses > 0 else "would be as good"
+    rest = f"; the second best, {facts['second']}, would " + (
+        f"lower the value of the plan by {loses:.3g}" if loses and loses > 0 else "be as good"
     )
     if facts["holds"] == facts["becomes"]:
         return f"{node} keeps {facts['holds']}: no change is worth its moves{rest}"
     change = facts["worth_after"] - facts["worth_before"]
-    takes = "takes from" if facts["containers"] >= 0 else "leaves to"
+    what = "what it receives" if facts["containers"] >= 0 else "what leaves it"
     return (
-        f"{node} goes from {facts['holds']} to {facts['becomes']}: its worth changes by {change:+.3g}, by "
-        f"its containers' prices it {takes} the others {abs(facts['containers']):.3g}, and its "
-        f"{_moves(facts['moves'])} {facts['price']:.3g}{' each' * (facts['moves'] > 1)}: "
-        f"{facts['surplus']:+.3g} against staying" + rest
+        f"{node} goes from {facts['holds']} to {facts['becomes']}: its own worth changes by {change:+.3g}; "
+        f"{what} would be worth {abs(facts['containers']):.3g} on other nodes; {_moves(facts)}. In all, "
+        f"{facts['surplus']:+.3g} against staying as it is{rest}"
     )
 
 
-def _moves(count: int) -> str:
-    return "one move costs" if count == 1 else f"{count} moves cost"
+def _moves(facts: dict[str, Any]) -> str:
+    if not facts["moves"]:
+        return "no container of its own has to move"
+    if facts["moves"] == 1:
+        return f"one move costs {facts['price']:.3g}"
+    return f"{facts['moves']} moves cost {facts['price']:.3g} each"
 
 
 def _words(found: Rebalancing, counts: IntArray) -> str:

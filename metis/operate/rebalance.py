@@ -20,6 +20,9 @@ from metis.problem.statement import Statement
 from metis.problem.tables import Tables
 from metis.problem.worth import Worth
 from metis.program.moves import MovePlan, MoveProgram, Report
+from metis.wording import amount
+
+ROUNDING = 1e-9  # share of a value that is no gain
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,22 @@ class Rebalancing:
             f"{each:.3g} each)"
         )
         return Knee(index, why)
+
+
+def shown_points(frontier: Sequence[Mapping[str, Any]], least: int = 0) -> tuple[int, str]:
+    """Return how many points of a frontier are worth showing, and a sentence on the others, if any.
+
+    Args:
+        frontier: documents of plans, by ascending number of moves.
+        least: place of a point that is shown in any case.
+    """
+    gains = [point["value"] - point["cost"] for point in frontier]
+    rising = [i for i in range(1, len(gains)) if gains[i] > gains[i - 1] + ROUNDING * abs(gains[i - 1])]
+    last = max([least, *rising])
+    if last == len(frontier) - 1:
+        return len(frontier), ""
+    most, enough = frontier[-1]["limit"], frontier[last]["limit"]
+    return last + 1, f"{amount(most, 'move')} gain{'s' * (most == 1)} no more than {enough}"
 
 
 def _exceeded(stated: Statement, placement: IntArray) -> list[str]:

@@ -108,8 +108,8 @@ class TrialSettings:
         alone: whether the trial measures stand-alone RPS itself, at its start and after its rounds; else
             those of the profile are taken, where it has them of all that is placed.
         units: applications that are loaded alone again after each round, in turn, so that RPS are shares of
-            what an application serves alone at about the same time; 0: none after the start. Each one costs
-            a load. null: 1 where the trial measures stand-alone RPS.
+            what an application serves alone at about the same time: at most those of the group; 0: none
+            after the start. Each one costs a load. null: 1 where the trial measures stand-alone RPS.
         repeats: loads of a placement while it is deployed; their mean counts.
         seed: of the order.
     """

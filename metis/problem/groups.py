@@ -13,6 +13,7 @@ from metis.inputs.sheet import is_sheet, read_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.columns import APPS, columns_by_name
 from metis.problem.counts import IntArray, whole_counts
+from metis.wording import amount
 
 GROUP = "group"  # column that numbers the groups of a table
 ARRAYS = ("groups", "batch_set")  # ours, and as published
@@ -107,23 +108,33 @@ def make_group(counts: Sequence[float] | Mapping[str, float], apps: tuple[str, .
         counts = [counts.get(app, 0) for app in apps]
     group = whole_counts(counts, "group.counts")
     if group.shape != (len(apps),):
-        raise InputError(f"group.counts has {group.size} counts: give {len(apps)}, in the order {list(apps)}")
+        raise InputError(
+            f"group.counts has {amount(group.size, 'count')}: give {len(apps)}, in the order {list(apps)}"
+        )
     if not group.any():
         raise InputError("group.counts is all 0: a group needs at least 1 container")
     return group
 
 
-def check_group(group: IntArray, cluster: Cluster) -> None:
+def check_group(group: IntArray, cluster: Cluster, what: str = "") -> None:
     """Refuse a group that cannot fit.
 
+    Args:
+        group: containers to place, int [apps].
+        cluster: nodes, and what runs there.
+        what: said of the containers, such as ` of group.counts arrive with the moves and`.
+
     Raises:
-        InputError: more containers than free slots; names both.
+        InputError: more containers than free slots, names both; or they request more than what runs leaves.
     """
-    if cluster.stated is not None:
-        cluster.stated.check_demand(group + cluster.existing.sum(axis=0))
-    wanted = int(group.sum())
+    wanted, running = int(group.sum()), cluster.existing.sum(axis=0)
     if wanted > cluster.free_slots:
+        least, most = int(cluster.slots.min()), int(cluster.slots.max())
+        each = amount(most, "slot") if least == most else f"{least} to {most} slots"
+        beside = f" beside the {amount(cluster.running, 'container')} that run" if cluster.running else ""
         raise InputError(
-            f"{wanted} containers do not fit: {cluster.nodes} nodes of {cluster.space.slots} slots "
-            f"have {cluster.free_slots} slots free"
+            f"{amount(wanted, 'container')}{what} do not fit: {amount(cluster.nodes, 'node')} of {each} "
+            f"have {amount(cluster.free_slots, 'slot')} free{beside}"
         )
+    if cluster.stated is not None:
+        cluster.stated.check_demand(group + running, running)

@@ -103,9 +103,9 @@ def state_problem(
     resources = _resources(types, requests)
     each = np.array([len(one.names) for one in types])
     capacity = np.array([_capacity(one, resources, slots) for one in types], dtype=np.float64)
-    return Statement(
+    made = Statement(
         apps=apps,
-        demand=placed,
+        demand=np.zeros(len(apps), dtype=np.int64),  # how many are placed is the group's to say
         requests=_requests(requests, resources, apps, placed),
         nodes=tuple(names),
         capacity=np.repeat(capacity, each, axis=0),
@@ -118,6 +118,8 @@ def state_problem(
         domains=_domains(types),
         rules=rules,
     )
+    made.check_each(placed)
+    return made
 
 
 def _resources(

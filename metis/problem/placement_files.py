@@ -245,7 +245,8 @@ def named_nodes(path: Path, apps: tuple[str, ...] = ()) -> tuple[str, ...] | Non
     names: list[str] = []
     if path.suffix.lower() == ".json":
         document = read_json(path)
-        names = [str(name) for name in document.get("nodes", [])]
+        held = document.get(PLACEMENT)
+        names = [str(name) for name in document.get("nodes", held if isinstance(held, Mapping) else [])]
     elif path.suffix.lower() == ARCHIVE:
         names = [str(name) for name in read_archive(path, [NODES], limit=INPUT_BYTES).get(NODES, ())]
         check_names(names, f"{path}: node", LONGEST_HOST)

@@ -105,16 +105,39 @@ class Statement:
                 "arrival does: give arrivals.csv"
             )
 
-    def check_demand(self, demand: IntArray) -> None:
+    def check_demand(self, demand: IntArray, running: IntArray | None = None) -> None:
         """Refuse containers that the nodes have too little for.
 
         Args:
             demand: containers of each application, those that run already included, int [apps].
+            running: those that run already, of which the message speaks, int [apps]; None for none.
 
         Raises:
             InputError: a container fits on no node, or all of them need more than all nodes have.
         """
-        asked = np.flatnonzero(demand > 0)
+        self.check_each(demand)
+        wanted, there = demand @ self.requests, self.capacity.sum(axis=0)
+        short = np.flatnonzero(wanted > there * (1 + ROUNDING) + ROUNDING)
+        if short.size:
+            of, asks, have = self.dimensions[short[0]], wanted[short[0]], there[short[0]]
+            if running is None or not running.any():
+                raise InputError(f"{of}: the containers ask for {asks:g}, the nodes have {have:g}")
+            held = float((running @ self.requests)[short[0]])
+            raise InputError(
+                f"{of}: the containers ask for {asks - held:g}, the nodes have {have:g}, of which what runs "
+                f"takes {held:g}"
+            )
+
+    def check_each(self, placed: IntArray) -> None:
+        """Refuse applications of which not one container fits on a node that is empty.
+
+        Args:
+            placed: above 0 for each application of which there are containers, int [apps].
+
+        Raises:
+            InputError: names the application and what is short.
+        """
+        asked = np.flatnonzero(placed > 0)
         makes = np.unique(self.capacity, axis=0)
         fits = np.stack([(self.requests[asked] <= make + ROUNDING).all(axis=1) for make in makes])
         for a in asked[~fits.any(axis=0)][:1]:
@@ -122,13 +145,6 @@ class Statement:
             of = self.dimensions[int(np.flatnonzero(excess)[0])] if excess.any() else "all resources together"
             much = f" ({self.requests[a][excess][0]:g})" if excess.any() else ""
             raise InputError(f"application {self.apps[a]}: no node has enough {of}{much} for one container")
-        wanted, there = demand @ self.requests, self.capacity.sum(axis=0)
-        short = np.flatnonzero(wanted > there * (1 + ROUNDING) + ROUNDING)
-        if short.size:
-            of = self.dimensions[short[0]]
-            raise InputError(
-                f"{of}: the containers ask for {wanted[short[0]]:g}, the nodes have {there[short[0]]:g}"
-            )
 
     def over(self, space: ColocationSpace) -> "Statement":
         """Return the same over the applications and slots of a space.

@@ -91,7 +91,9 @@ def _refuse(group: IntArray, cluster: Cluster, parts: Sequence[Rules], placeable
     here = f"{amount(int(group.sum()), 'container')} on {amount(cluster.nodes, 'node')}"
     if cluster.stated is None:
         here += f" of {amount(cluster.space.slots, 'slot')}"
-    elif not parts or not placeable(group, cluster, []):
+    if cluster.running:
+        here += f" beside the {amount(cluster.running, 'container')} that run"
+    if cluster.stated is not None and not (parts and placeable(group, cluster, [])):
         raise InputError(f"{here} do not fit: what one of them requests is left on too few nodes")
     left = fewest(parts, lambda some: not placeable(group, cluster, some))
     words = Rules.joined(left).overrides

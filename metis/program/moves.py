@@ -298,7 +298,7 @@ class MoveProgram:
         demand = np.asarray(running + self._arriving - self._leaving)
         stated = self._cluster.stated
         if stated is not None:
-            stated.check_demand(demand)
+            stated.check_demand(demand, running - self._leaving)
         slots = self._cluster.free_slots + int(running.sum())
         if demand.sum() > slots:
             each = f" of {self._cluster.space.slots} slots" if stated is None else ""

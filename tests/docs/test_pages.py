@@ -33,6 +33,11 @@ def within_text(page):
     return re.findall(r"`(metis [^`]+)`", page.read_text(encoding="utf-8"))
 
 
+def test_the_page_of_many_applications_explains_how_long_columns_are_sought():
+    text = (DOCS / "many-applications.md").read_text(encoding="utf-8")
+    assert [one for one in ("seconds", "prove", "quick") if f"`columns.{one}" not in text] == []
+
+
 def test_there_are_pages_with_commands():
     assert len(PAGES) > 10
     assert sum(len(commands(page)) for page in PAGES) > 40

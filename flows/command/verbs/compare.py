@@ -6,13 +6,19 @@ metis compare group.size=400 cluster.nodes=81 simulator=forest output=json
 What the chain placed or judged under the same settings is reused, and the other way round.
 """
 
-from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
+from flows.command.comparison import (
+    comparison_document,
+    comparison_table,
+    comparison_title,
+    error_lines,
+    noted,
+)
 from flows.command.request import Request, Verb
-from flows.command.result import Result
+from flows.command.result import Line, Result
 from flows.configuration.objects import knows_truth, make_testbed
 from flows.placing.problem import check_problem, check_scheduler
 from flows.stages.chain import open_memo
-from flows.stages.evaluate import read_results
+from flows.stages.evaluate import read_notes, read_results
 from flows.stages.shared import OPTIMUM, all_schedulers
 from metis.problem.objectives import tabulated
 
@@ -32,12 +38,14 @@ def run(request: Request) -> Result:
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
         check_problem(memo.settings)
-        results = read_results(memo.obtain("evaluate").folder)
+        evaluated = memo.obtain("evaluate").folder
+    results, notes = read_results(evaluated), read_notes(evaluated)
     if OPTIMUM not in settings.schedulers:
         results = results[results["scheduler"] != OPTIMUM]
     exact = settings.simulator.kind == "testbed"
     table = comparison_table(results, comparison_title(settings, results), exact=exact)
-    return Result(comparison_document(results), [table, *error_lines(results)])
+    said = [Line(note) for note in notes]
+    return Result(noted(comparison_document(results), notes), [table, *error_lines(results), *said])
 
 
 VERB = Verb(run, settings=("schedulers",), stages=("evaluate",), site=True)

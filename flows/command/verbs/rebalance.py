@@ -30,6 +30,7 @@ from flows.stages.chain import open_memo
 from metis.errors import InputError
 from metis.files import written_whole
 from metis.operate.prices import explain_container, explain_node
+from metis.operate.rebalance import shown_points
 
 MOVES_SHOWN = 40  # rows of the table
 STARTS_SHOWN = 12
@@ -88,7 +89,8 @@ def _views(made: Proposal) -> list[View]:
     lines += [Line(f"exceeded already: {words}") for words in before.get("exceeds", ())]
     if made.single:
         return [*lines, *_plan_views(made.found.document(0), before)]
-    frontier = made.document["frontier"]
+    frontier, chosen = made.document["frontier"], made.knee.index
+    shown, ends = shown_points(frontier, chosen)
     columns = [Column(name, right=True) for name in ("moves", "value", "RPS", "at most", "gap", "next move")]
     rows = [
         [
@@ -99,18 +101,18 @@ def _views(made: Proposal) -> list[View]:
             f"{point['gap']:.3%}{_estimated(point)}",
             f"{point['price']:.3g}",
         ]
-        for point in frontier
+        for point in frontier[:shown]
     ]
     title = f"Moves, from value {before['value']:.4f}, RPS {before['rps']:.4f}"
-    chosen = made.knee.index
     return [
         *lines,
         Table(
             title,
             [*columns, "waves"],
-            [[*row, _waves(p)] for row, p in zip(rows, frontier, strict=True)],
+            [[*row, _waves(p)] for row, p in zip(rows, frontier[:shown], strict=True)],
             {chosen: "bold"},
         ),
+        *([Line(ends)] if ends else []),
         Line(f"proposed: moves={frontier[chosen]['moves']}: {made.knee.why}"),
         Line("moves=N shows one plan in its order, output=json all of them", "dim"),
     ]

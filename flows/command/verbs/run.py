@@ -12,14 +12,20 @@ metis run -m group.size=200,300 seed=0,1    a sweep: every combination, one MLfl
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.command.comparison import comparison_document, comparison_table, comparison_title, error_lines
+from flows.command.comparison import (
+    comparison_document,
+    comparison_table,
+    comparison_title,
+    error_lines,
+    noted,
+)
 from flows.command.request import EVERY, OF_ONE_VERB, Request, Verb
 from flows.command.result import Line, Result, View
 from flows.command.week import week_views
 from flows.configuration.settings import Settings
 from flows.engine.memo import Outcome
 from flows.prefect.run import run_chain
-from flows.stages.evaluate import read_results
+from flows.stages.evaluate import read_notes, read_results
 from flows.stages.sample import in_words
 from flows.stages.week import read_week
 from metis.files import written_whole
@@ -33,11 +39,12 @@ def run(request: Request) -> Result:
     page = publish_page(settings, outcome)
     evaluated = outcome.folder("evaluate")
     results = None if evaluated is None else read_results(evaluated)
+    notes = [] if evaluated is None else read_notes(evaluated)
     document = {
         "done": list(outcome.done),
         "runs": {name: record.run_id for name, record in outcome.records.items()},
         "report": str(page) if page else None,
-        **({"schedulers": {}} if results is None else comparison_document(results)),
+        **({"schedulers": {}} if results is None else noted(comparison_document(results), notes)),
     }
     views: list[View] = []
     week = outcome.folder("week")
@@ -47,7 +54,7 @@ def run(request: Request) -> Result:
     if results is not None:
         exact = settings.simulator.kind == "testbed"
         views.append(comparison_table(results, comparison_title(settings, results), exact=exact))
-        views += error_lines(results)
+        views += [*error_lines(results), *(Line(note) for note in notes)]
     sample = outcome.folder("sample")
     if sample is not None:
         views.append(Line(in_words(sample)))

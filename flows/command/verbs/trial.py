@@ -22,7 +22,7 @@ from flows.engine.work import read_json
 from flows.placing.known import known_simulator
 from flows.placing.problem import check_problem, check_scheduler
 from flows.placing.tables import tables_of
-from flows.placing.trial import Contest, contenders, contest_of, trial_steps
+from flows.placing.trial import Contest, check_units, contenders, contest_of, of_first_group, trial_steps
 from flows.stages.chain import open_memo
 from flows.stages.trial import PAGE, RESULT
 from metis.wording import amount
@@ -44,9 +44,11 @@ def run(request: Request) -> Result:
         from flows.live.session import check_live
 
         check_live(settings)
+    settings = of_first_group(settings)
     with request.progress() as progress:
         memo = open_memo(settings, progress, request.command)
         check_problem(memo.settings)
+        check_units(memo.settings)
         # placements that are all alike are refused before any host is touched
         contest = _contest(memo)
         if settings.dry_run:

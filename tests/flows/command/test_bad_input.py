@@ -124,6 +124,13 @@ def test_an_existing_placement_that_cannot_be_is_refused(place, tmp_path):
     path.write_text("Redis,MMS\n9,0\n0,0\n0,0\n0,0\n", encoding="utf-8")
     code, err = place(GROUP, f"existing={path}")
     assert (code, "node 0 holds 9 containers and has 3 slots" in err) == (2, True)
+    path.write_text("node,Redis,MMS\nwest,1,0\neast,9,0\n", encoding="utf-8")
+    code, err = place(GROUP, f"existing={path}")
+    assert (code, "e.csv: node east holds 9 containers and has 3 slots" in err) == (2, True)
+    plan = tmp_path / "e.json"
+    plan.write_text('{"placement": {"west": {"Redis": 1}, "east": {"Redis": 9}}}', encoding="utf-8")
+    code, err = place(GROUP, f"existing={plan}")
+    assert (code, "e.json: node east holds 9 containers and has 3 slots" in err) == (2, True)
     path.write_text("Redis,Nginx\n1,0\n", encoding="utf-8")
     code, err = place(GROUP, f"existing={path}")
     assert (code, "'Nginx' is no application" in err) == (2, True)

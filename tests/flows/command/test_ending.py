@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.store import Store
+from tests import preloaded
 from tests.forked import metis
 from tests.pipeline.test_chain import SMALL
 from tests.waiting import wait_until
@@ -64,6 +66,78 @@ def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, full_p
     store = Store(TrackingSettings(path=str(tmp_path / "mlruns")))
     states = {run.info.status for run in store._client.search_runs([store.experiment])}
     assert states == {"FINISHED", "KILLED"} if verb == "run" else states <= {"FINISHED"}
+
+
+# the command interrupts itself while it ends: in a handler at exit, or while a thread is waited for
+AT_EXIT = """
+import atexit, os, signal, sys, threading, time
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+def late():
+    ended.wait()
+    time.sleep(0.2)
+    interrupt()
+ended = threading.Event()
+if sys.argv[1] == "handler":
+    atexit.register(interrupt)
+else:
+    threading.Thread(target=late).start()
+from flows.command.main import main
+sys.argv = ["metis", "config", "place"]
+code = main()
+ended.set()
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("where", ["handler", "thread"])
+def test_an_interrupt_while_a_command_ends_is_without_a_word(where):
+    ended = preloaded.run([sys.executable, "-c", AT_EXIT, where], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "")
+    assert "group:" in ended.stdout
+
+
+PLACE = "place simulator=testbed scheduler=greedy cluster.nodes=6 cluster.slots=3 group.size=9"
+
+
+@pytest.mark.parametrize(("words", "moments"), [("config place", 20), (PLACE, 10)])
+def test_an_interrupt_at_any_moment_is_no_traceback(tmp_path, tracking, words, moments):
+    """From the first import of a verb to the last handler at exit: moments spread over what it takes."""
+    command = [sys.executable, "-m", "flows.command.main", *words.split()]
+    command += [tracking] if command[3] == "place" else []
+    given = {"text": True, "cwd": tmp_path, "env": environment(), "stderr": subprocess.PIPE}
+    preloaded.run(command, stdout=subprocess.PIPE, **given)  # the first one waits for the libraries
+    begun = time.monotonic()
+    preloaded.run([*command, "seed=99"], stdout=subprocess.PIPE, **given)
+    takes, codes = time.monotonic() - begun, set()
+    for i in range(moments):
+        seed = [f"seed={i + 1}"] if command[3] == "place" else []  # else all is found
+        process = preloaded.Popen([*command, *seed], stdout=subprocess.PIPE, **given)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=takes * (0.2 + i / moments))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+        codes.add(process.returncode)
+        assert not {"Traceback", "Exception"} & set(err.replace(":", " ").split()), err
+        said = [line for line in err.splitlines() if line.startswith("metis")]
+        assert len(said) <= 2, err
+        assert said[:1] in ([], ["metis: interrupted"])
+    assert codes <= {0, 130, -signal.SIGINT}  # the last where Python itself had begun to end
+
+
+def test_an_interrupt_that_a_library_hides_is_one(monkeypatch, capsys):
+    """Hydra closes in its `finally` a file that was not opened yet."""
+
+    def interrupted(words):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError("cannot access local variable 'f'")
+
+    monkeypatch.setattr("flows.configuration.compose.compose_plain", interrupted)
+    assert main(["config", "place"]) == 130
+    assert capsys.readouterr().err == "metis: interrupted\nmetis config place\n"
 
 
 VERBS = ["--help", "config", "run --help", "completion bash", "doctor --help"]

@@ -123,7 +123,7 @@ def test_hostile_names_of_nodes_are_refused(tmp_path, name, ending):
         (["cluster.nodes=1000000000000000000", GROUP], "cluster.nodes 1000000000000000000: give"),
         (
             ["group.size=1000000000"],
-            "1000000000 containers do not fit: 4 nodes of 3 slots have 12 slots free",
+            "1,000,000,000 containers do not fit: 4 nodes of 3 slots have 12 slots free",
         ),
     ],
 )

@@ -2,12 +2,17 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from flows.command.main import main
+from flows.configuration.objects import make_cluster
+from flows.placing.decisions import before_placing
+from metis.measure.testbed import load_embedded
 from metis.problem.folders import read_problem, write_problem
 from metis.problem.rules import KINDS
+from tests.flows.conftest import settings_of
 
 TYPES = (
     "cluster.types=[{name:small,count:3,slots:2,capacity:{cpu:2,memory:4Gi}},"
@@ -171,3 +176,94 @@ def test_a_profile_with_types_places_by_type_and_says_what_was_not_measured(
     found = json.loads(capsys.readouterr().out)
     assert found["bound_kind"] == "proven"
     assert found["schedulers"]["columns"]["ratio"]["min"] == pytest.approx(1.0)
+
+
+def test_that_settings_do_not_distinguish_measured_types_stands_in_all_that_is_shown(
+    tmp_path, tracking, capsys
+):
+    """One sentence: on the page of a run, in its table and its JSON, and where only moves are planned."""
+    (tmp_path / "typed.csv").write_text(MEASURED_CSV, encoding="utf-8")
+    (tmp_path / "running.csv").write_text("node,app-1,app-2\n0,1,1\n1,0,1\n", encoding="utf-8")
+    words = [tracking, "tracking.orchestrate=false", f"profile.path={tmp_path}/typed.csv", "simulator=table"]
+    words += ["cluster.nodes=2", "cluster.slots=2"]
+    group = ["group.counts={app-1:1,app-2:1}", "schedulers=[greedy,spread]"]
+    note = (
+        "the profile distinguishes types of nodes (small, large), the settings do not: each node counts as "
+        "one of a type that was not measured; give cluster.types"
+    )
+    page = tmp_path / "page.html"
+    assert main(["run", *words, *group, f"report={page}", "output=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note]
+    assert f"{note[0].upper()}{note[1:]}." in page.read_text(encoding="utf-8")
+    assert main(["compare", *words, *group]) == 0
+    assert note in " ".join(capsys.readouterr().out.split())
+    assert main(["run", *words, "stages=[rebalance]", f"existing={tmp_path}/running.csv", "moves=1"]) == 0
+    assert note in capsys.readouterr().err
+
+    typed = "cluster.types=[{name:small,count:1,slots:2},{name:large,count:1,slots:2}]"
+    compared = ["compare", *words[:-2], typed, group[0], "schedulers=[greedy,spread]", "output=json"]
+    assert main(compared) == 0
+    assert "notes" not in json.loads(capsys.readouterr().out)
+
+
+SPACE = load_embedded(slots=3).space
+TWO_TYPES = "cluster.types=[{name:a,count:2,slots:3},{name:b,count:1,slots:3}]"
+
+
+@pytest.fixture
+def running(full_profile, tmp_path, tracking):
+    """Words for two types of nodes, on which what a file of these three names and one more holds runs."""
+
+    def words(*names):
+        rows = zip(names, ("2,1", "1,0", "0,1"), strict=True)
+        path = tmp_path / "running.csv"
+        path.write_text(
+            "node,Redis,MMS\n" + "".join(f"{name},{held}\n" for name, held in rows), encoding="utf-8"
+        )
+        profile = ["profile=file", f"profile.path={full_profile}", "simulator=table", "cluster.slots=3"]
+        return [*profile, f"existing={path}", tracking, "group.counts={Redis:1}", "scheduler=columns"]
+
+    return words
+
+
+def test_rows_without_the_names_of_nodes_are_taken_in_order_and_said_to_be(running, capsys):
+    given = running("n0", "n1", "n2")
+    assert main(["place", *given, TWO_TYPES, "output=json"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("existing")]
+    assert len(said) == 1
+    assert said[0].endswith(
+        "running.csv: names none of the nodes of cluster.types: its rows are taken in their order, "
+        "n0 as a-1, n1 as a-2, n2 as b-1; to name them, give `nodes` in place of `count`"
+    )
+    settings = settings_of(*given, TWO_TYPES)
+    assert make_cluster(settings, SPACE).existing.sum(axis=1).tolist() == [3, 1, 1]
+
+
+@pytest.mark.parametrize("names", [("b-1", "a-1", "a-2"), ("0", "1", "2")])
+def test_rows_by_name_or_number_need_no_word(running, capsys, names):
+    given = running(*names)
+    assert main(["place", *given, TWO_TYPES, "output=json"]) == 0
+    assert "existing" not in capsys.readouterr().err
+    held = make_cluster(settings_of(*given, TWO_TYPES), SPACE).existing.sum(axis=1).tolist()
+    assert held == ([1, 1, 3] if names[0] == "b-1" else [3, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("names", "types", "unknown"),
+    [
+        (("a-1", "n1", "b-1"), TWO_TYPES, "n1"),
+        (("n0", "n1", "n2"), "cluster.types=[{name:a,nodes:[x,y],slots:3},{name:b,count:1,slots:3}]", "n0"),
+    ],
+)
+def test_names_of_which_some_fit_or_that_were_given_are_refused(running, capsys, names, types, unknown):
+    assert main(["place", *running(*names), types]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"running.csv: no node {unknown!r} is stated; use [" in said
+
+
+def test_what_ran_is_kept_by_the_names_in_whose_order_it_is(running):
+    settings = settings_of(*running("b-1", "a-1", "a-2"), TWO_TYPES)
+    known = SimpleNamespace(space=SPACE)
+    before = before_placing(settings, known)
+    assert before["nodes"] == ["a-1", "a-2", "b-1"]
+    assert before["existing"].sum(axis=1).tolist() == [1, 1, 3]

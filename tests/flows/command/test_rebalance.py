@@ -1,6 +1,7 @@
 """`metis rebalance`: one document for scripts, a frontier, reasons, and one line for a mistake."""
 
 import json
+import re
 
 import pytest
 
@@ -71,6 +72,8 @@ def test_a_table_for_a_person(command):
     code, out, _ = command()
     assert code == 0
     assert "proposed: moves=" in out
+    values = re.findall(r"^│ +(\d+) │ (\d\.\d+) ", out, re.MULTILINE)
+    assert len({moves for moves, _ in values}) == len(values) > 1
     code, out, _ = command("move_cost=10")
     assert code == 0
     assert "next move" in out
@@ -107,6 +110,54 @@ def test_a_mistake_is_one_line(command, words, says):
     assert says in lines[0]
     assert "Traceback" not in err
     print(lines, out)
+
+
+EIGHT = f"node,{APPS}\n" + "".join(
+    f"w{n},{row},0,0\n"
+    for n, row in enumerate(("2,1,0,0,0", "0,0,2,1,0", "1,1,1,0,0", *["0,0,0,1,0"] * 5), 1)
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["group.counts={Redis:11}"], "11 containers of group.counts arrive with the moves and"),
+        (["group.size=11"], "11 containers of group.size=11 arrive with the moves and"),
+        (
+            ["group.counts={Redis:11}", "cluster.types=[{name:a,count:8,slots:3}]"],
+            "11 containers of group.counts arrive with the moves and",
+        ),
+    ],
+)
+def test_what_does_not_fit_beside_what_runs_is_counted(command, tmp_path, words, says):
+    (tmp_path / "eight.csv").write_text(EIGHT)
+    own = [f"existing={tmp_path / 'eight.csv'}", *words]
+    own += [] if any("types" in word for word in words) else ["cluster.nodes=8"]
+    code, _, err = command("moves=1", *own)
+    assert code == 2
+    assert err.strip().splitlines()[-1] == (
+        f"metis: {says} do not fit: 8 nodes of 3 slots have 10 slots free beside the 14 containers that run"
+    )
+
+
+def test_a_cluster_of_fewer_slots_than_applications_is_rebalanced(command, tmp_path):
+    """Nothing arrives, and so nothing but what runs has to fit."""
+    (tmp_path / "two.csv").write_text(f"node,{APPS}\na-1,2,1,0,0,0,0,0\na-2,0,0,1,0,0,1,0\n")
+    types = "cluster.types=[{name:a,count:2,slots:3}]"
+    code, out, err = command("moves=1", f"existing={tmp_path / 'two.csv'}", types, "output=json")
+    assert (code, sum(map(len, json.loads(out)["placement"].values())) > 0) == (0, True), err
+
+
+def test_resources_count_what_runs_before_anything_is_made(command, tmp_path):
+    (tmp_path / "eight.csv").write_text(EIGHT)
+    requests = "{" + ",".join(f"{app}:{{cpu:{3 if app == 'ISR' else 1}}}" for app in APPS.split(",")) + "}"
+    code, _, err = command(
+        *("moves=1", f"existing={tmp_path / 'eight.csv'}", "group.counts={ISR:4}"),
+        *("cluster.types=[{name:a,count:8,slots:3,capacity:{cpu:3}}]", f"apps.requests={requests}"),
+    )
+    assert code == 2
+    says = "metis: cpu: the containers ask for 12, the nodes have 24, of which what runs takes 14"
+    assert err.strip().splitlines()[-1] == says
 
 
 @pytest.mark.parametrize(

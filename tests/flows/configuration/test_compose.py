@@ -83,6 +83,9 @@ def test_quoting_is_left_to_whoever_did_it():
     assert quote_path("+profile.path=a b") == "+profile.path='a b'"
 
 
+TYPE = "name, count, nodes, slots, capacity, labels, domains"
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [
@@ -124,6 +127,13 @@ def test_quoting_is_left_to_whoever_did_it():
         ("optimum.gap=1", "optimum.gap 1: .*less than 1"),
         ("seed=-1", "^seed -1: give at least 0"),
         ("output=xml", "output 'xml': .*'table' or 'json'"),
+        ("cluster.types={new:2}", f"^cluster.types {{new:2}}: give a list of mappings with {TYPE}$"),
+        ("cluster.types=new", f"^cluster.types 'new': give a list of mappings with {TYPE}$"),
+        ("cluster.types=[new]", f"^cluster.types.0 'new': give a mapping with {TYPE}$"),
+        ("profile={a:1}", r"^profile\.a: there is no such setting"),
+        ("week={hours:24,day:3}", r"^week\.day: there is no such setting; did you mean week\."),
+        ("schedulers={greedy:1}", "^schedulers {greedy:1}: give a list$"),
+        ("rules.soft={eligible:{a:[b]}}", "^rules.soft {eligible:{a:.b.}}: give a list"),
         ("profile=file", "profile=file needs profile.path=FILE"),
         ("testbed=file", "testbed=file needs testbed.path=FILE"),
         ("schedulers=[]", r"schedulers \[\]"),

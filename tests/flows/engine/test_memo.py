@@ -67,6 +67,29 @@ def test_an_output_that_differs_redoes_what_reads_it(own):
     assert again.done == ["draw", "double"]
 
 
+def test_a_step_that_is_certain_to_fail_is_refused_before_what_it_reads_is_made(own):
+    def check(settings):
+        if settings.seed == 4:
+            raise InputError("seed 4: give another one")
+
+    refused = replace(DOUBLE, check=check)
+    memo = memo_of(own, DRAW, refused, seed=4)
+    with pytest.raises(InputError, match=r"^seed 4: give another one$"):
+        memo.obtain("double")
+    assert memo.done == []
+    assert number_in(memo_of(own, DRAW, refused, seed=5).obtain("double")) == 10
+
+
+def test_an_input_that_a_step_can_do_without_does_not_refuse_it(own):
+    def check(settings):
+        raise InputError("never")
+
+    costly = replace(DRAW, check=check, costly=lambda settings: True)
+    memo = memo_of(own, costly, replace(DOUBLE, optional=("draw",), run=lambda work: work.write_json("a", 1)))
+    memo.obtain("double")
+    assert memo.done == ["double"]
+
+
 def test_a_run_knows_its_inputs_its_seconds_and_who_asked(own):
     memo = memo_of(own, DRAW, DOUBLE, seed=1)
     memo.command = "metis place tracking.uri=http://me:secret@host"

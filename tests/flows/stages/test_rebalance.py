@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from flows.placing.problem import check_problem
 from flows.placing.rebalancing import check_rebalancing
 from flows.report.frontier import frontier_section
 from flows.stages.chain import all_steps, check_problems
@@ -49,6 +50,14 @@ def test_the_default_group_does_not_arrive_and_need_not_fit(small, running):
     check_problems(settings_of(*small, *running, "group.counts=null", "group.size=200"))
     with pytest.raises(InputError, match="do not fit"):
         check_problems(settings_of(*small, *running, "group.counts=[200,0,0,0,0,0,0]"))
+
+
+def test_a_group_that_only_moves_make_room_for_is_not_refused(small, running):
+    """Six nodes, of which two are full: one of Redis on each needs a container of theirs to move."""
+    words = [*small, *running, "group.counts=[5,0,0,0,0,0,0]", "rules.at_most={Redis:1}"]
+    check_problems(settings_of(*words, "moves=2"))
+    with pytest.raises(InputError, match="5 containers on 6 nodes of 3 slots beside the 7 containers that"):
+        check_problem(settings_of(*words))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 from flows.command.main import main
 from flows.command.verbs.trial import notes
 from flows.engine.runs import ABOUT
+from flows.placing.trial import of_first_group
 from flows.stages.trial import DONE, JOURNAL, PAGE, RESULT
+from tests.flows.conftest import settings_of
 
 TRIED = (
     "schedulers=[greedy+local_search,greedy,spread]",
@@ -101,6 +103,37 @@ def test_its_journal_is_kept(record):
     assert len({(one["round"], one["placement"]) for one in made}) == len(made)
 
 
+def test_the_command_places_its_group_alone_and_finds_the_same(small, memo_of, full_profile, capsys):
+    """The first of the groups drawn, though a run places all of them."""
+    drawn = ["schedulers=[greedy,spread]", "trial.rounds=2", "groups.count=3", "groups.seed=5"]
+    drawn += ["testbed=file", f"testbed.path={full_profile}", "testbed.noise=0.01"]
+    kept = [word for word in small if not word.startswith(("groups.", "value.", "dealer.", "scheduler"))]
+    assert main(["trial", *kept, *drawn, "output=json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    alone, whole = memo_of(*drawn, "groups.count=1"), memo_of(*drawn)
+    assert alone.find("trial").run_id == found["run"]
+    assert whole.find("baselines/greedy") is None  # all three were placed before
+    same = json.loads((whole.obtain("trial").folder / RESULT).read_text())
+    assert {name: found[name] for name in same} == same
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "count"),
+    [
+        (["groups.count=5"], None, 1),
+        (["groups.count=5", "groups.skewed=true"], None, 5),
+        (["groups.count=5", "demand=run"], None, 5),
+        (["groups.path=g.npz"], "0", 10),
+        (["groups.path=g.npz", "groups.rows=3:7"], "3", 10),
+        (["groups.path=g.npz", "groups.rows=:7"], "0", 10),
+        (["groups.path=g.npz", "groups.rows=4"], "4", 10),
+    ],
+)
+def test_the_group_alone_is_the_first_of_all(words, rows, count):
+    groups = of_first_group(settings_of(*words)).groups
+    assert (groups.rows, groups.count) == (rows, count)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -113,6 +146,16 @@ def test_its_journal_is_kept(record):
         (
             ["schedulers=[greedy,spread]", "group.counts={Redis:3,MMS:3}", "trial.units=2"],
             "trial.units=2: stand-alone RPS are given here, and none is measured; give trial.alone=true too",
+        ),
+        (
+            [
+                "schedulers=[greedy,spread]",
+                "group.counts={Redis:3,MMS:3}",
+                "trial.units=99",
+                "trial.alone=true",
+            ],
+            "trial.units=99: loads so many applications alone after a round, and the group has "
+            "2 applications; give at most 2",
         ),
         (
             ["schedulers=[greedy,spread]", "existing=plan.csv"],

@@ -5,7 +5,7 @@ import pytest
 
 from metis.errors import InputError
 from metis.operate.prices import explain_container, explain_node
-from metis.operate.rebalance import rebalance
+from metis.operate.rebalance import rebalance, shown_points
 from metis.operate.settings import RebalanceSettings
 from metis.problem.cluster import Cluster
 from metis.problem.rules import Rules
@@ -106,11 +106,20 @@ def test_a_container_is_explained_by_prices():
     stays = explain_container(found, 0, "a-2")
     assert (stays["node"], stays["moves"], stays["without"]) == ("n2", False, "1 b")
     assert stays["loses"] >= -1e-9
-    assert stays["why"].endswith("loses " + f"{stays['loses']:.3g}" if stays["loses"] else "not needed")
+    lower = f"lower by {stays['loses']:.3g}" if stays["loses"] else "nothing is gained by it"
+    assert stays["why"].startswith(
+        "a-2 stays on n2, which ends up with 1 a + 1 b. Without it, n2 would best hold"
+    )
+    assert stays["why"].endswith(lower)
     pinned = made([[2, 0], [0, 0], [0, 0]], 1, chosen={"stay": ("a",)})
-    assert "a may not move" in explain_container(pinned, 0, "a-1")["why"]
+    words = "a-1 stays on n1: rebalance.stay lets no container of a move"
+    assert explain_container(pinned, 0, "a-1")["why"] == words
     moving = made([[2, 0], [0, 0], [0, 0]], 1)
     assert [explain_container(moving, 0, f"a-{i}")["moves"] for i in (1, 2)] == [True, False]
+    words = "a-1 moves: the plan takes 1 of the 2 a, which are alike, off n1"
+    assert explain_container(moving, 0, "a-1")["why"] == words
+    receives = moving.plans[0].placement[1:].sum(axis=1).argmax() + 1
+    assert "no container of its own has to move" in explain_node(moving, 0, moving.nodes[receives])["why"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +127,21 @@ def test_a_container_is_explained_by_prices():
     [
         (explain_node, "n9", "why=n9: there is no such node; there are n1 to n3"),
         (explain_container, "c-1", r"why_not=c-1: give APPLICATION-NUMBER"),
-        (explain_container, "a-3", "why_not=a-3: 2 containers of a run"),
+        (
+            explain_container,
+            "a-3",
+            "why_not=a-3: 2 containers of a run; give a-1 to a-2, counted node by node",
+        ),
+        (
+            explain_container,
+            "a-0",
+            "why_not=a-0: 2 containers of a run; give a-1 to a-2, counted node by node",
+        ),
+        (
+            explain_container,
+            "b-1",
+            "why_not=b-1: 0 containers of b run; give one of an application that runs",
+        ),
         (explain_container, "a-x", "why_not=a-x: give"),
     ],
 )
@@ -145,3 +168,18 @@ def test_unknown_applications_are_refused(words, says):
 def test_seconds_of_a_start_are_no_less_than_none():
     with pytest.raises(InputError, match=r"rebalance\.startup\.a -1: give seconds, 0 or more"):
         RebalanceSettings(startup={"a": -1.0})
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "found"),
+    [
+        ([1.0, 1.2, 1.3, 1.3, 1.3], 0, (3, "4 moves gain no more than 2")),
+        ([1.0, 1.2, 1.2, 1.3], 0, (4, "")),
+        ([1.0, 1.0], 0, (1, "1 move gains no more than 0")),
+        ([1.0, 1.0 + 1e-12], 1, (2, "")),
+        ([1.0], 0, (1, "")),
+    ],
+)
+def test_a_frontier_is_shown_up_to_the_last_number_of_moves_that_gains(values, least, found):
+    points = [{"value": value, "cost": 0.0, "limit": i} for i, value in enumerate(values)]
+    assert shown_points(points, least) == found

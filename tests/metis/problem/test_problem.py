@@ -7,6 +7,7 @@ from metis.errors import InputError, PlacementError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import describe_colocation, whole_counts
 from metis.problem.groups import check_group, make_group
+from metis.problem.node_types import NodeTypeSettings, state_problem
 from metis.problem.placement import check_placement
 from metis.problem.rules import Rules
 from metis.problem.scheduler import TimedScheduler
@@ -26,7 +27,7 @@ def test_groups_by_position_and_by_name():
     ("counts", "told"),
     [
         ({"web": 1, "cache": 2}, r"'cache'.*\['web', 'db'\]"),
-        ([1], r"1 counts: give 2, in the order \['web', 'db'\]"),
+        ([1], r"1 count: give 2, in the order \['web', 'db'\]"),
         ([1, 2, 3], "3 counts: give 2"),
         ([1, -2], "-2 is not a count; give whole numbers"),
         ([1, 1.5], "1.5 is not a count"),
@@ -59,6 +60,37 @@ def test_counts_are_whole_numbers_or_refused(values):
 def test_refuses_a_cluster_without_nodes(nodes):
     with pytest.raises(InputError, match=f"cluster.nodes {nodes}: .*at least 1"):
         Cluster(SPACE, nodes)
+
+
+def test_what_does_not_fit_is_counted_beside_what_runs():
+    """Slots first, then resources, of which what runs takes its part."""
+    types = (NodeTypeSettings("a", 1, slots=3), NodeTypeSettings("b", 1, slots=2))
+    stated = state_problem(types, {}, Rules(), SPACE.apps, 3, np.array([1, 1]))
+    cluster = Cluster(SPACE, 2, existing=np.array([[1, 1], [0, 1]]), stated=stated)
+    with pytest.raises(
+        InputError,
+        match=r"^3 containers do not fit: 2 nodes of 2 to 3 slots have 2 slots free beside the 3 containers",
+    ):
+        check_group(np.array([3, 0]), cluster)
+    types = (NodeTypeSettings("a", 2, slots=3, capacity={"cpu": 4}),)
+    stated = state_problem(
+        types, {"web": {"cpu": 2}, "db": {"cpu": 1}}, Rules(), SPACE.apps, 3, np.array([1, 1])
+    )
+    cluster = Cluster(SPACE, 2, existing=np.array([[1, 1], [0, 1]]), stated=stated)
+    with pytest.raises(
+        InputError, match=r"^cpu: the containers ask for 6, the nodes have 8, of which what runs takes 4$"
+    ):
+        check_group(np.array([3, 0]), cluster)
+
+
+def test_applications_are_no_containers_that_have_to_fit_at_once():
+    """One container of each was counted, also where none arrives, or each group has others."""
+    types = (NodeTypeSettings("a", 1, slots=1),)
+    stated = state_problem(types, {}, Rules(), SPACE.apps, 3, np.array([1, 1]))
+    check_group(np.array([0, 1]), Cluster(SPACE, 1, stated=stated))
+    types = (NodeTypeSettings("a", 1, slots=1, capacity={"cpu": 1}),)
+    with pytest.raises(InputError, match=r"application db: no node has enough cpu \(2\) for one container"):
+        state_problem(types, {"web": {"cpu": 1}, "db": {"cpu": 2}}, Rules(), SPACE.apps, 3, np.array([1, 1]))
 
 
 def test_existing_containers_take_slots():
