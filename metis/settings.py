@@ -282,8 +282,9 @@ def _in_words(kind: Any, key: str, error: Mapping[str, Any]) -> str:
         return f"{key} is missing"
     wanted = WANTED.get(error["type"])
     if wanted in (A_LIST, A_MAPPING):
-        return f"{key} {error['input']!r}: {give(wanted, kind, key)}"
-    reason = f"give {wanted.format(**error.get('ctx', {}))}" if wanted else error["msg"]
+        reason = give(wanted, kind, key)
+    else:
+        reason = f"give {wanted.format(**error.get('ctx', {}))}" if wanted else error["msg"]
     return f"{key} {error['input']!r}: {reason[0].lower()}{reason[1:]}".strip()
 
 

@@ -73,11 +73,11 @@ def test_a_missing_folder_is_refused(tmp_path):
         ("name: Mine\ndescribe: x\n", "folder is missing"),
         (GOOD + "ports: [80]\n", "ports: there is no such setting; use name, folder"),
         (GOOD.replace("folder: mine", "folder: yours"), "folder 'yours': there is no .*Dockerfile"),
-        (GOOD.replace("Mine\nf", "a/b\nf"), "name 'a/b': string should match pattern"),
+        (GOOD.replace("Mine\nf", "a/b\nf"), "name 'a/b': give a text that matches"),
         (GOOD.replace("name: Mine", "name: memcached"), "name 'memcached': is the name of an image of ours"),
         (GOOD + "users: 0\n", "users 0: give at least 1"),
         (GOOD + "sla: -1\n", "sla -1: give more than 0"),
-        (GOOD + "path: here\n", "path 'here': string should match pattern '.?/'"),
+        (GOOD + "path: here\n", "path 'here': give a text that matches .?/"),
         (
             GOOD + "needs: [postgres]\n",
             "needs.0 'postgres': give 'redis', 'memcached' or 'origin'",

@@ -49,7 +49,7 @@ def test_known_hosts_are_kept_in_the_state_folder_by_default(tmp_path):
     ("text", "says"),
     [
         ("hosts: [", "is no YAML"),
-        ("machines: []", "hosts is missing"),
+        ("machines: []", "machines: there is no such setting; use hosts"),
         ("- a", "['a']: give a mapping"),
         ("hosts: {a: b}", "hosts {'a': 'b'}: give a list"),
         ("hosts: [a]", "hosts.0 'a': give a mapping"),
