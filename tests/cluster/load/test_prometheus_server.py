@@ -125,8 +125,14 @@ def test_rates_of_what_it_scraped(server):
     containers = [
         Container("Redis", "worker-1", slot, f"c{slot}", port, "127.0.0.1") for slot, port in enumerate(ports)
     ]
-    found = PrometheusMeasurement(watch, LoadSettings(duration=5.0))(containers)
-    assert found["c0"].rps > 0
+    found = {}
+
+    def scraped_often():
+        """On a busy machine scrapes run out of time, and of a few of them a share is a rounded number."""
+        found.update(PrometheusMeasurement(watch, LoadSettings(duration=5.0))(containers))
+        return getattr(found["c0"], "requests", 0) > 1000
+
+    wait_until(scraped_often, "ten scrapes within five seconds")
     assert found["c0"].failures / found["c0"].requests == pytest.approx(1 / 101, rel=0.2)
     assert found["c0"].rps == pytest.approx(found["c0"].requests / 5 * 100 / 101, rel=0.01)
     assert "requests failed" in found["c1"]
