@@ -25,6 +25,7 @@ from metis.problem.worth import Worth
 from metis.program.colocation_program import ROUNDING, relative_gap, solve_colocation_program
 from metis.program.exchange_sweeps import exchange_in_sweeps
 from metis.program.generation import BoundKind
+from metis.program.moves_needed import needed_moves
 from metis.program.moves_relaxation import FEASIBLE, MoveRelaxation, Relaxed
 from metis.program.moves_rounding import Whole, round_to_whole
 
@@ -178,6 +179,7 @@ class MoveProgram:
             if relaxed.short <= FEASIBLE and left() <= 0:
                 raise SolverError(f"no plan was found in {self._time_limit:g} s: raise rebalance.time_limit")
             self._refuse(moves)
+        whole = needed_moves(self._relaxation, relaxed, whole, int(self._leaving.sum()), left)
         self._found[budget] = whole
         plan = self._as_plan(whole, relaxed, moves)
         return replace(plan, seconds=perf_counter() - wall, cpu_seconds=process_time() - cpu)

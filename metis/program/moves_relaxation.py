@@ -134,6 +134,10 @@ class MoveRelaxation:
             worth[kind == one] = self.pools[one].look_up(added[kind == one])
         return worth - self.problem.cost_of_moves(kind, added)
 
+    def leavers(self, kind: IntArray, added: IntArray) -> int:
+        """Return how many containers leave their node where nodes end up with `added` [n, apps]."""
+        return int(np.maximum(self._origin[kind] - added, 0).sum())
+
     def reduced_own(self, solution: Solution) -> FloatArray:
         """Return the reduced worth of leaving a node as it is, of every kind, float64 [kinds]."""
         duals, problem = solution.duals, self.problem

@@ -223,3 +223,22 @@ def test_pricing_looks_at_every_column_however_it_is_cut(monkeypatch, cost):
         found, best = family.better(solution, np.zeros(problem.kinds))
         assert best == pytest.approx(expected)
         assert found.reduced.max() == pytest.approx(max(expected))
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_of_equal_plans_one_of_fewest_moves(data):
+    """However many are allowed; moves that gain nothing are restarts for nothing."""
+    size = data.draw(st.integers(2, 4))
+    rows = st.lists(st.sampled_from(SPACE.counts.tolist()), min_size=size, max_size=size)
+    cluster = Cluster(SPACE, size, existing=np.array(data.draw(rows)))
+    worth = worth_of({tuple(c): float(data.draw(st.integers(0, 3))) for c in SPACE.counts.tolist() if sum(c)})
+    demand = cluster.existing.sum(axis=0)
+    plans = list(every_plan(cluster, demand))
+    best = max(worth[SPACE.index(one)].sum() for one in plans)
+    fewest = min(moved(cluster.existing, p) for p in plans if worth[SPACE.index(p)].sum() >= best - 1e-9)
+    program = MoveProgram(worth, cluster, gap=0.0)
+    for budget in (None, fewest + 1, fewest):
+        plan = program.plan(budget)
+        assert plan.value == pytest.approx(best)
+        assert plan.moves == fewest
