@@ -13,7 +13,7 @@ VALUE, PRICE, GREY = "#2f6db2", "#b2432f", "#999999"
 
 
 def frontier_figure(document: Mapping[str, Any]) -> bytes:
-    """SVG: value and bound against moves, the proposed number marked; the price of the next move beside.
+    """SVG: value and bound against moves, the proposed number marked; the price of a move beside.
 
     Args:
         document: of a frontier, or of one plan, as `metis rebalance output=json` prints it.
@@ -39,7 +39,7 @@ def frontier_figure(document: Mapping[str, Any]) -> bytes:
     values.legend(frameon=False, fontsize=9)
     prices.step(moves, [point["price"] for point in points], where="post", color=VALUE)
     prices.set_xlabel("moves")
-    prices.set_ylabel("what the next move would gain")
+    prices.set_ylabel("price of a move")
     prices.set_ylim(bottom=0)
     return svg_of(figure)
 
@@ -56,7 +56,7 @@ def frontier_section(document: Mapping[str, Any]) -> ReportSection:
     shown, ends = shown_points(points, min(proposed, default=0))
     if ends:
         text += f" {escape(ends)}."
-    names = ("moves", "value", "at most", "gap", "next move", "waves")
+    names = ("moves", "value", "at most", "gap", "price", "waves")
     rows = [
         (
             f"{one['moves']}",

@@ -87,11 +87,16 @@ def _views(made: Proposal) -> list[View]:
         Line(f"{node} holds {held}, which a rule forbids") for node, held in before["breaks"].items()
     ]
     lines += [Line(f"exceeded already: {words}") for words in before.get("exceeds", ())]
+    running, after = made.found.cluster.existing.sum(), made.found.plans[0].placement.sum()
+    if running != after:
+        lines.append(Line(f"values count the {after} containers in the end, of which {running} run now"))
     if made.single:
-        return [*lines, *_plan_views(made.found.document(0), before)]
+        gains = "gains its cost" if made.found.cost.any() else "gains"
+        nothing = f"nothing to do: no move that may be made {gains}"
+        return [*lines, *_plan_views(made.found.document(0), before, nothing)]
     frontier, chosen = made.document["frontier"], made.knee.index
     shown, ends = shown_points(frontier, chosen)
-    columns = [Column(name, right=True) for name in ("moves", "value", "RPS", "at most", "gap", "next move")]
+    columns = [Column(name, right=True) for name in ("moves", "value", "RPS", "at most", "gap", "price")]
     rows = [
         [
             str(point["moves"]),
@@ -136,13 +141,13 @@ def _starts(plan: dict[str, Any]) -> dict[str, str]:
     return {"starts, by wave": ", ".join(shown)} if len(seconds) > 1 else {}
 
 
-def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
+def _plan_views(plan: dict[str, Any], before: dict[str, Any], nothing: str) -> list[View]:
     facts = {
         "moves": f"{plan['moves']}, {plan['detours']} more give way" if plan["detours"] else plan["moves"],
         "value": f"{before['value']:.4f} to {plan['value']:.4f}, {plan['bound']:.4f} at most",
         "gap": f"{plan['gap']:.3%}{_estimated(plan)}",
         "mean RPS": f"{before['rps']:.4f} to {plan['rps']:.4f} of stand-alone",
-        "next move": f"worth {plan['price']:.3g}, by its price",
+        "price of a move": f"{plan['price']:.3g}",
         "waves": _waves(plan),
         **_starts(plan),
     }
@@ -155,10 +160,8 @@ def _plan_views(plan: dict[str, Any], before: dict[str, Any]) -> list[View]:
     ]
     shown = rows[:MOVES_SHOWN]
     columns: list[Column | str] = [Column("wave", right=True), "application", "from", "to", ""]
-    nothing = Line(
-        "moves=0: nothing is moved" if plan["limit"] == 0 else "nothing to do: no move that may be made gains"
-    )
-    moves = Table("Moves", columns, shown) if rows or plan["moves"] else nothing
+    none = Line("moves=0: nothing is moved" if plan["limit"] == 0 else nothing)
+    moves = Table("Moves", columns, shown) if rows or plan["moves"] else none
     views: list[View] = [Facts("Rebalancing", facts), moves]
     if len(rows) > len(shown):
         views.append(Line(f"and {len(rows) - len(shown)} more: output=json prints them all", "dim"))

@@ -76,7 +76,8 @@ def test_a_table_for_a_person(command):
     assert len({moves for moves, _ in values}) == len(values) > 1
     code, out, _ = command("move_cost=10")
     assert code == 0
-    assert "next move" in out
+    assert "price of a move" in out
+    assert "no move that may be made gains its cost" in out
     code, out, _ = command("moves=0")
     assert (code, "moves=0: nothing is moved" in out, "no move that may be made gains" in out) == (
         0,
