@@ -98,8 +98,7 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
     Raises:
         InputError: a word is not understood, or has no effect for this verb; says which.
     """
-    from flows.configuration.compose import compose_plain
-    from flows.configuration.settings import validated
+    from flows.configuration.compose import compose_plain, settings_of
 
     typed = [FLAGS.get(word, word) for word in given]
     words: list[str] = []
@@ -110,7 +109,7 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
     for word in typed:
         if word.lstrip("+~").startswith("hydra"):
             raise InputError(f"{word.partition('=')[0]}: has no effect but in a sweep, `metis run -m`")
-    settings = validated(compose_plain([*implied, *typed]))
+    settings = settings_of(typed, compose_plain([*implied, *typed]))
     refuse_without_effect(name, verb, typed, settings)
     if name in ("run", "compare", "place", "trial"):
         refuse_unused_variant(typed, settings)

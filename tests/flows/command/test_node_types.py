@@ -85,6 +85,14 @@ def test_places_on_types_as_settings_and_as_a_folder_state_them(tmp_path, proble
         (("problem={problem}", "group.size=3"), "group.size: has no effect with problem="),
         (("problem={problem}", "seconds=3"), "seconds: has no effect with problem="),
         (("cluster.types=[{name:a,count:1,slots:900}]",), "slots"),
+        (
+            (TYPES, REQUESTS, GROUP, "cluster.nodes=7"),
+            "cluster.nodes=7: follows from cluster.types, which have 5",
+        ),
+        (
+            (TYPES, REQUESTS, GROUP, "cluster.slots=3"),
+            "cluster.slots=3: follows from cluster.types, which have 4",
+        ),
         (("cluster.types=[{name:a,count:1,capacity:{cpu:lots}}]",), "cluster.types.a.capacity.cpu: 'lots'"),
         (("rules.eligible={app-1:[gpu]}",), "'gpu' is no node type, label or node"),
         (("rules.spread={app-1:{zone:2}}",), "have no fault domain 'zone'"),
