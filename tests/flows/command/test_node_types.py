@@ -83,7 +83,10 @@ def test_places_on_types_as_settings_and_as_a_folder_state_them(tmp_path, proble
         ((TYPES, REQUESTS, GROUP, "scheduler=medea"), "keeps no node types"),
         ((REQUESTS, GROUP), "apps.requests: needs cluster.types"),
         (("problem={problem}", "group.size=3"), "group.size: has no effect with problem="),
-        (("problem={problem}", "seconds=3"), "seconds: has no effect with problem="),
+        (
+            ("problem={problem}", "seconds=3"),
+            "seconds: has no effect with testbed= and apps.count= and simulator= and scheduler=: that",
+        ),
         (("cluster.types=[{name:a,count:1,slots:900}]",), "slots"),
         (
             (TYPES, REQUESTS, GROUP, "cluster.nodes=7"),
