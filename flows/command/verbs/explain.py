@@ -145,4 +145,5 @@ VERB = Verb(
     settings=("scheduler", "placement", "existing", "group", "groups", "cluster.nodes", "rules", "problem"),
     stages=("simulator", "constraints", "subscheduler", "highlevel", "baselines"),
     site=True,
+    one_group=True,
 )
