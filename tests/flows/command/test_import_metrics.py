@@ -29,6 +29,12 @@ def test_of_a_file_all_is_learnt_or_its_last_hours(day, tmp_path, tracking, caps
     assert json.loads(capsys.readouterr().out)["hours"] == hours
 
 
+def test_a_folder_that_out_names_is_made(day, tmp_path, tracking):
+    out = tmp_path / "new" / "er" / "day.npz"
+    assert main(["import-metrics", str(day), f"out={out}", tracking]) == 0
+    assert out.is_file()
+
+
 def test_too_few_hours_are_refused(day, tmp_path, tracking, capsys):
     assert main(["import-metrics", str(day), f"out={tmp_path / 'd.npz'}", "metrics.hours=1", tracking]) == 2
     assert "half hours in which it served requests; give 4 or more" in capsys.readouterr().err

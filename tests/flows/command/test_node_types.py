@@ -110,6 +110,19 @@ def test_bad_input_is_one_line(words, says, problem, tracking, capsys):
     assert says in lines[-1]
 
 
+def test_the_template_is_compared_on_a_testbed_by_its_names_as_the_page_says(tmp_path, capsys, tracking):
+    folder = tmp_path / "mine"
+    assert main(["init", f"problem={folder}"]) == 0
+    text = (folder / "apps.csv").read_text(encoding="utf-8")
+    for i, app in enumerate(("web", "search", "batch"), 1):
+        text = text.replace(f"\n{app},", f"\napp-{i},")
+    (folder / "apps.csv").write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    words = (f"problem={folder}", "schedulers=[greedy,spread]", "output=json", tracking)
+    assert main(["compare", *SYNTHETIC, *words]) == 0
+    assert set(json.loads(capsys.readouterr().out)["schedulers"]) == {"greedy", "spread"}
+
+
 def test_the_template_of_a_problem_can_be_read(tmp_path, capsys, tracking):
     folder = tmp_path / "mine"
     assert main(["init", f"problem={folder}"]) == 0
