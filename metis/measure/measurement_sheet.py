@@ -240,8 +240,8 @@ def _refuse_misspelt(sheet: Sheet) -> None:
             right = f"{(found['before'] or found['after']).lower()}_{found['of'] or found['by']}"
             raise InputError(f"{sheet.name}: the column {column!a} is to be called {right!a}")
         mistyped = column not in counted and not column.startswith(prefixes)
-        if mistyped and (right := _nearly_measure(column, sheet.header)):
-            raise InputError(f"{sheet.name}: the column {column!a}: did you mean {right!a}?")
+        if mistyped and (meant_one := _nearly_measure(column, sheet.header)):
+            raise InputError(f"{sheet.name}: the column {column!a}: did you mean {meant_one!a}?")
 
 
 def _nearly_measure(column: str, header: Sequence[str]) -> str | None:
