@@ -10,10 +10,17 @@ from importlib import import_module
 from typing import Any
 
 from baselines.contract import Entry, Improver, Materials, WideMaterials, improved
-from metis.errors import InputError
+from metis.errors import InputError, PlacementError
 from metis.problem.cluster import Cluster
 from metis.problem.counts import FloatArray, IntArray
-from metis.problem.scheduler import Decision, PlaceFunction, Scheduler, TimedScheduler
+from metis.problem.scheduler import (
+    Decision,
+    Placed,
+    PlaceFunction,
+    Scheduler,
+    TimedScheduler,
+    WidePlaceFunction,
+)
 from metis.problem.worth import Worth
 
 # name -> module, whose `SCHEDULER` is the entry, or module:constant where a module holds several
@@ -71,11 +78,27 @@ def make_wide_scheduler(name: str, materials: WideMaterials | None = None) -> Ti
         made = entry_of(base).wide
         assert made is not None  # checked
         place = made(materials)
+    place = _naming_rules(place)
     for improver in improvers:
         improve = _improver_of(improver).wide
         assert improve is not None  # checked
         place = improved(place, improve(materials))
     return TimedScheduler(name, place)
+
+
+def _naming_rules(place: WidePlaceFunction) -> WidePlaceFunction:
+    """Return `place` so that where it finds no node, the rules that contradict one another are named."""
+
+    def place_or_name(group: IntArray, cluster: Cluster, worth: Worth) -> Placed:
+        try:
+            return place(group, cluster, worth)
+        except PlacementError:
+            from metis.program.contradiction import refuse_unplaced
+
+            refuse_unplaced(group, cluster)
+            raise
+
+    return place_or_name
 
 
 def check_wide(name: str, *, stated: bool = False) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le
 
@@ -226,7 +227,7 @@ class WatchSettings:
         """
         if self.source != "prometheus":
             return
-        if not self.prometheus or not self.prometheus.startswith(("http://", "https://")):
+        if not self.prometheus or not is_address(self.prometheus):
             raise InputError(
                 f"watch.prometheus {self.prometheus!r}: watch.source=prometheus needs the server's address, "
                 "such as http://10.0.0.5:9090"
@@ -238,7 +239,7 @@ class MetricsSettings:
     """What is read of containers in service, to learn from it.
 
     Attributes:
-        hours: until now.
+        hours: until now, or until the last sample of a file; null: 24 of a server, and all of a file.
         interval: seconds between two samples.
         requests: series of a Prometheus server that counts the requests served, by `node`, `app` and `slot`.
         seconds: series that counts the seconds until they were, waiting included.
@@ -246,11 +247,21 @@ class MetricsSettings:
             reckoned from the others, for a container that serves one request after the other.
     """
 
-    hours: Annotated[float, Ge(0.1), Le(24 * 366)] = 24.0
+    hours: Annotated[float, Ge(0.1), Le(24 * 366)] | None = None
     interval: Annotated[float, Ge(1), Le(1800)] = 300.0
     requests: TypedText = "metis_request_seconds_count"
     seconds: TypedText = "metis_request_seconds_sum"
     work: TypedText = "metis_work_seconds_total"
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is the address of an HTTP server: with a host, and a port that is a number."""
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # a port that is none, or half a pair of brackets
+        return False
+    return named and text.isprintable() and " " not in text
 
 
 def _check_from(address: str) -> None:

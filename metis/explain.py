@@ -34,7 +34,7 @@ class Explanation:
         checked: whether constraints were looked for at all.
         others: further predicted quantities of one container by name, such as `p99` in seconds, float
             [nodes, apps]; NaN where absent or never measured.
-        names: of the nodes, where they have any; else they are numbered from 0.
+        names: of the nodes; empty where they are numbered from 0.
     """
 
     apps: tuple[str, ...]

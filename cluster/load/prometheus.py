@@ -11,14 +11,15 @@ import numpy as np
 
 from cluster.load.generator import LoadResult
 from cluster.load.measurement import Results, scored
-from cluster.settings import LoadSettings, MetricsSettings, WatchSettings
+from cluster.settings import LoadSettings, MetricsSettings, WatchSettings, is_address
 from cluster.spec import Container
-from metis.errors import SurroundingsError
+from metis.errors import InputError, SurroundingsError
 from metis.measure.counters import ContainerName, Counters
 
 Progress = Callable[[int, int], None]
 
 API, RANGE = "/api/v1/query", "/api/v1/query_range"
+DAY = 24.0  # hours that are read where none are given
 PART = 6.0  # hours that one query covers: a response stays small, however many containers there are
 TIMEOUT = 10.0
 MOST_BYTES = 1 << 26
@@ -87,19 +88,24 @@ def counters_of(
         progress: called with the queries done and all.
 
     Raises:
+        InputError: the address is none.
         SurroundingsError: the server cannot be reached, refuses a query, returns something else, or has no
             such series.
     """
-    server = server.rstrip("/")
+    if not is_address(server):
+        raise InputError(
+            f"{server!a}: is no address of a Prometheus server; give one such as http://HOST:9090"
+        )
+    server, hours = server.rstrip("/"), metrics.hours or DAY
     end = _now(server)
     series = (metrics.requests, metrics.seconds, metrics.work)
-    spans = [(t, min(t + PART, metrics.hours)) for t in np.arange(0, metrics.hours, PART)]
+    spans = [(t, min(t + PART, hours)) for t in np.arange(0, hours, PART)]
     total, done = len(series) * len(spans), 0
     found: list[dict[ContainerName, dict[float, float]]] = []
     for query in series:
         values: dict[ContainerName, dict[float, float]] = {}
         for first, last in spans:
-            begin = end - (metrics.hours - first) * 3600
+            begin = end - (hours - first) * 3600
             for name, samples in _range(
                 server, query, begin, begin + (last - first) * 3600, metrics.interval
             ):
@@ -112,7 +118,7 @@ def counters_of(
         if not values:
             raise SurroundingsError(
                 f"{server}: has no series {query!r} with the labels node and app in the last "
-                f"{metrics.hours:g} hours; name others by metrics.requests and metrics.seconds"
+                f"{hours:g} hours; name others by metrics.requests and metrics.seconds"
             )
     made = {}
     for one in requests.keys() & seconds.keys():

@@ -20,7 +20,8 @@ from metis.wording import amount
 
 SECONDS = 60.0  # where none are given
 WORTH = ("testbed", "profile", "simulator", "scheduler", "objective", "columns", "apps", "experiment")
-STATED = ("group", "groups", "rules", "cluster", "existing", "seconds", "load_cost", "arrivals")
+OF_PACKING = ("seconds", "load_cost", "arrivals")
+STATED = ("group", "groups", "rules", "cluster", "existing")
 READS = ("problem", "seconds", "load_cost", "out", "output", "seed", "tracking")
 
 
@@ -42,6 +43,8 @@ def stated_in_folder(request: Request, *besides: str) -> Settings:
     settings = request.settings
     for word in request.overrides:
         key = word.partition("=")[0].lstrip("+~")
+        if _section(word) in OF_PACKING:
+            raise InputError(f"{key}: has no effect {_leaving_packing(request.overrides)}")
         if (_section(word) in STATED and _section(word) not in besides) or key == "apps.requests":
             raise InputError(f"{key}: has no effect with problem=; the folder says it")
     folder = Path(settings.problem or "")
@@ -55,6 +58,15 @@ def stated_in_folder(request: Request, *besides: str) -> Settings:
         slots = int(statement.capacity[:, statement.dimensions.index(SLOTS)].max())
     cluster = replace(settings.cluster, nodes=len(statement.nodes), slots=slots)
     return replace(settings, cluster=cluster, rules=statement.rules)
+
+
+def _leaving_packing(overrides: Sequence[str]) -> str:
+    """Return the words by which a folder is not packed by load."""
+    keys = [word.partition("=")[0].lstrip("+~") for word in overrides if _section(word) in WORTH]
+    return (
+        f"with {' and '.join(f'{key}=' for key in keys)}: that places by what co-locations are worth, "
+        "and does not pack by load"
+    )
 
 
 def _section(word: str) -> str:

@@ -79,6 +79,7 @@ class Verb:
         unparsed: does it with the bare words and returns the exit code, or None where `run` is to do it.
         lasting: whether it goes on until it is interrupted, and then needs a while to end.
         unread: settings that it does not read although it reads `EVERY` other.
+        one_group: whether it places one group, so that it matters seldom how many are drawn.
     """
 
     run: Callable[[Request], Result]
@@ -90,6 +91,7 @@ class Verb:
     unparsed: Callable[[Sequence[str]], int | None] | None = None
     lasting: bool = False
     unread: tuple[str, ...] = ()
+    one_group: bool = False
 
 
 def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
@@ -98,8 +100,7 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
     Raises:
         InputError: a word is not understood, or has no effect for this verb; says which.
     """
-    from flows.configuration.compose import compose_plain
-    from flows.configuration.settings import validated
+    from flows.configuration.compose import compose_plain, settings_of
 
     typed = [FLAGS.get(word, word) for word in given]
     words: list[str] = []
@@ -110,7 +111,7 @@ def request_of(name: str, verb: Verb, given: Sequence[str]) -> Request:
     for word in typed:
         if word.lstrip("+~").startswith("hydra"):
             raise InputError(f"{word.partition('=')[0]}: has no effect but in a sweep, `metis run -m`")
-    settings = validated(compose_plain([*implied, *typed]))
+    settings = settings_of(typed, compose_plain([*implied, *typed]))
     refuse_without_effect(name, verb, typed, settings)
     if name in ("run", "compare", "place", "trial"):
         refuse_unused_variant(typed, settings)
@@ -142,10 +143,23 @@ def refuse_without_effect(name: str, verb: Verb, overrides: Sequence[str], setti
         known = key in known_keys() or key.partition(".")[0] in section_names() or key.startswith("objective")
         if key in verb.unread or key.partition(".")[0] in verb.unread:
             raise InputError(f"{key}: has no effect for `metis {name}`")
+        if verb.one_group and key == "groups.count" and not _counts_groups(name, settings):
+            raise InputError(f"{key}: has no effect for `metis {name}`, which places one group")
         if reads == EVERY or not known or (is_choice(word) and _is_global(key)):
             continue
         if not any(_touches(key, one) for one in accepted):
             raise InputError(f"{key}: has no effect for `metis {name}`{_chosen(verb, settings, key)}")
+
+
+def _counts_groups(name: str, settings: Settings) -> bool:
+    """Whether the number of groups changes what a verb that places one of them does.
+
+    Skewed shares are drawn for all groups before the first; a live cluster, and a testbed with `demand=run`,
+    is explored for all of them; and a trial with counts finds what a run with so many groups placed.
+    """
+    explored = settings.cluster.live or settings.demand.kind == "run"
+    found = name == "trial" and settings.group.counts is not None
+    return settings.groups.count == 1 or settings.groups.skewed or explored or found
 
 
 def refuse_unused_variant(overrides: Sequence[str], settings: Settings) -> None:

@@ -13,7 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.settings import Settings, defaults, known_keys, path_keys, paths_among, text_keys
+from flows.configuration.settings import (
+    Settings,
+    defaults,
+    known_keys,
+    path_keys,
+    paths_among,
+    text_keys,
+    validated,
+)
 from flows.configuration.shell import refuse_taken_apart
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
@@ -40,6 +48,34 @@ def compose_plain(overrides: Sequence[str], *, quoted: bool = False) -> dict[str
     words = with_config_dir(overrides)
     words = words if quoted else [quote_path(word) for word in words]
     return next(compose_jobs([words]))
+
+
+def settings_of(overrides: Sequence[str], composed: dict[str, Any]) -> Settings:
+    """Return the validated settings that overrides compose to.
+
+    Args:
+        overrides: `key=value` words that the user typed.
+        composed: of them, as `compose_plain` returns it.
+
+    Raises:
+        InputError: a value is wrong; or nodes or slots were typed and `cluster.types` have others.
+    """
+    settings = validated(composed)
+    cluster = settings.cluster
+    if not cluster.types:
+        return settings
+    follow = {
+        "cluster.nodes": (composed["cluster"]["nodes"], cluster.nodes, "have {} in all"),
+        "cluster.slots": (composed["cluster"]["slots"], cluster.slots, "have {} on the largest node"),
+    }
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+")
+        given, there, have = follow.get(key, (None, None, ""))
+        if given is not None and given != there:
+            raise InputError(
+                f"{key}={given}: follows from cluster.types, which {have.format(there)}; leave it out"
+            )
+    return settings
 
 
 def compose_jobs(jobs: Iterable[Sequence[str]]) -> Iterator[dict[str, Any]]:

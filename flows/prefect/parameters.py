@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from flows.configuration.compose import compose_plain
-from flows.configuration.settings import Settings, known_keys, open_mappings, section_names, validated
+from flows.configuration.compose import compose_plain, settings_of
+from flows.configuration.settings import Settings, known_keys, open_mappings, section_names
 from flows.prefect.variables import BASE
 from flows.stages.chain import CHAIN
 from metis.errors import InputError
@@ -29,7 +29,7 @@ def composed(words: Sequence[str]) -> Settings:
     Raises:
         InputError: a word is not understood, or a value out of range; says which.
     """
-    return validated(compose_plain([*base_words(), *words]))
+    return settings_of(words, compose_plain([*base_words(), *words]))
 
 
 def base_words() -> list[str]:

@@ -24,10 +24,11 @@ from flows.configuration.compose import (
     compose_plain,
     for_hydra,
     quote_path,
+    settings_of,
     store_defaults,
     sweep_part,
 )
-from flows.configuration.settings import Settings, validated
+from flows.configuration.settings import Settings
 from flows.engine.console import clock, progress_lines, say
 from flows.engine.secrets import masked_command
 from flows.engine.store import Store
@@ -124,7 +125,7 @@ def _planned(overrides: Sequence[str]) -> list[Planned]:
     own = [o for o in overrides if not o.startswith("hydra")]
     if OPTUNA in overrides:
         fixed = [o for o in own if "," not in o and not CHOICES.search(o)]
-        return [Planned(fixed, validated(compose_plain(fixed, quoted=True)))]
+        return [Planned(fixed, settings_of(fixed, compose_plain(fixed, quoted=True)))]
     params = sweep_part(own)[1].get("params") or {}
     named = {o.partition("=")[0].lstrip("+~") for o in own}
     everything = [*(f"{key}={value}" for key, value in params.items() if key not in named), *own]
@@ -137,7 +138,8 @@ def _planned(overrides: Sequence[str]) -> list[Planned]:
     except HydraException as error:
         raise InputError(" ".join(str(error).split())[:300]) from None
     return [
-        Planned(words, validated(composed)) for words, composed in zip(jobs, compose_jobs(jobs), strict=True)
+        Planned(words, settings_of(words, composed))
+        for words, composed in zip(jobs, compose_jobs(jobs), strict=True)
     ]
 
 

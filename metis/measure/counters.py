@@ -80,6 +80,18 @@ def read_counters(path: Path) -> dict[ContainerName, Counters]:
     return found
 
 
+def last_hours(counters: Mapping[ContainerName, Counters], hours: float) -> dict[ContainerName, Counters]:
+    """Return the samples of the last hours before the last of all; containers without any are left out."""
+    end = max((float(one.time[-1]) for one in counters.values()), default=0.0)
+    found = {}
+    for name, one in counters.items():
+        late = one.time >= end - hours * 3600
+        if late.any():
+            work = None if one.work is None else one.work[late]
+            found[name] = Counters(one.time[late], one.requests[late], one.seconds[late], work)
+    return found
+
+
 def readings_of(
     counters: Mapping[ContainerName, Counters],
     interval: float,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ RPS = "rps"
 OTHERS = ("p50", "p99", "requests", "failures")  # seconds, seconds, numbers
 RUN, APP, COUNT, RESULTS = "run", "app", "count", "results"  # columns of the long form
 TYPE = "type"  # of the node that was measured, in both forms
+PERCENTILE = re.compile(r"p\d{2,}")
 MOST_APPS = 1000
 NEAR = (0.5, 2.0)  # within which repeated stand-alone runs must lie of their median
 
@@ -237,6 +239,20 @@ def _refuse_misspelt(sheet: Sheet) -> None:
         if found and not column.startswith(prefixes) and column not in counted:
             right = f"{(found['before'] or found['after']).lower()}_{found['of'] or found['by']}"
             raise InputError(f"{sheet.name}: the column {column!a} is to be called {right!a}")
+        mistyped = column not in counted and not column.startswith(prefixes)
+        if mistyped and (meant_one := _nearly_measure(column, sheet.header)):
+            raise InputError(f"{sheet.name}: the column {column!a}: did you mean {meant_one!a}?")
+
+
+def _nearly_measure(column: str, header: Sequence[str]) -> str | None:
+    """Return the measure of a counted application that a column's name nearly is: `rps_web` of `rsp_web`."""
+    for app in [one for one in header if column.endswith(f"_{one}")]:
+        typed = column.removesuffix(f"_{app}").lower()
+        near = get_close_matches(typed, (RPS, *OTHERS), n=1)
+        # p95 is no slip of p99, but another percentile
+        if near and not PERCENTILE.fullmatch(typed) and f"{near[0]}_{app}" not in header:
+            return f"{near[0]}_{app}"
+    return None
 
 
 def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
@@ -248,6 +264,7 @@ def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
             f"its columns are {list(sheet.header)[:8]}"
         )
     names = _agreed(sheet, measured, apps)
+    check_names(names, f"{sheet.name}: application")  # before what lacks such a name is blamed
     columns = {name: [f"{name}_{app}" for app in names] for name in (RPS, *OTHERS)}
     optional = [column for name in OTHERS for column in columns[name]]
     uncounted = next((app for app in names if app not in sheet.header), None)

@@ -62,11 +62,13 @@ class Learnt:
         readings: blocks of them.
         sensitivities: one per application that was seen.
         slots: of a node.
+        hours: that the samples cover.
     """
 
     readings: Readings
     sensitivities: tuple[Sensitivity, ...]
     slots: int
+    hours: float
 
     @cached_property
     def profile(self) -> Profile:
@@ -118,11 +120,10 @@ class Learnt:
     @property
     def _provenance(self) -> dict[str, Any]:
         alone = {self.readings.apps[one.app]: 1 / one.seconds for one in self.sensitivities}
-        time = self.readings.time
         return {
             "source": "metrics of containers in service",
             "nodes": len(np.unique(self.readings.node)),
-            "hours": round((float(np.ptp(time)) + self.readings.interval) / 3600, 2),
+            "hours": round(self.hours, 2),
             "rps_alone": ", ".join(f"{app} {rps:.4g}" for app, rps in alone.items()),
         }
 
@@ -191,4 +192,5 @@ def learn(readings: Readings, slots: int | None = None) -> Learnt:
         raise InputError(f"metrics: a node holds {held} containers, cluster.slots is {slots}")
     blocks = readings.blocks()
     seen = np.flatnonzero(blocks.counts.any(axis=0)).tolist()
-    return Learnt(blocks, tuple(learn_sensitivity(blocks, a) for a in seen), slots or held)
+    hours = (float(np.ptp(readings.time)) + readings.interval) / 3600  # blocks begin and end outside of them
+    return Learnt(blocks, tuple(learn_sensitivity(blocks, a) for a in seen), slots or held, hours)

@@ -10,6 +10,7 @@ import pytest
 from flows.command.main import VERBS, main
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
+from flows.stages.chain import CHAIN
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
@@ -58,6 +59,13 @@ def test_every_command_within_text_names_a_verb_and_settings_that_exist(page):
             overrides += [] if "cluster.inventory" in given else ["cluster.inventory=hosts.yaml"]
             overrides += [] if "apps.names" in given else ["apps.names=[Redis]"]
         validated(compose_plain(overrides))
+
+
+@pytest.mark.parametrize("page", [DOCS / "stages.md", DOCS.parent / "README.md"], ids=lambda page: page.stem)
+def test_the_chain_is_shown_in_its_order_with_all_that_every_run_does(page):
+    shown = re.search(r"`(setup → [^`]*)`", page.read_text(encoding="utf-8"))[1].split(" → ")
+    beside = {"rebalance", "week", "deploy", "trial", "watch"}  # which only some runs ask for
+    assert shown == [stage.name for stage in CHAIN if stage.name not in beside]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -34,7 +34,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.counts import IntArray
 from metis.problem.oracle import worth_of
 from metis.problem.placement import check_placement
-from metis.problem.placement_files import named_nodes, read_existing
+from metis.problem.placement_files import named_nodes, node_names, read_existing
 from metis.problem.tables import Tables
 from metis.wording import amount
 
@@ -51,7 +51,8 @@ def run(request: Request) -> Result:
         explanation, name = explained(memo)
         stated = _nodes_that_differ(memo, explanation)
     document = {"scheduler": name, **explanation.as_dict(), **(stated.document() if stated else {})}
-    return Result(document, [*_views(explanation, name), *(stated_views(stated) if stated else [])])
+    made = settings.placement or f"Placement by {name}"
+    return Result(document, [*_views(explanation, made), *(stated_views(stated) if stated else [])])
 
 
 def explained(memo: Memo) -> tuple[Explanation, str]:
@@ -117,19 +118,22 @@ def _beside(settings: Settings, cluster: Cluster) -> tuple[IntArray, Cluster]:
 
 
 def _names(settings: Settings, cluster: Cluster) -> tuple[str, ...]:
-    """Return the names of the nodes: of the file of the placement or of what runs, or of the cluster."""
+    """Return the names of the nodes, those of plans and exports.
+
+    They are of the file of the placement or of what runs, or of the cluster; else `node-1`, `node-2`, ...
+    """
     given = settings.placement or settings.existing
     named = named_nodes(Path(given), cluster.space.apps) if given else None
     if named is None and cluster.stated is not None:
         named = cluster.stated.nodes
     if named is None and settings.cluster.live:
         named = live_nodes(settings)
-    return named if named is not None and len(named) == cluster.nodes else ()
+    return named if named is not None and len(named) == cluster.nodes else node_names(cluster.nodes)
 
 
-def _views(explanation: Explanation, name: str) -> Sequence[View]:
+def _views(explanation: Explanation, made: str) -> Sequence[View]:
     whole = explanation.as_dict()
-    title = f"{name}: {amount(whole['containers'], 'container')}, mean RPS {whole['rps']:.4f}"
+    title = f"{made}: {amount(whole['containers'], 'container')}, mean RPS {whole['rps']:.4f}"
     violated = {rule: extent for rule, extent in whole["violated"].items() if extent > 0}
     extent = sum(violated.values())
     rules, free = amount(len(violated), "constraint"), amount(whole["free_nodes"], "node")
@@ -145,4 +149,5 @@ VERB = Verb(
     settings=("scheduler", "placement", "existing", "group", "groups", "cluster.nodes", "rules", "problem"),
     stages=("simulator", "constraints", "subscheduler", "highlevel", "baselines"),
     site=True,
+    one_group=True,
 )

@@ -1,8 +1,9 @@
 """Learn a profile from what containers in service count of themselves, and who slows down whom.
 
-metis import-metrics http://HOST:9090 out=day.npz          of a Prometheus server, the last metrics.hours=24
+metis import-metrics http://HOST:9090 out=day.npz          of a Prometheus server, the last day
 metis import-metrics day.csv out=day.npz                   time, node, app, slot, requests, seconds, work
 
+With metrics.hours=6 the last six hours alone, of a file until its last sample.
 Nothing is measured for it, no load is added. Writes the profile, and beside it what runs, as
 day.placement.json, so that with cluster.nodes=N moves=20 few moves are proposed by
 `metis rebalance profile=file profile.path=day.npz simulator=ensemble existing=day.placement.json`.
@@ -66,12 +67,21 @@ def run(request: Request) -> Result:
     views = [Facts(f"{source} → {target}", facts)]
     rows = [_row(one, learnt) for one in hurt]
     table = [Table("Hurt by their neighbours under full load", COLUMNS, rows)] if rows else []
-    end = f"{len(hurt)} hurt; of {named} the neighbour is sure whose removal would help most"
-    return Result(document, [*views, *table, Line(end)])
+    return Result(document, [*views, *table, Line(_ending(len(hurt), named))])
+
+
+def _ending(hurt: int, named: int) -> str:
+    """Return in words how many are hurt, and for how many of them the aggressor is known."""
+    if not hurt:
+        return "no application is found to be hurt by its neighbours"
+    removal = "which neighbour's removal would help most"
+    if not named:
+        return f"{hurt} hurt; it is not sure {removal}"
+    return f"{hurt} hurt; {'' if named == hurt else f'for {named} of them '}it is sure {removal}"
 
 
 def _readings(request: Request, source: str) -> "Readings":
-    from metis.measure.counters import read_counters, readings_of
+    from metis.measure.counters import last_hours, read_counters, readings_of
 
     settings = request.settings
     if source.startswith(SERVERS):
@@ -83,6 +93,8 @@ def _readings(request: Request, source: str) -> "Readings":
             )
     else:
         counters = read_counters(Path(source))
+        if settings.metrics.hours is not None:
+            counters = last_hours(counters, settings.metrics.hours)
     return readings_of(counters, settings.metrics.interval, app_names(settings), source)
 
 

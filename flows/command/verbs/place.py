@@ -142,4 +142,5 @@ VERB = Verb(
     ),
     stages=("simulator", "subscheduler", "highlevel", "baselines"),
     site=True,
+    one_group=True,
 )

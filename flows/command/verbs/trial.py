@@ -177,4 +177,5 @@ VERB = Verb(
     settings=("schedulers", "trial", "dry_run", "rerun", "group", "groups", "deploy"),
     stages=("trial",),
     site=True,
+    one_group=True,
 )

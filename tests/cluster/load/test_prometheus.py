@@ -157,6 +157,19 @@ def test_counters_of_hours_past_by_the_clock_of_the_server(server):
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["http://", "http://:9090", "http://a:port", "http://a:0", "http://[a", "http://a b", "day.csv"],
+)
+def test_an_address_that_none_can_have_is_a_mistake_of_the_user(address):
+    with pytest.raises(
+        InputError, match="is no address of a Prometheus server; give one such as http://HOST:9090"
+    ):
+        counters_of(address, SETTINGS)
+    with pytest.raises(InputError, match="needs the server's address"):
+        WatchSettings(source="prometheus", prometheus=address).check_source()
+
+
+@pytest.mark.parametrize(
     ("query", "response", "message"),
     [
         (SETTINGS.requests, matrix(), "has no series 'metis_request_seconds_count' with the labels node and"),

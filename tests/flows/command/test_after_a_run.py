@@ -21,8 +21,8 @@ CHAIN = [
 def words_for(verb, small, chain=CHAIN, words=()):
     """The words of the chain, without what has no effect for the verb."""
     left_out = {
-        "place": ("schedulers",),
-        "explain": ("schedulers",),
+        "place": ("schedulers", "groups"),
+        "explain": ("schedulers", "groups"),
         "compare": ("scheduler",),
         "explore": ("scheduler", "schedulers", "simulator", "value", "dealer", "demand"),
     }

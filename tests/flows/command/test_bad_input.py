@@ -1,5 +1,6 @@
 """What bad input and bad surroundings lead to: one line, an exit code, nothing half-written."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -134,6 +135,24 @@ def test_an_existing_placement_that_cannot_be_is_refused(place, tmp_path):
     path.write_text("Redis,Nginx\n1,0\n", encoding="utf-8")
     code, err = place(GROUP, f"existing={path}")
     assert (code, "'Nginx' is no application" in err) == (2, True)
+
+
+def test_an_explanation_of_what_is_placed_now_has_a_title_and_the_names_of_plans(
+    store, full_profile, tmp_path, capfd
+):
+    """`metis: 8 containers` read like an error, and its nodes 0 to 3 were node-1 to node-4 of a plan."""
+    words = [f"tracking.path={store.root}", "profile=file", f"profile.path={full_profile}", "simulator=table"]
+    words += ["scheduler=greedy", "cluster.nodes=4", "group.counts={Redis:8}"]
+    plan = tmp_path / "plan.json"
+    assert main(["place", *words, f"out={plan}"]) == 0
+    capfd.readouterr()
+    assert main(["explain", *words]) == 0
+    shown = capfd.readouterr().out
+    assert shown.startswith("Placement by greedy: 8 containers, mean RPS")
+    assert "node-1" in shown
+    assert main(["explain", *words, "output=json"]) == 0
+    explained = [one["node"] for one in json.loads(capfd.readouterr().out)["nodes"]]
+    assert explained == json.loads(plan.read_text())["nodes"] == [f"node-{i}" for i in range(1, 5)]
 
 
 def test_a_plan_beside_what_runs_is_explained_whole_and_on_its_nodes(store, full_profile, tmp_path, capfd):

@@ -83,8 +83,19 @@ def test_places_on_types_as_settings_and_as_a_folder_state_them(tmp_path, proble
         ((TYPES, REQUESTS, GROUP, "scheduler=medea"), "keeps no node types"),
         ((REQUESTS, GROUP), "apps.requests: needs cluster.types"),
         (("problem={problem}", "group.size=3"), "group.size: has no effect with problem="),
-        (("problem={problem}", "seconds=3"), "seconds: has no effect with problem="),
+        (
+            ("problem={problem}", "seconds=3"),
+            "seconds: has no effect with testbed= and apps.count= and simulator= and scheduler=: that",
+        ),
         (("cluster.types=[{name:a,count:1,slots:900}]",), "slots"),
+        (
+            (TYPES, REQUESTS, GROUP, "cluster.nodes=7"),
+            "cluster.nodes=7: follows from cluster.types, which have 5",
+        ),
+        (
+            (TYPES, REQUESTS, GROUP, "cluster.slots=3"),
+            "cluster.slots=3: follows from cluster.types, which have 4",
+        ),
         (("cluster.types=[{name:a,count:1,capacity:{cpu:lots}}]",), "cluster.types.a.capacity.cpu: 'lots'"),
         (("rules.eligible={app-1:[gpu]}",), "'gpu' is no node type, label or node"),
         (("rules.spread={app-1:{zone:2}}",), "have no fault domain 'zone'"),
@@ -97,6 +108,19 @@ def test_bad_input_is_one_line(words, says, problem, tracking, capsys):
     assert main(["place", *SYNTHETIC, *scheduler, *words, tracking]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert says in lines[-1]
+
+
+def test_the_template_is_compared_on_a_testbed_by_its_names_as_the_page_says(tmp_path, capsys, tracking):
+    folder = tmp_path / "mine"
+    assert main(["init", f"problem={folder}"]) == 0
+    text = (folder / "apps.csv").read_text(encoding="utf-8")
+    for i, app in enumerate(("web", "search", "batch"), 1):
+        text = text.replace(f"\n{app},", f"\napp-{i},")
+    (folder / "apps.csv").write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    words = (f"problem={folder}", "schedulers=[greedy,spread]", "output=json", tracking)
+    assert main(["compare", *SYNTHETIC, *words]) == 0
+    assert set(json.loads(capsys.readouterr().out)["schedulers"]) == {"greedy", "spread"}
 
 
 def test_the_template_of_a_problem_can_be_read(tmp_path, capsys, tracking):

@@ -84,6 +84,10 @@ def test_from_a_trace_to_where_each_went(tmp_path, tracking, capsys):
         (["place", "load_cost.slope=3"], "load_cost.slope: has no effect without problem=FOLDER"),
         (["place", "arrivals.staying=true"], "arrivals.staying: has no effect without problem=FOLDER"),
         (["place", "problem={problem}", "arrivals.policy=room"], "has no effect without arrivals.csv"),
+        (
+            ["place", "problem={problem}", "seconds=5", "scheduler=greedy"],
+            "seconds: has no effect with scheduler=: that places by what co-locations are worth, and",
+        ),
         (["place", "problem={problem}", "cluster.nodes=3"], "cluster.nodes: has no effect with problem="),
         (["place", "problem={problem}", "load_cost.resource=gpu"], "'gpu' is no resource of this problem"),
         (["place", "problem={problem}", "out={problem}/plan.json"], "written as CSV; end it in .csv"),

@@ -93,7 +93,10 @@ def test_a_table_for_a_person(command):
         (["moves=[3,-1]"], "moves"),
         (["move_cost=-1"], "move_cost"),
         (["existing=null"], "existing: give what runs"),
-        (["cluster.types=[{name:a,count:3,slots:3}]"], "cluster.types has 3: give a row for each node"),
+        (
+            ["cluster.types=[{name:a,count:3,slots:3}]", "cluster.nodes=3"],
+            "cluster.types has 3: give a row for each node",
+        ),
         (["moves=1", "why=w-9"], "why=w-9: there is no such node"),
         (["moves=1", "why=w-1", "why_not=Redis-1"], "give one of them"),
         (
@@ -133,8 +136,7 @@ EIGHT = f"node,{APPS}\n" + "".join(
 def test_what_does_not_fit_beside_what_runs_is_counted(command, tmp_path, words, says):
     (tmp_path / "eight.csv").write_text(EIGHT)
     own = [f"existing={tmp_path / 'eight.csv'}", *words]
-    own += [] if any("types" in word for word in words) else ["cluster.nodes=8"]
-    code, _, err = command("moves=1", *own)
+    code, _, err = command("moves=1", *own, "cluster.nodes=8")
     assert code == 2
     assert err.strip().splitlines()[-1] == (
         f"metis: {says} do not fit: 8 nodes of 3 slots have 10 slots free beside the 14 containers that run"
@@ -145,7 +147,9 @@ def test_a_cluster_of_fewer_slots_than_applications_is_rebalanced(command, tmp_p
     """Nothing arrives, and so nothing but what runs has to fit."""
     (tmp_path / "two.csv").write_text(f"node,{APPS}\na-1,2,1,0,0,0,0,0\na-2,0,0,1,0,0,1,0\n")
     types = "cluster.types=[{name:a,count:2,slots:3}]"
-    code, out, err = command("moves=1", f"existing={tmp_path / 'two.csv'}", types, "output=json")
+    code, out, err = command(
+        "moves=1", f"existing={tmp_path / 'two.csv'}", types, "cluster.nodes=2", "output=json"
+    )
     assert (code, sum(map(len, json.loads(out)["placement"].values())) > 0) == (0, True), err
 
 
@@ -153,7 +157,7 @@ def test_resources_count_what_runs_before_anything_is_made(command, tmp_path):
     (tmp_path / "eight.csv").write_text(EIGHT)
     requests = "{" + ",".join(f"{app}:{{cpu:{3 if app == 'ISR' else 1}}}" for app in APPS.split(",")) + "}"
     code, _, err = command(
-        *("moves=1", f"existing={tmp_path / 'eight.csv'}", "group.counts={ISR:4}"),
+        *("moves=1", f"existing={tmp_path / 'eight.csv'}", "group.counts={ISR:4}", "cluster.nodes=8"),
         *("cluster.types=[{name:a,count:8,slots:3,capacity:{cpu:3}}]", f"apps.requests={requests}"),
     )
     assert code == 2

@@ -11,7 +11,13 @@ import pytest
 import flows
 from flows.command.main import VERBS
 from flows.command.request import EVERY, read_by, refuse_without_effect, request_of
-from flows.configuration.sections import ProfileSettings
+from flows.configuration.sections import (
+    ClusterSettings,
+    DemandSettings,
+    GroupSettings,
+    GroupsSettings,
+    ProfileSettings,
+)
 from flows.configuration.settings import Settings, known_keys
 from flows.stages.chain import STAGES
 from metis.errors import InputError
@@ -46,6 +52,33 @@ def test_a_setting_without_effect_is_refused(verb, word):
     key = word.partition("=")[0]
     with pytest.raises(InputError, match=rf"^{key}: has no effect for `metis {verb}`$"):
         refuse_without_effect(verb, verb_of(verb), [word], Settings())
+
+
+@pytest.mark.parametrize("verb", ["place", "explain", "trial"])
+def test_a_verb_that_places_one_group_refuses_a_number_of_them(verb):
+    with pytest.raises(
+        InputError, match=rf"^groups\.count: has no effect for `metis {verb}`, which places one"
+    ):
+        refuse_without_effect(verb, verb_of(verb), ["groups.count=3"], Settings())
+
+
+@pytest.mark.parametrize(
+    ("verb", "settings"),
+    [
+        ("place", Settings(groups=GroupsSettings(count=1))),
+        ("place", Settings(groups=GroupsSettings(count=3, skewed=True))),
+        ("place", Settings(demand=DemandSettings(kind="run"))),
+        ("trial", Settings(cluster=ClusterSettings(kind="lab", slots=3))),
+        ("trial", Settings(group=GroupSettings(counts=(1, 2)))),
+        ("compare", Settings()),
+    ],
+)
+def test_a_number_of_groups_is_accepted_where_it_is_read(verb, settings):
+    refuse_without_effect(verb, verb_of(verb), ["groups.count=3"], settings)
+
+
+def test_an_experiment_may_hold_a_number_of_groups():
+    refuse_without_effect("place", verb_of("place"), ["experiment=quick"], Settings())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +176,8 @@ def test_hydras_own_settings_are_those_of_a_sweep(verb):
 def test_everything_that_a_verbs_stages_read_is_accepted(verb):
     found = verb_of(verb)
     for scheduler in ("metis", "medea", "greedy+local_search", "metis-paper"):
-        settings = reading(scheduler)
+        # of more than one group the number is refused where one is placed
+        settings = replace(reading(scheduler), groups=GroupsSettings(count=1))
         reads = read_by(found, settings)
         if reads == EVERY:
             return

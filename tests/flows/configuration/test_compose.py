@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.configuration.compose import compose_plain, quote_path
+from flows.configuration.compose import compose_plain, quote_path, settings_of
 from flows.configuration.settings import validated
 from metis.errors import InputError
 
@@ -198,3 +198,27 @@ def test_a_word_that_the_shell_took_apart_is_shown_in_quotes(words, says):
 @pytest.mark.parametrize("word", ["tracking.path=/a{b", "profile.path=[a", "scheduler=mine:place"])
 def test_a_brace_in_a_path_and_a_name_of_a_function_are_left_alone(word):
     assert compose_plain([word])
+
+
+TWO_TYPES = "cluster.types=[{name:a,count:2,slots:3},{name:b,count:1,slots:4}]"
+
+
+@pytest.mark.parametrize(
+    "words", [["cluster.nodes=3", "cluster.slots=4"], ["size=large"], ["cluster.slots=null"]]
+)
+def test_what_agrees_with_types_or_was_not_typed_is_accepted(words):
+    typed = [TWO_TYPES, *words]
+    made = settings_of(typed, compose_plain(typed)).cluster
+    assert (made.nodes, made.slots) == (3, 4)
+
+
+def test_slots_count_where_a_type_has_none_of_its_own():
+    typed = ["cluster.types=[{name:a,count:2,slots:3},{name:b,count:1}]", "cluster.slots=5"]
+    assert settings_of(typed, compose_plain(typed)).cluster.slots == 5
+
+
+@pytest.mark.parametrize("word", ["cluster.nodes=81", "++cluster.nodes=7", "cluster.slots=3"])
+def test_nodes_and_slots_that_types_overrule_are_refused(word):
+    typed = [TWO_TYPES, word]
+    with pytest.raises(InputError, match=r"follows from cluster\.types"):
+        settings_of(typed, compose_plain(typed))

@@ -223,6 +223,23 @@ def test_a_measure_by_another_name_is_refused_with_the_right_one(tmp_path, colum
         imported(tmp_path, WIDE.replace("rps_db", column))
 
 
+@pytest.mark.parametrize(
+    ("column", "typed"),
+    [("rps_web", "rsp_web"), ("rps_db", "RP_db"), ("p99_web", "p9_web"), ("failures_web", "failure_web")],
+)
+def test_a_mistyped_measure_is_named_and_not_what_lacks_it(tmp_path, column, typed):
+    """The column `web` was blamed, which was right."""
+    text = "web,db,rps_web,rps_db,p99_web,failures_web\n1,0,9,,0.1,0\n0,1,,5,,\n1,1,8,4,0.2,0\n"
+    with pytest.raises(InputError, match=rf"the column '{typed}': did you mean '{column}'\?"):
+        imported(tmp_path, text.replace(column, typed))
+
+
+def test_a_name_that_cannot_be_borne_is_named_before_other_columns(tmp_path):
+    text = "my app,rps_my app,p99_web\n1,10,0.1\n"
+    with pytest.raises(InputError, match="application 'my app': give letters"):
+        imported(tmp_path, text)
+
+
 def test_an_application_may_be_called_like_a_measure(tmp_path):
     text = WIDE.replace("rps_db", "rps_db-rps").replace("web,db", "web,db-rps", 1)
     assert imported(tmp_path, text).apps == ("web", "db-rps")

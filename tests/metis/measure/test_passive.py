@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metis.errors import InputError
-from metis.measure.counters import ContainerName, Counters, increments, read_counters, readings_of
+from metis.measure.counters import ContainerName, Counters, increments, last_hours, read_counters, readings_of
 from metis.measure.day import DailyLoad, simulate_day
 from metis.measure.passive import learn
 from metis.measure.readings import Readings, work_seconds
@@ -140,6 +140,28 @@ def test_counters_of_a_table_become_readings(tmp_path):
     np.testing.assert_allclose(found.rate, [[1, 0], [0.5, 0.1]])  # web began anew
     np.testing.assert_allclose(found.seconds, [[0.1, np.nan], [0.1, 0.2]])
     assert found.nodes == ("alpha",)
+
+
+def test_the_last_hours_of_a_file_end_with_its_last_sample():
+    time = np.arange(4) * 1800.0
+    still = Counters(time, time, time / 10, time / 20)
+    gone = Counters(time[:1], time[:1], time[:1])
+    counters = {ContainerName("n", "web", ""): still, ContainerName("n", "db", ""): gone}
+    ((name, found),) = last_hours(counters, 0.5).items()
+    assert (name.app, found.time.tolist()) == ("web", [3600.0, 5400.0])
+    assert found.work.tolist() == [180.0, 270.0]
+    assert last_hours(counters, 1.5).keys() == counters.keys()
+
+
+def test_hours_are_those_that_samples_cover():
+    """Half hours that had begun were counted as whole ones."""
+    time = 1_000.0 + np.arange(120) * 300.0
+    served = np.cumsum(1 + np.arange(120) % 7)
+    counters = {
+        ContainerName("n", app, ""): Counters(time, served * 30.0, served * 3.0) for app in ("a", "b")
+    }
+    learnt = learn(readings_of(counters, 300.0))
+    assert learnt.profile.provenance["hours"] == pytest.approx(119 * 300 / 3600, abs=0.01)
 
 
 def test_an_interval_in_which_a_neighbour_was_not_sampled_is_left_out():

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from baselines.columns import place_columns
-from metis.errors import InputError
+from baselines.registry import make_wide_scheduler
+from metis.errors import InputError, PlacementError
 from metis.problem.node_types import NodeTypeSettings
 from metis.problem.rules import Rules, SoftRules
 from metis.program.contradiction import check_rules, refuse_unplaced
 from tests.metis.program.test_node_types import LARGE, SMALL, ZONES, a_cluster, worth_in
 
 ONE = (NodeTypeSettings("n", count=1, slots=3),)
+TWO = (NodeTypeSettings("small", count=3, slots=2), NodeTypeSettings("large", count=2, slots=3))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,30 @@ def test_by_what_stands_beside_what():
     check_rules(group, cluster)  # which only counts
     with pytest.raises(InputError, match=r"no room for rules.never_together=\[\[a,b\]\]; leave"):
         place_columns(group, cluster, worth_in(cluster))
+
+
+def place_alone_or_none(group, cluster, worth):
+    raise PlacementError("mine: no node for a")
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    ["greedy", "spread", "round_robin", "greedy+local_search", f"{__name__}:place_alone_or_none"],
+)
+def test_schedulers_that_place_one_container_after_another_name_them(scheduler):
+    rules = Rules(never_together=(("a", "b"),), only_beside={"a": ("b",)})
+    group = np.array([2, 2])
+    cluster = a_cluster(group, types=TWO, requests={}, rules=rules)
+    named = r"rules.never_together=\[\[a,b\]\] and rules.only_beside.a=\[b\], which contradict"
+    with pytest.raises(InputError, match=named):
+        make_wide_scheduler(scheduler).place(group, cluster, worth_in(cluster))
+
+
+def test_a_scheduler_that_finds_no_node_where_there_are_some_says_so_itself():
+    group = np.array([1, 1])
+    cluster = a_cluster(group, types=TWO, requests={}, rules=Rules(at_most={"a": 1}))
+    with pytest.raises(PlacementError, match="mine: no node for a"):
+        make_wide_scheduler(f"{__name__}:place_alone_or_none").place(group, cluster, worth_in(cluster))
 
 
 def test_what_can_be_kept_is_not_refused():
