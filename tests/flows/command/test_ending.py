@@ -140,6 +140,50 @@ def test_an_interrupt_that_a_library_hides_is_one(monkeypatch, capsys):
     assert capsys.readouterr().err == "metis: interrupted\nmetis config place\n"
 
 
+# Ctrl-C while the command is still importing what it needs to know that
+AT_ONCE = """
+import os, signal, sys
+wanted = sys.argv[1]
+class Interrupts:
+    def find_spec(name, path=None, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts)
+from flows.command.main import main
+sys.argv = ["metis", "config", "place"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["flows.command.commands", "click"])
+def test_an_interrupt_during_the_first_imports_is_without_a_word(name):
+    command = [sys.executable, "-c", AT_ONCE, name]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored():
+    """As a shell has it for a command in the background (`nohup metis ... &`)."""
+    command = ["bash", "-c", 'trap "" INT; exec "$@"', "bash", sys.executable, "-c", AT_ONCE, "click"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "closed"),
+    [("--help", ">&-"), ("place output=json", ">&-"), ("place", "2>&-"), ("place", "<&- >&- 2>&-")],
+)
+def test_closed_streams_change_nothing_else(tmp_path, tracking, words, closed):
+    """The numbers are taken, so that no file that is opened gets what is printed."""
+    given = [*PLACE.split()[1:], tracking] if words.startswith("place") else []
+    call = [sys.executable, "-m", "flows.command.main", *words.split(), *given]
+    options = {"capture_output": True, "text": True, "env": environment(), "cwd": tmp_path}
+    ended = preloaded.run(["bash", "-c", f'exec "$@" {closed}', "bash", *call], **options)
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0
+    assert bool(ended.stdout) == (" >&-" not in f" {closed}")
+
+
 VERBS = ["--help", "config", "run --help", "completion bash", "doctor --help"]
 READERS = {"has enough": (True, 1), "is gone": (True, 0), "is gone before the first line": (False, 0)}
 # each command in a process forked from one that has imported it: for a reader and a command's words, the
