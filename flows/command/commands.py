@@ -184,6 +184,7 @@ def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> in
         return code
     request = request_of(name, verb, words)
     as_json = request.settings.output == "json"
+    ending.check()
     ending.soon = not (verb.lasting or request.settings.cluster.live)
     try:
         with only_json(as_json):
@@ -192,6 +193,8 @@ def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> in
         print(f"metis: {error}", file=sys.stderr)
         print(request.command, file=sys.stderr)  # what goes on where this stopped
         return error.exit_code
+    if ending.soon and "watch" not in verb.stages:  # others may end by Ctrl-C as they should
+        ending.check()
     present(result, as_json=as_json)
     ending.over = True
     return result.exit_code

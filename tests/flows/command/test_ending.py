@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from baselines.stepwise import place_stepwise
 from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.store import Store
@@ -33,6 +34,14 @@ def deaf(group, cluster, worth):
             time.sleep(1)
         except KeyboardInterrupt:
             continue
+
+
+def swallowing(group, cluster, worth):
+    """A user's scheduler in which Ctrl-C is lost, as in a library's bare `except` or a callback."""
+    with suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    return place_stepwise(group, cluster, lambda app, ids, admitted: int(admitted.argmax())), {}
 
 
 def environment(**more):
@@ -66,6 +75,14 @@ def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, full_p
     store = Store(TrackingSettings(path=str(tmp_path / "mlruns")))
     states = {run.info.status for run in store._client.search_runs([store.experiment])}
     assert states == {"FINISHED", "KILLED"} if verb == "run" else states <= {"FINISHED"}
+
+
+def test_an_interrupt_that_is_lost_ends_the_command_all_the_same(tracking, tmp_path):
+    words = ["cluster.nodes=6", "group.size=9", "simulator=testbed", "cluster.slots=3", tracking]
+    process = metis(tmp_path, ["place", *words, f"scheduler={__name__}:swallowing"])
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-2] == "metis: interrupted"
 
 
 # the command interrupts itself while it ends: in a handler at exit, or while a thread is waited for
