@@ -10,7 +10,23 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from flows.engine.secrets import masked
-from metis.errors import MetisError, SurroundingsError
+from metis.errors import InputError, MetisError, SurroundingsError
+
+
+def file_in_the_way(root: Path) -> Path | None:
+    """Return the file that stands where a folder is to be, or where one above it is; None without any."""
+    there = next((place for place in (root, *root.parents) if place.exists()), root)
+    return there if there.exists() and not there.is_dir() else None
+
+
+def check_folder(root: Path) -> None:
+    """Refuse a tracking folder that is none.
+
+    Raises:
+        InputError: it, or one above it, is a file.
+    """
+    if file := file_in_the_way(root):
+        raise InputError(f"tracking.path: {file} is a file; give a folder")
 
 
 @contextmanager
