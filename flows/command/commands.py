@@ -191,7 +191,8 @@ def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> in
             result = verb.run(request)
     except StepError as error:
         print(f"metis: {error}", file=sys.stderr)
-        print(request.command, file=sys.stderr)  # what goes on where this stopped
+        if error.goes_on:
+            print(request.command, file=sys.stderr)
         return error.exit_code
     if ending.soon and "watch" not in verb.stages:  # others may end by Ctrl-C as they should
         ending.check()

@@ -87,6 +87,36 @@ def test_so_do_the_other_verbs(place, verb):
     assert (code, "cluster.nodes 0" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["profile.path={}.npz", "profile.path={}.csv", "testbed=file testbed.path={}.npz simulator=testbed"],
+)
+def test_measurements_that_are_not_there_are_refused_before_anything_is_made(tmp_path, capfd, word):
+    given = word.format(tmp_path / "nope").split()
+    given += ["profile=file"] if word.startswith("profile") else []
+    assert main(["run", "experiment=quick", f"tracking.path={tmp_path / 'm'}", *given]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"metis: {tmp_path / 'nope'}.")
+    assert err.endswith(": no such profile; give the path of an .npz or .csv file\n")
+    assert err.count("\n") == 1
+    assert list((tmp_path / "m").iterdir()) == []
+
+
+def test_a_folder_in_place_of_a_file_is_called_one(tmp_path, capfd):
+    folder = tmp_path / "dir.csv"
+    folder.mkdir()
+    shared = [f"tracking.path={tmp_path / 'm'}", "simulator=testbed", "scheduler=greedy", "cluster.slots=3"]
+    for words in (
+        ["import-profile", str(folder)],
+        ["place", *shared[:1], "profile=file", f"profile.path={folder}"],
+        ["place", *shared, f"existing={folder}"],
+        ["place", *shared, f"groups.path={folder}"],
+        ["explain", *shared[:1], f"placement={folder}"],
+    ):
+        assert main(words) == 2
+        assert "is a folder; give a file" in the_line(capfd.readouterr().err)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
 @pytest.mark.parametrize("verb", ["place", "import-profile"])
 def test_a_corrupt_profile_is_refused(tmp_path, capfd, content, verb):
