@@ -198,6 +198,8 @@ def _done(name: str, verb: "Verb", words: Sequence[str], ending: "Ending") -> in
         ending.check()
     present(result, as_json=as_json)
     ending.over = True
+    if result.error is not None:
+        raise result.error
     return result.exit_code
 
 

@@ -314,3 +314,34 @@ def test_as_others_run_it(tmp_path, full_profile, empty_database):
     assert "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1] == "[0, 0]", ended.stderr + ended.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]
+
+
+def test_what_only_reads_does_so_in_a_folder_that_is_read_only(tmp_path, full_profile, empty_database):
+    """As another user where this one is root, whom no permission keeps from writing."""
+    folder = tmp_path / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_database, folder)
+    where, chain = f"tracking.path={folder}", ["experiment=quick", *SMALL[1:-1], "until=setup"]
+    assert main(["run", *chain, where, "tracking.orchestrate=false"]) == 0
+    by = NOBODY if os.geteuid() == 0 and shutil.which("setpriv") else []
+    for path in (tmp_path, *folder.rglob("*"), folder):
+        path.chmod(path.stat().st_mode & 0o555 | (0o555 if path.is_dir() else 0o444))
+    given = ["; status", *chain, where, "; gc", where, "; runs", where]
+    call = [*by, sys.executable, "-c", IN_TURN, *" ".join(given).split()]
+    try:
+        kept = environment(PYTHONDONTWRITEBYTECODE="1")
+        ended = subprocess.run(call, capture_output=True, text=True, env=kept, cwd="/")
+    finally:
+        for path in (tmp_path, folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)
+    assert ended.stderr.splitlines()[-1] == "[0, 0, 0]", ended.stderr
+
+
+def test_a_page_that_cannot_be_written_does_not_lose_the_table(tmp_path, tracking, capfd):
+    words = ["run", "experiment=quick", *SMALL[1:-1], tracking, "tracking.orchestrate=false"]
+    (tmp_path / "page.html").mkdir()
+    assert main([*words, f"report={tmp_path / 'page.html'}"]) == 1
+    out, err = capfd.readouterr()
+    assert "greedy" in out
+    assert "report:" not in out
+    assert err.splitlines()[-1].startswith(f"metis: {tmp_path / 'page.html'}: cannot be written")
