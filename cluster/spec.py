@@ -359,7 +359,7 @@ def check_placement(placement: IntArray, nodes: Sequence[str], apps: Sequence[st
     if placement.shape != (len(nodes), len(apps)):
         raise InputError(
             f"placement of shape {placement.shape}: give a row for each of {len(nodes)} nodes and a column "
-            f"for each of {len(apps)} applications {list(apps)}"
+            f"for each of {len(apps)} applications {', '.join(apps)}"
         )
 
 

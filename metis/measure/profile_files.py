@@ -94,7 +94,7 @@ def load_profile(
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: an array holds what it should not ({error})") from None
     if apps is not None and apps != names:
-        raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
+        raise InputError(f"{path}: measured {', '.join(names)}, but apps.names asks for {', '.join(apps)}")
     profile = replace(_rows_of(path, stored, names, own_slots), provenance=provenance)
     if "types" in stored:
         profile = _with_types(path, profile, stored)

@@ -116,7 +116,7 @@ def read_placement(path: Path, space: ColocationSpace) -> IntArray:
     if placement.ndim != 2 or placement.shape[1] != len(space.apps):
         raise InputError(
             f"{path}: placement of shape {placement.shape}: give a row per node and a column for each of "
-            f"{list(space.apps)}"
+            f"{', '.join(space.apps)}"
         )
     return placement
 
