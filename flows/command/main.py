@@ -72,9 +72,9 @@ def _open_what_is_closed() -> None:
             stream = os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no arrow gets a question mark
-        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    for printed in (sys.stdout, sys.stderr):  # a terminal that knows no arrow gets a question mark
+        if getattr(printed, "errors", None) == "strict" and hasattr(printed, "reconfigure"):
+            printed.reconfigure(errors="replace")
 
 
 def _give_up_output() -> None:
