@@ -225,7 +225,9 @@ class Constraints:
     def check_space(self, space: ColocationSpace) -> None:
         """Raise `InputError` unless these constraints are for the applications and slots of `space`."""
         if self.apps != space.apps:
-            raise InputError(f"constraints for {list(self.apps)}, but the cluster runs {list(space.apps)}")
+            raise InputError(
+                f"constraints for {', '.join(self.apps)}, but the cluster runs {', '.join(space.apps)}"
+            )
         for item in self.items:
             if item.threshold > space.slots:
                 raise InputError(f"constraint {item}: threshold out of range, a node has {space.slots} slots")

@@ -273,7 +273,7 @@ class Layout:
         """
         given = np.asarray(counts)
         if given.shape != (len(self.workloads),) or (given < 0).any() or (given != given.astype(int)).any():
-            names = [one.name for one in self.workloads]
+            names = ", ".join(one.name for one in self.workloads)
             raise InputError(f"{node}: counts {given.tolist()}: give a count for each of {names}")
         apps = [one.name for one, count in zip(self.workloads, given, strict=True) for _ in range(int(count))]
         return self.containers(node, list(enumerate(apps)), session, purpose)
@@ -359,7 +359,7 @@ def check_placement(placement: IntArray, nodes: Sequence[str], apps: Sequence[st
     if placement.shape != (len(nodes), len(apps)):
         raise InputError(
             f"placement of shape {placement.shape}: give a row for each of {len(nodes)} nodes and a column "
-            f"for each of {len(apps)} applications {list(apps)}"
+            f"for each of {len(apps)} applications {', '.join(apps)}"
         )
 
 

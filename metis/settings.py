@@ -26,11 +26,12 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from metis.errors import InputError
 from metis.inputs.documents import read_yaml
+from metis.wording import typed
 
 Made = TypeVar("Made")
 
 Bound = tuple[type, float, str]  # constraint, limit, in words
-A_LIST, A_MAPPING = "a list", "a mapping"
+A_LIST, A_MAPPING, FEW = "a list", "a mapping", {2: "a pair"}
 WANTED = {  # what would be right, by the kind of pydantic's error
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number"),
@@ -156,7 +157,7 @@ def check_bounds(made: Any, section: str) -> None:
     for name, choices in _choices_of(made.__class__).items():
         if getattr(made, name) not in choices:
             given = getattr(made, name)
-            raise InputError(f"{section}.{name} {given!r}: give one of {', '.join(map(str, choices))}")
+            raise InputError(f"{section}.{name} {typed(given)}: give one of {', '.join(map(str, choices))}")
 
 
 @cache
@@ -224,9 +225,12 @@ def read_as(kind: type[Made], given: Any, prefix: str = "") -> Made:
     except ValidationError as error:
         # a wrong `seed` also shows up in all the sections that take theirs from it
         # and a name that is wrong is also missing
-        first = min(_telling(error.errors()), key=lambda one: (len(one["loc"]), one["type"] == "missing"))
+        errors = error.errors()
+        first = min(_telling(errors), key=lambda one: (len(one["loc"]), one["type"] == "missing"))
         # pydantic adds the member of a union, such as `list[float]` or `constrained-int`, which is no key
         key = ".".join(str(part) for part in first["loc"] if not _is_member(part))
+        if first["type"] == "missing" and key.rpartition(".")[2].isdecimal():
+            raise InputError(prefix + _too_few(key.rpartition(".")[0], first, errors)) from None
         raise InputError(prefix + _in_words(kind, key, first)) from None
     return made
 
@@ -285,7 +289,13 @@ def _in_words(kind: Any, key: str, error: Mapping[str, Any]) -> str:
         reason = give(wanted, kind, key)
     else:
         reason = f"give {wanted.format(**error.get('ctx', {}))}" if wanted else error["msg"]
-    return f"{key} {error['input']!r}: {reason[0].lower()}{reason[1:]}".strip()
+    return f"{key} {typed(error['input'])}: {reason[0].lower()}{reason[1:]}".strip()
+
+
+def _too_few(key: str, error: Mapping[str, Any], errors: Sequence[Any]) -> str:
+    """Return the line for a list of fixed length that is shorter: all that it lacks are errors."""
+    wanted = 1 + max(one["loc"][-1] for one in errors if one["loc"][:-1] == error["loc"][:-1])
+    return f"{key} {typed(error['input'])}: give {FEW.get(wanted, f'{wanted} of them')}"
 
 
 def give(wanted: str, kind: type, key: str) -> str:

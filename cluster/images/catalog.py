@@ -85,8 +85,8 @@ def load_catalog(folders: Sequence[Path], names: Iterable[str]) -> tuple[Workloa
     for name in wanted:
         if name not in known:
             raise InputError(
-                f"apps.names: there is no application {name!r}; use {sorted(known)}, or name the folder that "
-                "describes it: apps.workloads=[DIR]"
+                f"apps.names: there is no application {name!r}; use {', '.join(sorted(known))}, or name the "
+                "folder that describes it: apps.workloads=[DIR]"
             )
         if wanted.count(name) > 1:
             raise InputError(f"apps.names: {name!r} is named twice")

@@ -32,6 +32,7 @@ class Ending:
         self._command = masked_command(["metis", name, *words])
         self._reported = threading.Lock()
         self._ended = threading.Event()
+        self._signal = 0  # that arrived, whatever became of it
         self.soon = False
         self.over = False
 
@@ -54,6 +55,15 @@ class Ending:
             signal.signal(signal.SIGTERM, kept)
             ours.close()
 
+    def check(self) -> None:
+        """Interrupt the command if it goes on after an interrupt, which a bare `except` or a callback lost.
+
+        Raises:
+            KeyboardInterrupt: a signal arrived within the block of `interruptible`.
+        """
+        if self._signal:
+            raise TerminatedError if self._signal == signal.SIGTERM else KeyboardInterrupt
+
     def report(self, terminated: bool) -> int:
         """Print the one line and the command that goes on, once and unless all was said; return the code."""
         if not self.over and self._reported.acquire(blocking=False):
@@ -70,6 +80,7 @@ class Ending:
                 if not received:
                     return
                 number = received[0]
+        self._signal = number
         if self._ended.wait(GRACE) or not self.soon:
             return
         marking = threading.Thread(target=_mark_runs, daemon=True)

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from flows.configuration.settings import Settings
 from flows.engine.database import cure as database_cure
 from flows.engine.database import damage, half_made
+from flows.engine.folders import file_in_the_way
 from flows.engine.lookup import DATABASE
 from flows.engine.secrets import masked
 
@@ -105,6 +106,8 @@ def _tracking(settings: Settings) -> Finding:
         where = masked(settings.tracking.uri)
         return Finding("MLflow server", "ok" if fine else "missing", where, cure)
     folder = Path(settings.tracking.path).absolute()
+    if file := file_in_the_way(folder):
+        return Finding("tracking store", "missing", f"{file} is a file", "tracking.path=FOLDER")
     place = folder
     while not place.exists():
         place = place.parent

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metis.errors import MetisError
+
 
 @dataclass(frozen=True)
 class Column:
@@ -60,8 +62,10 @@ class Result:
         document: JSON-able values for `output=json`; None for verbs that print no document.
         views: for a person, in order.
         exit_code: that the command ends with.
+        error: what failed although there is a result to show: reported after it, with its own exit code.
     """
 
     document: Any = None
     views: Sequence[View] = ()
     exit_code: int = 0
+    error: MetisError | None = None

@@ -126,8 +126,8 @@ def onto_profile(settings: Settings, space: ColocationSpace) -> "Profile | None"
     refuse_types(found, "profile.onto")
     if found.space != space:
         raise InputError(
-            f"profile.onto: {path}: measured {list(found.apps)} on {found.slots} slots, the testbed has "
-            f"{list(space.apps)} on {space.slots}"
+            f"profile.onto: {path}: measured {', '.join(found.apps)} on {found.slots} slots, the testbed has "
+            f"{', '.join(space.apps)} on {space.slots}"
         )
     return found
 
@@ -158,7 +158,9 @@ def _given_colocations(given: tuple[tuple[int, ...], ...] | str, space: Colocati
         return read_placement(Path(given), space)
     odd = [row for row in given if len(row) != len(space.apps)]
     if odd:
-        raise InputError(f"profile.colocations: {list(odd[0])}: give a count for each of {list(space.apps)}")
+        raise InputError(
+            f"profile.colocations: {list(odd[0])}: give a count for each of {', '.join(space.apps)}"
+        )
     return whole_counts(given, "profile.colocations").reshape(-1, len(space.apps))
 
 

@@ -1,16 +1,36 @@
 """Folders of a store on this machine: of stages being done, of fetched outputs; and errors of the store."""
 
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 from flows.engine.secrets import masked
-from metis.errors import MetisError, SurroundingsError
+from metis.errors import InputError, MetisError, SurroundingsError
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def file_in_the_way(root: Path) -> Path | None:
+    """Return the file that stands where a folder is to be, or where one above it is; None without any."""
+    there = next((place for place in (root, *root.parents) if place.exists()), root)
+    return there if there.exists() and not there.is_dir() else None
+
+
+def check_folder(root: Path) -> None:
+    """Refuse a tracking folder that is none.
+
+    Raises:
+        InputError: it, or one above it, is a file.
+    """
+    if file := file_in_the_way(root):
+        raise InputError(f"tracking.path: {file} is a file; give a folder")
 
 
 @contextmanager
@@ -43,9 +63,19 @@ def _sweep_up(root: Path) -> None:
 
 @contextmanager
 def alone(root: Path, name: str = ".opening") -> Iterator[None]:
-    """Let one process in at a time: two that create the tables of a fresh store at once would break it."""
-    with (root / name).open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # let go by closing, and by the kernel when a process dies
+    """Let one process in at a time: two that create the tables of a fresh store at once would break it.
+
+    Where nothing can be written there is no lock: what reads is let in, what writes fails by itself.
+    """
+    try:
+        lock: AbstractContextManager[Any] = (root / name).open("wb")
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        lock = nullcontext()
+    with lock as file:
+        if file is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)  # let go by closing, and by the kernel when a process dies
         yield
 
 

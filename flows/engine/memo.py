@@ -27,12 +27,19 @@ AT_ONCE = 0.05  # seconds of waiting for a lock after which its holder is taken 
 
 
 class StepError(MetisError):
-    """A step failed. Names it, with the reason in one line; keeps the exit code of the reason."""
+    """A step failed. Names it, with the reason in one line; keeps the exit code of the reason.
 
-    def __init__(self, step: str, reason: MetisError) -> None:
+    Attributes:
+        step: its name.
+        goes_on: whether the same command goes on where this stopped: not where the user has to mend it, and
+            nothing was done that it would find.
+    """
+
+    def __init__(self, step: str, reason: MetisError, done: Sequence[str] = ()) -> None:
         super().__init__(masked(f"{step}: {reason}"))
         self.step = step
         self.exit_code = reason.exit_code
+        self.goes_on = bool(done) or not isinstance(reason, InputError)
 
 
 class InterruptedStepError(KeyboardInterrupt):
@@ -246,7 +253,7 @@ class Memo:
                 work.progress(step.name, 1, 1)
                 recording.metrics({"cpu_seconds": time.process_time() - began})
         except Exception as error:
-            raise StepError(step.name, one_line(error, store.root)) from error
+            raise StepError(step.name, one_line(error, store.root), self.done) from error
         return store.record(recording.run_id)
 
     def _spent(self, step: Step) -> dict[str, float]:

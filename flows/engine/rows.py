@@ -13,7 +13,7 @@ from typing import Any
 
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import check
-from flows.engine.folders import surroundings
+from flows.engine.folders import check_folder, surroundings
 from flows.engine.lookup import DATABASE, read_only
 from flows.engine.startup import prepare_mlflow
 from metis.errors import InputError
@@ -66,6 +66,7 @@ def recorded_rows(tracking: TrackingSettings, stage: str | None) -> list[Row]:
 
 
 def _by_file(root: Path, tracking: TrackingSettings, stage: str | None) -> list[Row]:
+    check_folder(root)
     database = root / DATABASE
     if not database.is_file():
         raise InputError(

@@ -14,7 +14,7 @@ from typing import Any
 
 from flows.configuration.sections import TrackingSettings
 from flows.engine.database import check, ready, sqlite_uri
-from flows.engine.folders import Fetched, alone, file_path, is_local, stage_folder, surroundings
+from flows.engine.folders import Fetched, alone, check_folder, file_path, is_local, stage_folder, surroundings
 from flows.engine.leftovers import OWN, close_left, end, ended_by, workers_of
 from flows.engine.lookup import DATABASE, MOST, FoundRun, finished_runs, open_runs
 from flows.engine.output import described, files_of, flaw
@@ -37,7 +37,7 @@ class Store:
     """The record of finished steps in MLflow; its client is imported when it is first needed.
 
     Raises:
-        SurroundingsError: the tracking store cannot be opened or written.
+        InputError, SurroundingsError: the tracking store cannot be opened or written.
     """
 
     def __init__(self, settings: TrackingSettings) -> None:
@@ -49,6 +49,7 @@ class Store:
         self._looked = False
         self.flaws: dict[str, str] = {}  # by key what is wrong with an output that was found damaged
         self._fetched = Fetched(self.root)
+        check_folder(self.root)
         with surroundings(f"{self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
 

@@ -70,8 +70,8 @@ def judge(
 
     if truth is not None and truth.space != tables.space:
         raise InputError(
-            f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
-            f"the profile {list(tables.space.apps)} on {tables.space.slots}; both must be alike"
+            f"testbed: measures {', '.join(truth.space.apps)} on {truth.space.slots} slots, "
+            f"the profile {', '.join(tables.space.apps)} on {tables.space.slots}; both must be alike"
         )
     objective = settings.objective
     rows = []

@@ -35,6 +35,8 @@ def with_files(settings: Settings, store: Store) -> Settings:
 def _file_of(key: str, named: str | None, store: Store) -> str | None:
     if not named or Path(named).is_file():
         return named
+    if Path(named).is_dir():
+        raise InputError(f"{key} {named!r}: is a folder; give a file, or the id of an MLflow run")
     if not RUN_ID.match(named):
         raise InputError(f"{key} {named!r}: no such file; give one, or the id of an MLflow run")
     run_id = named if len(named) == WHOLE else _only_one(key, named, store.ids(named))

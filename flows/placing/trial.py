@@ -46,8 +46,9 @@ def contenders(settings: Settings) -> tuple[str, ...]:
         refuse_units(settings)
     names = tuple(dict.fromkeys(settings.schedulers))
     if len(names) < FEWEST:
+        twice = f"{names[0]} stands twice, " if len(settings.schedulers) > 1 else ""
         raise InputError(
-            f"schedulers [{','.join(settings.schedulers)}]: a trial needs two at least, such as "
+            f"schedulers [{','.join(settings.schedulers)}]: {twice}a trial needs two at least, such as "
             f"schedulers=[{names[0]},{'spread' if names[0] != 'spread' else 'metis'}]"
         )
     return names
@@ -177,8 +178,8 @@ def rehearsal(settings: Settings, cluster: Cluster, nodes: tuple[str, ...], done
     )
     if truth.space != cluster.space:
         raise InputError(
-            f"testbed: measures {list(truth.space.apps)} on {truth.space.slots} slots, "
-            f"the profile {list(cluster.space.apps)} on {cluster.space.slots}; both must be alike"
+            f"testbed: measures {', '.join(truth.space.apps)} on {truth.space.slots} slots, "
+            f"the profile {', '.join(cluster.space.apps)} on {cluster.space.slots}; both must be alike"
         )
     seconds = settings.load.warm_up + settings.load.duration
     noise, seed = settings.testbed.noise, settings.trial.seed

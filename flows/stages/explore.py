@@ -23,6 +23,7 @@ from flows.stages.shared import (
     PROBLEM,
     TESTBED,
     asks_for,
+    check_files,
     hosts_ready,
     is_profiled,
     measures_live,
@@ -190,6 +191,7 @@ STAGE = Stage(
     derived={"coefficients": packaged_coefficients, "workloads": workload_digests},
     inputs=lambda settings, part: () if settings.cluster.live else ("setup",),
     after=hosts_ready,
+    check=check_files,
     modules=lambda settings, part: ("metis.explore.plans" if by_plans(settings) else "metis.explore.loop",),
     view=explored_problem,
     present=lambda settings: (

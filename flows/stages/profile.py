@@ -13,6 +13,7 @@ from flows.stages.shared import (
     MEASURED,
     TESTBED,
     asks_for,
+    check_files,
     hosts_ready,
     is_profiled,
     measures_live,
@@ -118,6 +119,7 @@ STAGE = Stage(
         else ("metis.measure.testbed", "metis.simulate.replay", "metis.measure.profile_files")
     ),
     costly=_by_hosts,
+    check=check_files,
     present=lambda settings: is_profiled(settings) or asks_for(settings, "profile"),
     doing="measured",
 )

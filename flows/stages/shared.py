@@ -71,3 +71,16 @@ def workload_digests(settings: Settings) -> dict[str, str] | None:
     workloads = load_catalog(folders, settings.apps.names or [])
     built = settings.images
     return {one.name: digest([workload_digest(one, built), dict(one.env), one.path]) for one in workloads}
+
+
+def check_files(settings: Settings) -> None:
+    """Refuse files of measurements that are not there, before anything is made for what reads them.
+
+    Raises:
+        InputError: names the file.
+    """
+    from metis.measure.profile_files import check_profile_file
+
+    for named in (settings.profile.path, settings.profile.onto, settings.testbed.path):
+        if named:
+            check_profile_file(Path(named))

@@ -8,7 +8,7 @@ from flows.engine.provenance import profile_dataset
 from flows.engine.work import Work
 from flows.placing.problem import check_table
 from flows.placing.tables import FILE, LOWRANK, ORACLE, fitted_in, model_file
-from flows.stages.shared import TESTBED, packaged_coefficients
+from flows.stages.shared import TESTBED, check_files, packaged_coefficients
 from metis.problem.objectives import tabulated
 
 AFTER_EXPLORING = 0.25  # spreads of caution: what the last runs made look best has had few of them
@@ -126,6 +126,11 @@ def _coefficients(settings: Settings) -> str | None:
     return packaged_coefficients(settings) if settings.simulator.kind == "testbed" else None
 
 
+def _check(settings: Settings) -> None:
+    check_files(settings)
+    check_table(settings)
+
+
 STAGE = Stage(
     name="simulator",
     about="Fit the simulator to the profile.",
@@ -134,7 +139,7 @@ STAGE = Stage(
     # objectives that need the same quantities share a simulator
     derived={"quantities": _quantities, "coefficients": _coefficients},
     inputs=_inputs,
-    check=check_table,
+    check=_check,
     modules=_modules,
     doing="fitted",
 )

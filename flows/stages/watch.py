@@ -36,8 +36,8 @@ def run(work: Work) -> None:
         refuse_unequal(session.backend.inventory, (), session.space.slots)
         if profile.space != session.space:
             raise InputError(
-                f"the profile has {list(profile.apps)} on {profile.slots} slots, the cluster "
-                f"{list(session.space.apps)} on {session.space.slots}"
+                f"the profile has {', '.join(profile.apps)} on {profile.slots} slots, the cluster "
+                f"{', '.join(session.space.apps)} on {session.space.slots}"
             )
         found = _watched(work, session, profile)
         nodes = list(session.nodes)

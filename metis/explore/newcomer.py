@@ -34,12 +34,12 @@ class Newcomer:
             InputError: names the applications on both sides.
         """
         if self.app not in space.apps:
-            raise InputError(f"newcomer {self.app!r}: use one of {list(space.apps)}")
+            raise InputError(f"newcomer {self.app!r}: use one of {', '.join(space.apps)}")
         others = [app for app in space.apps if app != self.app]
         if set(self.known.apps) - {self.app} != set(others):
             raise InputError(
-                f"newcomer={self.app}: the others are {others}, but profile.onto measured "
-                f"{list(self.known.apps)}"
+                f"newcomer={self.app}: the others are {', '.join(others)}, but profile.onto measured "
+                f"{', '.join(self.known.apps)}"
             )
 
     def on(self, space: ColocationSpace) -> Profile:

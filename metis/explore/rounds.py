@@ -184,8 +184,8 @@ def check_wanted(space: ColocationSpace, wanted: Wanted) -> None:
         check_group(group, cluster)
         if cluster.space != space:
             raise InputError(
-                f"a cluster has {list(cluster.space.apps)} on {cluster.space.slots} slots, the testbed "
-                f"{list(space.apps)} on {space.slots}: measure what will be placed"
+                f"a cluster has {', '.join(cluster.space.apps)} on {cluster.space.slots} slots, the testbed "
+                f"{', '.join(space.apps)} on {space.slots}: measure what will be placed"
             )
 
 

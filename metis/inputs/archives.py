@@ -11,6 +11,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from metis.errors import InputError
+from metis.inputs.documents import no_file
 
 MAX_BYTES = 1 << 33  # of what metis wrote itself, all arrays together
 INPUT_BYTES = 1 << 28  # of what a user gives: a million nodes of thirty applications
@@ -79,8 +80,8 @@ def opened(path: Path) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise no_file(path) from None
     except Exception as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from None
 

@@ -17,6 +17,16 @@ YAML_VALUES = 200_000  # with aliases written out
 MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
+def no_file(path: Path, otherwise: str = "no such file") -> InputError:
+    """Return the error for a path at which there is no file to read.
+
+    Args:
+        path: as it was given.
+        otherwise: what to say where it is no folder either.
+    """
+    return InputError(f"{path}: {'is a folder; give a file' if path.is_dir() else otherwise}")
+
+
 def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
     """Read a text in UTF-8, or in UTF-16 with its byte order mark.
 
@@ -27,6 +37,8 @@ def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
         with path.open("rb") as file:
             content = file.read(limit + 1)  # of a pipe or a device the size is not declared
     except OSError as error:
+        if path.is_dir():
+            raise no_file(path) from None
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > limit:
         raise InputError(f"{path}: holds more than {limit:,} bytes: at most that many are read")

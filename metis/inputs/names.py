@@ -50,4 +50,4 @@ def meant(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     more = f" or one of {len(listed) - MANY} more" if len(listed) > MANY else ""
-    return f"use {listed[:MANY]}{more}"
+    return f"use {', '.join(map(str, listed[:MANY]))}{more}"

@@ -119,7 +119,7 @@ def readings_of(
     check_names(names, f"{source}: application")
     for one in counters:
         if one.app not in names:
-            raise InputError(f"{source}: {one.app} on {one.node} is not among apps.names {list(names)}")
+            raise InputError(f"{source}: {one.app} on {one.node} is not among apps.names {', '.join(names)}")
     _refuse_clocks(counters, source)
     nodes = tuple(sorted({one.node for one in counters}))
     begin = min(float(one.time[0]) for one in counters.values())

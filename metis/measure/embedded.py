@@ -188,7 +188,7 @@ def _packaged() -> Any:
 def _fields(value: Any, names: Sequence[str], place: str) -> dict[str, Any]:
     """`value` as a mapping that has exactly the keys `names`."""
     if not isinstance(value, Mapping):
-        raise InputError(f"{place}: expected the entries {list(names)}")
+        raise InputError(f"{place}: expected the entries {', '.join(names)}")
     given = {str(key): entry for key, entry in value.items()}
     for key in sorted(set(names) ^ set(given)):
         raise InputError(f"{place}: {key!r} is {'missing' if key in names else 'unknown'}")

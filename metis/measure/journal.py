@@ -196,8 +196,8 @@ def load_journal(path: Path | None, space: ColocationSpace, key: str) -> Journal
         raise InputError(f"{file}: not a journal of an exploration ({error})") from None
     if theirs != space:
         raise InputError(
-            f"{file}: explored {list(theirs.apps)} on {theirs.slots} slots, the testbed has "
-            f"{list(space.apps)} on {space.slots}; give another path"
+            f"{file}: explored {', '.join(theirs.apps)} on {theirs.slots} slots, the testbed has "
+            f"{', '.join(space.apps)} on {space.slots}; give another path"
         )
     return Journal(space, key, runs, pending, history, quarantined, stored.get("thetas") if same else None)
 

@@ -64,7 +64,7 @@ def read_result(path: Path) -> Result:
         else:
             raise InputError(
                 f"{path}: is no result of Locust (PREFIX_stats.csv) or hey; its columns are "
-                f"{list(sheet.header)[:6]}"
+                f"{', '.join(sheet.header[:6])}"
             )
     else:
         found = _hey_report(path)

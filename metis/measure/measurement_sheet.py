@@ -261,7 +261,7 @@ def _wide(sheet: Sheet, apps: tuple[str, ...] | None) -> Measurements:
     if not measured:
         raise InputError(
             f"{sheet.name}: neither columns such as `web` and `{RPS}_web` nor {RUN}, {APP}, {COUNT}, {RPS}; "
-            f"its columns are {list(sheet.header)[:8]}"
+            f"its columns are {', '.join(sheet.header[:8])}"
         )
     names = _agreed(sheet, measured, apps)
     check_names(names, f"{sheet.name}: application")  # before what lacks such a name is blamed
@@ -339,7 +339,9 @@ def _agreed(sheet: Sheet, found: list[str], apps: tuple[str, ...] | None) -> tup
                 "write one and the same"
             )
     if apps is not None and set(apps) != set(found):
-        raise InputError(f"{sheet.name}: measured {found}, but apps.names asks for {list(apps)}")
+        raise InputError(
+            f"{sheet.name}: measured {', '.join(found)}, but apps.names asks for {', '.join(apps)}"
+        )
     return apps or tuple(found)
 
 

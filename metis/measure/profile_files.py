@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from metis.errors import InputError
 from metis.files import load_arrays
 from metis.inputs.archives import array_names
+from metis.inputs.documents import no_file
 from metis.inputs.names import LONGEST_HOST, check_names
 from metis.inputs.sheet import SUFFIXES, is_sheet, read_sheet
 from metis.measure.circumstances import KEPT as CIRCUMSTANCES
@@ -26,6 +27,16 @@ ARCHIVE = ".npz"
 OF_TYPES = ("type_of", "type_pace", "type_spread")  # arrays beside the rows of single node types
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 FAR = (0.5, 2.0)  # of 1, which a container alone reaches by definition
+
+
+def check_profile_file(path: Path) -> None:
+    """Refuse the path of a profile at which there is no file.
+
+    Raises:
+        InputError: there is none, or a folder.
+    """
+    if not path.is_file():
+        raise no_file(path, "no such profile; give the path of an .npz or .csv file")
 
 
 def load_profile(
@@ -46,8 +57,7 @@ def load_profile(
     Raises:
         InputError: unreadable, of another format, or with rows that make no sense; names file and row.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such profile; give the path of an .npz or .csv file")
+    check_profile_file(path)
     if path.suffix.lower() in WORKBOOKS:
         raise InputError(f"{path}: is a workbook; save the sheet of measurements as CSV")
     if is_sheet(path):
@@ -84,7 +94,7 @@ def load_profile(
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: an array holds what it should not ({error})") from None
     if apps is not None and apps != names:
-        raise InputError(f"{path}: measured {list(names)}, but apps.names asks for {list(apps)}")
+        raise InputError(f"{path}: measured {', '.join(names)}, but apps.names asks for {', '.join(apps)}")
     profile = replace(_rows_of(path, stored, names, own_slots), provenance=provenance)
     if "types" in stored:
         profile = _with_types(path, profile, stored)

@@ -148,7 +148,7 @@ def _parsed(found: Rebalancing, container: str) -> tuple[int, int]:
     apps = found.cluster.space.apps
     if app not in apps or not number.isdecimal():
         raise InputError(
-            f"why_not={container}: give APPLICATION-NUMBER, such as {apps[0]}-1, of {list(apps)}"
+            f"why_not={container}: give APPLICATION-NUMBER, such as {apps[0]}-1, of {', '.join(apps)}"
         )
     a = apps.index(app)
     running = int(found.cluster.existing[:, a].sum())

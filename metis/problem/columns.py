@@ -35,7 +35,9 @@ def columns_by_name(
         raise InputError(f"{path}: names {given} for columns of shape {values.shape}; give each name once")
     unknown = [name for name in given if name not in apps]
     if unknown:
-        raise InputError(f"{path}: places {given}, this run has {list(apps)}; give apps.names as there")
+        raise InputError(
+            f"{path}: places {', '.join(given)}, this run has {', '.join(apps)}; give apps.names as there"
+        )
     found = np.zeros((*values.shape[:-1], len(apps)), dtype=values.dtype)
     found[..., [apps.index(name) for name in given]] = values
     return found

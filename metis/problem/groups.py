@@ -109,7 +109,8 @@ def make_group(counts: Sequence[float] | Mapping[str, float], apps: tuple[str, .
     group = whole_counts(counts, "group.counts")
     if group.shape != (len(apps),):
         raise InputError(
-            f"group.counts has {amount(group.size, 'count')}: give {len(apps)}, in the order {list(apps)}"
+            f"group.counts has {amount(group.size, 'count')}: give {len(apps)}, in the order "
+            f"{', '.join(apps)}"
         )
     if not group.any():
         raise InputError("group.counts is all 0: a group needs at least 1 container")

@@ -169,7 +169,7 @@ class Latency:
         measured = np.array([app not in left_out for app in tables.space.apps])
         containers = (group + cluster.existing.sum(axis=0))[measured].sum()
         if containers == 0:
-            raise InputError(f"objective=latency: no latency was measured for {sorted(left_out)}")
+            raise InputError(f"objective=latency: no latency was measured for {', '.join(sorted(left_out))}")
         counts = tables.space.counts[:, measured]
         return np.asarray((counts * speed[:, measured]).sum(axis=1) / float(containers))
 
@@ -227,7 +227,7 @@ class P99Below:
         judged = np.array([app not in unmeasured for app in apps]) | np.isnan(limits)
         containers = everyone[judged].sum()
         if containers == 0:
-            raise InputError(f"objective=p99_below: no p99 was measured for {sorted(unmeasured)}")
+            raise InputError(f"objective=p99_below: no p99 was measured for {', '.join(sorted(unmeasured))}")
         met = ((p99 < limits) | np.isnan(limits))[:, judged]
         return np.asarray((tables.space.counts[:, judged] * met).sum(axis=1) / float(containers))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from metis.problem.counts import IntArray, whole_counts
 from metis.problem.space import ColocationSpace
 
 PLACEMENT, EXISTING, NODE, GROUP, NODES = "placement", "existing", "node", "group", "nodes"
+APP, COUNT = "app", "count"  # of a table with a row for each application of a node
 # of several groups, `placements` are the new containers alone, and EXISTING what ran before the first
 SEVERAL = "placements"
 ARRAYS = (PLACEMENT, SEVERAL)
@@ -88,7 +90,8 @@ def write_plan(
 def read_placement(path: Path, space: ColocationSpace) -> IntArray:
     """Read a placement, int [nodes, apps].
 
-    Formats: `.csv` with a column per application and `node`; `.json` with `placement`, either node ->
+    Formats: `.csv` with a column per application and `node`, or rows of `node`, `app` and `count`, in which
+    a node that holds nothing has a count of 0; `.json` with `placement`, either node ->
     application -> containers (see `as_named`; rows in the order of `nodes`) or a list of rows in the order of
     the applications; `.npz` with an array `placement`, or `placements` of several groups, of which the
     first is meant, together with what ran before it (`existing`). Applications that a file does not name
@@ -104,7 +107,7 @@ def read_placement(path: Path, space: ColocationSpace) -> IntArray:
     if path.suffix.lower() == ".json":
         placement = _read_json(path, space)
     elif is_sheet(path):
-        sheet = _nodes_in_order(read_sheet(path, ordered=True), space.apps)
+        sheet = _read_table(path, space.apps)
         placement = np.zeros((len(sheet), len(space.apps)), dtype=np.int64)
         held = [app for app in space.apps if app in sheet.header]
         placement[:, [space.apps.index(app) for app in held]] = sheet.counts(held)
@@ -113,7 +116,7 @@ def read_placement(path: Path, space: ColocationSpace) -> IntArray:
     if placement.ndim != 2 or placement.shape[1] != len(space.apps):
         raise InputError(
             f"{path}: placement of shape {placement.shape}: give a row per node and a column for each of "
-            f"{list(space.apps)}"
+            f"{', '.join(space.apps)}"
         )
     return placement
 
@@ -187,6 +190,30 @@ def _named_row(path: Path, node: str, held: Any, space: ColocationSpace) -> IntA
     return whole_counts([held.get(app, 0) for app in space.apps], f"{path}: node {node}")
 
 
+def _read_table(path: Path, apps: tuple[str, ...]) -> Sheet:
+    """A table of a placement with a row per node, whichever of the two forms it has."""
+    sheet = read_sheet(path, ordered=True)
+    if set(sheet.header) == {NODE, APP, COUNT} and not set(apps) & {NODE, APP, COUNT}:
+        sheet = _by_node(sheet, apps)
+    return _nodes_in_order(sheet, apps)
+
+
+def _by_node(sheet: Sheet, apps: tuple[str, ...]) -> Sheet:
+    """Rows of node, application and count as a row per node, in the order in which nodes first appear."""
+    counts = sheet.counts([COUNT])[:, 0].tolist()
+    held: dict[str, dict[str, int]] = {}
+    lines: list[int] = []
+    for i, (node, app) in enumerate(zip(sheet.texts(NODE), sheet.texts(APP), strict=True)):
+        if app not in apps:
+            raise InputError(f"{sheet.place(i, APP)}: {app!a} is no application; {meant(app, apps)}")
+        if node not in held:
+            lines.append(sheet.lines[i])
+        of_node = held.setdefault(node, {})
+        of_node[app] = of_node.get(app, 0) + counts[i]
+    rows = [[node, *(str(of_node.get(app, 0)) for app in apps)] for node, of_node in held.items()]
+    return replace(sheet, header=(NODE, *apps), rows=rows, lines=lines)
+
+
 def _nodes_in_order(sheet: Sheet, apps: tuple[str, ...]) -> Sheet:
     """A table of a placement, its rows in the order of the nodes where these are numbered.
 
@@ -251,6 +278,6 @@ def named_nodes(path: Path, apps: tuple[str, ...] = ()) -> tuple[str, ...] | Non
         names = [str(name) for name in read_archive(path, [NODES], limit=INPUT_BYTES).get(NODES, ())]
         check_names(names, f"{path}: node", LONGEST_HOST)
     elif is_sheet(path):
-        sheet = _nodes_in_order(read_sheet(path, ordered=True), apps)
+        sheet = _read_table(path, apps)
         names = sheet.texts(NODE) if NODE in sheet.header else []
     return tuple(names) if names and not all(name.isdigit() for name in names) else None

@@ -13,6 +13,7 @@ from metis.inputs.names import meant
 from metis.problem.counts import IntArray
 from metis.problem.space import ColocationSpace
 from metis.settings import NONE_IS_EMPTY, settings
+from metis.wording import typed
 
 Most = tuple[str, str, Annotated[int, Ge(0)]]
 KINDS = ("never_together", "at_most", "only_beside", "most_beside", "eligible", "spread")
@@ -217,7 +218,7 @@ class Rules(RuleSet):
             for app, hosts in rules.only_beside.items():
                 if not hosts or app in hosts:
                     raise InputError(
-                        f"rules.only_beside.{app} {list(hosts)}: name one or more other applications"
+                        f"rules.only_beside.{app} {typed(hosts)}: name one or more other applications"
                     )
             named = [app for pair in rules.never_together for app in pair]
             named += [app for row in rules.most_beside for app in row[:2]]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.command.main import VERBS, main
+from flows.command.commands import VERBS
+from flows.command.main import main
 from flows.configuration.compose import compose_plain
 from flows.configuration.settings import validated
 from flows.stages.chain import CHAIN

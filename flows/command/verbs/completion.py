@@ -22,7 +22,7 @@ def run(request: Request) -> Result:
 def _print(words: Sequence[str]) -> int:
     from click.shell_completion import get_completion_class
 
-    from flows.command.main import commands
+    from flows.command.commands import commands
 
     shell = get_completion_class(words[0]) if len(words) == 1 and words[0] in SHELLS else None
     if shell is None:

@@ -10,7 +10,7 @@ metis config output=json                     as one JSON document
 
 from difflib import get_close_matches
 
-from flows.command.main import VERBS
+from flows.command.commands import VERBS
 from flows.command.request import EVERY, Request, Verb, read_by
 from flows.command.result import Line, Result
 from flows.configuration.compose import groups

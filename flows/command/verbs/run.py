@@ -28,6 +28,7 @@ from flows.prefect.run import run_chain
 from flows.stages.evaluate import read_notes, read_results
 from flows.stages.sample import in_words
 from flows.stages.week import read_week
+from metis.errors import SurroundingsError
 from metis.files import written_whole
 
 
@@ -36,7 +37,11 @@ def run(request: Request) -> Result:
     settings = request.settings
     with request.progress() as progress:
         outcome = run_chain(settings, progress, request.command)
-    page = publish_page(settings, outcome)
+    page, unwritten = None, None
+    try:
+        page = publish_page(settings, outcome)
+    except SurroundingsError as error:  # once what was computed is shown
+        unwritten = error
     evaluated = outcome.folder("evaluate")
     results = None if evaluated is None else read_results(evaluated)
     notes = [] if evaluated is None else read_notes(evaluated)
@@ -62,7 +67,7 @@ def run(request: Request) -> Result:
     views.append(Line(f"{len(outcome.done)} steps done, {reused} reused", "dim"))
     if page is not None:
         views.append(Line(f"report: {page}"))
-    return Result(document, views)
+    return Result(document, views, error=unwritten)
 
 
 def publish_page(settings: Settings, outcome: Outcome) -> Path | None:

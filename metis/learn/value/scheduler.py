@@ -38,7 +38,7 @@ class ValueScheduler:
 
     def __post_init__(self) -> None:
         if self.highlevel not in get_args(HighLevel):
-            raise InputError(f"highlevel {self.highlevel!r}: use one of {list(get_args(HighLevel))}")
+            raise InputError(f"highlevel {self.highlevel!r}: use one of {', '.join(get_args(HighLevel))}")
         if self.highlevel == "learned" and self.weights.dealer is None:
             raise InputError(
                 "highlevel learned: these weights hold no dealer; train one, or use flat or deal"

@@ -77,7 +77,9 @@ class ValueWeights:
                 f"these weights are for nodes of {mine.slots} slots, the cluster has {space.slots}"
             )
         if mine.apps != space.apps:
-            raise InputError(f"these weights are for {list(mine.apps)}, the cluster has {list(space.apps)}")
+            raise InputError(
+                f"these weights are for {', '.join(mine.apps)}, the cluster has {', '.join(space.apps)}"
+            )
 
 
 def fingerprint(space: ColocationSpace, objective: str) -> dict[str, str]:

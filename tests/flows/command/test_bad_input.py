@@ -48,8 +48,8 @@ def place(store, full_profile, capfd):
     ("words", "says"),
     [
         (["group.counts=[9,9,0,0,0,0,0]"], "18 containers do not fit: 4 nodes of 3 slots have 12 slots free"),
-        (["group.counts={Redis:1,Nginx:2}"], "unknown application 'Nginx': use ['Redis',"),
-        (["group.counts=[1,1]"], "group.counts has 2 counts: give 7, in the order ['Redis',"),
+        (["group.counts={Redis:1,Nginx:2}"], "unknown application 'Nginx': use Redis, MMS"),
+        (["group.counts=[1,1]"], "group.counts has 2 counts: give 7, in the order Redis, MMS"),
         (["group.counts=[1,1,1,1,1,1,-1]"], "group.counts: -1 is not a count; give whole numbers"),
         (["group.counts=[1,1,1,1,1,1,0.5]"], "group.counts: 0.5 is not a count; give whole numbers"),
         (["group.counts=[1e300,1,1,1,1,1,1]"], "group.counts: 1e+300 is not a count"),
@@ -66,8 +66,12 @@ def place(store, full_profile, capfd):
         ([GROUP, "objectiv=slo"], "objectiv"),
         ([GROUP, "objective=slo", "objective.level=50"], "objective.level 50: "),
         ([GROUP, "rules.at_most={Nginx:2}"], "rules name the unknown application 'Nginx'"),
-        ([GROUP, "rules.only_beside={MMS:[MMS]}"], "rules.only_beside.MMS ['MMS']: name one or more other"),
-        ([GROUP, "apps.names=[a,b]"], "but apps.names asks for ['a', 'b']"),
+        ([GROUP, "rules.only_beside={MMS:[MMS]}"], "rules.only_beside.MMS [MMS]: name one or more other"),
+        ([GROUP, "rules.never_together=[[app-1]]"], "rules.never_together.0 [app-1]: give a pair"),
+        ([GROUP, "rules.most_beside=[[Redis]]"], "rules.most_beside.0 [Redis]: give 3 of them"),
+        ([GROUP, "seed=null"], "seed null: give a whole number"),
+        ([GROUP, "cluster.nodes=[1,null]"], "cluster.nodes [1, null]: give a whole number"),
+        ([GROUP, "apps.names=[a,b]"], "but apps.names asks for a, b"),
         ([GROUP, "existing=none.json"], "none.json"),
         (["groups.path=none.npz"], "none.npz"),
         (
@@ -86,6 +90,36 @@ def test_a_mistake_is_one_line_with_what_would_be_right(place, words, says):
 def test_so_do_the_other_verbs(place, verb):
     code, err = place("cluster.nodes=0", verb=verb)
     assert (code, "cluster.nodes 0" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["profile.path={}.npz", "profile.path={}.csv", "testbed=file testbed.path={}.npz simulator=testbed"],
+)
+def test_measurements_that_are_not_there_are_refused_before_anything_is_made(tmp_path, capfd, word):
+    given = word.format(tmp_path / "nope").split()
+    given += ["profile=file"] if word.startswith("profile") else []
+    assert main(["run", "experiment=quick", f"tracking.path={tmp_path / 'm'}", *given]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"metis: {tmp_path / 'nope'}.")
+    assert err.endswith(": no such profile; give the path of an .npz or .csv file\n")
+    assert err.count("\n") == 1
+    assert list((tmp_path / "m").iterdir()) == []
+
+
+def test_a_folder_in_place_of_a_file_is_called_one(tmp_path, capfd):
+    folder = tmp_path / "dir.csv"
+    folder.mkdir()
+    shared = [f"tracking.path={tmp_path / 'm'}", "simulator=testbed", "scheduler=greedy", "cluster.slots=3"]
+    for words in (
+        ["import-profile", str(folder)],
+        ["place", *shared[:1], "profile=file", f"profile.path={folder}"],
+        ["place", *shared, f"existing={folder}"],
+        ["place", *shared, f"groups.path={folder}"],
+        ["explain", *shared[:1], f"placement={folder}"],
+    ):
+        assert main(words) == 2
+        assert "is a folder; give a file" in the_line(capfd.readouterr().err)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])

@@ -48,6 +48,18 @@ def test_a_taken_port_and_servers_that_do_not_answer(monkeypatch, tmp_path):
     assert not any("secret" in str(one) or "hidden" in str(one) for one in found.values())
 
 
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_tracking_folder_that_is_a_file(tmp_path, capfd, below):
+    file = tmp_path / "some.csv"
+    file.touch()
+    where = f"tracking.path={file / below}"
+    found = findings(where)["tracking store"]
+    assert (found.state, found.found) == ("missing", f"{file} is a file")
+    for verb in ("place", "runs", "status"):
+        assert main([verb, where]) == 2
+        assert capfd.readouterr().err == f"metis: tracking.path: {file} is a file; give a folder\n"
+
+
 def test_hosts_are_checked_where_there_are_any(tmp_path):
     words = [f"tracking.path={tmp_path}", "cluster=lab"]
     assert "not set up" in findings(*words)["hosts"].found

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from baselines.stepwise import place_stepwise
 from flows.command.main import main
 from flows.configuration.sections import TrackingSettings
 from flows.engine.store import Store
@@ -33,6 +34,14 @@ def deaf(group, cluster, worth):
             time.sleep(1)
         except KeyboardInterrupt:
             continue
+
+
+def swallowing(group, cluster, worth):
+    """A user's scheduler in which Ctrl-C is lost, as in a library's bare `except` or a callback."""
+    with suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    return place_stepwise(group, cluster, lambda app, ids, admitted: int(admitted.argmax())), {}
 
 
 def environment(**more):
@@ -66,6 +75,14 @@ def test_an_interrupt_is_two_lines_and_marks_the_runs(tracking, tmp_path, full_p
     store = Store(TrackingSettings(path=str(tmp_path / "mlruns")))
     states = {run.info.status for run in store._client.search_runs([store.experiment])}
     assert states == {"FINISHED", "KILLED"} if verb == "run" else states <= {"FINISHED"}
+
+
+def test_an_interrupt_that_is_lost_ends_the_command_all_the_same(tracking, tmp_path):
+    words = ["cluster.nodes=6", "group.size=9", "simulator=testbed", "cluster.slots=3", tracking]
+    process = metis(tmp_path, ["place", *words, f"scheduler={__name__}:swallowing"])
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-2] == "metis: interrupted"
 
 
 # the command interrupts itself while it ends: in a handler at exit, or while a thread is waited for
@@ -138,6 +155,50 @@ def test_an_interrupt_that_a_library_hides_is_one(monkeypatch, capsys):
     monkeypatch.setattr("flows.configuration.compose.compose_plain", interrupted)
     assert main(["config", "place"]) == 130
     assert capsys.readouterr().err == "metis: interrupted\nmetis config place\n"
+
+
+# Ctrl-C while the command is still importing what it needs to know that
+AT_ONCE = """
+import os, signal, sys
+wanted = sys.argv[1]
+class Interrupts:
+    def find_spec(name, path=None, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts)
+from flows.command.main import main
+sys.argv = ["metis", "config", "place"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["flows.command.commands", "click"])
+def test_an_interrupt_during_the_first_imports_is_without_a_word(name):
+    command = [sys.executable, "-c", AT_ONCE, name]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored():
+    """As a shell has it for a command in the background (`nohup metis ... &`)."""
+    command = ["bash", "-c", 'trap "" INT; exec "$@"', "bash", sys.executable, "-c", AT_ONCE, "click"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "closed"),
+    [("--help", ">&-"), ("place output=json", ">&-"), ("place", "2>&-"), ("place", "<&- >&- 2>&-")],
+)
+def test_closed_streams_change_nothing_else(tmp_path, tracking, words, closed):
+    """The numbers are taken, so that no file that is opened gets what is printed."""
+    given = [*PLACE.split()[1:], tracking] if words.startswith("place") else []
+    call = [sys.executable, "-m", "flows.command.main", *words.split(), *given]
+    options = {"capture_output": True, "text": True, "env": environment(), "cwd": tmp_path}
+    ended = preloaded.run(["bash", "-c", f'exec "$@" {closed}', "bash", *call], **options)
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0
+    assert bool(ended.stdout) == (" >&-" not in f" {closed}")
 
 
 VERBS = ["--help", "config", "run --help", "completion bash", "doctor --help"]
@@ -253,3 +314,34 @@ def test_as_others_run_it(tmp_path, full_profile, empty_database):
     assert "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1] == "[0, 0]", ended.stderr + ended.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]
+
+
+def test_what_only_reads_does_so_in_a_folder_that_is_read_only(tmp_path, full_profile, empty_database):
+    """As another user where this one is root, whom no permission keeps from writing."""
+    folder = tmp_path / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_database, folder)
+    where, chain = f"tracking.path={folder}", ["experiment=quick", *SMALL[1:-1], "until=setup"]
+    assert main(["run", *chain, where, "tracking.orchestrate=false"]) == 0
+    by = NOBODY if os.geteuid() == 0 and shutil.which("setpriv") else []
+    for path in (tmp_path, *folder.rglob("*"), folder):
+        path.chmod(path.stat().st_mode & 0o555 | (0o555 if path.is_dir() else 0o444))
+    given = ["; status", *chain, where, "; gc", where, "; runs", where]
+    call = [*by, sys.executable, "-c", IN_TURN, *" ".join(given).split()]
+    try:
+        kept = environment(PYTHONDONTWRITEBYTECODE="1")
+        ended = subprocess.run(call, capture_output=True, text=True, env=kept, cwd="/")
+    finally:
+        for path in (tmp_path, folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)
+    assert ended.stderr.splitlines()[-1] == "[0, 0, 0]", ended.stderr
+
+
+def test_a_page_that_cannot_be_written_does_not_lose_the_table(tmp_path, tracking, capfd):
+    words = ["run", "experiment=quick", *SMALL[1:-1], tracking, "tracking.orchestrate=false"]
+    (tmp_path / "page.html").mkdir()
+    assert main([*words, f"report={tmp_path / 'page.html'}"]) == 1
+    out, err = capfd.readouterr()
+    assert "greedy" in out
+    assert "report:" not in out
+    assert err.splitlines()[-1].startswith(f"metis: {tmp_path / 'page.html'}: cannot be written")

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from flows.command.main import VERBS, main
+from flows.command.commands import VERBS
+from flows.command.main import main
 
 HEAVY = ("mlflow", "prefect", "hydra", "pandas", "tensorflow", "sklearn", "scipy", "cvxpy", "docker")
 

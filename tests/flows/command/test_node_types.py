@@ -282,7 +282,7 @@ def test_rows_by_name_or_number_need_no_word(running, capsys, names):
 def test_names_of_which_some_fit_or_that_were_given_are_refused(running, capsys, names, types, unknown):
     assert main(["place", *running(*names), types]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert f"running.csv: no node {unknown!r} is stated; use [" in said
+    assert f"running.csv: no node {unknown!r} is stated; use " in said
 
 
 def test_what_ran_is_kept_by_the_names_in_whose_order_it_is(running):

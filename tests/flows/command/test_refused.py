@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import flows
-from flows.command.main import VERBS
+from flows.command.commands import VERBS
 from flows.command.request import EVERY, read_by, refuse_without_effect, request_of
 from flows.configuration.sections import (
     ClusterSettings,

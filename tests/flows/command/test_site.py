@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import flows
-from flows.command.main import VERBS, _module
+from flows.command.commands import VERBS, _module
 from flows.command.request import request_of
 
 PAGE = Path(flows.__file__).parents[1] / "docs" / "real-cluster.md"

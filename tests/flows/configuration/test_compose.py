@@ -112,7 +112,7 @@ TYPE = "name, count, nodes, slots, capacity, labels, domains"
         ("cluster.nodes=-5", "cluster.nodes -5: give at least 1"),
         ("cluster.nodes=2.5", "cluster.nodes 2.5: give a whole number"),
         ("cluster.nodes=many", "cluster.nodes 'many': give a whole number"),
-        ("cluster.nodes=null", "cluster.nodes None: give a whole number"),
+        ("cluster.nodes=null", "cluster.nodes null: give a whole number"),
         ("cluster.slots=0", "cluster.slots 0: give at least 1"),
         ("group.size=0", "group.size 0: give at least 1"),
         ("group.counts=abc", "group.counts 'abc': .*list"),
@@ -140,7 +140,7 @@ TYPE = "name, count, nodes, slots, capacity, labels, domains"
         ("schedulers=greedy", "schedulers 'greedy': .*list"),
         ("rules.at_most={ISR:-1}", "rules.at_most.ISR -1: give at least 0"),
         ("rules.only_beside={MMS:Redis}", "rules.only_beside.MMS 'Redis': .*list"),
-        ("rules.never_together=[[Redis]]", "rules.never_together.0"),
+        ("rules.never_together=[[Redis]]", r"rules.never_together.0 \[Redis\]: give a pair"),
         ("tracking.port=70000", "tracking.port 70000: give at most 65535"),
     ],
 )

@@ -123,6 +123,7 @@ def test_a_failure_is_one_line_with_its_step_and_the_exit_code_of_its_reason(own
             memo.obtain("double")
         assert (str(failed.value), failed.value.exit_code, failed.value.step) == (says, code, "draw")
         assert memo.done == []
+        assert failed.value.goes_on is (code == 1)  # else the same command fails alike
     assert memo_of(own, DRAW, DOUBLE).find("draw") is None
 
 

@@ -50,8 +50,8 @@ def test_known_hosts_are_kept_in_the_state_folder_by_default(tmp_path):
     [
         ("hosts: [", "is no YAML"),
         ("machines: []", "machines: there is no such setting; use hosts"),
-        ("- a", "['a']: give a mapping"),
-        ("hosts: {a: b}", "hosts {'a': 'b'}: give a list"),
+        ("- a", "[a]: give a mapping"),
+        ("hosts: {a: b}", "hosts {a: b}: give a list"),
         ("hosts: [a]", "hosts.0 'a': give a mapping"),
         ("hosts: [{name: a, role: worker}]", "hosts.0.address is missing"),
         (HOSTS + "slots: 3", "slots: there is no such setting"),

@@ -111,7 +111,7 @@ def test_with_arrivals_the_optimum_is_that_of_the_cluster_a_scheduler_made():
 
 def test_a_testbed_of_other_applications_is_refused():
     other = ColocationSpace(("help", "other"), 2)
-    with pytest.raises(InputError, match=r"measures \['help', 'other'\] on 2 slots"):
+    with pytest.raises(InputError, match=r"measures help, other on 2 slots"):
         judge({}, SETTINGS, TABLES, GROUPS, Tables(other, {"rps": np.zeros((6, 2))}))
 
 

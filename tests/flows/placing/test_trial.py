@@ -18,7 +18,9 @@ def inputs_of(memo):
 
 
 def test_a_trial_needs_two_schedulers():
-    with pytest.raises(InputError, match=r"schedulers \[metis,metis\]: a trial needs two at least"):
+    with pytest.raises(
+        InputError, match=r"schedulers \[metis,metis\]: metis stands twice, a trial needs two at least"
+    ):
         contenders(settings_of("schedulers=[metis,metis]"))
     assert contenders(settings_of("schedulers=[metis,spread,metis]")) == ("metis", "spread")
 

@@ -19,8 +19,10 @@ def test_more_than_the_limit_is_not_read(tmp_path):
         read_json(tmp_path / "a.json", limit=50)
     with pytest.raises(InputError, match="holds more than 1,000 bytes"):  # a device declares no size
         read_text(tmp_path.joinpath("/dev/zero"), limit=1000)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder; give a file"):
         read_text(tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_text(tmp_path / "none")
 
 
 @pytest.mark.parametrize(

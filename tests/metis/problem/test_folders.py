@@ -77,7 +77,7 @@ def test_written_and_read_again(tmp_path):
         ({"apps": "app,count,cpu,memory\nweb,1,1,1\nweb,1,1,1\n"}, "the app 'web' stands twice"),
         ({"nodes": "node,count,cpu,memory\na,2,2,4\n"}, "give node for single nodes, or type and count"),
         ({"nodes": "type,count,cpu,memory\nsmall,0,2,4\n"}, "has 0 nodes"),
-        ({"rules": "at_most: {wbe: 2}"}, "rules.yaml: 'wbe' is unknown; use ['web', 'db']"),
+        ({"rules": "at_most: {wbe: 2}"}, "rules.yaml: 'wbe' is unknown; use web, db"),
         ({"rules": "only_besides: {web: [db]}"}, "rules.yaml: only_besides: there is no such setting"),
         ({"existing": "node,app,count\nlarge-9,db,1\n"}, "existing.csv: 'large-9' is unknown"),
     ],

@@ -67,7 +67,7 @@ def test_latency_is_the_mean_speed_of_what_was_measured():
 
 def test_latency_names_whoever_was_not_measured():
     blind = Tables(SPACE, {"rps": RPS, "speed": np.column_stack([SPEED[:, 0], np.full(SPACE.size, np.nan)])})
-    with pytest.raises(InputError, match=r"no latency was measured for \['db'\]"):
+    with pytest.raises(InputError, match=r"no latency was measured for db"):
         Latency().bind(np.array([0, 2]), CLUSTER, blind)
     with pytest.raises(InputError, match=r"'speed' is not among .* \(rps\): .*quantities="):
         Latency().bind(GROUP, CLUSTER, Tables(SPACE, {"rps": RPS}))
@@ -122,9 +122,9 @@ def test_p99_below_needs_a_measured_latency():
     with pytest.raises(InputError, match=r"objective\.limits\.db: no p99 was measured for db"):
         value_of(P99Below(limits={"db": 1.0}), [[1, 1], [1, 0], [0, 0]], tables=blind)
     assert value_of(P99Below(limits={"db": 1.0}), [[1, 0], [1, 0], [0, 0]], tables=blind) == 1.0
-    with pytest.raises(InputError, match=r"no p99 was measured for \['db'\]"):
+    with pytest.raises(InputError, match=r"no p99 was measured for db"):
         value_of(P99Below(1.0), [[0, 1], [0, 0], [0, 0]], tables=blind)
-    with pytest.raises(InputError, match=r"unknown application 'cache'.*\['web', 'db'\]"):
+    with pytest.raises(InputError, match=r"unknown application 'cache'.*web, db"):
         value_of(P99Below(limits={"cache": 1.0}), [[1, 0], [0, 0], [0, 0]])
 
 

@@ -11,6 +11,7 @@ from metis.problem.cluster import Cluster
 from metis.problem.placement_files import (
     as_named,
     named_apps,
+    named_nodes,
     names_of_nodes,
     read_existing,
     read_placement,
@@ -140,3 +141,16 @@ def test_nodes_are_called_as_in_the_file_else_by_number(tmp_path):
     path.write_text("node,Redis\neast,1\nwest,0\n", "utf-8")
     assert names_of_nodes(str(path), Cluster(SPACE, 2)) == ("east", "west")
     assert names_of_nodes(None, Cluster(SPACE, 2)) == ("node-1", "node-2")
+
+
+def test_rows_of_node_application_and_count_are_read_in_the_order_of_their_nodes(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("node,app,count\nwest,Redis,1\neast,MMS,3\nwest,ISR,1\nwest,Redis,1\nfree,MMS,0\n")
+    np.testing.assert_array_equal(read_placement(path, SPACE), [[2, 0, 1], [0, 3, 0], [0, 0, 0]])
+    assert named_nodes(path, SPACE.apps) == ("west", "east", "free")
+    path.write_text("node,app,count\nwest,Redis,1\neast,Nginx,3\n")
+    with pytest.raises(InputError, match=r"line 3, column app: 'Nginx' is no application"):
+        read_placement(path, SPACE)
+    path.write_text("node,app,count\nwest,Redis,few\n")
+    with pytest.raises(InputError, match="line 2, column count"):
+        read_placement(path, SPACE)
