@@ -106,5 +106,5 @@ def test_missing_files_and_objects_are_refused(tmp_path):
     np.savez(tmp_path / "b.npz", x=np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"b\.npz"):
         load_arrays(tmp_path / "b.npz")
-    with pytest.raises(InputError, match="not a readable"):
+    with pytest.raises(InputError, match="is a folder; give a file"):
         load_arrays(tmp_path)

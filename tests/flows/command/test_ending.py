@@ -118,7 +118,7 @@ def test_an_interrupt_while_a_command_ends_is_without_a_word(where):
 PLACE = "place simulator=testbed scheduler=greedy cluster.nodes=6 cluster.slots=3 group.size=9"
 
 
-@pytest.mark.parametrize(("words", "moments"), [("config place", 20), (PLACE, 10)])
+@pytest.mark.parametrize(("words", "moments"), [("config place", 12), (PLACE, 6)])
 def test_an_interrupt_at_any_moment_is_no_traceback(tmp_path, tracking, words, moments):
     """From the first import of a verb to the last handler at exit: moments spread over what it takes."""
     command = [sys.executable, "-m", "flows.command.main", *words.split()]
@@ -188,7 +188,7 @@ def test_an_interrupt_that_is_ignored_stays_ignored():
 
 @pytest.mark.parametrize(
     ("words", "closed"),
-    [("--help", ">&-"), ("place output=json", ">&-"), ("place", "2>&-"), ("place", "<&- >&- 2>&-")],
+    [("--help", ">&-"), ("config place", ">&-"), ("config place", "2>&-"), ("place", "<&- >&- 2>&-")],
 )
 def test_closed_streams_change_nothing_else(tmp_path, tracking, words, closed):
     """The numbers are taken, so that no file that is opened gets what is printed."""

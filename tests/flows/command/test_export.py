@@ -77,7 +77,7 @@ def test_a_live_cluster_names_its_nodes_and_its_registry(export):
     ("words", "says"),
     [
         (["format=helm"], "format 'helm'"),
-        (["cluster.slots=1"], "node 0 holds 2 containers"),
+        (["cluster.slots=1"], "node alpha holds 2 containers"),
         (["apps.names=[Redis,MMS,Other]"], "'Checksum' is no application"),
     ],
 )

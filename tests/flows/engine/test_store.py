@@ -149,7 +149,7 @@ def test_a_file_that_is_no_database_is_reported(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SurroundingsError, match="file/mlruns"):
+    with pytest.raises(InputError, match=r"/file is a file; give a folder"):
         Store(TrackingSettings(path=str(tmp_path / "file" / "mlruns")))
 
 
