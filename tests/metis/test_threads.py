@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -18,13 +21,28 @@ def test_libraries_have_one_thread_within_and_theirs_after():
     assert used("blas") == before
 
 
-def test_a_library_that_an_import_loads_later_is_limited_too():
-    with one_thread():
-        pass
-    import sklearn.ensemble  # noqa: F401
+LATER = """
+import importlib
+from threadpoolctl import threadpool_info
+from metis.threads import one_thread
+def openmp():
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "openmp"}
+with one_thread():
+    assert not openmp()
+importlib.import_module("sklearn.ensemble")
+assert openmp() == {3}
+with one_thread("openmp"):
+    assert openmp() == {1}
+"""
 
-    with one_thread("openmp"):
-        assert used("openmp") == {1}
+
+def test_a_library_that_an_import_loads_later_is_limited_too():
+    """In a process of its own, where it is not loaded yet."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "3", "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", LATER], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_two_threads_may_limit_at_once():
