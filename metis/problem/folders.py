@@ -300,6 +300,11 @@ def read_rows(path: Path, nodes: Sequence[str], apps: Sequence[str]) -> IntArray
     sheet = read_sheet(path)
     sheet.expect([NODE, APP, COUNT])
     counts = sheet.counts([COUNT])[:, 0].tolist()
+    for column, known in ((NODE, set(nodes)), (APP, set(apps))):
+        for i, one in enumerate(sheet.texts(column)):
+            if one not in known:
+                those = list(nodes if column == NODE else apps)[:SHOWN]
+                raise InputError(f"{sheet.place(i, column)}: {one!a} is unknown; {meant(one, those)}")
     rows = _numbered(str(path), zip(sheet.texts(NODE), sheet.texts(APP), counts, strict=True), (nodes, apps))
     pairs, row = np.unique(rows[:, :2], axis=0, return_inverse=True)
     merged = np.bincount(row.ravel(), weights=rows[:, 2], minlength=len(pairs)).astype(np.int64)

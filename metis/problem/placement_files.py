@@ -18,10 +18,10 @@ from metis.inputs.sheet import Sheet, is_sheet, read_sheet
 from metis.problem.cluster import Cluster
 from metis.problem.columns import APPS, columns_by_name
 from metis.problem.counts import IntArray, whole_counts
+from metis.problem.folders import APP, COUNT, has_rows, read_rows
 from metis.problem.space import ColocationSpace
 
 PLACEMENT, EXISTING, NODE, GROUP, NODES = "placement", "existing", "node", "group", "nodes"
-APP, COUNT = "app", "count"  # of a table with a row for each application of a node
 # of several groups, `placements` are the new containers alone, and EXISTING what ran before the first
 SEVERAL = "placements"
 ARRAYS = (PLACEMENT, SEVERAL)
@@ -193,25 +193,22 @@ def _named_row(path: Path, node: str, held: Any, space: ColocationSpace) -> IntA
 def _read_table(path: Path, apps: tuple[str, ...]) -> Sheet:
     """A table of a placement with a row per node, whichever of the two forms it has."""
     sheet = read_sheet(path, ordered=True)
-    if set(sheet.header) == {NODE, APP, COUNT} and not set(apps) & {NODE, APP, COUNT}:
-        sheet = _by_node(sheet, apps)
+    if has_rows(path) and not set(apps) & {NODE, APP, COUNT}:
+        sheet = _by_node(path, sheet, apps)
     return _nodes_in_order(sheet, apps)
 
 
-def _by_node(sheet: Sheet, apps: tuple[str, ...]) -> Sheet:
+def _by_node(path: Path, sheet: Sheet, apps: tuple[str, ...]) -> Sheet:
     """Rows of node, application and count as a row per node, in the order in which nodes first appear."""
-    counts = sheet.counts([COUNT])[:, 0].tolist()
-    held: dict[str, dict[str, int]] = {}
-    lines: list[int] = []
-    for i, (node, app) in enumerate(zip(sheet.texts(NODE), sheet.texts(APP), strict=True)):
-        if app not in apps:
-            raise InputError(f"{sheet.place(i, APP)}: {app!a} is no application; {meant(app, apps)}")
-        if node not in held:
-            lines.append(sheet.lines[i])
-        of_node = held.setdefault(node, {})
-        of_node[app] = of_node.get(app, 0) + counts[i]
-    rows = [[node, *(str(of_node.get(app, 0)) for app in apps)] for node, of_node in held.items()]
-    return replace(sheet, header=(NODE, *apps), rows=rows, lines=lines)
+    first: dict[str, int] = {}
+    for name, line in zip(sheet.texts(NODE), sheet.lines, strict=True):
+        first.setdefault(name, line)
+    nodes = list(first)
+    held = np.zeros((len(nodes), len(apps)), dtype=np.int64)
+    node, app, count = read_rows(path, nodes, apps).T
+    held[node, app] = count
+    rows = [[name, *map(str, row)] for name, row in zip(nodes, held.tolist(), strict=True)]
+    return replace(sheet, header=(NODE, *apps), rows=rows, lines=list(first.values()))
 
 
 def _nodes_in_order(sheet: Sheet, apps: tuple[str, ...]) -> Sheet:

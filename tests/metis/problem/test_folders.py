@@ -79,7 +79,10 @@ def test_written_and_read_again(tmp_path):
         ({"nodes": "type,count,cpu,memory\nsmall,0,2,4\n"}, "has 0 nodes"),
         ({"rules": "at_most: {wbe: 2}"}, "rules.yaml: 'wbe' is unknown; use web, db"),
         ({"rules": "only_besides: {web: [db]}"}, "rules.yaml: only_besides: there is no such setting"),
-        ({"existing": "node,app,count\nlarge-9,db,1\n"}, "existing.csv: 'large-9' is unknown"),
+        (
+            {"existing": "node,app,count\nlarge-9,db,1\n"},
+            "existing.csv, line 2, column node: 'large-9' is unknown",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, files, says):

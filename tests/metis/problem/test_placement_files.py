@@ -149,7 +149,7 @@ def test_rows_of_node_application_and_count_are_read_in_the_order_of_their_nodes
     np.testing.assert_array_equal(read_placement(path, SPACE), [[2, 0, 1], [0, 3, 0], [0, 0, 0]])
     assert named_nodes(path, SPACE.apps) == ("west", "east", "free")
     path.write_text("node,app,count\nwest,Redis,1\neast,Nginx,3\n")
-    with pytest.raises(InputError, match=r"line 3, column app: 'Nginx' is no application"):
+    with pytest.raises(InputError, match=r"line 3, column app: 'Nginx' is unknown"):
         read_placement(path, SPACE)
     path.write_text("node,app,count\nwest,Redis,few\n")
     with pytest.raises(InputError, match="line 2, column count"):
